@@ -1,0 +1,5 @@
+"""blemish: visual anomaly detection for inspection."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,58 @@
+"""The errors users see.
+
+Every message names what was found, what was expected and the next step. The command line prints
+the message without a traceback and ends with exit code 2; in Python they are ordinary exceptions
+under one base class.
+"""
+
+from __future__ import annotations
+
+
+class BlemishError(Exception):
+    """Base of every error blemish raises on purpose.
+
+    Example:
+        >>> from blemish.errors import BlemishError, DataError
+        >>> issubclass(DataError, BlemishError)
+        True
+    """
+
+
+class ImageError(BlemishError):
+    """A file that cannot be read as an image. The message names the file."""
+
+
+class DataError(BlemishError):
+    """A folder or array that is not what its layout promises, or holds too little to work with."""
+
+
+class ConfigError(BlemishError):
+    """An option, name or value that blemish does not know or accept."""
+
+
+class CalibrationError(BlemishError):
+    """Scores from which no limit can be derived."""
+
+
+class BundleError(BlemishError):
+    """A model file that is missing, cut short, altered, or of a newer schema."""
+
+
+class MissingExtraError(BlemishError):
+    """A part of blemish whose optional dependencies are not installed.
+
+    Args:
+        what: What the user asked for, as the subject of a sentence.
+        extra: The extra of the package that provides it.
+
+    Example:
+        >>> from blemish.errors import MissingExtraError
+        >>> print(MissingExtraError("Training", "train"))
+        Training needs packages that are not installed. Run: pip install "blemish[train]"
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f'{what} needs packages that are not installed. Run: pip install "blemish[{extra}]"'
+        )
+        self.extra = extra

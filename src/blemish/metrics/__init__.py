@@ -1,0 +1,1 @@
+"""Exact metrics as pure functions on raw scores and maps."""

@@ -1,0 +1,67 @@
+"""What blemish says of one image: the common language of prediction, reports and services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["ok", "unsure", "defect"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected anomalous area.
+
+    Attributes:
+        box: Left, top, right, bottom in pixels of the source image; right and bottom exclusive.
+        area: Number of pixels above the limit.
+        peak: Largest value of the anomaly map inside.
+
+    Example:
+        >>> from blemish.results import Region
+        >>> Region(box=(4, 2, 10, 9), area=31, peak=1.7).box
+        (4, 2, 10, 9)
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image. NumPy only, so that it crosses every border.
+
+    Attributes:
+        path: The image's file, or ``None`` for an array given directly.
+        product: The product the image belongs to, where known.
+        score: Raw anomaly score, unbounded; higher is worse. Metrics use this one.
+        anomaly_map: ``(H, W)`` float32 at the *source image's* size, raw, higher is worse.
+        p_value: Share of good parts at least this odd, in (0, 1]; ``None`` without calibration.
+        verdict: ``ok``, ``unsure`` or ``defect``; ``None`` without calibration.
+        branches: Raw scores of a method's branches by name, empty where it has none.
+        mask: ``(H, W)`` bool, pixels above the calibrated map limit; ``None`` without calibration.
+        regions: Connected areas of ``mask``, the highest peak first.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.results import Prediction
+        >>> p = Prediction(path=None, product=None, score=0.3, anomaly_map=np.zeros((4, 6), "f4"))
+        >>> p.verdict is None and p.anomaly_map.shape == (4, 6)
+        True
+    """
+
+    path: Path | None
+    product: str | None
+    score: float
+    anomaly_map: NDArray[np.float32] = field(repr=False)
+    p_value: float | None = None
+    verdict: Verdict | None = None
+    branches: Mapping[str, float] = field(default_factory=dict)
+    mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    regions: tuple[Region, ...] = ()
