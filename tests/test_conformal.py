@@ -40,6 +40,7 @@ def test_p_value_and_limit_say_the_same(good: tuple[float, ...], score: float, r
 def test_a_rate_that_is_a_p_value_reaches_its_own_limit(n: int, j: int) -> None:
     j = 1 + j % ((n + 1) // 2)  # rates up to 0.5
     assert limit_rank(j / (n + 1), n) == j
+    assert limit_rank(math.nextafter(j / (n + 1), 0), n) == j - 1
 
 
 @pytest.mark.parametrize("rate", ["0.01", "0.05", "0.07", "0.1", "0.29", "0.003", "0.5"])

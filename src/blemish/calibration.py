@@ -141,7 +141,7 @@ class Calibration(BaseModel):
             unsure_rate: As in ``calibrate``; follows the false-alarm rate where not given.
 
         Raises:
-            ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
+            ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
 
         Example:
             >>> from blemish.calibration import CalibrationRecord, calibrate
@@ -290,8 +290,7 @@ class Calibration(BaseModel):
         return self._pooled
 
     def _ranks(self, n: int) -> tuple[int, int]:
-        """Ranks of the defect and unsure limits among n good scores, at least 1."""
-        # With too few images for a rate the largest good score has to do: rate 1 / (n + 1).
+        """Ranks of the two limits; with too few images the largest score, at rate 1 / (n + 1)."""
         return (
             max(limit_rank(self.false_alarm_rate, n), 1),
             max(limit_rank(self.unsure_rate, n), 1),
