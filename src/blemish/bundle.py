@@ -1,0 +1,205 @@
+"""The model file ``.blemish``: a zip of a manifest and plain weight files, nothing that can run.
+
+One file holds everything a prediction needs, teacher included. It is written whole or not at all,
+and every byte of it is checked on reading: each member's SHA-256 stands in the manifest, and the
+manifest's own in its ``digest``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blemish.errors import BundleError
+from blemish.files import atomic_write
+
+SCHEMA_VERSION = 1
+_MANIFEST = "manifest.json"
+#: No member of a model file is larger than this when unpacked.
+_LARGEST_MEMBER = 8 * 2**30
+
+
+class TeacherEntry(BaseModel):
+    """The teacher a model was trained with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+    pretrained: bool
+
+
+class Manifest(BaseModel):
+    """What a model file says of itself.
+
+    Attributes:
+        schema_version: Version of this structure.
+        kind: ``trained`` for weights.
+        method: Name of the system.
+        config: The system's settings.
+        teacher: Name and digest of the teacher.
+        preprocessing: See :class:`blemish.data.preprocess.Preprocessing`.
+        products: Names of the products it was trained on.
+        calibration: See :class:`blemish.calibration.Calibration`; ``None`` before calibration.
+        training: What it was trained on: counts, fingerprint, seed, wall time.
+        versions: Versions of the software that wrote it.
+        created: UTC time of writing.
+        files: SHA-256 of each other member.
+        digest: SHA-256 of the manifest without this field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    kind: str = "trained"
+    method: str
+    config: dict[str, Any]
+    teacher: TeacherEntry
+    preprocessing: dict[str, Any]
+    products: tuple[str, ...]
+    calibration: dict[str, Any] | None
+    training: dict[str, Any]
+    versions: dict[str, str]
+    created: str
+    files: dict[str, str] = {}
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model file's content, checked.
+
+    Attributes:
+        manifest: What it says of itself.
+        files: The other members by name.
+    """
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+
+def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write a model file; an existing one is replaced only once the new one is complete.
+
+    Returns:
+        The manifest as written, with the digests filled in.
+
+    Raises:
+        ConfigError: The folder does not exist or cannot be written to.
+
+    Example: see :meth:`blemish.detector.Detector.save`.
+    """
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = manifest.model_copy(update={"files": digests, "digest": ""})
+    manifest = manifest.model_copy(update={"digest": _digest(manifest.model_dump(mode="json"))})
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False).encode()
+    with (
+        atomic_write(path) as file,
+        # Weights do not compress; the rest is small.
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name, content in ((_MANIFEST, text), *files.items()):
+            # A fixed time: the same model gives the same member, whenever it is written.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    return manifest
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The checked manifest alone, without reading the weights.
+
+    Raises:
+        BundleError: As :func:`read_bundle`.
+    """
+    with _open(Path(path)) as archive:
+        return _manifest(Path(path), archive)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read and check a model file.
+
+    Raises:
+        BundleError: It does not exist, is not a model file, is cut short or altered, or was
+            written by a newer blemish.
+
+    Example:
+        >>> from blemish.bundle import read_bundle
+        >>> from blemish.errors import BundleError
+        >>> try:
+        ...     read_bundle("missing.blemish")
+        ... except BundleError as error:
+        ...     print(error)
+        missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
+    """
+    path = Path(path)
+    with _open(path) as archive:
+        manifest = _manifest(path, archive)
+        files = {name: _member(path, archive, name) for name in manifest.files}
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+            raise BundleError(f"{path}: {name} was altered after the model was saved. {_REMEDY}")
+    return Bundle(manifest, files)
+
+
+_REMEDY = "Copy the file again from its source, or train again."
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    if not path.exists():
+        raise BundleError(
+            f"{path} does not exist. Expected a model file, as `blemish fit` writes it."
+        )
+    if path.is_dir():
+        raise BundleError(f"{path} is a folder. Expected a model file ending in .blemish.")
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+        found = "is cut short or damaged" if zipped else "is not a blemish model file"
+        raise BundleError(f"{path} {found} ({error}). {_REMEDY}") from error
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        if archive.getinfo(name).file_size > _LARGEST_MEMBER:
+            raise BundleError(f"{path}: {name} is larger than any model of blemish. {_REMEDY}")
+        return archive.read(name)
+    except KeyError:
+        raise BundleError(f"{path} lacks {name}: it is not a whole model file. {_REMEDY}") from None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise BundleError(f"{path}: {name} is damaged ({error}). {_REMEDY}") from error
+
+
+def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
+    text = _member(path, archive, _MANIFEST)
+    try:
+        content = json.loads(text)
+        version = content["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(f"{path}: its manifest is not a blemish manifest. {_REMEDY}") from None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path} has schema version {version}; this blemish reads up to {SCHEMA_VERSION}. "
+            'Upgrade: pip install --upgrade "blemish[train]"'
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path}: manifest field {where}: {first['msg']}. {_REMEDY}") from error
+    if _digest({**content, "digest": ""}) != manifest.digest:
+        raise BundleError(f"{path}: the manifest was altered after the model was saved. {_REMEDY}")
+    return manifest
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

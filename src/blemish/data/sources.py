@@ -1,0 +1,102 @@
+"""What a user may hand over as images, made into samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.data.image import list_images
+from blemish.data.layouts import read_data_set
+from blemish.data.pixels import to_rgb
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import DataError
+
+#: A data set, its folder, or images as one array ``(N, H, W[, C])``.
+TrainingSource = DataSet | str | Path | NDArray
+#: One image or many, as files, folders, arrays or samples.
+ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | NDArray | Sample"]
+
+
+def training_data(source: TrainingSource, *, layout: str = "auto") -> DataSet:
+    """A data set from whatever was given to train on.
+
+    An array is taken as good images of one product named ``product``.
+
+    Raises:
+        DataError: Nothing usable was found, or an array of another shape or type.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.sources import training_data
+        >>> len(training_data(np.zeros((5, 28, 28), np.uint8)).samples)
+        5
+    """
+    if isinstance(source, DataSet):
+        return source
+    if isinstance(source, np.ndarray):
+        return DataSet("array", Path("array"), tuple(_array_samples(source)))
+    return read_data_set(source, layout=layout)
+
+
+def _array_samples(images: NDArray) -> list[Sample]:
+    if images.ndim not in (3, 4) or not len(images):
+        raise DataError(
+            f"An array of shape {images.shape} was given; expected (N, H, W) or (N, H, W, C) with "
+            "N ≥ 1. For a single image add a first axis: image[None]."
+        )
+    return [
+        Sample(Path(f"array#{index}"), "product", "train", 0, image=to_rgb(image))
+        for index, image in enumerate(images)
+    ]
+
+
+def images_to_judge(source: ImageSource, *, recursive: bool = True) -> list[Sample]:
+    """Samples of unknown label from files, folders and arrays, in order.
+
+    Raises:
+        DataError: A path that does not exist, or a folder without images.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.sources import images_to_judge
+        >>> images_to_judge(np.zeros((28, 28), np.uint8))[0].label is None
+        True
+    """
+    if isinstance(source, DataSet):
+        return list(source.samples)
+    if isinstance(source, np.ndarray):
+        single = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
+        images: Iterable[NDArray] = [source] if single else source
+        return [_unlabelled(index, image) for index, image in enumerate(images)]
+    if isinstance(source, str | Path | Sample):
+        source = [source]
+    samples: list[Sample] = []
+    for index, item in enumerate(source):
+        if isinstance(item, Sample):
+            samples.append(item)
+        elif isinstance(item, np.ndarray):
+            samples.append(_unlabelled(index, item))
+        else:
+            samples += _from_path(Path(item), recursive)
+    return samples
+
+
+def _unlabelled(index: int, image: NDArray) -> Sample:
+    return Sample(Path(f"array#{index}"), "", "test", None, image=to_rgb(image))
+
+
+def _from_path(path: Path, recursive: bool) -> list[Sample]:
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Give an image or a folder of images.")
+    if not path.is_dir():
+        return [Sample(path, "", "test", None)]
+    found = list_images(path, recursive=recursive)
+    if not found:
+        raise DataError(
+            f"{path} holds no images (PNG, JPEG, BMP, TIFF or WebP"
+            f"{', sub-folders included' if recursive else '; sub-folders were not searched'})."
+        )
+    return [Sample(image, "", "test", None) for image in found]

@@ -1,0 +1,60 @@
+"""From a network's raw output for one image to its :class:`~blemish.results.Prediction`.
+
+Torch-free, so that a trained model and an exported one give their answers through the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.calibration import Calibration
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.regions import find_regions
+from blemish.results import Prediction
+
+
+def make_prediction(
+    sample: Sample,
+    *,
+    score: float,
+    input_map: NDArray[np.float32],
+    branches: Mapping[str, float],
+    source_size: tuple[int, int],
+    preprocessing: Preprocessing,
+    calibration: Calibration | None,
+) -> Prediction:
+    """Bring a map to the source image's size and judge it by the calibration.
+
+    Args:
+        sample: The image; an empty product means unknown, and the pooled limits are used.
+        score: Raw score.
+        input_map: ``(H, W)`` float32 at the model's input size.
+        branches: Raw branch scores.
+        source_size: ``(H_src, W_src)`` in pixels.
+        preprocessing: The one that made the input.
+        calibration: Limits, or ``None`` for a prediction without verdict.
+
+    Example: see :meth:`blemish.detector.Detector.predict`.
+    """
+    product = sample.product or None
+    anomaly_map = preprocessing.map_to_source(input_map, source_size)  # (H_src, W_src)
+    path = None if sample.image is not None else sample.path
+    if calibration is None:
+        return Prediction(path, product, score, anomaly_map, branches=dict(branches))
+    p_value, verdict = calibration.judge(score, product)
+    mask = calibration.mask(anomaly_map, product)
+    return Prediction(
+        path=path,
+        product=product,
+        score=score,
+        anomaly_map=anomaly_map,
+        p_value=p_value,
+        verdict=verdict,
+        branches=dict(branches),
+        mask=mask,
+        regions=find_regions(mask, anomaly_map),
+    )

@@ -1,0 +1,212 @@
+"""The contract every system fulfils: stages to train, a loss, statistics, one forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.names import unknown_name_message
+from blemish.teachers import Teacher
+
+
+class MethodOutput(NamedTuple):
+    """Everything that decides the raw score.
+
+    Attributes:
+        anomaly_map: ``(N, 1, H, W)`` at the input size, raw, higher is worse.
+        score: ``(N,)`` raw image score, higher is worse.
+        branches: ``{name: (N,)}`` raw scores of the branches, empty where there is one only.
+    """
+
+    anomaly_map: Tensor
+    score: Tensor
+    branches: dict[str, Tensor]
+
+
+@dataclass
+class Batch:
+    """What a training step sees: pixels, or the teacher's features computed before.
+
+    Attributes:
+        images: ``(N, 3, H, W)`` uint8, or ``None`` when features are given.
+        features: The teacher's levels ``(N, C_l, H_l, W_l)``, or ``None``.
+        labels: ``(N,)`` 0 good, 1 labelled anomaly; ``None`` when all are good.
+    """
+
+    images: Tensor | None = None
+    features: tuple[Tensor, ...] | None = None
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share an optimiser setting.
+
+    Attributes:
+        modules: The modules whose parameters are trained.
+        learning_rate: Adam's step size.
+        betas: Adam's moment decays.
+        weight_decay: L2 term of Adam.
+        clip_norm: Largest gradient norm of this group, ``None`` for no clipping.
+    """
+
+    modules: tuple[nn.Module, ...]
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters of the group, each once."""
+        found = {id(p): p for m in self.modules for p in m.parameters() if p.requires_grad}
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage; most systems have one.
+
+    Attributes:
+        name: Shown in progress and logs.
+        groups: What is trained and how.
+        steps: Optimiser steps.
+        batch_size: Images per step.
+        decay_at: Share of the steps after which the learning rate is divided by ten; 1 = never.
+        needs_images: True when the stage cannot work on cached teacher features.
+    """
+
+    name: str
+    groups: tuple[ParameterGroup, ...]
+    steps: int
+    batch_size: int = 16
+    decay_at: float = 1.0
+    needs_images: bool = False
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Settings common to all systems; each system's own config extends it.
+
+    Raises:
+        ConfigError: On a value outside its range, naming the field.
+    """
+
+    steps: int = 1000  # optimiser steps of the main stage
+    batch_size: int = 16  # images per step
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ConfigError(
+                f"steps and batch_size must be at least 1, not {self.steps} and {self.batch_size}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+
+class Method(nn.Module, ABC):
+    """Base class of the systems: a teacher, and what is learned on top of it.
+
+    Args:
+        config: The system's frozen settings.
+        teacher: Frozen backbone.
+        input_size: ``(H, W)`` of the preprocessed images, multiples of 32.
+    """
+
+    config_class: ClassVar[type[MethodConfig]] = MethodConfig
+    #: Names of the entries in :attr:`MethodOutput.branches`.
+    branch_names: ClassVar[tuple[str, ...]] = ()
+    #: Prefixes of state that training needs and prediction does not; left out of the model file.
+    training_only: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: MethodConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.teacher = teacher
+        self.input_size = input_size
+
+    @abstractmethod
+    def stages(self) -> list[Stage]:
+        """What is trained, in order."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        """Scalar losses of one step: ``total`` and its parts."""
+
+    def after_step(self, stage: Stage, step: int) -> None:
+        """Called after optimiser step ``step`` (from 0), for moving averages and the like."""
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        """Fit the closed-form parts on the training batches, after the stages."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> MethodOutput:
+        """Anomaly map and score of images ``(N, 3, H, W)``, uint8 or float, 0..255."""
+
+    def levels(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The teacher's features of a batch: the cached ones, or computed now."""
+        if batch.features is not None:
+            return batch.features
+        if batch.images is None:
+            raise ValueError("a batch holds images or features")
+        return tuple(self.teacher(batch.images))
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """The tensors prediction needs: what the model file holds."""
+        return {
+            key: value
+            for key, value in self.state_dict().items()
+            if not key.startswith(self.training_only or ("\0",))
+        }
+
+
+def parse_settings(config_class: type[MethodConfig], settings: dict[str, Any]) -> MethodConfig:
+    """Build a config from names and values, given as values or as text from a command line.
+
+    Raises:
+        ConfigError: An unknown name (with the nearest known one) or a value of the wrong type.
+
+    Example:
+        >>> from blemish.methods.base import MethodConfig, parse_settings
+        >>> parse_settings(MethodConfig, {"steps": "20"}).steps
+        20
+    """
+    known = config_class.__dataclass_fields__
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in known:
+            raise ConfigError(unknown_name_message("setting", name, tuple(known)))
+        values[name] = _convert(name, value, known[name].default)
+    return config_class(**values)
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    """``value`` as the type of ``default``; text is parsed, other types are checked."""
+    wanted = type(default)
+    if isinstance(value, str) and wanted is bool:
+        if value.lower() in ("true", "yes", "on", "1"):
+            return True
+        if value.lower() in ("false", "no", "off", "0"):
+            return False
+    elif isinstance(value, str) and wanted is tuple:
+        item = type(default[0])
+        try:
+            return tuple(item(part) for part in value.split(","))
+        except ValueError:
+            pass
+    elif wanted is tuple and isinstance(value, list):
+        return tuple(value)
+    elif isinstance(value, str) or (wanted is float and type(value) is int):
+        try:
+            return wanted(value)
+        except ValueError:
+            pass
+    elif type(value) is wanted:
+        return value
+    raise ConfigError(f"{name}={value!r}: expected {wanted.__name__}, such as {default!r}.")

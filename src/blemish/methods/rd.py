@@ -1,0 +1,136 @@
+"""Reverse distillation: the shared trunk of the systems here, and the baseline to beat.
+
+Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022.
+
+Stated: frozen ImageNet teacher; one-class bottleneck over its levels; a student decoder rebuilds
+the levels from the bottleneck alone; loss = sum over levels of 1 − cosine of the flattened levels;
+Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
+Gaussian σ = 4; image score = maximum of the map.
+Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
+the learning rate falls to a tenth at 80 % of the steps; training length counts steps, not epochs,
+because products differ widely in their number of images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.nn.anomaly_map import GaussianBlur, cosine_distance, fuse_levels
+from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
+from blemish.teachers import Teacher
+
+
+@dataclass(frozen=True)
+class RDConfig(MethodConfig):
+    """Settings of reverse distillation.
+
+    Example:
+        >>> from blemish.methods.rd import RDConfig
+        >>> RDConfig(steps=200).learning_rate
+        0.005
+    """
+
+    learning_rate: float = 5e-3  # Adam's step size (stated)
+    decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
+    clip_norm: float = 5.0  # largest gradient norm
+    width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
+    sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.decay_at <= 1:
+            raise ConfigError(f"decay_at={self.decay_at}: expected a share in (0, 1].")
+        if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
+            raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
+
+
+class RD(Method):
+    """Reverse distillation (Deng & Li, 2022). See the module for what is stated and what is ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.rd import RD, RDConfig
+        >>> from blemish.teachers import build_teacher
+        >>> method = RD(RDConfig(), build_teacher(weights="random"), (64, 96)).eval()
+        >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
+        (2, 1, 64, 96)
+    """
+
+    config: RDConfig
+    config_class: ClassVar[type[MethodConfig]] = RDConfig
+
+    def __init__(self, config: RDConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
+        super().__init__(config, teacher, input_size)
+        widths, fused, outputs = student_widths(teacher.channels, config.width)
+        self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
+        self.student = StudentDecoder(outputs, teacher.channels, widths=widths, blocks=(1, 1, 1))
+        self.blur = GaussianBlur(config.sigma)
+
+    def trained_modules(self) -> tuple[nn.Module, ...]:
+        """The modules the reconstruction loss trains."""
+        return (self.bottleneck, self.student)
+
+    def stages(self) -> list[Stage]:
+        group = ParameterGroup(
+            self.trained_modules(),
+            self.config.learning_rate,
+            betas=(0.5, 0.999),
+            clip_norm=self.config.clip_norm,
+        )
+        config = self.config
+        return [
+            Stage("distill", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
+        ]
+
+    def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for the teacher's levels."""
+        return self.bottleneck(levels)
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        levels = self.levels(batch)
+        return {"total": distillation_loss(levels, self.student(self.embed(levels)))}
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        levels = tuple(self.teacher(images))
+        rebuilt = self.student(self.embed(levels))
+        distances = [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+        anomaly_map = self.blur(fuse_levels(distances, self.input_size))  # (N, 1, H, W)
+        return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
+
+
+def distillation_loss(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
+    """``Σ_l mean_n (1 − cos(vec f_l, vec s_l))``: cosine over the flattened level.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.rd import distillation_loss
+        >>> f = torch.randn(2, 3, 4, 4)
+        >>> bool(distillation_loss((f,), [-f]) > 1.99)
+        True
+    """
+    losses = [
+        (1.0 - F.cosine_similarity(f.flatten(1), s.flatten(1), dim=1)).mean()
+        for f, s in zip(levels, rebuilt, strict=True)
+    ]
+    return sum(losses[1:], start=losses[0])
+
+
+def student_widths(channels: tuple[int, ...], width: float) -> tuple[tuple[int, ...], int, int]:
+    """Decoder widths (shallow to deep), fused width and bottleneck channels for a teacher.
+
+    The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
+    the teacher's channels, so that WideResNet-50-2 gets one of the order of the paper's.
+    """
+    light, fused, outputs = (32, 64, 112), 64, 192
+    factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
+
+    def scaled(value: int) -> int:
+        return max(8, round(value * factor / 8) * 8)
+
+    return tuple(scaled(value) for value in light), scaled(fused), scaled(outputs)

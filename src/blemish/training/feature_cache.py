@@ -1,0 +1,167 @@
+"""The teacher's features of the training images, computed once and kept on disk.
+
+The teacher is frozen and the systems of the reverse-distillation family use no image augmentation,
+so its features never change during training. They are stored as float16 in memory-mapped files,
+channels last, which is also the order in which convolutions train fastest on a CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.errors import ImageError
+from blemish.files import atomic_write
+from blemish.progress import Progress
+from blemish.teachers import Teacher
+
+
+class FeatureCache:
+    """Features of a list of samples, as memory-mapped arrays.
+
+    Args:
+        levels: One array ``(N, H_l, W_l, C_l)`` float16 per level.
+        kept: Positions in the list of samples that could be read.
+
+    Example: see :func:`build_feature_cache`.
+    """
+
+    def __init__(self, levels: list[np.ndarray], kept: list[int]) -> None:
+        self.levels, self.kept = levels, kept
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """Levels ``(n, C_l, H_l, W_l)`` float32, channels last in memory, of the given rows."""
+        index = np.asarray(rows)
+        return tuple(
+            torch.from_numpy(level[index].astype(np.float32)).permute(0, 3, 1, 2)
+            for level in self.levels
+        )
+
+
+def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
+    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk.
+
+    Example:
+        >>> from blemish.training.feature_cache import cache_bytes
+        >>> from blemish.teachers import build_teacher
+        >>> cache_bytes(build_teacher(weights="random"), (256, 256), 1)
+        335872
+    """
+    values = sum(
+        channels * (size[0] // stride) * (size[1] // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    )
+    return 2 * values * count
+
+
+def build_feature_cache(
+    teacher: Teacher,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    folder: Path,
+    *,
+    progress: Progress,
+    failures: list[tuple[Path, str]],
+    device: str = "cpu",
+    batch_size: int = 8,
+) -> FeatureCache:
+    """Compute the features of all samples, or open them where they were computed before.
+
+    Args:
+        folder: Where caches lie; each has a sub-folder named by its fingerprint.
+        failures: Receives the path and reason of each image that cannot be read.
+
+    An interrupted build leaves no cache behind that could be taken for complete.
+    """
+    key = _fingerprint(teacher, samples, preprocessing)
+    home = folder / key
+    record = home / "complete.json"
+    shapes = [
+        (channels, preprocessing.height // stride, preprocessing.width // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    ]
+
+    def open_level(level: int, mode: str) -> np.ndarray:
+        channels, height, width = shapes[level]
+        return np.memmap(
+            home / f"level{level}.f16",
+            np.float16,
+            mode,  # type: ignore[arg-type]
+            shape=(len(samples), height, width, channels),
+        )
+
+    if not record.is_file():
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        levels = [open_level(level, "w+") for level in range(len(shapes))]
+        kept: list[int] = []
+        failed: list[tuple[str, str]] = []
+        with progress.task("Features", len(samples)) as task:
+            for positions, images in _readable_batches(samples, preprocessing, batch_size, failed):
+                with torch.inference_mode():
+                    features = teacher(images.to(device))
+                rows = slice(len(kept), len(kept) + len(positions))
+                for array, feature in zip(levels, features, strict=True):
+                    array[rows] = feature.permute(0, 2, 3, 1).half().cpu().numpy()
+                kept += positions
+                task.advance(len(positions))
+        for array in levels:
+            array.flush()  # type: ignore[attr-defined]
+        with atomic_write(record) as file:
+            file.write(json.dumps({"kept": kept, "failures": failed}).encode())
+    complete = json.loads(record.read_text())
+    failures += [(Path(path), reason) for path, reason in complete["failures"]]
+    return FeatureCache([open_level(level, "r") for level in range(len(shapes))], complete["kept"])
+
+
+def _readable_batches(
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    failed: list[tuple[str, str]],
+) -> Iterator[tuple[list[int], Tensor]]:
+    positions: list[int] = []
+    images: list[np.ndarray] = []
+    for position, sample in enumerate(samples):
+        try:
+            images.append(preprocessing.load(sample)[0])
+            positions.append(position)
+        except ImageError as error:
+            failed.append((str(sample.path), str(error)))
+        if images and (len(images) == batch_size or position == len(samples) - 1):
+            yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+            positions, images = [], []
+    if images:
+        yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def _fingerprint(teacher: Teacher, samples: Sequence[Sample], preprocessing: Preprocessing) -> str:
+    """Identity of a cache: teacher, preprocessing and the files as they are now."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([teacher.name, teacher.digest, preprocessing.to_json()]).encode())
+    for sample in samples:
+        digest.update(sample_identity(sample).encode())
+    return digest.hexdigest()[:24]
+
+
+def sample_identity(sample: Sample) -> str:
+    """Text that changes when the image does: path, size and time, or the pixels themselves."""
+    if sample.image is not None:
+        return f"{sample.path}|{hashlib.sha256(sample.image.tobytes()).hexdigest()}"
+    try:
+        status = sample.path.stat()
+    except OSError:
+        return f"{sample.path}|missing"
+    return f"{sample.path}|{status.st_size}|{status.st_mtime_ns}"

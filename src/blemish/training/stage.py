@@ -1,0 +1,240 @@
+"""One training stage as Lightning runs it, with progress, checkpoints and a clean stop."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from blemish.errors import BlemishError, ConfigError
+from blemish.methods.base import Batch, Method, Stage
+from blemish.progress import Progress, Task
+from blemish.training.batches import StepBatches, TrainingBatches
+
+Losses = list[tuple[int, dict[str, float]]]
+
+
+class TrainingInterruptedError(BlemishError):
+    """Training was stopped by the user; the checkpoint can be resumed."""
+
+
+def run_stage(
+    method: Method,
+    stage: Stage,
+    data: TrainingBatches,
+    checkpoint: Path,
+    *,
+    seed: tuple[int, int],
+    device: str,
+    precision: str,
+    checkpoint_seconds: float,
+    progress: Progress,
+) -> Losses:
+    """Train one stage in place, from its checkpoint where there is one.
+
+    Args:
+        seed: Seed of the training and position of the stage.
+
+    Returns:
+        ``(step, {name: loss})`` at about a hundred steps.
+
+    Raises:
+        TrainingInterruptedError: After Ctrl-C, once the checkpoint is written.
+        ConfigError: The loss is no longer finite.
+    """
+    module = _StageModule(method, stage, seed)
+    first = saved_step(checkpoint)
+    loader = DataLoader(
+        data,
+        batch_sampler=StepBatches(len(data), stage, seed, first),
+        collate_fn=data.collate,
+        num_workers=data.workers,
+    )
+    with progress.task(f"Training {stage.name}", stage.steps, done=first) as task:
+        watcher = _Watcher(task, checkpoint, checkpoint_seconds)
+        with warnings.catch_warnings(), _quiet_lightning():
+            warnings.simplefilter("ignore")
+            trainer = lightning.Trainer(
+                accelerator=device,
+                devices=1,
+                precision=precision,  # type: ignore[arg-type]
+                max_epochs=1,
+                max_steps=stage.steps,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                callbacks=[watcher],
+            )
+            with _stop_on_interrupt(watcher):
+                resume = checkpoint if first else None
+                trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+    method.to("cpu")
+    if watcher.interrupted:
+        raise TrainingInterruptedError(
+            f"Stopped at step {watcher.step} of {stage.steps} of stage {stage.name!r}. The "
+            f"checkpoint {checkpoint} is complete. Give the same command with --resume to go on."
+        )
+    return watcher.losses
+
+
+def saved_step(checkpoint: Path) -> int:
+    """The number of steps a checkpoint holds; 0 where there is none."""
+    if not checkpoint.is_file():
+        return 0
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+
+
+def load_weights(method: Method, checkpoint: Path) -> None:
+    """Put the weights of a finished stage's checkpoint into ``method``."""
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    method.load_state_dict({key.removeprefix("method."): value for key, value in saved.items()})
+
+
+class _StageModule(lightning.LightningModule):
+    """One stage of any method, as Lightning sees it."""
+
+    def __init__(self, method: Method, stage: Stage, seed: tuple[int, int]) -> None:
+        super().__init__()
+        self.method, self.stage, self.seed = method, stage, seed
+        self.losses: dict[str, Tensor] = {}
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        torch.manual_seed(_mix(*self.seed, self.global_step))
+        losses = self.method.loss(batch, self.stage)
+        self.losses = {name: value.detach() for name, value in losses.items()}
+        return losses["total"]
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        features = batch.features and tuple(level.to(device) for level in batch.features)
+        return Batch(move(batch.images), features, move(batch.labels))
+
+    def configure_optimizers(self) -> Any:
+        groups = [
+            {
+                "params": group.parameters(),
+                "lr": group.learning_rate,
+                "betas": group.betas,
+                "weight_decay": group.weight_decay,
+            }
+            for group in self.stage.groups
+        ]
+        optimiser = torch.optim.Adam(groups)
+        first_slow = math.ceil(self.stage.decay_at * self.stage.steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: 0.1 if step >= first_slow else 1.0
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        for group in self.stage.groups:
+            if group.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(group.parameters(), group.clip_norm)
+
+
+class _Watcher(lightning.Callback):
+    """Progress, checkpoints, and a clean stop between two steps."""
+
+    def __init__(
+        self,
+        task: Task,
+        checkpoint: Path,
+        seconds: float,
+    ) -> None:
+        self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
+        self.losses: Losses = []
+        self.stop = self.interrupted = False
+        self.step = 0
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.step = trainer.global_step
+        total = pl_module.stage.steps
+        pl_module.method.after_step(pl_module.stage, self.step - 1)
+        note = ""
+        if self.step == total or self.step % max(1, total // 100) == 0:
+            values = {name: float(value) for name, value in pl_module.losses.items()}
+            if not math.isfinite(values["total"]):
+                raise ConfigError(
+                    f"The loss became {values['total']} at step {self.step}. Lower the learning "
+                    "rate, or train in full precision."
+                )
+            self.losses.append((self.step, values))
+            note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self.task.advance(note=note)
+        finished = self.step >= total
+        self.interrupted = self.stop and not finished
+        due = time.monotonic() - self._saved_at > self.seconds
+        if finished or self.interrupted or due:
+            temporary = self.checkpoint.with_suffix(".part")
+            trainer.save_checkpoint(temporary)
+            temporary.replace(self.checkpoint)
+            self._saved_at = time.monotonic()
+        if self.interrupted:
+            trainer.should_stop = True
+            trainer.fit_loop.epoch_loop.min_steps = None  # type: ignore[assignment]
+
+
+@contextmanager
+def _stop_on_interrupt(watcher: _Watcher) -> Iterator[None]:
+    """First Ctrl-C: finish the step and save. Second: stop at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if watcher.stop:
+            raise KeyboardInterrupt
+        watcher.stop = True
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning greets with several lines about devices; the progress here says what matters."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _mix(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    digest = hashlib.sha256(",".join(map(str, numbers)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
