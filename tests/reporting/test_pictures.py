@@ -37,7 +37,7 @@ def test_sub_folders_are_mirrored_and_nothing_is_overwritten(tmp_path: Path) -> 
         root / "bad" / "1.png",
         root / "bad" / "1.jpg",
         root / "bad" / "1.jpg.png",
-        root / "bad" / "1.PNG",
+        root / "Bad" / "1.png",
         root / "x.gz#1",
         root / "x.gz#2",
         tmp_path / "other" / "1.png",

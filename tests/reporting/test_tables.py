@@ -224,15 +224,17 @@ def test_the_worst_come_first_and_the_summary_counts_all() -> None:
         prediction("bad.png", "defect", p_value=0.01, score=3.0),
         prediction("maybe.png", "unsure", p_value=0.03),
         prediction("worse.png", "defect", p_value=0.01, score=9.0),
+        # A product with few good images: a defect, though its p-value cannot be smaller.
+        prediction("few.png", "defect", p_value=0.05),
         prediction("worst.png", "defect", p_value=0.001, score=1.0),
     ]
-    table = terminal_table(predictions, limit=4, failures=2)
+    table = terminal_table(predictions, limit=5, failures=2)
     text = shown(table)
-    order = [text.index(name) for name in ("worst", "worse", "bad", "maybe")]
+    order = [text.index(name) for name in ("worst", "worse", "bad", "few", "maybe")]
     assert order == sorted(order)
     assert "fine.png" not in text
     assert table.caption == (
-        "5 images: 3 defect, 1 unsure, 1 ok; the 4 worst are shown; 2 could not be judged"
+        "6 images: 4 defect, 1 unsure, 1 ok; the 5 worst are shown; 2 could not be judged"
     )
     assert [str(c._cells[0].style) for c in table.columns[:1]] == ["bold red"]
 

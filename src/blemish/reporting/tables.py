@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -180,7 +181,7 @@ def terminal_table(
     shown = predictions[: max(limit, 0)]
     products = any(p.product is not None for p in shown)
     branches = tuple(dict.fromkeys(name for p in shown for name in p.branches))
-    table = Table(caption_justify="left", header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, caption_justify="left", header_style="bold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("image", overflow="fold")
     if products:
