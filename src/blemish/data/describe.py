@@ -1,0 +1,269 @@
+"""What is in a data set, and what is wrong with it: counts, sizes, leaks and unreadable files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blemish.data.image import read_header, read_image, read_mask
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import DataError, ImageError
+
+_SHOWN = 3  # files named in one problem
+
+
+@dataclass(frozen=True)
+class ProductDescription:
+    """One product of a data set.
+
+    Attributes:
+        name: The product.
+        counts: Split to kind to number of images. The kinds are ``good``, ``unknown`` (not
+            labelled) and the data set's defect kinds.
+        masks: Defective images with at least one mask that can be read and has their size.
+        unmasked: Defective images without a mask.
+        smallest: Smallest height and smallest width, in pixels; ``None`` if nothing can be read.
+        largest: Largest height and largest width.
+        modes: Pixel format (Pillow's name, ``array`` for pixels given directly) to number.
+    """
+
+    name: str
+    counts: Mapping[str, Mapping[str, int]]
+    masks: int
+    unmasked: int
+    smallest: tuple[int, int] | None
+    largest: tuple[int, int] | None
+    modes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set in numbers.
+
+    Attributes:
+        layout: Name of the layout.
+        root: The data set's folder or file.
+        products: One entry per product, in the data set's order.
+        problems: The data set's own problems, then those found by looking at the files.
+    """
+
+    layout: str
+    root: Path
+    products: tuple[ProductDescription, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass
+class _Findings:
+    """What looking at one product's files gives."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    modes: Counter[str] = field(default_factory=Counter)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    masks: int = 0
+    unmasked: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    bad_masks: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+
+def describe(
+    data_set: DataSet,
+    *,
+    decode: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Description:
+    """Look at every file of a data set.
+
+    Args:
+        data_set: From :func:`blemish.data.layouts.read_data_set`.
+        decode: Decode every image and mask, which finds files that are cut short. ``False`` reads
+            headers only: sizes and formats, much faster.
+        on_progress: Called after each image with the number done and the number of all.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.describe import describe
+        >>> from blemish.data.sample import DataSet, Sample
+        >>> image = np.zeros((4, 6), np.uint8)
+        >>> samples = tuple(Sample(Path(f"a#{i}"), "a", "train", 0, image=image) for i in (0, 1))
+        >>> found = describe(DataSet("mnist", Path("a"), samples))
+        >>> dict(found.products[0].counts["train"]), found.products[0].smallest
+        ({'good': 2}, (4, 6))
+        >>> found.problems
+        ('a: 1 image occurs more than once in train: a#0 = a#1.',)
+    """
+    findings: dict[str, _Findings] = {name: _Findings() for name in data_set.products}
+    for done, sample in enumerate(data_set.samples, start=1):
+        _look_at(sample, findings[sample.product], decode)
+        if on_progress is not None:
+            on_progress(done, len(data_set.samples))
+    problems = list(data_set.problems)
+    for name, found in findings.items():
+        problems += _file_problems(name, found)
+    problems += _repetitions(data_set.samples, data_set.root)
+    products = tuple(
+        ProductDescription(
+            name,
+            {split: dict(kinds) for split, kinds in found.counts.items()},
+            found.masks,
+            found.unmasked,
+            _extreme(found.sizes, min),
+            _extreme(found.sizes, max),
+            dict(found.modes),
+        )
+        for name, found in findings.items()
+    )
+    return Description(data_set.layout, data_set.root, products, tuple(problems))
+
+
+def _look_at(sample: Sample, found: _Findings, decode: bool) -> None:
+    kind = {0: "good", None: "unknown"}.get(sample.label, sample.defect_kind or "defective")
+    found.counts[sample.split][kind] += 1
+    if sample.label == 1 and not sample.mask_paths:
+        found.unmasked += 1
+    if sample.image is not None:
+        found.sizes.append((sample.image.shape[0], sample.image.shape[1]))
+        found.modes["array"] += 1
+        return
+    try:
+        header = read_header(sample.path)
+        if decode:
+            read_image(sample.path)
+    except ImageError as error:
+        found.unreadable.append(str(error))
+        return
+    found.sizes.append(header.size)
+    found.modes[header.mode] += 1
+    if sample.mask_paths:
+        found.masks += _masks_fit(sample, header.size, found, decode)
+
+
+def _masks_fit(sample: Sample, size: tuple[int, int], found: _Findings, decode: bool) -> bool:
+    for path in sample.mask_paths:
+        try:
+            if decode:
+                mask = read_mask(path, expected_size=size)
+                if not mask.any():
+                    found.bad_masks.append(f"{path} marks no pixel.")
+            elif read_header(path).size != size:
+                raise DataError(f"{path} has another size")
+        except ImageError as error:
+            found.bad_masks.append(str(error))
+            return False
+        except DataError:
+            found.misfits.append(f"{path.parent.name}/{path.name}")
+            return False
+    return True
+
+
+def _file_problems(name: str, found: _Findings) -> list[str]:
+    problems = []
+    if found.unreadable:
+        problems.append(
+            f"{name}: {_count(found.unreadable, 'image')} cannot be read: {found.unreadable[0]}"
+        )
+    if found.bad_masks:
+        problems.append(
+            f"{name}: {_count(found.bad_masks, 'mask')} cannot be used: {found.bad_masks[0]}"
+        )
+    if found.misfits:
+        problems.append(
+            f"{name}: {_count(found.misfits, 'mask')} of another size than the image: "
+            f"{_first(found.misfits)}."
+        )
+    return problems
+
+
+def _repetitions(samples: Iterable[Sample], root: Path) -> list[str]:
+    """Sentences for equal images: across splits, and within training."""
+    leaks: dict[tuple[str, str], list[str]] = defaultdict(list)
+    doubles: dict[str, list[str]] = defaultdict(list)
+    for group in _equal(samples):
+        by_split: dict[str, list[Sample]] = defaultdict(list)
+        for sample in group:
+            by_split[sample.split].append(sample)
+        for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
+            if by_split[one] and by_split[other]:
+                pair = by_split[one][0], by_split[other][0]
+                leaks[one, other].append(" = ".join(_short(s.path, root) for s in pair))
+        training = by_split["train"]
+        if len(training) > 1:
+            doubles[training[0].product].append(
+                " = ".join(_short(s.path, root) for s in training[:2])
+            )
+    problems = [
+        f"{_count(pairs, 'image')} {'is' if len(pairs) == 1 else 'are'} in both {one} and "
+        f"{other}, so figures on {other} are too good: {_first(pairs)}."
+        for (one, other), pairs in leaks.items()
+    ]
+    problems += [
+        f"{product}: {_count(pairs, 'image')} {'occurs' if len(pairs) == 1 else 'occur'} more "
+        f"than once in train: {_first(pairs)}."
+        for product, pairs in doubles.items()
+    ]
+    return problems
+
+
+def _equal(samples: Iterable[Sample]) -> list[list[Sample]]:
+    """Groups of two or more samples with the same bytes."""
+    by_size: dict[tuple[object, ...], list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if sample.image is not None:
+            by_size[sample.image.shape].append(sample)
+        else:
+            try:
+                by_size["bytes", sample.path.stat().st_size].append(sample)
+            except OSError:
+                continue  # reported as unreadable
+    by_content: dict[bytes, list[Sample]] = defaultdict(list)
+    for candidates in by_size.values():
+        if len(candidates) < 2:  # files of different length differ: most are never read here
+            continue
+        for sample in candidates:
+            digest = _digest(sample)
+            if digest is not None:
+                by_content[digest].append(sample)
+    return [group for group in by_content.values() if len(group) > 1]
+
+
+def _digest(sample: Sample) -> bytes | None:
+    content = hashlib.blake2b(digest_size=16)
+    if sample.image is not None:
+        content.update(repr(sample.image.shape).encode())
+        content.update(sample.image.tobytes())
+        return content.digest()
+    try:
+        with sample.path.open("rb") as file:
+            while block := file.read(2**20):
+                content.update(block)
+    except OSError:
+        return None
+    return content.digest()
+
+
+def _extreme(
+    sizes: list[tuple[int, int]], choose: Callable[[Iterable[int]], int]
+) -> tuple[int, int] | None:
+    if not sizes:
+        return None
+    return choose(height for height, _ in sizes), choose(width for _, width in sizes)
+
+
+def _short(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _count(things: list[str], noun: str) -> str:
+    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _first(things: list[str]) -> str:
+    return ", ".join(things[:_SHOWN]) + (", …" if len(things) > _SHOWN else "")

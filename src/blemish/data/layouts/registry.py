@@ -1,0 +1,126 @@
+"""All layouts by name, and the one way to read a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blemish.data.layouts import (
+    btad,
+    cifar10,
+    elpv,
+    folder,
+    idx,
+    mvtec_ad,
+    mvtec_loco,
+    real_iad,
+    visa,
+)
+from blemish.data.layouts.base import Layout, found_in
+from blemish.data.sample import DataSet
+from blemish.errors import ConfigError, DataError
+from blemish.names import unknown_name_message
+
+#: In the order in which they are tried: the special before the general.
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        elpv.LAYOUT,
+        cifar10.LAYOUT,
+        idx.FASHION_MNIST,
+        idx.MNIST,
+        real_iad.LAYOUT,
+        visa.LAYOUT,
+        mvtec_loco.LAYOUT,
+        btad.LAYOUT,
+        mvtec_ad.LAYOUT,
+        folder.LAYOUT,
+    )
+}
+
+
+def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
+    """Find the images of a data set and what is known of each. No image is decoded.
+
+    Args:
+        root: The data set's folder or archive; the word ``elpv`` stands for the installed package
+            ``elpv-dataset``.
+        layout: A name in :data:`LAYOUTS`, or ``auto`` to recognise it.
+
+    Returns:
+        The samples in a fixed order, and a sentence for each problem that does not stop the work.
+
+    Raises:
+        ConfigError: An unknown layout name.
+        DataError: The root does not exist, is of no known layout or not of the named one, or
+            holds nothing usable.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from blemish.data.layouts import read_data_set
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind in ("good", "scratch"):
+        ...         path = Path(root, "lid", kind, "0.png")
+        ...         path.parent.mkdir(parents=True)
+        ...         Image.new("L", (8, 8)).save(path)
+        ...     data_set = read_data_set(root)
+        >>> data_set.layout, data_set.products, [s.split for s in data_set.samples]
+        ('folder', ('lid',), ['train', 'test'])
+    """
+    if layout != "auto" and layout not in LAYOUTS:
+        raise ConfigError(unknown_name_message("layout", layout, ["auto", *LAYOUTS]))
+    path = _existing(root, layout)
+    chosen = _recognised(path) if layout == "auto" else LAYOUTS[layout]
+    try:
+        samples, problems = chosen.read(path)
+    except OSError as error:
+        raise DataError(f"Cannot read the data set {path}: {error}.") from error
+    if not samples:
+        reasons = " ".join(problems[:3])
+        raise DataError(
+            f"Found no usable images in {path} under the layout {chosen.name}. Looked for "
+            f"{chosen.expects}; found {found_in(path)}. {reasons}".rstrip()
+        )
+    return DataSet(chosen.name, path, tuple(samples), tuple(problems))
+
+
+def recognise(root: str | Path) -> str | None:
+    """Name of the layout of an existing root, ``None`` where none fits.
+
+    Example:
+        >>> import tempfile
+        >>> from blemish.data.layouts import recognise
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     print(recognise(root))
+        None
+    """
+    path = Path(root)
+    return next((name for name, layout in LAYOUTS.items() if layout.recognise(path)), None)
+
+
+def _existing(root: str | Path, layout: str) -> Path:
+    try:
+        path = Path(root).expanduser()
+        if path.exists():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"Cannot open the data set {root}: {error}. Check the path.") from error
+    if str(root) == "elpv" and layout in ("auto", "elpv"):
+        return elpv.packaged_root()
+    raise DataError(
+        f"There is no data set at {path}: no such file or folder. Check the path (relative paths "
+        f"start from {Path.cwd()})."
+    )
+
+
+def _recognised(path: Path) -> Layout:
+    name = recognise(path)
+    if name is not None:
+        return LAYOUTS[name]
+    looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
+    raise DataError(
+        f"{path} is of no known layout: found {found_in(path)}. Looked for\n{looked_for}\n"
+        "Point to the folder that holds one of these. A folder of nothing but good images is "
+        "read with the layout folder, asked for by name."
+    )
