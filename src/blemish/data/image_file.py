@@ -82,8 +82,8 @@ def decode(image: Image.Image, path: Path) -> int:
             f"Cannot read {path}: found a {image.format} file that is cut short or damaged "
             f"({error}). Expected a complete image; copy or export it again."
         ) from error
-    # TIFF applies its own orientation while loading.
-    return 1 if image.format == "TIFF" else _exif_orientation(image.getexif)
+    # A TIFF has applied its own orientation while loading, and forgotten it.
+    return _exif_orientation(image.getexif)
 
 
 def stored_size(image: Image.Image) -> tuple[int, int]:

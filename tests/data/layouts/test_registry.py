@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,3 +68,14 @@ def test_the_same_root_gives_the_same_data_set(mvtec_category: Category, tmp_pat
     assert first == read_data_set(str(tmp_path))
     assert first.products == ("a", "b2", "b10")
     assert [s.split for s in first.of_products(["a"]).samples] == ["train"] * 3 + ["test"] * 4
+
+
+def test_reading_data_imports_no_training_library() -> None:
+    program = (
+        "import sys; import blemish.data.layouts, blemish.data.describe, blemish.data.image; "
+        "print(*sorted({'torch', 'scipy', 'sklearn', 'elpv_dataset'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
