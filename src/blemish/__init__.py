@@ -1,5 +1,36 @@
-"""blemish: visual anomaly detection for inspection."""
+"""blemish: visual anomaly detection for inspection.
+
+Show it good parts; it finds what is wrong with the others, where, and how sure it is.
+
+Example:
+    >>> from blemish import Detector
+    >>> Detector("rd").method_name
+    'rd'
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from blemish.results import Prediction, Region, Verdict
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+
 __version__ = "0.1.0"
+__all__ = ["Detector", "Prediction", "Region", "Verdict", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes a second to import; only those who train or load a model wait for it.
+    if name == "Detector":
+        from blemish.errors import MissingExtraError
+
+        try:
+            from blemish.detector import Detector
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("blemish"):
+                raise
+            raise MissingExtraError("Training and loading a model", "train") from error
+        return Detector
+    raise AttributeError(f"module 'blemish' has no attribute {name!r}")

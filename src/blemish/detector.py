@@ -15,12 +15,12 @@ import torch
 
 from blemish.bundle import read_bundle, write_bundle
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.holdout import hold_out
-from blemish.data.image import image_size
+from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.preprocess import Preprocessing, choose_input_size
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
-from blemish.errors import ConfigError, DataError, ImageError
+from blemish.errors import ConfigError
+from blemish.evaluation import Evaluation, Evaluator
 from blemish.inference import OnError, predict_samples
 from blemish.methods import build_method, method_class
 from blemish.methods.base import Method, parse_settings
@@ -95,7 +95,7 @@ class Detector:
         self.config = parse_settings(method_class(method).config_class, self.settings)
         self.teacher_name = teacher
         self.teacher_weights: Weights = (
-            teacher_weights  # type: ignore[assignment]
+            teacher_weights
             if teacher_weights in ("pretrained", "random")
             else Path(teacher_weights)
         )
@@ -155,7 +155,9 @@ class Detector:
         progress = progress or Progress()
         data_set = training_data(data, layout=layout)
         failures: list[tuple[Path, str]] = []
-        kept, held, sizes = self._training_samples(data_set, hold_out_share, seed, failures)
+        good, sizes = good_training_samples(data_set, failures)
+        validation = [s for s in data_set.split("validation").samples if s.is_good]
+        kept, held = (good, validation) if validation else hold_out(good, hold_out_share, seed)
         side = min(256, max(64, -(-max(map(max, sizes)) // 16) * 32))
         self.preprocessing = Preprocessing(
             *(self.image_size or choose_input_size(sizes, side=side)), bit_depth=self.bit_depth
@@ -212,33 +214,6 @@ class Detector:
             seconds,
             report,
         )
-
-    def _training_samples(
-        self, data_set: DataSet, share: float, seed: int, failures: list[tuple[Path, str]]
-    ) -> tuple[list[Sample], list[Sample], list[tuple[int, int]]]:
-        """Good samples to train on, good samples to calibrate on, and the former's sizes."""
-        good: list[Sample] = []
-        sizes: dict[Path, tuple[int, int]] = {}
-        for sample in data_set.split("train").samples:
-            if not sample.is_good:
-                continue
-            try:
-                shape = image_size(sample.path) if sample.image is None else sample.image.shape
-            except ImageError as error:
-                failures.append((sample.path, str(error)))
-                continue
-            sizes[sample.path] = (shape[0], shape[1])
-            good.append(sample)
-        if len(good) < 2:
-            reasons = "".join(f"\n  {reason}" for _, reason in failures[:5])
-            raise DataError(
-                f"{data_set.root} (layout {data_set.layout}) has {len(good)} readable good images "
-                "to train on; at least 2 are needed, and some 20 for a useful model. Put them "
-                f"into a folder named good.{reasons}"
-            )
-        validation = [s for s in data_set.split("validation").samples if s.is_good]
-        kept, held = (good, validation) if validation else hold_out(good, share, seed)
-        return kept, held, [sizes[sample.path] for sample in kept]
 
     def calibrate(
         self,
@@ -310,6 +285,44 @@ class Detector:
             batch_size=batch_size,
             on_error=on_error,
         )
+
+    def evaluate(
+        self,
+        data: TrainingSource,
+        *,
+        layout: str = "auto",
+        histogram: bool = False,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Measure the detector on the labelled test images of a data set.
+
+        Metrics are computed on raw scores; the limits decide only the operating point.
+
+        Args:
+            data: As for :meth:`fit`.
+            layout: Name of the layout, ``auto`` to recognise it.
+            histogram: Measure pixels in bounded memory with a stated error bound.
+            progress: Where progress is shown.
+
+        Raises:
+            DataError: No labelled test images.
+        """
+        data_set = training_data(data, layout=layout)
+        samples = [s for s in data_set.split("test").samples if s.label is not None]
+        failures: dict[Path, str] = {}
+        evaluator = Evaluator(histogram=histogram)
+        predictions = self.predict(
+            samples, on_error=lambda path, error: failures.__setitem__(path, str(error))
+        )
+        shown = (progress or Progress(quiet=True)).track(predictions, "Evaluating", len(samples))
+        # Unreadable images are left out of the predictions, the order is kept.
+        waiting = iter(samples)
+        for prediction in shown:
+            sample = next(waiting)
+            while sample.path in failures:
+                sample = next(waiting)
+            evaluator.add(sample, prediction)
+        return evaluator.compute(failures.items())
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all.

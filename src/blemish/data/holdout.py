@@ -1,13 +1,16 @@
-"""Setting good images aside: what calibration sees, training never does."""
+"""Which good images train and which are set aside: what calibrates is never trained on."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from blemish.data.sample import Sample
+from blemish.data.image import image_size
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import DataError, ImageError
 
 
 def hold_out(
@@ -46,3 +49,44 @@ def hold_out(
         held.update(rows[position] for position in order[:count])
     kept = [sample for row, sample in enumerate(samples) if row not in held]
     return kept, [samples[row] for row in sorted(held)]
+
+
+def good_training_samples(
+    data_set: DataSet, failures: list[tuple[Path, str]]
+) -> tuple[list[Sample], list[tuple[int, int]]]:
+    """The good training images whose header can be read, and their sizes ``(H, W)``.
+
+    Args:
+        data_set: Any data set.
+        failures: Receives path and reason of each image that cannot be read.
+
+    Raises:
+        DataError: Fewer than two such images.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.holdout import good_training_samples
+        >>> from blemish.data.sources import training_data
+        >>> good_training_samples(training_data(np.zeros((3, 8, 9), np.uint8)), [])[1][0]
+        (8, 9)
+    """
+    good: list[Sample] = []
+    sizes: list[tuple[int, int]] = []
+    for sample in data_set.split("train").samples:
+        if not sample.is_good:
+            continue
+        try:
+            shape = image_size(sample.path) if sample.image is None else sample.image.shape
+        except ImageError as error:
+            failures.append((sample.path, str(error)))
+            continue
+        good.append(sample)
+        sizes.append((shape[0], shape[1]))
+    if len(good) < 2:
+        reasons = "".join(f"\n  {reason}" for _, reason in failures[:5])
+        raise DataError(
+            f"{data_set.root} (layout {data_set.layout}) has {len(good)} readable good images to "
+            "train on; at least 2 are needed, and some 20 for a useful model. Put them into a "
+            f"folder named good.{reasons}"
+        )
+    return good, sizes

@@ -131,6 +131,9 @@ class Method(nn.Module, ABC):
         self.teacher = teacher
         self.input_size = input_size
 
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Fit what must be known before the first step, on the training batches."""
+
     @abstractmethod
     def stages(self) -> list[Stage]:
         """What is trained, in order."""

@@ -13,6 +13,7 @@ because products differ widely in their number of images.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +24,7 @@ from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
 from blemish.nn.anomaly_map import GaussianBlur, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
+from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers import Teacher
 
 
@@ -40,6 +42,7 @@ class RDConfig(MethodConfig):
     decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
+    standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
 
     def __post_init__(self) -> None:
@@ -70,6 +73,7 @@ class RD(Method):
         widths, fused, outputs = student_widths(teacher.channels, config.width)
         self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
         self.student = StudentDecoder(outputs, teacher.channels, widths=widths, blocks=(1, 1, 1))
+        self.standardise = ChannelStandardiser(teacher.channels)
         self.blur = GaussianBlur(config.sigma)
 
     def trained_modules(self) -> tuple[nn.Module, ...]:
@@ -88,16 +92,20 @@ class RD(Method):
             Stage("distill", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
         ]
 
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        if self.config.standardise:
+            self.standardise.fit(self.levels(batch) for batch in batches)
+
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
         """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for the teacher's levels."""
         return self.bottleneck(levels)
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        levels = self.levels(batch)
+        levels = self.standardise(self.levels(batch))
         return {"total": distillation_loss(levels, self.student(self.embed(levels)))}
 
     def forward(self, images: Tensor) -> MethodOutput:
-        levels = tuple(self.teacher(images))
+        levels = self.standardise(self.teacher(images))
         rebuilt = self.student(self.embed(levels))
         distances = [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
         anomaly_map = self.blur(fuse_levels(distances, self.input_size))  # (N, 1, H, W)

@@ -73,7 +73,7 @@ class OneClassBottleneck(nn.Module):
                 steps.append(conv_bn_relu(inputs, width, stride=2))
                 inputs = width
             self.down.append(nn.Sequential(*steps))
-        widths = [seq[-1][0].out_channels for seq in self.down]  # type: ignore[index,union-attr]
+        widths = [seq[-1][0].out_channels for seq in self.down]  # type: ignore[index]
         squeezed = [ResidualBlock(sum(widths) + channels[-1], outputs, stride=2)]
         squeezed += [ResidualBlock(outputs, outputs) for _ in range(blocks - 1)]
         self.squeeze = nn.Sequential(*squeezed)

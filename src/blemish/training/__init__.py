@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from blemish.data.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
@@ -110,6 +112,8 @@ def train(
             f"{len(data)} readable training images were found, at least 2 are needed."
             + "".join(f"\n  {reason}" for _, reason in report.failures[:5])
         )
+    with torch.inference_mode():
+        method.prepare(data.in_order(16))
     report.cached = isinstance(data, CachedBatches)
     for index, stage in enumerate(stages):
         checkpoint = options.work_dir / f"stage{index}.ckpt"
@@ -130,7 +134,8 @@ def train(
         state["stage"] = index + 1
         _write_state(options.work_dir, state)
     method.eval()
-    method.fit_statistics(data.in_order(stages[-1].batch_size if stages else 16))
+    with torch.inference_mode():
+        method.fit_statistics(data.in_order(16))
     report.seconds = time.monotonic() - started
     return report
 

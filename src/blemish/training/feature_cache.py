@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class FeatureCache:
     Example: see :func:`build_feature_cache`.
     """
 
-    def __init__(self, levels: list[np.ndarray], kept: list[int]) -> None:
+    def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:
         self.levels, self.kept = levels, kept
 
     def __len__(self) -> int:
@@ -93,12 +94,12 @@ def build_feature_cache(
         for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
     ]
 
-    def open_level(level: int, mode: str) -> np.ndarray:
+    def open_level(level: int, mode: Literal["r", "w+"]) -> np.memmap:
         channels, height, width = shapes[level]
         return np.memmap(
             home / f"level{level}.f16",
             np.float16,
-            mode,  # type: ignore[arg-type]
+            mode,
             shape=(len(samples), height, width, channels),
         )
 
@@ -118,7 +119,7 @@ def build_feature_cache(
                 kept += positions
                 task.advance(len(positions))
         for array in levels:
-            array.flush()  # type: ignore[attr-defined]
+            array.flush()
         with atomic_write(record) as file:
             file.write(json.dumps({"kept": kept, "failures": failed}).encode())
     complete = json.loads(record.read_text())

@@ -200,7 +200,7 @@ class _Watcher(lightning.Callback):
             self._saved_at = time.monotonic()
         if self.interrupted:
             trainer.should_stop = True
-            trainer.fit_loop.epoch_loop.min_steps = None  # type: ignore[assignment]
+            trainer.fit_loop.epoch_loop.min_steps = None
 
 
 @contextmanager

@@ -1,0 +1,81 @@
+"""The command ``blemish``: its verbs, and how every one of them ends.
+
+Exit codes: 0 all images ok, 1 a defect or an unsure one among them, 2 an error, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from blemish import __version__
+from blemish.cli.calibrate import calibrate
+from blemish.cli.data import data_app
+from blemish.cli.demo import demo
+from blemish.cli.doctor import doctor
+from blemish.cli.evaluate import evaluate
+from blemish.cli.fit import fit
+from blemish.cli.info import info
+from blemish.cli.predict import predict
+from blemish.errors import BlemishError
+
+app = typer.Typer(
+    name="blemish",
+    help="Visual anomaly detection for inspection: learns from good images only and says of new "
+    "ones whether something is wrong, where, and how sure it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, fit, predict, evaluate, calibrate, info, doctor):
+    app.command()(verb)
+app.add_typer(data_app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"blemish {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version"),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every way it can end has its exit code."""
+    try:
+        app()
+    except BlemishError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does: nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        # Python's own exit code for this, 1, would read as "a defect was found".
+        traceback.print_exc()
+        print("This is a bug in blemish; please report the lines above.", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""``blemish calibrate``: set a model's limits again, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import (
+    FalseAlarmRate,
+    ModelFile,
+    Quiet,
+    UnsureRate,
+    need_training_packages,
+)
+
+
+def calibrate(
+    model: ModelFile,
+    good: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Good images that training has not seen. Without any, the rates are changed and "
+            "the images of the last calibration kept."
+        ),
+    ] = None,
+    false_alarm_rate: FalseAlarmRate = 0.01,
+    unsure_rate: UnsureRate = None,
+    product: Annotated[
+        str | None, typer.Option(help="Which product the images show. Default: unknown.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write here instead of into MODEL.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Set the limits from good images, or change the rates. Needs seconds, not a training."""
+    need_training_packages("Calibrating")
+    from blemish.cli.output import print_failures, print_notes
+    from blemish.detector import Detector
+    from blemish.errors import CalibrationError
+    from blemish.progress import Progress
+
+    detector = Detector.load(model)
+    failures: list[tuple[Path, str]] = []
+    if good:
+        notes = detector.calibrate(
+            good,
+            false_alarm_rate=false_alarm_rate,
+            unsure_rate=unsure_rate,
+            product=product,
+            progress=Progress(quiet=quiet),
+            on_error=lambda path, error: failures.append((path, str(error))),
+        )
+    elif detector.calibration is None:
+        raise CalibrationError(
+            f"{model} has no calibration whose rates could be changed. Give good images: "
+            "blemish calibrate MODEL GOOD_DIR"
+        )
+    else:
+        detector.calibration = detector.calibration.at(
+            false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
+        )
+        notes = detector.calibration.notes()
+    detector.save(out or model)
+    print_failures(failures)
+    if not quiet:
+        print_notes(notes)
+        assert detector.calibration is not None
+        print(
+            f"Wrote {out or model}: limits from {detector.calibration.n} good images at a "
+            f"false-alarm rate of {false_alarm_rate:.3g}."
+        )

@@ -1,0 +1,59 @@
+"""``blemish data``: look at a data set before training on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import Layout
+
+data_app = typer.Typer(name="data", help="Look at data sets.", no_args_is_help=True)
+
+
+@data_app.callback()
+def _group() -> None:
+    """Look at data sets."""
+
+
+@data_app.command("describe")
+def describe_data(
+    path: Annotated[str, typer.Argument(help="Folder of a data set.")],
+    layout: Layout = "auto",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Read headers only: truncated files go unnoticed.")
+    ] = False,
+) -> None:
+    """Say what was recognised: layout, products, counts, kinds, masks, sizes, problems."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from blemish.data.describe import describe
+    from blemish.data.layouts import read_data_set
+
+    description = describe(read_data_set(path, layout=layout), decode=not fast)
+    console = Console()
+    console.print(f"{description.root}: layout [bold]{description.layout}[/bold]")
+    table = Table(header_style="bold")
+    for heading in ("product", "split", "kind", "images"):
+        table.add_column(heading, justify="right" if heading == "images" else "left")
+    summary = Table(header_style="bold")
+    for heading in ("product", "sizes (H×W)", "modes", "with mask", "defects without mask"):
+        summary.add_column(heading)
+    for product in description.products:
+        for split, kinds in product.counts.items():
+            for kind, count in kinds.items():
+                table.add_row(product.name, split, kind, str(count))
+        sizes = "–"
+        if product.smallest and product.largest:
+            small, large = product.smallest, product.largest
+            sizes = f"{small[0]}×{small[1]}"
+            sizes += "" if small == large else f" … {large[0]}×{large[1]}"
+        modes = ", ".join(f"{mode} {count}" for mode, count in product.modes.items())
+        summary.add_row(product.name, sizes, modes, str(product.masks), str(product.unmasked))
+    console.print(table)
+    console.print(summary)
+    for problem in description.problems:
+        console.print(f"- {problem}", markup=False)
+    if not description.problems:
+        console.print("No problems found.")

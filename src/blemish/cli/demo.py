@@ -1,0 +1,118 @@
+"""``blemish demo``: the whole way on a synthetic line, from good pictures to verdicts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import Quiet, need_training_packages
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where the demo line, the model and the pictures go.")
+    ] = Path("demo"),
+    products: Annotated[
+        str, typer.Option(help="Products of the synthetic line, separated by commas.")
+    ] = "metal,fabric,board,tray",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 600,
+    false_alarm_rate: Annotated[
+        float, typer.Option(help="Share of good parts that may be called defective.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="Seed of pictures and training.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a synthetic inspection line, train on its good parts, judge its test images.
+
+    Everything in it is computed, no picture is a photograph: it shows how blemish works, not how
+    well. A second run with the same options goes straight to judging.
+    """
+    need_training_packages("The demo")
+    from rich.console import Console
+
+    from blemish.cli.output import print_failures, print_notes
+    from blemish.cli.predict import run_sinks
+    from blemish.data.demo import write_demo_line
+    from blemish.data.layouts import read_data_set
+    from blemish.detector import Detector
+    from blemish.progress import Progress
+    from blemish.reporting.tables import terminal_table
+
+    chosen = tuple(name.strip() for name in products.split(","))
+    progress = Progress(quiet=quiet)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not quiet:
+        print(f"Synthetic inspection line: {', '.join(chosen)} -> {folder / 'line'}")
+    line = write_demo_line(folder / "line", products=chosen, seed=seed)
+    data_set = read_data_set(line, layout="mvtec_loco")
+    model = folder / "demo.blemish"
+    wanted = {"steps": steps, "seed": seed, "products": list(chosen), "rate": false_alarm_rate}
+    detector = _trained_before(model, wanted)
+    if detector is None:
+        detector = Detector(settings={"steps": steps})
+        report = detector.fit(
+            data_set,
+            false_alarm_rate=false_alarm_rate,
+            seed=seed,
+            work_dir=folder / "training",
+            resume=True,
+            progress=progress,
+        )
+        detector.training["demo"] = wanted
+        detector.save(model)
+        _forget_training(folder / "training")
+        print_failures(report.failures)
+        if not quiet:
+            print(f"Trained {model} in {report.seconds:.0f} s.")
+    # A few good and a few defective parts of every product and kind.
+    samples = []
+    for product in chosen:
+        tests = data_set.of_products([product]).split("test").samples
+        for kind in dict.fromkeys(s.defect_kind for s in tests):
+            samples += [s for s in tests if s.defect_kind == kind][:4]
+    failures: list[tuple[Path, str]] = []
+    judged = run_sinks(
+        detector,
+        samples,
+        product=None,
+        csv=folder / "verdicts.csv",
+        json=None,
+        heatmaps=folder / "heatmaps",
+        masks=None,
+        batch_size=8,
+        failures=failures,
+        progress=progress,
+    )
+    print_failures(failures)
+    if not quiet:
+        Console().print(terminal_table(judged, limit=60, failures=len(failures)))
+        assert detector.calibration is not None
+        print_notes(detector.calibration.notes())
+        print(
+            f"Pictures: {folder / 'heatmaps'}   Table: {folder / 'verdicts.csv'}   "
+            f"Model: {model}\n"
+            f"Next: blemish evaluate {model} {folder / 'line'}"
+        )
+    if failures:
+        sys.exit(2)
+
+
+def _trained_before(model: Path, wanted: dict[str, object]) -> Detector | None:  # noqa: F821
+    """The demo's model, where the last run with the same options left one."""
+    from blemish.detector import Detector
+    from blemish.errors import BundleError
+
+    try:
+        detector = Detector.load(model)
+    except BundleError:
+        return None
+    return detector if detector.training.get("demo") == wanted else None
+
+
+def _forget_training(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""``blemish evaluate``: measure a model on labelled images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_packages
+
+_IMAGE = {"image_auroc": "AUROC", "image_ap": "AP", "image_f1_max": "F1-max"}
+_PIXEL = {
+    "pixel_auroc": "AUROC",
+    "pixel_ap": "AP",
+    "pixel_f1_max": "F1-max",
+    "pixel_aupro": "AUPRO",
+}
+_LOGICAL = {
+    "image_auroc_logical": "AUROC logical",
+    "image_auroc_structural": "AUROC structural",
+    "image_auroc_mean": "AUROC mean",
+    "au_spro_0.05_logical": "AU-sPRO@0.05 logical",
+    "au_spro_0.05_structural": "AU-sPRO@0.05 structural",
+    "au_spro_0.05_mean": "AU-sPRO@0.05 mean",
+}
+
+
+def evaluate(
+    model: ModelFile,
+    data: Annotated[str, typer.Argument(help="A data set with labelled test images.")],
+    layout: Layout = "auto",
+    json: Annotated[
+        Path | None, typer.Option(help="Write all figures as JSON; `-` for standard output.")
+    ] = None,
+    histogram: Annotated[
+        bool, typer.Option("--histogram", help="Bounded memory for very large sets.")
+    ] = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model on the labelled test images of a data set.
+
+    Metrics are computed on raw scores; the limits only decide the operating point.
+    """
+    need_training_packages("Evaluating")
+    from blemish.detector import Detector
+    from blemish.progress import Progress
+
+    detector = Detector.load(model, device=device)
+    evaluation = detector.evaluate(
+        data, layout=layout, histogram=histogram, progress=Progress(quiet=quiet)
+    )
+    if json is not None:
+        from blemish.reporting.figures import evaluation_json
+
+        text = evaluation_json(evaluation)
+        if str(json) == "-":
+            print(text)
+        else:
+            from blemish.files import atomic_write
+
+            with atomic_write(json) as file:
+                file.write(text.encode())
+    if not quiet and str(json) != "-":
+        _print_tables(evaluation)
+    from blemish.cli.output import print_failures
+
+    print_failures(evaluation.failures)
+    if evaluation.failures:
+        sys.exit(2)
+
+
+def _print_tables(evaluation: object) -> None:
+    from rich.console import Console
+
+    from blemish.cli.output import figure, metrics_table, print_notes
+    from blemish.evaluation import Evaluation
+
+    assert isinstance(evaluation, Evaluation)
+    console = Console()
+    groups = [("Image level", _IMAGE), ("Pixel level", _PIXEL)]
+    if "image_auroc_logical" in evaluation.mean:
+        groups.append(("Logical and structural", _LOGICAL))
+    for title, columns in groups:
+        table = metrics_table(evaluation, columns)
+        table.title = title
+        console.print(table)
+    console.print(f"mAD (mean of seven): {figure(evaluation.mean_ad)}")
+    for result in evaluation.products:
+        if result.operating is not None:
+            o = result.operating
+            console.print(
+                f"{result.product} at its limit: {o.fp} of {o.fp + o.tn} good images called "
+                f"defective, {o.tp} of {o.tp + o.fn} defective ones found."
+            )
+        print_notes(f"{result.product}: {problem}" for problem in result.problems)

@@ -1,0 +1,154 @@
+"""``blemish fit``: from a folder of good pictures to a model file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blemish.cli.options import (
+    Device,
+    FalseAlarmRate,
+    Layout,
+    Quiet,
+    UnsureRate,
+    need_training_packages,
+    parse_assignments,
+    parse_size,
+)
+from blemish.files import writable_target
+
+if TYPE_CHECKING:
+    from blemish.detector import FitReport
+
+
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="Folder of good images, or a data set in any known layout.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Model file to write; with --per-product a folder of them."
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "rd",
+    teacher: Annotated[
+        str, typer.Option(help="efficientnet_lite0, …1, …2, or timm/<backbone>.")
+    ] = "efficientnet_lite0",
+    teacher_weights: Annotated[
+        str, typer.Option(help="pretrained, a local weight file, or random (for speed tests).")
+    ] = "pretrained",
+    size: Annotated[
+        str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by images.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the method, NAME=VALUE. Repeatable."),
+    ] = None,
+    false_alarm_rate: FalseAlarmRate = 0.01,
+    unsure_rate: UnsureRate = None,
+    hold_out: Annotated[
+        float, typer.Option(help="Share of the good images set aside for calibration.")
+    ] = 0.2,
+    products: Annotated[
+        str | None, typer.Option(help="Only these products, separated by commas.")
+    ] = None,
+    per_product: Annotated[
+        bool, typer.Option("--per-product", help="One model per product instead of one for all.")
+    ] = False,
+    layout: Layout = "auto",
+    seed: Annotated[int, typer.Option(help="Same seed, same machine, same weights.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint of a stopped training.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw that checkpoint away and begin again.")
+    ] = False,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Keep the teacher's features here for further trainings.")
+    ] = None,
+    cache_budget: Annotated[
+        float, typer.Option(help="Largest feature cache on disk, in GiB; above it none is made.")
+    ] = 8.0,
+    bit_depth: Annotated[
+        int, typer.Option(help="Bits used in 16-bit images: 10, 12, 14, 16.")
+    ] = 16,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    quiet: Quiet = False,
+) -> None:
+    """Learn from good images and write a model file.
+
+    One model is trained for all products found. Part of the good images (or the data set's
+    validation images) sets the limits for ok, unsure and defect.
+    """
+    need_training_packages("Training")
+    from blemish.data.sources import training_data
+    from blemish.detector import Detector
+    from blemish.errors import ConfigError
+    from blemish.progress import Progress
+
+    data_set = training_data(data, layout=layout)
+    if products:
+        wanted = [name.strip() for name in products.split(",")]
+        unknown = [name for name in wanted if name not in data_set.products]
+        if unknown:
+            raise ConfigError(
+                f"No product {unknown[0]!r} in {data}. Found: {', '.join(data_set.products)}."
+            )
+        data_set = data_set.of_products(wanted)
+    target = out or Path(f"{Path(data).resolve().name}{'-models' if per_product else '.blemish'}")
+    if per_product:
+        target.mkdir(parents=True, exist_ok=True)
+        parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
+    else:
+        parts = [(target, data_set)]
+    if not quiet:
+        print(f"{data}: layout {data_set.layout}, products {', '.join(data_set.products)}")
+    for path, part in parts:
+        # Found out now, not after ten minutes of training.
+        writable_target(path)
+        detector = Detector(
+            method,
+            teacher=teacher,
+            teacher_weights=teacher_weights,
+            image_size=parse_size(size),
+            bit_depth=bit_depth,
+            settings=parse_assignments(settings),
+        )
+        work_dir = path.with_name(f"{path.name}.training")
+        report = detector.fit(
+            part,
+            false_alarm_rate=false_alarm_rate,
+            unsure_rate=unsure_rate,
+            hold_out_share=hold_out,
+            seed=seed,
+            work_dir=work_dir,
+            resume=resume,
+            restart=restart,
+            cache_dir=cache_dir,
+            cache_budget_gib=cache_budget,
+            device=device,
+            precision=precision,
+            progress=Progress(quiet=quiet),
+        )
+        detector.save(path)
+        shutil.rmtree(work_dir, ignore_errors=True)
+        print_report(path, report, quiet=quiet)
+
+
+def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:
+    """Say what was trained, what could not be read, and what to know about the limits."""
+    from blemish.cli.output import print_failures, print_notes
+
+    print_failures(report.failures)
+    if not quiet:
+        print_notes(report.notes)
+        print(
+            f"Wrote {path}: {len(report.products)} product(s), trained on "
+            f"{report.training_images} and calibrated on {report.calibration_images} good images "
+            f"in {report.seconds:.0f} s."
+        )

@@ -1,0 +1,75 @@
+"""``blemish info``: what a model file holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from blemish.cli.options import ModelFile
+
+
+def info(
+    model: ModelFile,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
+) -> None:
+    """Show what a model file holds: method, teacher, products, limits, versions."""
+    from blemish.bundle import read_manifest
+
+    manifest = read_manifest(model)
+    if json:
+        print(manifest.model_dump_json(indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    size = manifest.preprocessing
+    training = manifest.training
+    rows: dict[str, Any] = {
+        "file": f"{model} ({model.stat().st_size / 2**20:.1f} MiB, schema "
+        f"{manifest.schema_version}, written {manifest.created})",
+        "method": f"{manifest.method} "
+        + ", ".join(f"{name}={value}" for name, value in manifest.config.items()),
+        "teacher": manifest.teacher.name
+        + ("" if manifest.teacher.pretrained else " with RANDOM weights: it finds no defects"),
+        "input": f"{size['height']}×{size['width']} pixels, {size['bit_depth']} bits",
+        "products": ", ".join(manifest.products),
+        "trained on": f"{training.get('training_images', '?')} good images, seed "
+        f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
+        "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}", str(value))
+    Console().print(table)
+    _print_limits(manifest.calibration)
+
+
+def _print_limits(content: dict[str, Any] | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from blemish.calibration import Calibration
+    from blemish.cli.output import print_notes
+
+    if content is None:
+        print_notes(["Not calibrated: it gives scores but no verdicts."])
+        return
+    calibration = Calibration.from_json(content)
+    table = Table(header_style="bold")
+    for heading in ("limits of", "good images", "unsure above", "defect above", "false alarms"):
+        table.add_column(heading)
+    names: list[str | None] = [*calibration.products]
+    if len(names) != 1:
+        names.append(None)
+    for name in names:
+        limits = calibration.limits(name)
+        table.add_row(
+            name or "unknown product",
+            str(limits.n),
+            f"{limits.unsure:.4g}",
+            f"{limits.defect:.4g}",
+            f"≤ {100 * limits.defect_rate:.3g} %",
+        )
+    Console().print(table)
+    print_notes(calibration.notes())

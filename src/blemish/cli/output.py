@@ -1,0 +1,59 @@
+"""What several verbs print: failures, notes, and figures in tables."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from blemish.evaluation import Evaluation
+
+
+def print_failures(failures: Iterable[tuple[Path, str]]) -> None:
+    """List on standard error the images that could not be read."""
+    listed = list(failures)
+    if listed:
+        print(f"{len(listed)} image(s) could not be read:", file=sys.stderr)
+        for _, reason in listed:
+            print(f"  {reason}", file=sys.stderr)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """List on standard error what the user should know."""
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+
+
+def figure(value: float) -> str:
+    """A fraction with three decimals, or n/a where it cannot be given."""
+    return f"{value:.3f}" if math.isfinite(value) else "n/a"
+
+
+def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
+    """Metrics by product, with the mean below.
+
+    Args:
+        evaluation: The figures.
+        columns: Headings by name of the metric.
+    """
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    table.add_column("product")
+    table.add_column("good", justify="right")
+    table.add_column("defective", justify="right")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for result in evaluation.products:
+        values = [figure(result.metrics.get(name, math.nan)) for name in columns]
+        table.add_row(result.product, str(result.good), str(result.defective), *values)
+    if len(evaluation.products) > 1:
+        table.add_section()
+        means = [figure(evaluation.mean.get(name, math.nan)) for name in columns]
+        table.add_row("mean", "", "", *means, style="bold")
+    return table
