@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.demo.bare_board import Slot, bare, half_extent, slots
-from blemish.data.demo.components import PACKAGES, TIN, draw
+from blemish.data.demo.components import PACKAGES, draw
+from blemish.data.demo.mounting import TIN
 from blemish.data.demo.noise import Field, curve, smooth_noise, wobble
 from blemish.data.demo.scene import Patch, Scene, bevel, box, circle, polyline
 
@@ -37,19 +38,23 @@ class Mounted:
         kind: What was mounted there.
         shift: Deviation in x and y, units.
         turn: Deviation in angle, rad.
+        seed: Of its tolerance. Its own, so that a component more or less changes no other.
     """
 
     slot: Slot
     kind: str
     shift: tuple[float, float]
     turn: float
+    seed: int
 
 
 class _Board:
     """One board: where it lies and what is mounted."""
 
-    def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
-        self.size, self.rng = size, rng
+    def __init__(
+        self, size: tuple[int, int], rng: np.random.Generator, fault: np.random.Generator
+    ) -> None:
+        self.size, self.rng, self.fault = size, rng, fault
         self.scene = Scene(size, (0.045, 0.045, 0.048))
         width, height = self.scene.extent
         self.pose = (
@@ -64,6 +69,7 @@ class _Board:
                 slot.kind,
                 (float(rng.normal(0, 0.45)), float(rng.normal(0, 0.45))),
                 float(rng.normal(0, 0.012)),
+                int(rng.integers(2**32)),
             )
             for name, slot in self.slots.items()
             if slot.populated
@@ -101,7 +107,8 @@ class _Board:
                     part.kind, ""
                 )
             self.drawn[name] = draw(
-                self.scene, part.kind, self.at(part.slot, part.shift, part.turn), rng,
+                self.scene, part.kind, self.at(part.slot, part.shift, part.turn),
+                np.random.default_rng(part.seed),
                 mark=mark, tone=lot[part.kind],
             )  # fmt: skip
 
@@ -111,14 +118,14 @@ class _Board:
         for name, part in self.mounted.items():
             if wanted(part):
                 kinds.setdefault(part.kind.split("_")[0], []).append(name)
-        names = list(kinds.values())[int(self.rng.integers(len(kinds)))]
-        return names[int(self.rng.integers(len(names)))]
+        names = list(kinds.values())[int(self.fault.integers(len(kinds)))]
+        return names[int(self.fault.integers(len(names)))]
 
 
 def _logical(board: _Board, defect: str) -> Pieces:
     """Change what is mounted; returns the area of what is wrong where it can be told before
     mounting."""
-    rng, scene = board.rng, board.scene
+    rng, scene = board.fault, board.scene
     if defect == "missing_component":
         name = board.pick(lambda part: True)
         part = board.mounted.pop(name)
@@ -126,7 +133,9 @@ def _logical(board: _Board, defect: str) -> Pieces:
     if defect == "extra_component":
         empty = [slot for slot in board.slots.values() if not slot.populated]
         slot = empty[int(rng.integers(len(empty)))]
-        board.mounted[slot.name] = Mounted(slot, slot.kind, (0.0, 0.0), float(rng.normal(0, 0.01)))
+        board.mounted[slot.name] = Mounted(
+            slot, slot.kind, (0.0, 0.0), float(rng.normal(0, 0.01)), 0
+        )
         return [board.footprint(slot, slot.kind)]
     if defect == "swapped_components":
         first, second = _SWAPS[int(rng.integers(len(_SWAPS)))]
@@ -157,7 +166,7 @@ def _logical(board: _Board, defect: str) -> Pieces:
 def _scratch(board: _Board) -> Pieces:
     """A groove through the solder mask down to bright copper. Drawn before mounting, so that
     components cover it; of several courses the one with the most bare board is taken."""
-    rng, scene = board.rng, board.scene
+    rng, scene = board.fault, board.scene
     half_w, half_h = half_extent(board.size)
     centres = np.array([(s.x, s.y) for s in board.slots.values()])
     reach = np.array([np.hypot(*PACKAGES[s.kind].half) * 0.8 for s in board.slots.values()])
@@ -187,7 +196,7 @@ def _scratch(board: _Board) -> Pieces:
 
 def _burnt(board: _Board) -> Pieces:
     """A component that ran hot: charred, with soot on the board around it."""
-    rng, scene = board.rng, board.scene
+    rng, scene = board.fault, board.scene
     name = board.pick(lambda part: part.kind in _BURNABLE)
     part = board.mounted[name]
     half_w, half_h = PACKAGES[part.kind].half
@@ -213,13 +222,11 @@ def _burnt(board: _Board) -> Pieces:
 
 def _cracked(board: _Board) -> Pieces:
     """A component with a crack across, the pale inside showing, and often a chipped corner."""
-    rng, scene = board.rng, board.scene
+    rng, scene = board.fault, board.scene
     name = board.pick(lambda part: part.kind in _BRITTLE)
     part = board.mounted[name]
     patch, _ = board.drawn[name]
-    half_w, half_h = PACKAGES[part.kind].half
-    if part.kind in ("processor", "driver"):
-        half_w, half_h = (31.0, 31.0) if part.kind == "processor" else (15.0, 12.0)
+    half_w, half_h = PACKAGES[part.kind].body or PACKAGES[part.kind].half
     body = patch.inside(box(patch, half_w, half_h))
     # From edge to edge, wandering.
     upright = bool(rng.random() < 0.5) or half_w > 1.4 * half_h
@@ -228,13 +235,16 @@ def _cracked(board: _Board) -> Pieces:
     jag = np.clip(jag, -0.8, 0.8)
     line = np.stack([jag * half_w, t * half_h] if upright else [t * half_w, jag * half_h], axis=1)
     distance, _ = polyline(patch, line)
-    width = np.float32(np.clip(min(half_w, half_h) * 0.14, 0.9, 2.0) * rng.uniform(0.8, 1.25))
+    width = np.float32(np.clip(min(half_w, half_h) * 0.14, 1.3, 2.2) * rng.uniform(0.8, 1.25))
     crack = patch.inside(distance - width * 0.5) * body
-    scene.paint(patch, crack, colour=(0.40, 0.38, 0.34), raise_by=-1.6, metal=0.0, gloss=0.0)
+    scene.paint(patch, crack, colour=(0.46, 0.44, 0.40), raise_by=-1.6, metal=0.0, gloss=0.0)
     pieces = [(patch, patch.inside(distance - width * 0.5 - np.float32(0.8)) * body)]
-    if rng.random() < 0.6:
+    little = min(half_w, half_h) < 9.0  # a crack alone would hardly show
+    if little or rng.random() < 0.6:
         sx, sy = (float(rng.choice([-1, 1])) for _ in range(2))
-        size = float(rng.uniform(0.45, 0.8)) * min(half_w, half_h, 14.0)
+        size = float(rng.uniform(1.1, 1.5) if little else rng.uniform(0.45, 0.8)) * min(
+            half_w, half_h, 14.0
+        )
         ragged = 0.6 * np.sin(patch.x * 2.1) + 0.5 * np.sin(patch.y * 1.7 + 1)
         edge = np.float32(half_w + half_h - size) - (patch.x * sx + patch.y * sy) + ragged
         chip = patch.inside(edge) * body
@@ -248,7 +258,7 @@ def _cracked(board: _Board) -> Pieces:
 
 def _solder_blob(board: _Board) -> Pieces:
     """A splash of solder: across the pins of a chip, or anywhere on the board."""
-    rng, scene = board.rng, board.scene
+    rng, scene = board.fault, board.scene
     chips = [p for p in board.mounted.values() if p.kind in ("processor", "driver")]
     half_w, half_h = half_extent(board.size)
     if chips and rng.random() < 0.55:
@@ -287,10 +297,10 @@ def saturation(name: str) -> tuple[float, bool]:
 
 
 def render(
-    size: tuple[int, int], rng: np.random.Generator, defect: str | None
+    size: tuple[int, int], rng: np.random.Generator, fault: np.random.Generator, defect: str | None
 ) -> tuple[Scene, Areas]:
-    """The scene of one board and its defects' areas."""
-    board = _Board(size, rng)
+    """The scene of one board, drawn from ``rng``, and its defects' areas, from ``fault``."""
+    board = _Board(size, rng, fault)
     pieces: Pieces = []
     if defect in LOGICAL:
         pieces = _logical(board, defect)

@@ -21,6 +21,8 @@ from blemish.data.demo.scene import SUPERSAMPLING, Scene
 _NORMALS = 384  # directions tabulated along each axis of the normal
 _TONES = 4096  # entries of the tone curve
 _WHITE = 1.6  # linear light at the last entry
+_FILL = 0.42  # even light from all sides, where nothing hides it
+_BAND = 64  # scene rows lit at a time, so that the arrays stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -94,29 +96,14 @@ def shoot(scene: Scene, light: Light, rng: np.random.Generator) -> NDArray[np.ui
         >>> shoot(Scene((48, 64)), Light.drawn(rng), rng).shape
         (48, 64, 3)
     """
-    normal = _normal_index(scene)  # (h, w)
-    diffuse, mirror, highlight = _tables(light.direction)
+    tables = _tables(light.direction)
     lit, ambient = _shadows(scene, light)  # (h, w) each
-    matte = diffuse[normal]
-    matte *= lit
-    matte += ambient
-    if scene.metal.any():
-        # Metal mirrors the whole diffuser, of which a cast shadow hides only a part.
-        matte += scene.metal * (mirror[normal] * (0.45 * lit + 0.55 * (ambient / 0.42)) - matte)
-    shine: Field | None = None
-    if scene.gloss.any():
-        shine = scene.gloss * highlight[normal]
-        shine *= lit
-    field = _falloff(scene.size, light)
     picture = np.empty((3, *scene.size), np.float32)  # (3, H, W)
-    for channel in range(3):
-        radiance = scene.colour[channel] * matte
-        if shine is not None:
-            radiance += shine
-        if scene.exposure is not None:
-            radiance *= scene.exposure
-        reduced = np.asarray(Image.fromarray(radiance).reduce(SUPERSAMPLING))
-        picture[channel] = reduced * (field * np.float32(light.balance[channel]))
+    for top in range(0, scene.shape[0], _BAND):
+        _expose(scene, slice(top, min(top + _BAND, scene.shape[0])), tables, lit, ambient, picture)
+    field = _falloff(scene.size, light)
+    for channel, gain in enumerate(light.balance):
+        picture[channel] *= field * np.float32(gain)
     _blur(picture, light.blur)
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     noise *= np.sqrt(
@@ -127,15 +114,55 @@ def shoot(scene: Scene, light: Light, rng: np.random.Generator) -> NDArray[np.ui
     return np.ascontiguousarray(_tone_curve()[index].transpose(1, 2, 0))
 
 
-def _normal_index(scene: Scene) -> NDArray[Any]:
-    """Position of every point's surface normal in the tables of :func:`_tables`."""
-    h = scene.height
-    gx, gy = np.empty_like(h), np.empty_like(h)
+def _expose(
+    scene: Scene,
+    rows: slice,
+    tables: tuple[Field, Field, Field],
+    lit: Field,
+    ambient: Field,
+    picture: Field,
+) -> None:
+    """Light a band of the scene and write it to the picture."""
+    diffuse, mirror, highlight = tables
+    normal = _normal_index(scene, rows)  # (b, w)
+    light, fill, metal, gloss = lit[rows], ambient[rows], scene.metal[rows], scene.gloss[rows]
+    matte = diffuse.take(normal)
+    matte *= light
+    matte += fill
+    if metal.any():
+        # Metal mirrors the whole diffuser, of which a cast shadow hides only a part.
+        mirrored = mirror.take(normal)
+        mirrored *= np.float32(0.45) * light + np.float32(0.55 / _FILL) * fill
+        mirrored -= matte
+        mirrored *= metal
+        matte += mirrored
+    shine: Field | None = None
+    if gloss.any():
+        shine = gloss * highlight.take(normal)
+        shine *= light
+    target = slice(rows.start // SUPERSAMPLING, rows.stop // SUPERSAMPLING)
+    for channel in range(3):
+        radiance = scene.colour[channel, rows] * matte
+        if shine is not None:
+            radiance += shine
+        if scene.exposure is not None:
+            radiance *= scene.exposure[rows]
+        picture[channel, target] = np.asarray(Image.fromarray(radiance).reduce(SUPERSAMPLING))
+
+
+def _normal_index(scene: Scene, rows: slice) -> NDArray[Any]:
+    """Position in the tables of :func:`_tables` of the surface normals of a band."""
+    last = scene.shape[0] - 1
+    h = scene.height[rows]
+    gx, gy = np.zeros_like(h), np.zeros_like(h)
     half = np.float32(0.5 * scene.unit)
     np.subtract(h[:, 2:], h[:, :-2], out=gx[:, 1:-1])
-    np.subtract(h[2:], h[:-2], out=gy[1:-1])
-    gx[:, [0, -1]] = 0
-    gy[[0, -1]] = 0
+    first, end = max(rows.start, 1), min(rows.stop, last)  # rows with a neighbour on both sides
+    np.subtract(
+        scene.height[first + 1 : end + 1],
+        scene.height[first - 1 : end - 1],
+        out=gy[first - rows.start : end - rows.start],
+    )
     gx *= half
     gy *= half
     scale = np.float32(-0.5 * (_NORMALS - 1)) / np.sqrt(1.0 + gx * gx + gy * gy)
@@ -143,9 +170,9 @@ def _normal_index(scene: Scene) -> NDArray[Any]:
     gy *= scale
     gx += np.float32(0.5 * _NORMALS)
     gy += np.float32(0.5 * _NORMALS)
-    index: NDArray[Any] = gy.astype(np.int32)
+    index: NDArray[Any] = gy.astype(np.intp)
     index *= _NORMALS
-    index += gx.astype(np.int32)
+    index += gx.astype(np.intp)
     return index
 
 
@@ -180,7 +207,7 @@ def _shadows(scene: Scene, light: Light) -> tuple[Field, Field]:
     drop = lz / flat  # fall of the light's ray per unit of way
     relief = float(low.max() - low.min())
     if relief < 0.8:
-        return np.ones(scene.shape, np.float32), np.full(scene.shape, 0.42, np.float32)
+        return np.ones(scene.shape, np.float32), np.full(scene.shape, _FILL, np.float32)
     reach = relief / drop * unit  # pixels
     steps = int(np.clip(np.ceil(reach / 1.5), 1, 14))
     margin = int(np.ceil(reach)) + 2
@@ -199,7 +226,7 @@ def _shadows(scene: Scene, light: Light) -> tuple[Field, Field]:
     mean = resize(np.asarray(around.reduce(block)), (rows, columns))
     open_sky = np.clip((mean - low) / np.float32(9), 0, 0.55)
     lit = 1 - resize(np.asarray(soft), scene.shape) * np.float32(0.86 / 255)
-    ambient = resize(np.float32(0.42) * (1 - open_sky), scene.shape)
+    ambient = resize(np.float32(_FILL) * (1 - open_sky), scene.shape)
     return lit, ambient
 
 

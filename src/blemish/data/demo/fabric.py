@@ -13,6 +13,10 @@ from blemish.data.demo.scene import Patch, Scene, circle, polyline
 
 Pieces = list[tuple[Patch, Field]]
 
+_THREADS = 4096  # after so many the yarn's irregularities repeat; even, to keep the weave
+_NOTHING = np.float32(-1.2)  # elevation where no thread is, in thread radii
+_BAND = 64  # rows woven at a time, so that the arrays stay in the processor's cache
+
 
 @dataclass
 class Cloth:
@@ -48,54 +52,72 @@ def _loom(size: tuple[int, int], rng: np.random.Generator) -> Cloth:
     return Cloth(scene, u, v, pitch)
 
 
+@dataclass(frozen=True)
+class _Yarn:
+    """The lot of yarn a cloth is woven from; warp first, weft second.
+
+    Attributes:
+        thick: Relative thickness of every thread ``(2, threads)``.
+        tone: Relative brightness of every thread ``(2, threads)``.
+        colour: ``(2, 3)`` linear RGB.
+        uneven: ``(h, w)`` relative brightness of every point, from fluff and wear.
+    """
+
+    thick: Field
+    tone: Field
+    colour: Field
+    uneven: Field
+
+
 def _weave(cloth: Cloth, rng: np.random.Generator) -> None:
     """Interlace the threads: height, colour and shade of every point."""
-    scene = cloth.scene
-    iu, iv = np.floor(cloth.u), np.floor(cloth.v)
-    fu, fv = cloth.u - iu - np.float32(0.5), cloth.v - iv - np.float32(0.5)  # in [-0.5, 0.5)
-    warp_number, weft_number = iu.astype(np.int32), iv.astype(np.int32)
-    sign = (1 - 2 * ((warp_number + weft_number) & 1)).astype(np.float32)  # 1: warp on top
-    threads = 4096
-    # Thickness and tone of every thread differ a little.
-    thick = (1 + 0.07 * rng.standard_normal((2, threads))).astype(np.float32)
-    tone = (1 + 0.085 * rng.standard_normal((2, threads))).astype(np.float32)
-    warp_id, weft_id = warp_number % threads, weft_number % threads
-    lot = rng.normal(0, 1, 3)
-    warp_colour = np.array([0.16, 0.22, 0.33]) * (1 + 0.03 * lot[0])
-    weft_colour = np.array([0.34, 0.37, 0.40]) * (1 + 0.03 * lot[1])
+    h, w = cloth.scene.shape
+    thick = (1 + 0.07 * rng.standard_normal((2, _THREADS))).astype(np.float32)
+    tone = (1 + 0.085 * rng.standard_normal((2, _THREADS))).astype(np.float32)
+    lot = 1 + 0.03 * rng.standard_normal((2, 1))
+    colour = (np.array([[0.16, 0.22, 0.33], [0.34, 0.37, 0.40]]) * lot).astype(np.float32)
+    uneven = np.float32(0.05) * smooth_noise(rng, (h, w), (h / 2.5, w / 2.5))
+    uneven += 1 + np.float32(0.03) * smooth_noise(rng, (h, w), (4, 5))
+    yarn = _Yarn(thick, tone, colour, uneven)
+    for top in range(0, h, _BAND):
+        _interlace(cloth, yarn, slice(top, min(top + _BAND, h)))
 
-    def profile(f: Field, width: Field) -> Field:
-        arch: Field = np.maximum(1 - (f / (np.float32(0.47) * width)) ** 2, 0)
-        return arch
 
-    # Along a thread its height swings with the crossings.
-    swing_u, swing_v = np.cos(np.pi * fv), np.cos(np.pi * fu)
-    warp = profile(fu, thick[0][warp_id])
-    weft = profile(fv, thick[1][weft_id])
-    warp_height = np.where(warp > 0, np.sqrt(warp) * (1.0 + 0.55 * sign * swing_u), -1.2)
-    weft_height = np.where(weft > 0, np.sqrt(weft) * (1.0 - 0.55 * sign * swing_v), -1.2)
-    if cloth.warp_cut is not None:
-        warp_height = np.where(cloth.warp_cut > 0.5, np.float32(-1.2), warp_height)
-    if cloth.weft_cut is not None:
-        weft_height = np.where(cloth.weft_cut > 0.5, np.float32(-1.2), weft_height)
-    top = np.maximum(warp_height, weft_height)
-    is_warp = warp_height >= weft_height
-    bare = top <= -1.0
+def _interlace(cloth: Cloth, yarn: _Yarn, rows: slice) -> None:
+    """Weave a band of the cloth."""
+    scene, u, v = cloth.scene, cloth.u[rows], cloth.v[rows]
+    iu, iv = np.floor(u), np.floor(v)
+    fu, fv = u - iu - np.float32(0.5), v - iv - np.float32(0.5)  # in [-0.5, 0.5)
+    warp_id, weft_id = iu.astype(np.intp) % _THREADS, iv.astype(np.intp) % _THREADS
+    over = np.float32(0.55) - np.float32(1.1) * ((warp_id + weft_id) & 1)  # > 0: warp on top
+    heights = []
+    for f, other, number, sign, i, cut in (
+        (fu, fv, warp_id, 1, 0, cloth.warp_cut),
+        (fv, fu, weft_id, -1, 1, cloth.weft_cut),
+    ):
+        arch = 1 - (f / (np.float32(0.47) * yarn.thick[i].take(number))) ** 2
+        # Along a thread its height swings with the crossings.
+        height = np.sqrt(np.maximum(arch, 0))
+        height *= 1 + sign * over * np.cos(np.float32(np.pi) * other)
+        height[arch <= 0] = _NOTHING
+        if cut is not None:
+            height[cut[rows] > 0.5] = _NOTHING
+        heights.append(height)
+    top = np.maximum(heights[0], heights[1])
+    is_warp = heights[0] >= heights[1]
     # Twisted yarn: fine slanted lines along each thread.
-    twist = np.where(
-        is_warp, np.cos(19 * fu + 13 * cloth.v), np.cos(19 * fv + 13 * cloth.u)
-    ).astype(np.float32)
-    fuzz = smooth_noise(rng, scene.shape, (scene.shape[0] / 2.5, scene.shape[1] / 2.5))
-    wear = smooth_noise(rng, scene.shape, (4, 5))
-    shade = np.where(is_warp, tone[0][warp_id], tone[1][weft_id])
-    shade = shade * (1 + 0.09 * twist + 0.05 * fuzz + 0.03 * wear)
+    twist = np.cos(np.where(is_warp, 19 * fu + 13 * v, 19 * fv + 13 * u))
+    shade = np.where(is_warp, yarn.tone[0].take(warp_id), yarn.tone[1].take(weft_id))
+    shade *= yarn.uneven[rows] + np.float32(0.09) * twist
     shade *= np.clip(0.42 + 0.42 * top, 0.2, 1.0)  # light is lost between the threads
+    bare = top <= -1.0
     for channel in range(3):
-        thread = np.where(
-            is_warp, np.float32(warp_colour[channel]), np.float32(weft_colour[channel])
-        )
-        scene.colour[channel] = np.where(bare, np.float32(0.018), thread * shade)
-    scene.height = top * np.float32(1.25)
+        warp, weft = yarn.colour[:, channel]
+        thread = np.where(is_warp, warp, weft)
+        thread *= shade
+        thread[bare] = 0.018
+        scene.colour[channel, rows] = thread
+    scene.height[rows] = top * np.float32(1.25)
 
 
 def _hole(cloth: Cloth, rng: np.random.Generator) -> Pieces:
@@ -107,10 +129,10 @@ def _hole(cloth: Cloth, rng: np.random.Generator) -> Pieces:
     patch = Patch(
         patch.rows, patch.columns, patch.x / np.float32(rng.uniform(1, 1.5)), patch.y, patch.unit
     )
-    ragged = rng.normal(0, 1, (2, 4096)).astype(np.float32)
+    ragged = rng.normal(0, 1, (2, _THREADS)).astype(np.float32)
     distance = circle(patch, radius)
-    iu = np.floor(cloth.u).astype(np.int32) % 4096
-    iv = np.floor(cloth.v).astype(np.int32) % 4096
+    iu = np.floor(cloth.u).astype(np.int32) % _THREADS
+    iv = np.floor(cloth.v).astype(np.int32) % _THREADS
     fray = np.float32(0.16 * radius + 0.8)
     cloth.warp_cut = (distance + fray * ragged[0][iu] < 0).astype(np.float32)
     cloth.weft_cut = (distance + fray * ragged[1][iv] < 0).astype(np.float32)
@@ -154,7 +176,7 @@ def _pucker(cloth: Cloth, rng: np.random.Generator, at: tuple[float, float]) -> 
         cloth.u = cloth.u + draw
     else:
         cloth.v = cloth.v + draw
-    return [(patch, (reach > 0.45).astype(np.float32))]
+    return [(patch, (reach > 0.25).astype(np.float32))]
 
 
 def _loop(scene: Scene, rng: np.random.Generator, at: tuple[float, float]) -> Pieces:
@@ -200,23 +222,23 @@ _BEFORE_WEAVING: dict[str, Callable[[Cloth, np.random.Generator], Pieces]] = {
 
 
 def render(
-    size: tuple[int, int], rng: np.random.Generator, defect: str | None
+    size: tuple[int, int], rng: np.random.Generator, fault: np.random.Generator, defect: str | None
 ) -> tuple[Scene, list[tuple[str, NDArray[np.bool_]]]]:
-    """The scene of one piece of cloth and its defects' areas."""
+    """The scene of one cloth, drawn from ``rng``, and its defects' areas, from ``fault``."""
     cloth = _loom(size, rng)
     pieces: Pieces = []
     if defect in _BEFORE_WEAVING:
-        pieces = _BEFORE_WEAVING[defect](cloth, rng)
+        pieces = _BEFORE_WEAVING[defect](cloth, fault)
         _weave(cloth, rng)
     elif defect == "pulled_thread":
-        at = cloth.scene.anywhere(rng, 50)
-        pieces = _pucker(cloth, rng, at)
+        at = cloth.scene.anywhere(fault, 50)
+        pieces = _pucker(cloth, fault, at)
         _weave(cloth, rng)
-        pieces += _loop(cloth.scene, rng, at)
+        pieces += _loop(cloth.scene, fault, at)
     else:
         _weave(cloth, rng)
         if defect == "stain":
-            pieces = _stain(cloth.scene, rng)
+            pieces = _stain(cloth.scene, fault)
     if defect is None:
         return cloth.scene, []
     return cloth.scene, [(defect, cloth.scene.mask(pieces))]

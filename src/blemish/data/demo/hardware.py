@@ -212,7 +212,7 @@ def _rust(scene: Scene, patch: Patch, cover: Field, rng: np.random.Generator) ->
     """Brown, dull, rough areas on a part."""
     shape = (cover.shape[0], cover.shape[1])
     cells = max(patch.x.shape) / patch.unit / 6
-    spread = smooth_noise(rng, shape, (cells, cells)) + np.float32(rng.uniform(0.1, 0.8))
+    spread = smooth_noise(rng, shape, (cells, cells)) + np.float32(rng.uniform(0.4, 1.0))
     amount = np.clip(spread * 2, 0, 1) * cover * np.float32(0.9)
     grain = smooth_noise(rng, shape, (cells * 4, cells * 4))
     brown = np.array([0.27, 0.105, 0.035], np.float32)[:, None, None] * (1 + 0.35 * grain)

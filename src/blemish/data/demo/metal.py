@@ -77,7 +77,7 @@ def scratch(scene: Scene, rng: np.random.Generator) -> Pieces:
     scene.paint(patch, lips, raise_by=depth * 0.3)
     gain = float(rng.uniform(1.9, 2.6) if rng.random() < 0.5 else rng.uniform(0.45, 0.65))
     scene.tint(patch, cover, (gain, gain, gain))
-    return [(patch, patch.inside(distance - taper * 0.5 - np.float32(0.4)))]
+    return [(patch, patch.inside(distance - taper * 0.5 - np.float32(1.0)))]
 
 
 def dent(scene: Scene, rng: np.random.Generator) -> Pieces:
@@ -129,7 +129,7 @@ def hole(scene: Scene, rng: np.random.Generator) -> Pieces:
     inside = patch.inside(distance)
     scene.paint(patch, inside, height=-bevel(distance, radius, 7.0), metal=0.15)
     scene.tint(patch, inside, (0.14, 0.13, 0.12))
-    return [(patch, patch.inside(distance - np.float32(1.2)))]
+    return [(patch, patch.inside(distance - np.float32(2.2)))]
 
 
 DEFECTS: dict[str, Callable[[Scene, np.random.Generator], Pieces]] = {
@@ -141,10 +141,10 @@ DEFECTS: dict[str, Callable[[Scene, np.random.Generator], Pieces]] = {
 
 
 def render(
-    size: tuple[int, int], rng: np.random.Generator, defect: str | None
+    size: tuple[int, int], rng: np.random.Generator, fault: np.random.Generator, defect: str | None
 ) -> tuple[Scene, list[tuple[str, NDArray[np.bool_]]]]:
-    """The scene of one sheet and its defects' areas."""
+    """The scene of one sheet, drawn from ``rng``, and its defects' areas, from ``fault``."""
     scene = build(size, rng)
     if defect is None:
         return scene, []
-    return scene, [(defect, scene.mask(DEFECTS[defect](scene, rng)))]
+    return scene, [(defect, scene.mask(DEFECTS[defect](scene, fault)))]

@@ -74,6 +74,8 @@ def render(
         product: One of :data:`PRODUCTS`.
         size: Side of a square picture, or height and width, in pixels.
         rng: Decides everything that differs between pictures; equal states give equal pictures.
+            An equal state without the defect shows the same part before it was spoiled (except
+            that a compartment of the tray whose contents change is filled anew).
         defect: A name from ``DEFECTS[product]``, or ``None`` for a good part.
 
     Returns:
@@ -99,7 +101,8 @@ def render(
             f"Product {product!r} has no defect {defect!r}. It has: {', '.join(DEFECTS[product])}."
         )
     light = Light.drawn(rng)
-    scene, areas = _MODULES[product].render(shape, rng, defect)
+    fault = np.random.default_rng(int(rng.integers(2**63)))
+    scene, areas = _MODULES[product].render(shape, rng, fault, defect)
     return shoot(scene, light, rng), areas
 
 

@@ -59,6 +59,28 @@ class Patch:
         dx, dy = self.x - np.float32(x), self.y - np.float32(y)
         return Patch(self.rows, self.columns, c * dx + s * dy, c * dy - s * dx, self.unit)
 
+    def around(self, x: float, y: float, reach: float) -> Patch:
+        """The part of the window within ``reach`` of local ``x, y``, which becomes the origin."""
+        h, w = self.x.shape
+        if h < 2 or w < 2:
+            return self.moved(x, y)
+        c = float(self.x[0, 1] - self.x[0, 0]) * self.unit
+        s = float(self.x[1, 0] - self.x[0, 0]) * self.unit
+        dx, dy = x - float(self.x[0, 0]), y - float(self.y[0, 0])
+        column, row = (c * dx - s * dy) * self.unit, (s * dx + c * dy) * self.unit
+        margin = reach * self.unit + 1
+        top = min(max(int(row - margin), 0), h - 1)
+        left = min(max(int(column - margin), 0), w - 1)
+        bottom = max(min(int(row + margin) + 2, h), top + 1)
+        right = max(min(int(column + margin) + 2, w), left + 1)
+        return Patch(
+            slice(self.rows.start + top, self.rows.start + bottom),
+            slice(self.columns.start + left, self.columns.start + right),
+            self.x[top:bottom, left:right] - np.float32(x),
+            self.y[top:bottom, left:right] - np.float32(y),
+            self.unit,
+        )
+
 
 class Scene:
     """Height, colour and finish of every point.

@@ -110,11 +110,13 @@ class _Tray:
         """Drop kinds of parts into their compartments."""
         tones = {kind: float(self.rng.normal(1, 0.03)) for kind in KINDS}  # of the day's lot
         for compartment, kinds in contents.items():
-            for part in _scatter(self.boxes[compartment], kinds, self.rng):
+            # Its own source, so that a change in one compartment leaves the others alone.
+            rng = np.random.default_rng(int(self.rng.integers(2**63)))
+            for part in _scatter(self.boxes[compartment], kinds, rng):
                 varied = replace(
                     part,
-                    size=float(self.rng.normal(1, 0.010)),
-                    tone=tones[part.kind] * float(self.rng.normal(1, 0.045)),
+                    size=float(rng.normal(1, 0.010)),
+                    tone=tones[part.kind] * float(rng.normal(1, 0.045)),
                 )
                 self.parts.append((compartment, varied))
 
@@ -208,12 +210,12 @@ def saturation(name: str, size: tuple[int, int]) -> tuple[float, bool]:
 
 
 def render(
-    size: tuple[int, int], rng: np.random.Generator, defect: str | None
+    size: tuple[int, int], rng: np.random.Generator, fault: np.random.Generator, defect: str | None
 ) -> tuple[Scene, Areas]:
-    """The scene of one tray and its defects' areas."""
+    """The scene of one tray, drawn from ``rng``, and its defects' areas, from ``fault``."""
     contents = {compartment: [compartment] * count for compartment, count in COUNTS.items()}
     names = tuple(COUNTS)
-    chosen = names[int(rng.integers(len(names)))]
+    chosen = names[int(fault.integers(len(names)))]
     absent: str | None = None
     intruder: str | None = None
     if defect is not None and defect.startswith("missing_"):
@@ -223,13 +225,13 @@ def render(
         contents[kind].append(kind)
     elif defect == "wrong_compartment":
         others = [n for n in names if n != chosen]
-        host = others[int(rng.integers(len(others)))]
+        host = others[int(fault.integers(len(others)))]
         absent, intruder = chosen, chosen
         contents[chosen].pop()
         contents[host].append(chosen)
         chosen = host
     elif defect == "wrong_kind":
-        intruder = str(rng.choice(_WRONG_KINDS[chosen]))
+        intruder = str(fault.choice(_WRONG_KINDS[chosen]))
         contents[chosen][-1] = intruder
     tray = _Tray(size, rng)
     tray.mould()
@@ -247,13 +249,13 @@ def render(
             for i, (_, part) in enumerate(tray.parts)
             if defect != "bent_part" or part.kind in bendable
         ]
-        victim = able[int(rng.integers(len(able)))]
+        victim = able[int(fault.integers(len(able)))]
         compartment, part = tray.parts[victim]
         tray.parts[victim] = (compartment, replace(part, damage=damage[defect]))
     areas: Areas = []
     for i, (compartment, part) in enumerate(tray.parts):
         at = tray.place(part)
-        piece = draw(tray.scene, part, at, rng)
+        piece = draw(tray.scene, part, at, fault)
         if defect is None:
             continue
         foreign = intruder == part.kind and compartment == chosen
@@ -261,19 +263,19 @@ def render(
             pieces = [piece]
             if part.damage in ("broken", "bent"):
                 # What should be there and is not belongs to the defect too.
-                whole = draw(Scene(size), replace(part, damage=None), at, rng)
+                whole = draw(Scene(size), replace(part, damage=None), at, fault)
                 pieces.append(whole)
             areas.append((defect, tray.scene.mask(pieces)))
     if defect == "dirt":
         left, top, right, bottom = tray.boxes[chosen]
         spot = Part(
             "nut",
-            float(rng.uniform(left + 25, right - 25)),
-            float(rng.uniform(top + 25, bottom - 25)),
+            float(fault.uniform(left + 25, right - 25)),
+            float(fault.uniform(top + 25, bottom - 25)),
             0.0,
         )
         x, y, _ = tray.place(spot)
-        areas.append((defect, tray.scene.mask(dirt(tray.scene, x, y, rng))))
+        areas.append((defect, tray.scene.mask(dirt(tray.scene, x, y, fault))))
     if absent is not None:
         areas.append((f"missing_{absent}", tray.area(absent)))
     elif defect is not None and defect.startswith(("missing_", "extra_")):
