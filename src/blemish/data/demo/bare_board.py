@@ -10,11 +10,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from blemish.data.demo.components import PACKAGES
 from blemish.data.demo.noise import Field, smooth_noise
-from blemish.data.demo.scene import SHORT_SIDE, SUPERSAMPLING, Scene
+from blemish.data.demo.scene import SHORT_SIDE, SUPERSAMPLING, Colour, Scene
 
 BOARD_HEIGHT = 3.0  # units over the table
 _EDGE = 13.0  # units between the board and the picture's edge, at the nominal pose
 _UP = float(np.pi / 2)
+_BAND = 64  # rows coloured at a time, so that the arrays stay in the processor's cache
+
+_MASK: Colour = (0.010, 0.062, 0.028)  # solder mask on bare laminate
+_MASK_ON_COPPER: Colour = (0.020, 0.125, 0.050)
+_PRINT: Colour = (0.60, 0.62, 0.58)
+_SOLDER: Colour = (0.60, 0.59, 0.56)
 
 
 @dataclass(frozen=True)
@@ -253,34 +259,41 @@ def bare(scene: Scene, pose: tuple[float, float, float], rng: np.random.Generato
     cx = (art.half_w + art.margin) * art.scale
     cy = (art.half_h + art.margin) * art.scale
 
-    def layer(image: Image.Image, shift: tuple[float, float] = (0.0, 0.0)) -> Field:
+    def layer(image: Image.Image, shift: tuple[float, float] = (0.0, 0.0)) -> Image.Image:
         ox, oy = cx + shift[0] * art.scale, cy + shift[1] * art.scale
         matrix = (c, s, ox - c * px - s * py, -s, c, oy + s * px - c * py)
-        turned = image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-        values: Field = np.asarray(turned, dtype=np.float32) * np.float32(1 / 255)
-        return values
+        return image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
-    copper, tin, board = layer(art.copper), layer(art.tin), layer(art.board)
+    shift = (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35)))
     # The print is registered on its own, never quite where the copper is.
-    silk = layer(art.silk, (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35))))
-    silk *= (1 - tin) * np.float32(rng.uniform(0.8, 0.95))
-    tone = float(rng.normal(1, 0.05))
-    hue = float(rng.normal(0, 0.05))
+    layers = (layer(art.copper), layer(art.tin), layer(art.board), layer(art.silk, shift))
+    solid = float(rng.uniform(0.8, 0.95))  # how well the print covers
+    tone, blue = float(rng.normal(1, 0.05)), float(rng.normal(1, 0.05))
     cloud = 1 + np.float32(0.05) * smooth_noise(rng, (h, w), (6, 6))
-    fixture = 1 + np.float32(0.06) * smooth_noise(rng, (h, w), (h / 3, w / 3))
-    shiny = tin > 0.5
-    for channel, (mask_tone, over_copper, white, solder) in enumerate(
-        zip((0.010, 0.062, 0.028), (0.020, 0.125, 0.050), (0.60, 0.62, 0.58),
-            (0.60, 0.59, 0.56), strict=True)
-    ):  # fmt: skip
-        gain = np.float32(tone * (1 + (hue if channel == 2 else 0.0)))
-        colour = (np.float32(mask_tone) + np.float32(over_copper - mask_tone) * copper) * gain
-        colour *= cloud
-        colour += silk * (np.float32(white) - colour)
-        colour += tin * (np.float32(solder) - colour)
-        plane = scene.colour[channel]
-        plane *= fixture
-        plane += board * (colour - plane)
-    scene.metal[:] = tin * board * shiny * np.float32(0.8)
-    scene.gloss[:] = (np.float32(0.055) * (1 - tin) + np.float32(0.0)) * board
-    scene.height[:] = board * np.float32(BOARD_HEIGHT) + (copper * 0.22 + tin * 0.35) * board
+    grain = 1 + np.float32(0.06) * smooth_noise(rng, (h, w), (h / 3, w / 3))
+    scene.colour *= grain
+    for top in range(0, h, _BAND):
+        rows = slice(top, top + _BAND)
+        copper, tin, board, silk = (_share(image, rows) for image in layers)
+        silk *= (1 - tin) * np.float32(solid)
+        for channel, gain in enumerate((tone, tone, tone * blue)):
+            under, over = gain * _MASK[channel], gain * _MASK_ON_COPPER[channel]
+            colour = np.float32(under) + np.float32(over - under) * copper
+            colour *= cloud[rows]
+            colour += silk * (np.float32(_PRINT[channel]) - colour)
+            colour += tin * (np.float32(_SOLDER[channel]) - colour)
+            plane = scene.colour[channel, rows]
+            colour -= plane
+            colour *= board
+            plane += colour
+        scene.metal[rows] = tin * board * (tin > 0.5) * np.float32(0.8)
+        scene.gloss[rows] = np.float32(0.055) * (1 - tin) * board
+        relief = np.float32(BOARD_HEIGHT) + np.float32(0.22) * copper + np.float32(0.35) * tin
+        scene.height[rows] = board * relief
+
+
+def _share(image: Image.Image, rows: slice) -> Field:
+    """Rows of a layer as coverage in [0, 1]."""
+    band = image.crop((0, rows.start, image.width, min(rows.stop, image.height)))
+    cover: Field = np.asarray(band, dtype=np.float32) * np.float32(1 / 255)
+    return cover

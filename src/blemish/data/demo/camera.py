@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from blemish.data.demo.noise import Field, resize
 from blemish.data.demo.scene import SUPERSAMPLING, Scene
 
-_NORMALS = 384  # directions tabulated along each axis of the normal
+_NORMALS = 256  # directions tabulated along each axis of the normal
 _TONES = 4096  # entries of the tone curve
 _WHITE = 1.6  # linear light at the last entry
 _FILL = 0.42  # even light from all sides, where nothing hides it
@@ -110,8 +110,12 @@ def shoot(scene: Scene, light: Light, rng: np.random.Generator) -> NDArray[np.ui
         np.maximum(picture, 0) * np.float32(light.shot_noise) + np.float32(light.read_noise)
     )
     picture += noise
-    index = np.clip(picture * np.float32((_TONES - 1) / _WHITE), 0, _TONES - 1).astype(np.int16)
-    return np.ascontiguousarray(_tone_curve()[index].transpose(1, 2, 0))
+    picture *= np.float32((_TONES - 1) / _WHITE)
+    np.clip(picture, 0, _TONES - 1, out=picture)
+    image = np.empty((*scene.size, 3), np.uint8)
+    for channel in range(3):
+        image[..., channel] = _tone_curve().take(picture[channel].astype(np.intp))
+    return image
 
 
 def _expose(
@@ -225,9 +229,15 @@ def _shadows(scene: Scene, light: Light) -> tuple[Field, Field]:
     block = max(1, round(5 * unit))
     mean = resize(np.asarray(around.reduce(block)), (rows, columns))
     open_sky = np.clip((mean - low) / np.float32(9), 0, 0.55)
-    lit = 1 - resize(np.asarray(soft), scene.shape) * np.float32(0.86 / 255)
-    ambient = resize(np.float32(_FILL) * (1 - open_sky), scene.shape)
-    return lit, ambient
+    lit = 1 - np.asarray(soft, dtype=np.float32) * np.float32(0.86 / 255)
+    fill = np.float32(_FILL) * (1 - open_sky)
+    return _enlarge(lit, scene.shape), _enlarge(fill, scene.shape)
+
+
+def _enlarge(field: Field, shape: tuple[int, int]) -> Field:
+    """``field`` at the scene's resolution."""
+    image = Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def _falloff(size: tuple[int, int], light: Light) -> Field:
