@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blemish.cli.options import Quiet, need_training_packages
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
 
 
 def demo(
@@ -100,7 +103,7 @@ def demo(
         sys.exit(2)
 
 
-def _trained_before(model: Path, wanted: dict[str, object]) -> Detector | None:  # noqa: F821
+def _trained_before(model: Path, wanted: dict[str, object]) -> Detector | None:
     """The demo's model, where the last run with the same options left one."""
     from blemish.detector import Detector
     from blemish.errors import BundleError

@@ -67,13 +67,11 @@ def fuse_levels(
         >>> fuse_levels([torch.ones(1, 1, 8, 8), torch.ones(1, 1, 4, 4)], (16, 16)).max().item()
         2.0
     """
-    fused: Tensor | None = None
-    for distance in distances:
-        resized = F.interpolate(distance, size=size, mode="bilinear", align_corners=False)
-        if fused is None:
-            fused = resized
-        else:
-            fused = fused * resized if product else fused + resized
-    if fused is None:
-        raise ValueError("fuse_levels needs at least one map")
+    resized = [
+        F.interpolate(distance, size=size, mode="bilinear", align_corners=False)
+        for distance in distances
+    ]
+    fused = resized[0]
+    for other in resized[1:]:
+        fused = fused * other if product else fused + other
     return fused
