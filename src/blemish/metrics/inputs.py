@@ -1,0 +1,130 @@
+"""What the metrics accept: the checks every public function runs before it counts anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blemish.errors import DataError
+
+
+def scores_and_labels(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Checked image scores and labels.
+
+    Args:
+        scores: ``(N,)`` raw scores, higher is worse; infinities are allowed, NaN is not.
+        labels: ``(N,)`` bool, or numbers 0 (good) and 1 (defective).
+
+    Returns:
+        The scores as float64 and the labels as bool, both ``(N,)``.
+
+    Raises:
+        DataError: On NaN, other labels than 0 and 1, or different lengths.
+
+    Example:
+        >>> from blemish.metrics.inputs import scores_and_labels
+        >>> scores_and_labels([1, 2], [0, 1])[1].tolist()
+        [False, True]
+    """
+    score_array = np.asarray(scores, dtype=np.float64)  # (N,)
+    label_array = np.asarray(labels)  # (N,)
+    if score_array.ndim != 1 or label_array.shape != score_array.shape:
+        raise DataError(
+            f"Scores have shape {score_array.shape} and labels {label_array.shape}; expected two "
+            "one-dimensional arrays of the same length. Pass one score and one label per image."
+        )
+    if score_array.size and np.isnan(score_array).any():
+        raise DataError(
+            f"{int(np.isnan(score_array).sum())} of {score_array.size} scores are NaN; a metric "
+            "needs numbers. Look for a training that diverged, and drop or repair those images."
+        )
+    if label_array.dtype != np.bool_:
+        strange = np.setdiff1d(label_array, [0, 1])
+        if strange.size:
+            raise DataError(
+                f"Labels hold {strange[:5].tolist()}; expected only 0 (good) and 1 (defective). "
+                "Leave out images whose label is unknown."
+            )
+    return score_array, label_array.astype(np.bool_)
+
+
+def map_values(anomaly_map: NDArray[Any]) -> NDArray[np.float32]:
+    """A checked anomaly map as ``(H, W)`` float32.
+
+    Integer and float64 maps are rounded to the nearest float32, because an anomaly map of blemish
+    is float32 and the accumulators hold it so. Infinities are allowed and rank as usual.
+
+    Args:
+        anomaly_map: ``(H, W)``, raw, higher is worse.
+
+    Raises:
+        DataError: If it is not a two-dimensional array of real numbers, is empty, holds NaN, or
+            a finite value beyond the range of float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.inputs import map_values
+        >>> map_values(np.zeros((2, 3), int)).dtype
+        dtype('float32')
+    """
+    array = np.asarray(anomaly_map)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"The anomaly map has shape {array.shape} and type {array.dtype}; expected (H, W) "
+            "real numbers. Pass one map at a time, without batch and channel axes."
+        )
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32, copy=False)  # (H, W)
+    if np.isnan(values).any():
+        raise DataError(
+            f"The anomaly map of shape {array.shape} holds {int(np.isnan(values).sum())} NaN; a "
+            "metric needs numbers. Look for a training that diverged or a division by zero."
+        )
+    if array.dtype != np.float32 and np.count_nonzero(np.isinf(values)) != np.count_nonzero(
+        np.isinf(array)
+    ):
+        raise DataError(
+            "The anomaly map holds values beyond the range of float32 (3.4e38); scale the map "
+            "before measuring it. Ranks, and so the metrics, do not change with the scale."
+        )
+    return values
+
+
+def check_same_shape(
+    anomaly_map: NDArray[Any], mask: NDArray[Any], *, what: str = "the mask"
+) -> None:
+    """Raises `DataError`, naming both shapes, unless map and mask are equally large.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.inputs import check_same_shape
+        >>> check_same_shape(np.zeros((2, 3)), np.zeros((2, 3), bool))
+    """
+    if anomaly_map.shape != mask.shape:
+        raise DataError(
+            f"The anomaly map has shape {anomaly_map.shape} and {what} {mask.shape}; expected "
+            "equal shapes. Resize the map to the source image's size, where the mask is drawn."
+        )
+
+
+def check_fpr_limit(limit: float) -> float:
+    """The limit itself if it lies in (0, 1].
+
+    Raises:
+        DataError: If it does not.
+
+    Example:
+        >>> from blemish.metrics.inputs import check_fpr_limit
+        >>> check_fpr_limit(0.3)
+        0.3
+    """
+    if not 0.0 < limit <= 1.0:
+        raise DataError(
+            f"The false-positive rate to integrate to is {limit}; expected a number above 0 and "
+            "at most 1, such as 0.3 (AUPRO) or 0.05 (AU-sPRO)."
+        )
+    return float(limit)

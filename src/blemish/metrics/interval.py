@@ -1,0 +1,85 @@
+"""A confidence interval for the AUROC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
+
+from blemish.errors import ConfigError
+from blemish.metrics.ranking import NAN, Ranking
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The AUROC with an approximate two-sided confidence interval (Newcombe's method 5).
+
+    The limits are the two values t of the true area for which the estimate lies z standard errors
+    away, where the variance at t is Hanley and McNeil's with both class sizes replaced by their
+    mean::
+
+        V(t) = t (1 - t) (1 + c (1 - t) / (2 - t) + c t / (1 + t)) / (m n),   c = (m + n) / 2 - 1
+
+    Unlike DeLong's interval it does not shrink to a point when all defective images score above
+    all good ones, which small test sets of inspection often show. It treats images as independent;
+    it is meant for images and not for pixels, which are not.
+
+    R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic. Part 2: asymptotic methods and evaluation", Statistics in Medicine 25, 2006.
+
+    Args:
+        scores: ``(N,)`` raw, higher is worse.
+        labels: ``(N,)`` bool or 0/1.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Estimate and limits, all ``nan`` if one class is missing.
+
+    Raises:
+        ConfigError: If the level is not in (0, 1).
+        DataError: See `auroc`.
+
+    Example:
+        >>> from blemish.metrics import auroc_interval
+        >>> estimate, low, high = auroc_interval(range(20), [0] * 10 + [1] * 10)
+        >>> estimate, round(low, 2), high
+        (1.0, 0.8, 1.0)
+    """
+    if not 0.0 < level < 1.0:
+        raise ConfigError(f"The confidence level is {level}; expected one in (0, 1), such as 0.95.")
+    ranking = Ranking.from_scores(scores, labels)
+    if ranking.one_class_only:
+        return Interval(NAN, NAN, NAN)
+    z = NormalDist().inv_cdf(0.5 + level / 2.0)
+    m, n = ranking.positives, ranking.negatives
+    c = (m + n) / 2.0 - 1.0
+    estimate = ranking.auroc()
+
+    def outside(t: float) -> bool:
+        factor = 1.0 + c * (1.0 - t) / (2.0 - t) + c * t / (1.0 + t)
+        return abs(estimate - t) > z * sqrt(t * (1.0 - t) * factor / (m * n))
+
+    low = 0.0 if estimate == 0.0 else _border(outside, 0.0, estimate)
+    high = 1.0 if estimate == 1.0 else _border(outside, 1.0, estimate)
+    return Interval(estimate, low, high)
+
+
+def _border(outside: Callable[[float], bool], far: float, near: float) -> float:
+    """Bisects between a value outside the interval and one inside to the last bit that matters."""
+    for _ in range(60):
+        middle = (far + near) / 2.0
+        if outside(middle):
+            far = middle
+        else:
+            near = middle
+    return near

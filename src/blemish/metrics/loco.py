@@ -1,0 +1,199 @@
+"""MVTec LOCO AD's split: logical and structural anomalies, each against the good images.
+
+The headline of the data set is the *mean* of the two, half their sum. The metric over both kinds
+pooled is another number, weighted by how many images each has, and is reported as ``pooled``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blemish.errors import DataError
+from blemish.metrics import bounds
+from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
+from blemish.metrics.overlap import overlap_area
+from blemish.metrics.ranking import Ranking, auroc
+from blemish.metrics.saturation import SaturationRule, channel_rule, saturated_scores
+from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
+
+LocoKind = Literal["good", "logical_anomalies", "structural_anomalies"]
+LOCO_KINDS = ("good", "logical_anomalies", "structural_anomalies")
+SPRO_FPR_LIMITS = (0.01, 0.05, 0.1, 0.3, 1.0)
+
+_SPLITS = {
+    "logical": ("logical_anomalies",),
+    "structural": ("structural_anomalies",),
+    "pooled": ("logical_anomalies", "structural_anomalies"),
+}
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in LOCO_KINDS:
+        raise DataError(
+            f"The kind of an image is {kind!r}; expected one of {', '.join(LOCO_KINDS)}, the "
+            "names of MVTec LOCO's test folders."
+        )
+
+
+def _with_mean(by_split: dict[str, float]) -> dict[str, float]:
+    return {
+        "logical": by_split["logical"],
+        "structural": by_split["structural"],
+        "mean": (by_split["logical"] + by_split["structural"]) / 2.0,
+        "pooled": by_split["pooled"],
+    }
+
+
+def loco_image_auroc(scores: ArrayLike, kinds: Sequence[str]) -> dict[str, float]:
+    """Image AUROC of good against each kind of anomaly, their mean, and both kinds pooled.
+
+    Args:
+        scores: ``(N,)`` raw, higher is worse.
+        kinds: ``(N,)`` of `LOCO_KINDS`, the names of the test folders.
+
+    Returns:
+        ``logical``, ``structural``, ``mean`` (half the sum of the two) and ``pooled``; ``nan``
+        where a kind or the good images are missing.
+
+    Raises:
+        DataError: On NaN, an unknown kind, or different lengths.
+
+    Example:
+        >>> from blemish.metrics import loco_image_auroc
+        >>> loco_image_auroc([1, 2, 0, 3], ["good", "good", "logical_anomalies",
+        ...                                 "structural_anomalies"])
+        {'logical': 0.0, 'structural': 1.0, 'mean': 0.5, 'pooled': 0.5}
+    """
+    for kind in kinds:
+        _check_kind(kind)
+    values, names = np.asarray(scores, dtype=np.float64), np.asarray(kinds, dtype=np.str_)
+    if values.shape != names.shape:
+        raise DataError(
+            f"There are scores of shape {values.shape} and kinds of shape {names.shape}; expected "
+            "one kind per score."
+        )
+    result: dict[str, float] = {}
+    for split, members in _SPLITS.items():
+        use = np.isin(names, ("good", *members))  # (N,)
+        result[split] = auroc(values[use], names[use] != "good")
+    return _with_mean(result)
+
+
+class SproAccumulator:
+    """AU-sPRO of a stream of maps of one MVTec LOCO category.
+
+    Args:
+        rules: By pixel value, from `parse_defects_config`.
+        mode: ``exact`` keeps 4 bytes per normal pixel and 12 per pixel of a saturation area;
+            ``histogram`` keeps at most ``max_bins`` bins for each of five sets of pixels.
+        max_bins: Histogram mode only.
+
+    Raises:
+        ConfigError: On an unknown mode.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics import SaturationRule, SproAccumulator
+        >>> spro = SproAccumulator({255: SaturationRule("dent", 255, 0.5, True)})
+        >>> channel = np.array([[0, 0, 255, 255]], np.uint8)
+        >>> spro.add(np.array([[0, 1, 0.5, 2]], "f4"), [channel], "structural_anomalies")
+        >>> spro.add(np.zeros((1, 4), "f4"), [], "good")
+        >>> spro.compute()[0.05]["structural"]
+        1.0
+    """
+
+    def __init__(
+        self,
+        rules: Mapping[int, SaturationRule],
+        mode: Mode = "exact",
+        *,
+        max_bins: int = DEFAULT_BINS,
+    ) -> None:
+        self._rules = dict(rules)
+        self._normal = {kind: score_store(mode, max_bins=max_bins) for kind in LOCO_KINDS}
+        self._defects = {kind: score_store(mode, max_bins=max_bins) for kind in LOCO_KINDS[1:]}
+        self._rankings: dict[str, Ranking] | None = None
+
+    def add(
+        self, anomaly_map: NDArray[Any], channels: Sequence[NDArray[Any]], kind: LocoKind
+    ) -> None:
+        """Takes one image.
+
+        Args:
+            anomaly_map: ``(H, W)`` raw, higher is worse, at the size of the ground truth.
+            channels: ``(H, W)`` integers, one per ground-truth PNG with its values unchanged;
+                empty for a good image. A pixel is normal if no channel marks it.
+            kind: Name of the test folder.
+
+        Raises:
+            DataError: On NaN, an unknown kind, channels for a good image or none for an anomalous
+                one, differing shapes, or a pixel value without a rule. Nothing is taken then.
+        """
+        _check_kind(kind)
+        if (kind == "good") != (len(channels) == 0):
+            raise DataError(
+                f"An image of kind {kind!r} has {len(channels)} ground-truth channels; expected "
+                "none for good and at least one for anomalous images."
+            )
+        values = map_values(anomaly_map)  # (H, W)
+        if kind == "good":
+            self._normal[kind].add(values.flatten())
+        else:
+            defective = np.zeros(values.shape, np.bool_)  # (H, W), the union of the channels
+            entries = []
+            for position, channel in enumerate(channels):
+                array = np.asarray(channel)
+                check_same_shape(values, array, what=f"ground-truth channel {position}")
+                rule, defect = channel_rule(array, self._rules), array != 0
+                area = rule.saturation_area(int(np.count_nonzero(defect)))
+                entries.append(saturated_scores(values[defect], area))
+                defective |= defect
+            for scores, weights in entries:
+                self._defects[kind].add(scores, weights)
+            self._normal[kind].add(values[~defective])
+        self._rankings = None
+
+    def rankings(self) -> dict[str, Ranking]:
+        """The ordered counts for ``logical``, ``structural`` and ``pooled``, e.g. for curves."""
+        if self._rankings is None:
+            normal = {kind: store.table() for kind, store in self._normal.items()}
+            defects = {kind: store.table() for kind, store in self._defects.items()}
+            self._rankings = {
+                split: Ranking.from_tables(
+                    [normal[kind] for kind in ("good", *kinds)],
+                    [defects[kind] for kind in kinds],
+                )
+                for split, kinds in _SPLITS.items()
+            }
+        return self._rankings
+
+    def compute(self, limits: Sequence[float] = SPRO_FPR_LIMITS) -> dict[float, dict[str, float]]:
+        """AU-sPRO by limit, each with ``logical``, ``structural``, ``mean`` and ``pooled``.
+
+        Args:
+            limits: False-positive rates in (0, 1]; 0.05 is the data set's headline.
+
+        Raises:
+            DataError: If a limit is outside (0, 1].
+        """
+        return {
+            check_fpr_limit(limit): _with_mean(
+                {split: overlap_area(r, limit) for split, r in self.rankings().items()}
+            )
+            for limit in limits
+        }
+
+    def error_bounds(
+        self, limits: Sequence[float] = SPRO_FPR_LIMITS
+    ) -> dict[float, dict[str, float]]:
+        """For each value of `compute` the largest possible error; all 0 in exact mode."""
+        return {
+            check_fpr_limit(limit): _with_mean(
+                {split: bounds.overlap_bound(r, limit) for split, r in self.rankings().items()}
+            )
+            for limit in limits
+        }

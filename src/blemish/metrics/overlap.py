@@ -1,0 +1,90 @@
+"""Areas under the per-region-overlap curves: AUPRO and AU-sPRO are this one integral.
+
+The curve has the false-positive rate over all normal pixels on its x axis and the mean covered
+share of the regions on its y axis. Where normal pixels stand alone between two defective scores
+it runs level; where they are tied with defective ones it rises on a slant; where only defective
+ones enter it rises straight up. So the counts of a `Ranking` describe it completely.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.metrics.inputs import check_fpr_limit
+from blemish.metrics.ranking import NAN, Ranking
+
+
+def overlap_area(ranking: Ranking, limit: float) -> float:
+    """Area under the overlap curve up to the false-positive rate ``limit``, divided by it.
+
+    Args:
+        ranking: With regions.
+        limit: In (0, 1]. The curve is interpolated linearly where the limit falls into a tie.
+
+    Returns:
+        In [0, 1]; ``nan`` without regions or without normal pixels.
+
+    Raises:
+        DataError: If the limit is outside (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.overlap import overlap_area
+        >>> from blemish.metrics.ranking import Ranking
+        >>> tied = Ranking(np.ones(1), np.ones(1, int), np.ones(1, int), np.zeros(1, int), 1,
+        ...                np.ones(1))
+        >>> overlap_area(tied, 1.0)
+        0.5
+    """
+    check_fpr_limit(limit)
+    if ranking.overlap is None or ranking.one_class_only:
+        return NAN
+    level, slant = _widths(ranking, limit)
+    before = np.concatenate(([0.0], ranking.overlap[:-1]))  # (T,) covered above the threshold
+    # On the slant the curve is a line from `before` to `overlap`; `slant` is the part inside the
+    # limit, and `full` the whole of it, so the mean height of the part is known.
+    full = (ranking.fp - ranking.fp_above) / ranking.negatives  # (T,)
+    share = np.divide(slant, full, out=np.zeros_like(full), where=full > 0)
+    rise = (ranking.overlap - before) * share  # (T,)
+    area = np.dot(level, before) + np.dot(slant, before + rise / 2.0)
+    return float((area + _tail(ranking, limit)) / limit)
+
+
+def overlap_range(ranking: Ranking, limit: float) -> tuple[float, float]:
+    """The smallest and the largest `overlap_area` that the counts leave open.
+
+    Inside a bin the order of the scores is unknown: the curve may run along its lower or its upper
+    edge. For an exact ranking both ends are the area itself.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.overlap import overlap_range
+        >>> from blemish.metrics.ranking import Ranking
+        >>> bins = Ranking(np.ones(1), np.ones(1, int), np.ones(1, int), np.zeros(1, int), 1,
+        ...                np.ones(1), exact=False)
+        >>> overlap_range(bins, 1.0)
+        (0.0, 1.0)
+    """
+    area = overlap_area(ranking, limit)
+    if ranking.exact or ranking.overlap is None or ranking.one_class_only:
+        return area, area
+    level, slant = _widths(ranking, limit)
+    before = np.concatenate(([0.0], ranking.overlap[:-1]))  # (T,)
+    common = np.dot(level, before) + _tail(ranking, limit)
+    low = (common + np.dot(slant, before)) / limit
+    high = (common + np.dot(slant, ranking.overlap)) / limit
+    return float(low), float(high)
+
+
+def _widths(ranking: Ranking, limit: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per threshold the widths, inside the limit, of the level and of the slanting part."""
+    above = np.minimum(ranking.fp_above / ranking.negatives, limit)  # (T,)
+    at = np.minimum(ranking.fp / ranking.negatives, limit)  # (T,)
+    previous = np.concatenate(([0.0], at[:-1]))
+    return above - previous, at - above
+
+
+def _tail(ranking: Ranking, limit: float) -> float:
+    """Area to the right of the last defective score, where everything is covered."""
+    return limit - min(float(ranking.fp[-1]) / ranking.negatives, limit)

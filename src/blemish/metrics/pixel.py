@@ -1,0 +1,211 @@
+"""Pixel metrics of a stream of anomaly maps: AUROC, AP, F1-max and AUPRO from one ordering.
+
+All pixels of a category are pooled. Normal pixels are sorted as bare float32; defective ones, few
+of them, are sorted with the share they add to their component's coverage. All four metrics then
+read the same counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.errors import ConfigError, DataError
+from blemish.metrics import bounds
+from blemish.metrics.ader import ader_f1_max_of_tables
+from blemish.metrics.components import component_weights
+from blemish.metrics.curves import Curve, pro_curve, ranking_roc_curve
+from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
+from blemish.metrics.overlap import overlap_area
+from blemish.metrics.ranking import F1Max, Ranking
+from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
+
+Compatibility = Literal["none", "ader"]
+
+
+class PixelAccumulator:
+    """Takes anomaly maps and masks one by one and measures them at the end.
+
+    Args:
+        mode: ``exact`` keeps every pixel: 4 bytes per normal and 12 per defective one, twice that
+            for a moment in `compute`. ``histogram`` keeps at most ``max_bins`` bins for the normal
+            and as many for the defective pixels, whatever their number; `error_bounds` then says
+            how far the results can be off.
+        fpr_limit: False-positive rate to which AUPRO is integrated.
+        max_bins: Histogram mode only.
+        compatibility: ``ader`` adds ``pixel_f1_max_ader``, computed as ADer does; exact mode only.
+
+    Raises:
+        ConfigError: On an unknown mode or compatibility, or ``ader`` in histogram mode.
+        DataError: If ``fpr_limit`` is outside (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics import PixelAccumulator
+        >>> mask = np.zeros((4, 4), bool)
+        >>> mask[1:3, 1:3] = True
+        >>> pixels = PixelAccumulator()
+        >>> pixels.add(mask.astype("f4") + 0.1, mask)
+        >>> pixels.add(np.zeros((2, 6), "f4"), None)  # a good image, of another size
+        >>> pixels.compute()["pixel_aupro"]
+        1.0
+    """
+
+    def __init__(
+        self,
+        mode: Mode = "exact",
+        *,
+        fpr_limit: float = 0.3,
+        max_bins: int = DEFAULT_BINS,
+        compatibility: Compatibility = "none",
+    ) -> None:
+        if compatibility not in ("none", "ader"):
+            raise ConfigError(f'Compatibility is {compatibility!r}; expected "none" or "ader".')
+        if compatibility == "ader" and mode != "exact":
+            raise ConfigError(
+                'Compatibility "ader" needs mode "exact": its 21 thresholds depend on the smallest '
+                "and largest pixel, which a stream only knows at its end."
+            )
+        self.fpr_limit = check_fpr_limit(fpr_limit)
+        self.compatibility = compatibility
+        self._normal = score_store(mode, max_bins=max_bins)
+        self._defective = score_store(mode, max_bins=max_bins)
+        self._ranking: Ranking | None = None
+
+    def add(self, anomaly_map: NDArray[Any], mask: NDArray[Any] | None) -> None:
+        """Takes one image.
+
+        Args:
+            anomaly_map: ``(H, W)`` raw, higher is worse; held as float32.
+            mask: ``(H, W)``, anything but zero is defective; ``None`` for a good image.
+
+        Raises:
+            DataError: On NaN in the map, a wrong shape, or shapes that differ. Nothing is taken
+                of such an image.
+            MissingExtraError: If the mask holds a defect and SciPy is not installed.
+        """
+        values = map_values(anomaly_map)  # (H, W)
+        if mask is None:
+            self._normal.add(values.flatten())
+        else:
+            mask = np.asarray(mask)
+            check_same_shape(values, mask)
+            defective = mask if mask.dtype == np.bool_ else mask != 0  # (H, W)
+            weights = component_weights(defective)
+            if len(weights) == 0:
+                self._normal.add(values.flatten())
+            else:
+                self._normal.add(values[~defective])
+                self._defective.add(values[defective], weights)
+        self._ranking = None
+
+    def ranking(self) -> Ranking:
+        """The ordered counts all results come from; kept until the next `add`."""
+        if self._ranking is None:
+            self._ranking = Ranking.from_tables([self._normal.table()], [self._defective.table()])
+        return self._ranking
+
+    def compute(self) -> dict[str, float]:
+        """``pixel_auroc``, ``pixel_ap``, ``pixel_f1_max`` and ``pixel_aupro``.
+
+        All are ``nan`` while there is no defective or no normal pixel.
+        """
+        ranking = self.ranking()
+        results = {
+            "pixel_auroc": ranking.auroc(),
+            "pixel_ap": ranking.average_precision(),
+            "pixel_f1_max": ranking.f1_max().f1,
+            "pixel_aupro": overlap_area(ranking, self.fpr_limit),
+        }
+        if self.compatibility == "ader":
+            results["pixel_f1_max_ader"] = ader_f1_max_of_tables(
+                self._normal.table(), self._defective.table()
+            )
+        return results
+
+    def error_bounds(self) -> dict[str, float]:
+        """For each key of `compute` the largest possible error; all 0 in exact mode."""
+        ranking = self.ranking()
+        result = {
+            "pixel_auroc": bounds.auroc_bound(ranking),
+            "pixel_ap": bounds.average_precision_bound(ranking),
+            "pixel_f1_max": bounds.f1_max_bound(ranking),
+            "pixel_aupro": bounds.overlap_bound(ranking, self.fpr_limit),
+        }
+        if self.compatibility == "ader":
+            result["pixel_f1_max_ader"] = 0.0
+        return result
+
+    def f1_max(self) -> F1Max:
+        """Pixel F1-max with its threshold (in histogram mode the lower end of a bin)."""
+        return self.ranking().f1_max()
+
+    def roc_curve(self, *, points: int = 500) -> Curve:
+        """The pixel ROC curve, thinned for plotting; empty while one class is missing."""
+        return ranking_roc_curve(self.ranking(), points=points)
+
+    def pro_curve(self, *, points: int = 500) -> Curve:
+        """The PRO curve over the full range, thinned; empty while one class is missing."""
+        return pro_curve(self.ranking(), points=points)
+
+
+def accumulate_pixels(
+    maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[Any] | None], into: PixelAccumulator
+) -> PixelAccumulator:
+    """Adds all maps with their masks; an error names the position of the map.
+
+    Raises:
+        DataError: If there are not as many masks as maps, or as `PixelAccumulator.add`.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.pixel import PixelAccumulator, accumulate_pixels
+        >>> maps, masks = [np.eye(2, dtype="f4")], [np.eye(2, dtype=bool)]
+        >>> accumulate_pixels(maps, masks, PixelAccumulator()).compute()["pixel_auroc"]
+        1.0
+    """
+    if len(maps) != len(masks):
+        raise DataError(
+            f"There are {len(maps)} anomaly maps and {len(masks)} masks; expected one mask per "
+            "map, None for a good image."
+        )
+    for position, (anomaly_map, mask) in enumerate(zip(maps, masks, strict=True)):
+        try:
+            into.add(anomaly_map, mask)
+        except DataError as error:
+            raise DataError(f"Map {position}: {error}") from error
+    return into
+
+
+def aupro(
+    maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[Any] | None], *, fpr_limit: float = 0.3
+) -> float:
+    """Area under the per-region-overlap curve (AUPRO), exact.
+
+    The mean over all connected components (8-connectivity, per image) of the fraction a threshold
+    covers, against the false-positive rate over all normal pixels, integrated up to ``fpr_limit``
+    and divided by it. P. Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021.
+
+    Args:
+        maps: ``(H, W)`` each, sizes may differ.
+        masks: ``(H, W)`` each, non-zero is defective; ``None`` for a good image.
+        fpr_limit: In (0, 1].
+
+    Returns:
+        In [0, 1]; ``nan`` without a defective or without a normal pixel.
+
+    Raises:
+        DataError: On NaN, differing shapes, or a limit outside (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics import aupro
+        >>> mask = np.array([[1, 1, 0, 0, 0, 1]], bool)  # components of 2 and 1 pixels
+        >>> aupro([np.array([[5, 1, 3, 3, 0, 4]])], [mask], fpr_limit=1.0)
+        0.8333333333333334
+    """
+    pixels = accumulate_pixels(maps, masks, PixelAccumulator(fpr_limit=fpr_limit))
+    return overlap_area(pixels.ranking(), pixels.fpr_limit)

@@ -1,0 +1,186 @@
+"""Where a stream of scores is kept until it is measured: all of it, or in a bounded set of bins."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.errors import ConfigError
+from blemish.metrics.score_table import ScoreTable, merge_equal, ordered_keys
+
+Mode = Literal["exact", "histogram"]
+DEFAULT_BINS = 1 << 20
+
+
+class ScoreStore(Protocol):
+    """Takes float32 scores piece by piece and gives them back in order."""
+
+    def add(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
+        """Takes ``(M,)`` scores without NaN; weights either always or never."""
+
+    def table(self) -> ScoreTable:
+        """All scores so far, in ascending order."""
+
+
+def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ScoreStore:
+    """The store for a mode.
+
+    Raises:
+        ConfigError: If the mode is unknown or there are fewer than 16 bins.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.score_store import score_store
+        >>> store = score_store("histogram")
+        >>> store.add(np.array([2, 1, 2], "f4"))
+        >>> store.table().total
+        3
+    """
+    if mode == "exact":
+        return ExactScores()
+    if mode == "histogram":
+        return BinnedScores(max_bins=max_bins)
+    raise ConfigError(
+        f'The mode of a metric is {mode!r}; expected "exact" (all scores in memory) or '
+        '"histogram" (bounded memory, stated error).'
+    )
+
+
+class ExactScores:
+    """Keeps every score: 4 bytes each, 12 with a weight.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.score_store import ExactScores
+        >>> store = ExactScores()
+        >>> store.add(np.array([3, 1], "f4"))
+        >>> store.table().values.tolist()
+        [1.0, 3.0]
+    """
+
+    def __init__(self) -> None:
+        self._values: list[NDArray[np.float32]] = []
+        self._weights: list[NDArray[np.float64]] = []
+        self._table: ScoreTable | None = None
+
+    def add(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
+        """Takes ``(M,)`` scores; the arrays are kept and must not change afterwards."""
+        self._table = None
+        self._values.append(values)
+        if weights is not None:
+            self._weights.append(weights)
+
+    def table(self) -> ScoreTable:
+        """All scores in order; asking again costs nothing."""
+        if self._table is None:
+            values, weights = _joined(self._values, np.float32), None
+            if self._weights:
+                order = np.argsort(values)
+                values, weights = values[order], _joined(self._weights, np.float64)[order]
+                self._weights = [weights]
+            else:
+                values.sort()
+            self._values = [values]
+            self._table = ScoreTable(values, weights=weights)
+        return self._table
+
+
+def _joined(pieces: list[NDArray], dtype: type) -> NDArray:
+    """The pieces in one new array; the list is emptied meanwhile, so that memory peaks low."""
+    whole: NDArray = np.empty(sum(len(piece) for piece in pieces), dtype)
+    end = len(whole)
+    while pieces:
+        piece = pieces.pop()
+        whole[end - len(piece) : end] = piece
+        end -= len(piece)
+    return whole
+
+
+class BinnedScores:
+    """Counts scores in at most ``max_bins`` bins that adapt to the range of the scores.
+
+    A bin is an interval of ordered float32 keys (`ordered_keys`), so no range has to be known.
+    It begins with one bin per distinct score, which is exact. Whenever there are more bins than
+    allowed, neighbouring pairs are joined by leaving out one more low bit of the key, until there
+    are not. Only occupied bins exist.
+
+    Args:
+        max_bins: Most bins kept; 12 bytes each, 20 with weights, and about four times that while
+            new scores are merged. New scores wait in a buffer of up to twice ``max_bins``.
+
+    Raises:
+        ConfigError: With fewer than 16 bins.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.metrics.score_store import BinnedScores
+        >>> store = BinnedScores(max_bins=16)
+        >>> store.add(np.linspace(0, 1, 1000, dtype="f4"))
+        >>> table = store.table()
+        >>> table.total, len(table.values) <= 16
+        (1000, True)
+    """
+
+    def __init__(self, *, max_bins: int = DEFAULT_BINS) -> None:
+        if max_bins < 16:
+            raise ConfigError(
+                f"{max_bins} bins are too few; expected at least 16, and {DEFAULT_BINS} (the "
+                "default) for an error that does not show in the fourth digit."
+            )
+        self._max_bins = max_bins
+        self._shift = 0
+        self._keys = np.empty(0, np.uint32)  # (B,)
+        self._counts = np.empty(0, np.int64)  # (B,)
+        self._weights: NDArray[np.float64] | None = None  # (B,)
+        self._waiting: list[tuple[NDArray[np.uint32], NDArray[np.float64] | None]] = []
+        self._waiting_size = 0
+
+    def add(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
+        """Takes ``(M,)`` scores; memory stays bounded."""
+        step = 2 * self._max_bins
+        for start in range(0, len(values), step):  # a huge map must not pass the bound either
+            part = slice(start, start + step)
+            if self._waiting_size + len(values[part]) > step:
+                self._merge()
+            self._waiting.append(
+                (ordered_keys(values[part]), None if weights is None else weights[part])
+            )
+            self._waiting_size += len(values[part])
+
+    def table(self) -> ScoreTable:
+        """All scores so far, in bins."""
+        self._merge()
+        return ScoreTable(self._keys, self._counts, self._weights, self._shift)
+
+    def _merge(self) -> None:
+        if not self._waiting:
+            return
+        keys = np.concatenate([keys for keys, _ in self._waiting])
+        given = [weights for _, weights in self._waiting if weights is not None]
+        self._waiting, self._waiting_size = [], 0
+        keys >>= np.uint32(self._shift)
+        weights: NDArray[np.float64] | None = None
+        if given:
+            order = np.argsort(keys)
+            keys, weights = keys[order], np.concatenate(given)[order]
+        else:
+            keys.sort()
+        # run lengths, so that the many equal keys are joined before they meet the bins
+        ends = np.flatnonzero(np.concatenate((keys[1:] != keys[:-1], [True])))  # (U,)
+        counts = np.diff(ends, prepend=-1)
+        if weights is not None:
+            weights = np.add.reduceat(weights, np.concatenate(([0], ends[:-1] + 1)))
+            old = np.empty(0, np.float64) if self._weights is None else self._weights
+            weights = np.concatenate((old, weights))
+        keys = np.concatenate((self._keys, keys[ends]))
+        counts = np.concatenate((self._counts, counts))
+        order = np.argsort(keys, kind="stable")  # two sorted runs: merged in linear time
+        keys, counts, weights = merge_equal(
+            keys[order], counts[order], None if weights is None else weights[order]
+        )
+        while len(keys) > self._max_bins:
+            self._shift += 1
+            keys, counts, weights = merge_equal(keys >> np.uint32(1), counts, weights)
+        self._keys, self._counts, self._weights = keys, counts, weights

@@ -1,0 +1,83 @@
+"""Decisions at one given threshold: confusion counts, accuracy, precision, recall and F1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from blemish.errors import DataError
+from blemish.metrics.inputs import scores_and_labels
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of right and wrong decisions. A ratio of nothing to nothing is ``nan``.
+
+    Attributes:
+        tp: Defective and called so.
+        fp: Good and called defective (a false alarm).
+        tn: Good and called so.
+        fn: Defective and called good (a miss).
+
+    Example:
+        >>> from blemish.metrics import Confusion
+        >>> Confusion(tp=3, fp=1, tn=5, fn=1).f1
+        0.75
+    """
+
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right decisions."""
+        return _ratio(self.tp + self.tn, self.tp + self.fp + self.tn + self.fn)
+
+    @property
+    def precision(self) -> float:
+        """Share of the alarms that are defects; ``nan`` without an alarm."""
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Share of the defects that are found; ``nan`` without a defect."""
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """2·TP / (2·TP + FP + FN): 0 if none is found; ``nan`` with neither defect nor alarm."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+
+def confusion(scores: ArrayLike, labels: ArrayLike, *, threshold: float) -> Confusion:
+    """Counts the decisions "defective if the score is at or above the threshold".
+
+    Args:
+        scores: ``(N,)`` raw scores, higher is worse.
+        labels: ``(N,)`` bool or 0/1, 1 is defective.
+        threshold: On the scale of the scores; from calibration, never from these labels.
+
+    Raises:
+        DataError: On a NaN score or threshold, other labels, or different lengths.
+
+    Example:
+        >>> from blemish.metrics import confusion
+        >>> confusion([0.2, 0.7, 0.9], [0, 0, 1], threshold=0.7)
+        Confusion(tp=1, fp=1, tn=1, fn=0)
+    """
+    values, defective = scores_and_labels(scores, labels)
+    if np.isnan(threshold):
+        raise DataError("The threshold is NaN; expected a number on the scale of the scores.")
+    alarm = values >= threshold  # (N,)
+    tp = int(np.count_nonzero(alarm & defective))
+    fp = int(np.count_nonzero(alarm & ~defective))
+    fn = int(np.count_nonzero(~alarm & defective))
+    return Confusion(tp=tp, fp=fp, tn=len(values) - tp - fp - fn, fn=fn)
