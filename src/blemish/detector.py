@@ -19,9 +19,10 @@ from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.preprocess import Preprocessing, choose_input_size
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
-from blemish.errors import ConfigError
+from blemish.devices import resolve_device
+from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.evaluation import Evaluation, Evaluator
-from blemish.inference import OnError, predict_samples
+from blemish.inference import OnError, judge_samples, predict_samples
 from blemish.methods import build_method, method_class
 from blemish.methods.base import Method, parse_settings
 from blemish.model_state import describe_method, pack_weights, unpack_method
@@ -72,6 +73,7 @@ class Detector:
     Example:
         >>> import numpy as np
         >>> from blemish import Detector
+        >>> from blemish.progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
         >>> detector = Detector("rd", settings={"steps": 2, "batch_size": 4})
         >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
@@ -149,71 +151,94 @@ class Detector:
 
         Raises:
             DataError: No good images, or too few.
+            ConfigError: A rate, share, seed, device or precision that cannot be used.
             TrainingInterruptedError: After Ctrl-C; the checkpoint in ``work_dir`` is whole.
         """
         started = time.monotonic()
         progress = progress or Progress()
-        data_set = training_data(data, layout=layout)
+        _check_rates(false_alarm_rate, unsure_rate)
+        options = TrainingOptions(
+            work_dir=Path(work_dir or "."),
+            seed=seed,
+            resume=resume,
+            restart=restart,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            cache_budget_gib=cache_budget_gib,
+            device=device,
+            precision=precision,
+        )
+        data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
         failures: list[tuple[Path, str]] = []
         good, sizes = good_training_samples(data_set, failures)
         validation = [s for s in data_set.split("validation").samples if s.is_good]
         kept, held = (good, validation) if validation else hold_out(good, hold_out_share, seed)
         side = min(256, max(64, -(-max(map(max, sizes)) // 16) * 32))
-        self.preprocessing = Preprocessing(
+        preprocessing = Preprocessing(
             *(self.image_size or choose_input_size(sizes, side=side)), bit_depth=self.bit_depth
         )
         teacher = build_teacher(self.teacher_name, weights=self.teacher_weights)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            method = build_method(self.method_name, self.settings, teacher, self.preprocessing.size)
+            method = build_method(self.method_name, self.settings, teacher, preprocessing.size)
             with tempfile.TemporaryDirectory() if work_dir is None else nullcontext(work_dir) as d:
-                options = TrainingOptions(
-                    work_dir=Path(d),
-                    seed=seed,
-                    resume=resume,
-                    restart=restart,
-                    cache_dir=None if cache_dir is None else Path(cache_dir),
-                    cache_budget_gib=cache_budget_gib,
-                    device=device,
-                    precision=precision,
-                )
-                report = train(method, kept, self.preprocessing, options, progress=progress)
-        self.method = _ready(method)
+                options = replace(options, work_dir=Path(d))
+                report = train(method, kept, preprocessing, options, progress=progress)
+        # Only now: a training that fails or is stopped leaves this detector as it was.
+        self.method, self.preprocessing, self.calibration = _ready(method), preprocessing, None
         self.products = tuple(dict.fromkeys(sample.product for sample in kept))
+        failures += report.failures
         notes = list(data_set.problems)
-        if held:
-            notes += self.calibrate(
-                held,
-                false_alarm_rate=false_alarm_rate,
-                unsure_rate=unsure_rate,
-                progress=progress,
-                on_error=lambda path, error: failures.append((path, str(error))),
-            )
-        else:
-            notes.append(
-                "Not calibrated, so no verdicts: no good image could be set aside. Run "
-                "`blemish calibrate` with good images that training has not seen."
-            )
+        notes += self._calibrate_on_held_out(
+            held, failures, false_alarm_rate, unsure_rate, progress
+        )
         seconds = time.monotonic() - started
+        counts = (len(kept) - len(report.failures), self.calibration.n if self.calibration else 0)
         self.training = {
             "seed": seed,
-            "training_images": len(kept),
-            "calibration_images": len(held),
+            "training_images": counts[0],
+            "calibration_images": counts[1],
             "input_images": [list(min(sizes)), list(max(sizes))],
             "layout": data_set.layout,
             "precision": precision,
             "seconds": round(seconds, 1),
         }
         return FitReport(
-            len(kept),
-            len(held),
+            *counts,
             self.products,
             data_set.layout,
-            tuple(failures + report.failures),
+            tuple(failures),
             tuple(notes),
             seconds,
             report,
         )
+
+    def _calibrate_on_held_out(
+        self,
+        held: list[Sample],
+        failures: list[tuple[Path, str]],
+        false_alarm_rate: float,
+        unsure_rate: float | None,
+        progress: Progress,
+    ) -> list[str]:
+        """Set the limits; without a readable image the training is not lost, and a note says so."""
+        unreadable: list[tuple[Path, str]] = []
+        try:
+            return self.calibrate(
+                held,
+                false_alarm_rate=false_alarm_rate,
+                unsure_rate=unsure_rate,
+                progress=progress,
+                on_error=lambda path, error: unreadable.append((path, str(error))),
+            )
+        except CalibrationError:
+            if len(unreadable) < len(held):
+                raise
+            return [
+                "Not calibrated, so no verdicts: no readable good image could be set aside. Run "
+                "`blemish calibrate` with good images that training has not seen."
+            ]
+        finally:
+            failures += unreadable
 
     def calibrate(
         self,
@@ -237,7 +262,7 @@ class Detector:
             What the user should know about the limits, one sentence each.
         """
         method, preprocessing = self._trained()
-        samples = _of_product(images_to_judge(good), product)
+        samples = _of_product(images_to_judge(good, bit_depth=preprocessing.bit_depth), product)
         predictions = predict_samples(
             method, preprocessing, samples, calibration=None, on_error=on_error
         )
@@ -276,7 +301,7 @@ class Detector:
                 out; ``None`` raises.
         """
         method, preprocessing = self._trained()
-        samples = _of_product(images_to_judge(images), product)
+        samples = _of_product(images_to_judge(images, bit_depth=preprocessing.bit_depth), product)
         return predict_samples(
             method,
             preprocessing,
@@ -307,22 +332,36 @@ class Detector:
         Raises:
             DataError: No labelled test images.
         """
-        data_set = training_data(data, layout=layout)
-        samples = [s for s in data_set.split("test").samples if s.label is not None]
         failures: dict[Path, str] = {}
         evaluator = Evaluator(histogram=histogram)
-        predictions = self.predict(
-            samples, on_error=lambda path, error: failures.__setitem__(path, str(error))
-        )
-        shown = (progress or Progress(quiet=True)).track(predictions, "Evaluating", len(samples))
-        # Unreadable images are left out of the predictions, the order is kept.
-        waiting = iter(samples)
-        for prediction in shown:
-            sample = next(waiting)
-            while sample.path in failures:
-                sample = next(waiting)
+        for sample, prediction in self.judge_test_images(
+            data,
+            layout=layout,
+            on_error=lambda path, error: failures.__setitem__(path, str(error)),
+            progress=progress,
+        ):
             evaluator.add(sample, prediction)
         return evaluator.compute(failures.items())
+
+    def judge_test_images(
+        self,
+        data: TrainingSource,
+        *,
+        layout: str = "auto",
+        on_error: OnError | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[Sample, Prediction]]:
+        """Judge the labelled test images of a data set, each beside what is known of it.
+
+        Args as for :meth:`evaluate` and :meth:`predict`.
+        """
+        method, preprocessing = self._trained()
+        data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
+        samples = [s for s in data_set.split("test").samples if s.label is not None]
+        pairs = judge_samples(
+            method, preprocessing, samples, calibration=self.calibration, on_error=on_error
+        )
+        return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all.
@@ -346,31 +385,43 @@ class Detector:
         """Read a model file; needs neither the training data nor the internet.
 
         Raises:
-            BundleError: The file is missing, damaged, altered or of a newer schema.
+            BundleError: The file is missing, damaged, altered or of a newer schema, or describes
+                a model that this version does not know.
+            ConfigError: The device is unknown or not there.
         """
+        device = resolve_device(device)
         bundle = read_bundle(path)
         manifest = bundle.manifest
-        preprocessing = Preprocessing.from_json(manifest.preprocessing)
-        detector = cls(
-            manifest.method,
-            teacher=manifest.teacher.name,
-            image_size=preprocessing.size,
-            bit_depth=preprocessing.bit_depth,
-            settings=manifest.config,
-        )
+        try:
+            preprocessing = Preprocessing.from_json(manifest.preprocessing)
+            detector = cls(
+                manifest.method,
+                teacher=manifest.teacher.name,
+                image_size=preprocessing.size,
+                bit_depth=preprocessing.bit_depth,
+                settings=manifest.config,
+            )
+            if manifest.calibration is not None:
+                detector.calibration = Calibration.from_json(manifest.calibration)
+        except (ConfigError, CalibrationError) as error:
+            raise BundleError(f"{path} cannot be used: {error}") from error
         method = unpack_method(path, bundle, preprocessing)
         detector.method = _ready(method).to(device)
         detector.preprocessing = preprocessing
         detector.products = manifest.products
         detector.training = manifest.training
-        if manifest.calibration is not None:
-            detector.calibration = Calibration.from_json(manifest.calibration)
         return detector
 
     def _trained(self) -> tuple[Method, Preprocessing]:
         if self.method is None or self.preprocessing is None:
             raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
         return self.method, self.preprocessing
+
+
+def _check_rates(false_alarm_rate: float, unsure_rate: float | None) -> None:
+    """Refuse impossible rates now, not after the training."""
+    record = CalibrationRecord(None, score=0.0, peak=0.0)
+    calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
 
 
 def _ready(method: Method) -> Method:

@@ -17,6 +17,7 @@ from blemish.errors import DataError, ImageError
 from blemish.metrics import (
     MEAN_AD_METRICS,
     Confusion,
+    Curve,
     PixelAccumulator,
     SaturationRule,
     SproAccumulator,
@@ -124,6 +125,14 @@ class Evaluator:
         if sample.product not in self._products:
             self._products[sample.product] = _Product(sample.product, self.histogram)
         self._products[sample.product].add(sample, prediction)
+
+    def pro_curves(self) -> dict[str, Curve]:
+        """The PRO curve of each product that has masks, thinned for plotting."""
+        return {
+            name: product.pixels.pro_curve()
+            for name, product in self._products.items()
+            if product.masked
+        }
 
     def compute(self, failures: Iterable[tuple[Path, str]] = ()) -> Evaluation:
         """The figures of all that was added.

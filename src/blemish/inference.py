@@ -42,6 +42,30 @@ def predict_samples(
 
     Example: see :meth:`blemish.detector.Detector.predict`.
     """
+    pairs = judge_samples(
+        method,
+        preprocessing,
+        samples,
+        calibration=calibration,
+        batch_size=batch_size,
+        on_error=on_error,
+    )
+    return (prediction for _, prediction in pairs)
+
+
+def judge_samples(
+    method: Method,
+    preprocessing: Preprocessing,
+    samples: Sequence[Sample],
+    *,
+    calibration: Calibration | None,
+    batch_size: int = 8,
+    on_error: OnError | None = None,
+) -> Iterator[tuple[Sample, Prediction]]:
+    """As :func:`predict_samples`, each prediction beside the sample it is of.
+
+    Example: see :meth:`blemish.detector.Detector.judge_test_images`.
+    """
 
     def load(sample: Sample) -> Loaded | ImageError:
         try:
@@ -77,7 +101,7 @@ def _judge(
     preprocessing: Preprocessing,
     ready: list[Loaded],
     calibration: Calibration | None,
-) -> Iterator[Prediction]:
+) -> Iterator[tuple[Sample, Prediction]]:
     pixels = torch.from_numpy(np.stack([image for _, image, _ in ready]))  # (N, H, W, 3)
     device = next(method.parameters()).device
     with torch.inference_mode():
@@ -85,7 +109,7 @@ def _judge(
     scores = output.score.double().cpu().numpy()
     maps = output.anomaly_map.float().cpu().numpy()  # (N, 1, H, W)
     for row, (sample, _, size) in enumerate(ready):
-        yield make_prediction(
+        prediction = make_prediction(
             sample,
             score=float(scores[row]),
             input_map=maps[row, 0],
@@ -94,3 +118,4 @@ def _judge(
             preprocessing=preprocessing,
             calibration=calibration,
         )
+        yield sample, prediction
