@@ -107,8 +107,9 @@ class BinnedScores:
     are not. Only occupied bins exist.
 
     Args:
-        max_bins: Most bins kept; 12 bytes each, 20 with weights, and about four times that while
-            new scores are merged. New scores wait in a buffer of up to twice ``max_bins``.
+        max_bins: Most bins kept; 12 bytes each, 20 with weights. New scores wait in a buffer of up
+            to twice as many, and merging them takes several times that for a moment; the peak is
+            measured by ``benchmarks/bench_metrics.py``.
 
     Raises:
         ConfigError: With fewer than 16 bins.
