@@ -6,6 +6,7 @@ from typing import Any
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Method, parse_settings
+from blemish.methods.hfr import HFR
 from blemish.methods.rd import RD
 from blemish.names import unknown_name_message
 from blemish.teachers import Teacher
@@ -14,6 +15,7 @@ from blemish.teachers import Teacher
 #: the benchmark and the contract test.
 METHODS: dict[str, type[Method]] = {
     "rd": RD,
+    "hfr": HFR,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -122,6 +123,8 @@ class Method(nn.Module, ABC):
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     #: Names of the entries in :attr:`MethodOutput.branches`.
     branch_names: ClassVar[tuple[str, ...]] = ()
+    #: True for a method that learns from labelled anomalies too, where there are any.
+    uses_labelled_anomalies: ClassVar[bool] = False
     #: Prefixes of state that training needs and prediction does not; left out of the model file.
     training_only: ClassVar[tuple[str, ...]] = ()
 
@@ -197,19 +200,15 @@ def _convert(name: str, value: Any, default: Any) -> Any:
             return True
         if value.lower() in ("false", "no", "off", "0"):
             return False
-    elif isinstance(value, str) and wanted is tuple:
-        item = type(default[0])
-        try:
-            return tuple(item(part) for part in value.split(","))
-        except ValueError:
-            pass
-    elif wanted is tuple and isinstance(value, list):
-        return tuple(value)
+    elif wanted is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if isinstance(parts, list | tuple):
+            return tuple(_convert(name, part, default[0]) for part in parts)
     elif isinstance(value, str) or (wanted is float and type(value) is int):
         try:
-            return wanted(value)
-        except ValueError:
+            return _convert(name, wanted(value), default) if wanted is not str else value
+        except (ValueError, OverflowError):
             pass
-    elif type(value) is wanted:
+    elif type(value) is wanted and (wanted is not float or math.isfinite(value)):
         return value
     raise ConfigError(f"{name}={value!r}: expected {wanted.__name__}, such as {default!r}.")
