@@ -1,0 +1,40 @@
+# make demo   learn a synthetic inspection line and judge its parts
+# make test   run the tests
+# make lint   ruff and mypy
+#
+# Each sets up .venv first, under the versions of constraints.txt, and again only when
+# pyproject.toml or constraints.txt changed. Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+
+.PHONY: demo test lint
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed-train
+	$(BIN)/blemish demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# A file and not the folder: a set-up that was interrupted is done again.
+$(VENV)/created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/installed-train: pyproject.toml constraints.txt $(VENV)/created
+	@echo "Installing what training needs into $(VENV): once, some minutes, about 1 GB"
+	$(INSTALL) -e ".[train]"
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/created
+	@echo "Installing all extras and the test tools into $(VENV): once, some minutes, about 1.5 GB"
+	$(INSTALL) -e ".[all,dev]"
+	touch $(VENV)/installed-train $@
