@@ -1,8 +1,9 @@
 """The model file ``.blemish``: a zip of a manifest and plain weight files, nothing that can run.
 
 One file holds everything a prediction needs, teacher included. It is written whole or not at all,
-and every byte of it is checked on reading: each member's SHA-256 stands in the manifest, and the
-manifest's own in its ``digest``.
+and all its content is checked on reading: each member's SHA-256 stands in the manifest, the
+manifest's own in its ``digest``, and no member is accepted that the manifest does not list. That
+finds damage, not forgery: who can write the file can write the digests.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,6 @@ from blemish.files import atomic_write
 
 SCHEMA_VERSION = 1
 _MANIFEST = "manifest.json"
-#: No member of a model file is larger than this when unpacked.
-_LARGEST_MEMBER = 8 * 2**30
 
 
 class TeacherEntry(BaseModel):
@@ -158,22 +158,27 @@ def _open(path: Path) -> zipfile.ZipFile:
     if path.is_dir():
         raise BundleError(f"{path} is a folder. Expected a model file ending in .blemish.")
     try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
         with path.open("rb") as file:
             zipped = file.read(2) == b"PK"
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error}). Check its permissions.") from error
+    except Exception as error:  # a damaged directory can raise nearly anything
         found = "is cut short or damaged" if zipped else "is not a blemish model file"
         raise BundleError(f"{path} {found} ({error}). {_REMEDY}") from error
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     try:
-        if archive.getinfo(name).file_size > _LARGEST_MEMBER:
-            raise BundleError(f"{path}: {name} is larger than any model of blemish. {_REMEDY}")
-        return archive.read(name)
+        entry = archive.getinfo(name)
     except KeyError:
         raise BundleError(f"{path} lacks {name}: it is not a whole model file. {_REMEDY}") from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    # Written without compression, and so never larger in memory than on disk.
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+        raise BundleError(f"{path}: {name} was not stored as blemish stores it. {_REMEDY}")
+    try:
+        return archive.read(entry)
+    except Exception as error:  # a damaged entry can raise nearly anything
         raise BundleError(f"{path}: {name} is damaged ({error}). {_REMEDY}") from error
 
 
@@ -182,9 +187,9 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
         content = json.loads(text)
         version = content["schema_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleError(f"{path}: its manifest is not a blemish manifest. {_REMEDY}") from None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version}; this blemish reads up to {SCHEMA_VERSION}. "
             'Upgrade: pip install --upgrade "blemish[train]"'
@@ -197,6 +202,11 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         raise BundleError(f"{path}: manifest field {where}: {first['msg']}. {_REMEDY}") from error
     if _digest({**content, "digest": ""}) != manifest.digest:
         raise BundleError(f"{path}: the manifest was altered after the model was saved. {_REMEDY}")
+    foreign = Counter(archive.namelist()) - Counter([_MANIFEST, *manifest.files])
+    if foreign:
+        raise BundleError(
+            f"{path}: {next(iter(foreign))} was added after the model was saved. {_REMEDY}"
+        )
     return manifest
 
 

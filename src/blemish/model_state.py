@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from blemish.bundle import Bundle, Manifest, TeacherEntry
 from blemish.calibration import Calibration
 from blemish.data.preprocess import Preprocessing
-from blemish.errors import BundleError
+from blemish.errors import BundleError, ConfigError
 from blemish.methods import build_method
 from blemish.methods.base import Method
 from blemish.teachers import build_teacher
@@ -61,17 +61,23 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
         BundleError: The weights do not fit the method.
     """
     manifest = bundle.manifest
-    # The architecture alone: the weights, the teacher's included, come from the file.
-    teacher = build_teacher(manifest.teacher.name, weights="random")
-    method = build_method(manifest.method, manifest.config, teacher, preprocessing.size)
+    try:
+        # The architecture alone: the weights, the teacher's included, come from the file.
+        teacher = build_teacher(manifest.teacher.name, weights="random")
+        method = build_method(manifest.method, manifest.config, teacher, preprocessing.size)
+    except ConfigError as error:
+        raise BundleError(f"{path} cannot be used: {error}") from error
     if _WEIGHTS not in bundle.files:
         raise BundleError(f"{path} holds no trained weights but {sorted(bundle.files)}.")
     try:
         tensors = load_tensors(bundle.files[_WEIGHTS])
         missing, unexpected = method.load_state_dict(tensors, strict=False)
     except Exception as error:
-        raise BundleError(f"{path}: the weights do not fit the method: {error}") from error
-    misfits = [key for key in missing if key in method.inference_state()] + unexpected
+        # PyTorch lists every tensor on a line of its own; the first two say enough.
+        reason = " ".join(str(error).split("\n")[:2])
+        raise BundleError(f"{path}: the weights do not fit the method: {reason}") from error
+    needed = method.inference_state().keys()
+    misfits = [key for key in missing if key in needed] + unexpected
     if misfits:
         raise BundleError(
             f"{path}: the weights do not fit the method {manifest.method!r} of this version "
