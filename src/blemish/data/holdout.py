@@ -10,7 +10,7 @@ import numpy as np
 
 from blemish.data.image import image_size
 from blemish.data.sample import DataSet, Sample
-from blemish.errors import DataError, ImageError
+from blemish.errors import ConfigError, DataError, ImageError
 
 
 def hold_out(
@@ -30,6 +30,9 @@ def hold_out(
     Returns:
         Kept and held-out samples, each in the given order.
 
+    Raises:
+        ConfigError: A share outside [0, 1).
+
     Example:
         >>> from pathlib import Path
         >>> from blemish.data.holdout import hold_out
@@ -38,6 +41,11 @@ def hold_out(
         >>> [len(part) for part in hold_out(good, 0.2, seed=0)]
         [8, 2]
     """
+    if not 0 <= share < 1:
+        raise ConfigError(
+            f"A share of {share} of the good images was to be held out; expected one in [0, 1), "
+            "such as 0.2."
+        )
     held: set[int] = set()
     for product in dict.fromkeys(sample.product for sample in samples):
         rows = [row for row, sample in enumerate(samples) if sample.product == product]
@@ -61,7 +69,7 @@ def good_training_samples(
         failures: Receives path and reason of each image that cannot be read.
 
     Raises:
-        DataError: Fewer than two such images.
+        DataError: Fewer than two such images, or a product whose name is not text.
 
     Example:
         >>> import numpy as np
@@ -70,6 +78,14 @@ def good_training_samples(
         >>> good_training_samples(training_data(np.zeros((3, 8, 9), np.uint8)), [])[1][0]
         (8, 9)
     """
+    for product in data_set.products:
+        try:
+            product.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"The name of the product {product!r} in {data_set.root} is not valid text, and a "
+                "model file could not hold it. Rename its folder."
+            ) from None
     good: list[Sample] = []
     sizes: list[tuple[int, int]] = []
     for sample in data_set.split("train").samples:

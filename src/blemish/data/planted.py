@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from blemish.errors import ConfigError
+from blemish.names import unknown_name_message
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -112,7 +115,11 @@ def plant_anomaly(
         kind: A name of :data:`KINDS`; ``None`` draws one.
 
     Returns:
-        The changed image ``(H, W, 3)`` and the mask ``(H, W)`` of what was touched.
+        The changed image ``(H, W, 3)`` and the mask ``(H, W)`` of what was touched, beyond which
+        the soft edge reaches a few pixels.
+
+    Raises:
+        ConfigError: An unknown kind.
 
     Example:
         >>> import numpy as np
@@ -123,4 +130,6 @@ def plant_anomaly(
         True
     """
     chosen = kind if kind is not None else str(rng.choice(list(KINDS)))
+    if chosen not in KINDS:
+        raise ConfigError(unknown_name_message("kind of planted anomaly", chosen, KINDS))
     return KINDS[chosen](image, rng)

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.image import read_image
-from blemish.data.pixels import to_rgb
+from blemish.data.pixels import check_bit_depth, to_rgb
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 
 #: Input sizes are multiples of this: the bottleneck has stride 32.
 MULTIPLE = 32
+#: A larger side is a slip of the pen or a damaged model file, and would fill the memory.
+LARGEST_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Preprocessing:
         bit_depth: Bits used in 16-bit files; see :func:`blemish.data.image.read_image`.
 
     Raises:
-        ConfigError: A size that is not a positive multiple of 32.
+        ConfigError: A size that is not a positive multiple of 32, or above 8192.
 
     Example:
         >>> import numpy as np
@@ -54,10 +56,10 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
-            if value < MULTIPLE or value % MULTIPLE:
+            if not MULTIPLE <= value <= LARGEST_SIDE or value % MULTIPLE:
                 raise ConfigError(
                     f"An input size of {self.height}×{self.width} was asked for; height and width "
-                    f"must be multiples of {MULTIPLE}, such as 256."
+                    f"must be multiples of {MULTIPLE} up to {LARGEST_SIDE}, such as 256."
                 )
 
     @property
@@ -122,8 +124,21 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
-        """The inverse of :meth:`to_json`."""
-        return cls(**{**values, "fill": tuple(values["fill"])})
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ConfigError: The values are not those of a preprocessing.
+        """
+        try:
+            height, width, fill, depth = (
+                values[name] for name in ("height", "width", "fill", "bit_depth")
+            )
+            numbers = [height, width, depth, *fill]
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"The preprocessing {values} is not complete.") from error
+        if len(values) != 4 or len(fill) != 3 or any(type(number) is not int for number in numbers):
+            raise ConfigError(f"The preprocessing {values} is not one this version knows.")
+        return cls(height, width, (fill[0], fill[1], fill[2]), check_bit_depth(depth))
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:

@@ -20,10 +20,15 @@ TrainingSource = DataSet | str | Path | NDArray
 ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | NDArray | Sample"]
 
 
-def training_data(source: TrainingSource, *, layout: str = "auto") -> DataSet:
+def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
     """A data set from whatever was given to train on.
 
     An array is taken as good images of one product named ``product``.
+
+    Args:
+        source: A data set, its folder, or images ``(N, H, W[, C])``.
+        layout: Name of the layout, ``auto`` to recognise it.
+        bit_depth: Bits in use in a uint16 array.
 
     Raises:
         DataError: Nothing usable was found, or an array of another shape or type.
@@ -37,24 +42,33 @@ def training_data(source: TrainingSource, *, layout: str = "auto") -> DataSet:
     if isinstance(source, DataSet):
         return source
     if isinstance(source, np.ndarray):
-        return DataSet("array", Path("array"), tuple(_array_samples(source)))
+        return DataSet("array", Path("array"), tuple(_array_samples(source, bit_depth)))
     return read_data_set(source, layout=layout)
 
 
-def _array_samples(images: NDArray) -> list[Sample]:
+def _array_samples(images: NDArray, bit_depth: int) -> list[Sample]:
     if images.ndim not in (3, 4) or not len(images):
         raise DataError(
             f"An array of shape {images.shape} was given; expected (N, H, W) or (N, H, W, C) with "
             "N ≥ 1. For a single image add a first axis: image[None]."
         )
     return [
-        Sample(Path(f"array#{index}"), "product", "train", 0, image=to_rgb(image))
+        Sample(
+            Path(f"array#{index}"), "product", "train", 0, image=to_rgb(image, bit_depth=bit_depth)
+        )
         for index, image in enumerate(images)
     ]
 
 
-def images_to_judge(source: ImageSource, *, recursive: bool = True) -> list[Sample]:
+def images_to_judge(
+    source: ImageSource, *, recursive: bool = True, bit_depth: int = 16
+) -> list[Sample]:
     """Samples of unknown label from files, folders and arrays, in order.
+
+    Args:
+        source: One image or many.
+        recursive: Whether folders inside a given folder are searched too.
+        bit_depth: Bits in use in uint16 arrays.
 
     Raises:
         DataError: A path that does not exist, or a folder without images.
@@ -70,7 +84,7 @@ def images_to_judge(source: ImageSource, *, recursive: bool = True) -> list[Samp
     if isinstance(source, np.ndarray):
         single = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
         images: Iterable[NDArray] = [source] if single else source
-        return [_unlabelled(index, image) for index, image in enumerate(images)]
+        return [_unlabelled(index, image, bit_depth) for index, image in enumerate(images)]
     if isinstance(source, str | Path | Sample):
         source = [source]
     samples: list[Sample] = []
@@ -78,14 +92,15 @@ def images_to_judge(source: ImageSource, *, recursive: bool = True) -> list[Samp
         if isinstance(item, Sample):
             samples.append(item)
         elif isinstance(item, np.ndarray):
-            samples.append(_unlabelled(index, item))
+            samples.append(_unlabelled(index, item, bit_depth))
         else:
             samples += _from_path(Path(item), recursive)
     return samples
 
 
-def _unlabelled(index: int, image: NDArray) -> Sample:
-    return Sample(Path(f"array#{index}"), "", "test", None, image=to_rgb(image))
+def _unlabelled(index: int, image: NDArray, bit_depth: int) -> Sample:
+    pixels = to_rgb(image, bit_depth=bit_depth)
+    return Sample(Path(f"array#{index}"), "", "test", None, image=pixels)
 
 
 def _from_path(path: Path, recursive: bool) -> list[Sample]:
