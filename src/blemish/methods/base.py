@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -195,20 +196,25 @@ def parse_settings(config_class: type[MethodConfig], settings: dict[str, Any]) -
 def _convert(name: str, value: Any, default: Any) -> Any:
     """``value`` as the type of ``default``; text is parsed, other types are checked."""
     wanted = type(default)
-    if isinstance(value, str) and wanted is bool:
-        if value.lower() in ("true", "yes", "on", "1"):
-            return True
-        if value.lower() in ("false", "no", "off", "0"):
-            return False
-    elif wanted is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
+    is_text = isinstance(value, str)
+    if wanted is tuple:
+        parts = value.split(",") if is_text else value
         if isinstance(parts, list | tuple):
             return tuple(_convert(name, part, default[0]) for part in parts)
-    elif isinstance(value, str) or (wanted is float and type(value) is int):
-        try:
-            return _convert(name, wanted(value), default) if wanted is not str else value
-        except (ValueError, OverflowError):
-            pass
-    elif type(value) is wanted and (wanted is not float or math.isfinite(value)):
+    elif wanted is bool and is_text:
+        if value.lower() in _SWITCH:
+            return _SWITCH[value.lower()]
+    elif (wanted in (int, float) and is_text) or (wanted is float and type(value) in (int, float)):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = wanted(value)
+            if math.isfinite(number):
+                return number
+    elif type(value) is wanted:
         return value
     raise ConfigError(f"{name}={value!r}: expected {wanted.__name__}, such as {default!r}.")
+
+
+_SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,17 @@ import torch
 
 from blemish.data.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.devices import DEVICES, resolve_device
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.files import atomic_write
 from blemish.methods.base import Method, Stage
+from blemish.names import unknown_name_message
 from blemish.progress import Progress
 from blemish.training.batches import CachedBatches, ImageBatches, TrainingBatches
 from blemish.training.feature_cache import build_feature_cache, cache_bytes, sample_identity
 from blemish.training.stage import Losses, TrainingInterruptedError, load_weights, run_stage
+
+_PRECISIONS = ("32-true", "bf16-mixed")
 
 __all__ = ["TrainingInterruptedError", "TrainingOptions", "TrainingReport", "train"]
 
@@ -45,6 +50,9 @@ class TrainingOptions:
         precision: Lightning's precision, such as ``32-true`` or ``bf16-mixed``.
         checkpoint_seconds: Time between checkpoints.
 
+    Raises:
+        ConfigError: A seed, device, precision or budget that cannot be.
+
     Example:
         >>> from pathlib import Path
         >>> from blemish.training import TrainingOptions
@@ -61,6 +69,20 @@ class TrainingOptions:
     device: str = "auto"
     precision: str = "32-true"
     checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(
+                f"The seed is {self.seed}; expected a whole number from 0 to 2⁶³ − 1."
+            )
+        if self.device not in DEVICES:
+            raise ConfigError(unknown_name_message("device", self.device, DEVICES))
+        if self.precision not in _PRECISIONS:
+            raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
+        if not self.cache_budget_gib >= 0:
+            raise ConfigError(
+                f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
+            )
 
 
 @dataclass
@@ -98,12 +120,14 @@ def train(
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is safely written.
-        ConfigError: ``work_dir`` holds a checkpoint of another training.
+        ConfigError: ``work_dir`` holds a checkpoint of another training, or the device is not
+            there.
         DataError: Fewer than two readable images.
     """
     started = time.monotonic()
     progress = progress or Progress()
     report = TrainingReport()
+    device = resolve_device(options.device)
     state = _prepare_work_dir(method, samples, preprocessing, options)
     stages = method.stages()
     data = _training_data(method, stages, samples, preprocessing, options, progress, report)
@@ -126,7 +150,7 @@ def train(
             data,
             checkpoint,
             seed=(options.seed, index),
-            device=options.device,
+            device=device,
             precision=options.precision,
             checkpoint_seconds=options.checkpoint_seconds,
             progress=progress,
@@ -152,8 +176,10 @@ def _training_data(
     labels = [int(sample.label or 0) for sample in samples]
     size = cache_bytes(method.teacher, preprocessing.size, len(samples))
     wants_images = any(stage.needs_images for stage in stages)
-    if not wants_images and size <= options.cache_budget_gib * 2**30:
-        folder = options.cache_dir or options.work_dir / "features"
+    folder = options.cache_dir or options.work_dir / "features"
+    # Twice: a disk that fills up under a memory-mapped file kills the process without a word.
+    budget = min(options.cache_budget_gib * 2**30, _free_bytes(folder) / 2)
+    if not wants_images and size <= budget:
         cache = build_feature_cache(
             method.teacher,
             samples,
@@ -173,6 +199,11 @@ def _training_data(
     return ImageBatches(
         [samples[row] for row in kept], preprocessing, [labels[row] for row in kept]
     )
+
+
+def _free_bytes(folder: Path) -> int:
+    folder = folder.absolute()
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 
 def _prepare_work_dir(
@@ -201,21 +232,29 @@ def _prepare_work_dir(
         state = {"stage": 0, "identity": identity}
         _write_state(folder, state)
         return state
-    state = json.loads(record.read_text())
-    started = any(folder.glob("stage*.ckpt"))
-    if started and not options.resume:
+    if not any(folder.glob("stage*.ckpt")):
+        state = {"stage": 0, "identity": identity}
+        _write_state(folder, state)
+        return state
+    if not options.resume:
         raise ConfigError(
             f"{folder} holds the checkpoint of an earlier training. Add --resume to go on from it "
             "or --restart to begin again."
         )
-    changed = [name for name, value in identity.items() if state["identity"][name] != value]
-    if changed and started:
+    try:
+        state = json.loads(record.read_text())
+        earlier = dict(state["identity"])
+        state["stage"] = int(state["stage"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{record} is damaged, so that its training cannot go on. Begin again with --restart."
+        ) from error
+    changed = [name for name, value in identity.items() if earlier.get(name) != value]
+    if changed:
         raise ConfigError(
             f"The checkpoint in {folder} belongs to another training: {', '.join(changed)} differ. "
             "Give the same command as before, or --restart to begin again."
         )
-    state["identity"] = identity
-    _write_state(folder, state)
     return state
 
 

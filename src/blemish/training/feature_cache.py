@@ -7,9 +7,12 @@ channels last, which is also the order in which convolutions train fastest on a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,6 +27,9 @@ from blemish.errors import ImageError
 from blemish.files import atomic_write
 from blemish.progress import Progress
 from blemish.teachers import Teacher
+
+#: Written last: a folder without it is no cache.
+_RECORD = "complete.json"
 
 
 class FeatureCache:
@@ -84,29 +90,26 @@ def build_feature_cache(
         folder: Where caches lie; each has a sub-folder named by its fingerprint.
         failures: Receives the path and reason of each image that cannot be read.
 
-    An interrupted build leaves no cache behind that could be taken for complete.
+    The cache is built under another name and renamed when it is complete: an interrupted build
+    leaves nothing that could be taken for a cache, and two processes may build the same one.
     """
-    key = _fingerprint(teacher, samples, preprocessing)
-    home = folder / key
-    record = home / "complete.json"
+    home = folder / _fingerprint(teacher, samples, preprocessing)
     shapes = [
         (channels, preprocessing.height // stride, preprocessing.width // stride)
         for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
     ]
 
-    def open_level(level: int, mode: Literal["r", "w+"]) -> np.memmap:
+    def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
         channels, height, width = shapes[level]
         return np.memmap(
-            home / f"level{level}.f16",
+            where / f"level{level}.f16",
             np.float16,
             mode,
             shape=(len(samples), height, width, channels),
         )
 
-    if not record.is_file():
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        levels = [open_level(level, "w+") for level in range(len(shapes))]
+    def compute(building: Path) -> None:
+        levels = [open_level(building, level, "w+") for level in range(len(shapes))]
         kept: list[int] = []
         failed: list[tuple[str, str]] = []
         with progress.task("Features", len(samples)) as task:
@@ -120,11 +123,32 @@ def build_feature_cache(
                 task.advance(len(positions))
         for array in levels:
             array.flush()
-        with atomic_write(record) as file:
+        with atomic_write(building / _RECORD) as file:
             file.write(json.dumps({"kept": kept, "failures": failed}).encode())
-    complete = json.loads(record.read_text())
+
+    def is_complete() -> bool:
+        sizes = [2 * len(samples) * math.prod(shape) for shape in shapes]
+        files = [home / f"level{level}.f16" for level in range(len(shapes))]
+        return (home / _RECORD).is_file() and all(
+            file.is_file() and file.stat().st_size == size
+            for file, size in zip(files, sizes, strict=True)
+        )
+
+    if not is_complete():
+        shutil.rmtree(home, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
+        try:
+            compute(building)
+            # Another process may have been faster, with the same result.
+            with contextlib.suppress(OSError):
+                building.rename(home)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    complete = json.loads((home / _RECORD).read_text())
     failures += [(Path(path), reason) for path, reason in complete["failures"]]
-    return FeatureCache([open_level(level, "r") for level in range(len(shapes))], complete["kept"])
+    levels = [open_level(home, level, "r") for level in range(len(shapes))]
+    return FeatureCache(levels, complete["kept"])
 
 
 def _readable_batches(

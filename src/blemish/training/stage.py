@@ -31,6 +31,13 @@ Losses = list[tuple[int, dict[str, float]]]
 class TrainingInterruptedError(BlemishError):
     """Training was stopped by the user; the checkpoint can be resumed."""
 
+    #: What the command line ends with, as for any other interrupted program.
+    exit_code = 130
+
+
+class _StopNowError(BaseException):
+    """The second Ctrl-C. Lightning would end the process on a KeyboardInterrupt, with code 1."""
+
 
 def run_stage(
     method: Method,
@@ -54,10 +61,13 @@ def run_stage(
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is written.
-        ConfigError: The loss is no longer finite.
+        ConfigError: The loss is no longer finite, or the checkpoint cannot be read.
     """
-    module = _StageModule(method, stage, seed)
     first = saved_step(checkpoint)
+    if first >= stage.steps:
+        load_weights(method, checkpoint)
+        return []
+    module = _StageModule(method, stage, seed)
     loader = DataLoader(
         data,
         batch_sampler=StepBatches(len(data), stage, seed, first),
@@ -80,11 +90,14 @@ def run_stage(
                 enable_model_summary=False,
                 callbacks=[watcher],
             )
-            with _stop_on_interrupt(watcher):
-                resume = checkpoint if first else None
-                trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+            resume = checkpoint if first else None
+            try:
+                with _stop_on_interrupt(watcher):
+                    trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+            except _StopNowError:
+                raise KeyboardInterrupt from None
     method.to("cpu")
-    if watcher.interrupted:
+    if watcher.stop:
         raise TrainingInterruptedError(
             f"Stopped at step {watcher.step} of {stage.steps} of stage {stage.name!r}. The "
             f"checkpoint {checkpoint} is complete. Give the same command with --resume to go on."
@@ -96,13 +109,23 @@ def saved_step(checkpoint: Path) -> int:
     """The number of steps a checkpoint holds; 0 where there is none."""
     if not checkpoint.is_file():
         return 0
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+    return int(_read_checkpoint(checkpoint)["global_step"])
 
 
 def load_weights(method: Method, checkpoint: Path) -> None:
     """Put the weights of a finished stage's checkpoint into ``method``."""
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    saved = _read_checkpoint(checkpoint)["state_dict"]
     method.load_state_dict({key.removeprefix("method."): value for key, value in saved.items()})
+
+
+def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise ConfigError(
+            f"The checkpoint {checkpoint} cannot be read; it is damaged or no checkpoint "
+            f"({type(error).__name__}). Begin again with --restart."
+        ) from error
 
 
 class _StageModule(lightning.LightningModule):
@@ -169,7 +192,7 @@ class _Watcher(lightning.Callback):
     ) -> None:
         self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
         self.losses: Losses = []
-        self.stop = self.interrupted = False
+        self.stop = False
         self.step = 0
         self._saved_at = time.monotonic()
 
@@ -180,27 +203,33 @@ class _Watcher(lightning.Callback):
         total = pl_module.stage.steps
         pl_module.method.after_step(pl_module.stage, self.step - 1)
         note = ""
-        if self.step == total or self.step % max(1, total // 100) == 0:
+        finished = self.step >= total
+        due = time.monotonic() - self._saved_at > self.seconds
+        if finished or self.step % max(1, total // 100) == 0:
             values = {name: float(value) for name, value in pl_module.losses.items()}
-            if not math.isfinite(values["total"]):
-                raise ConfigError(
-                    f"The loss became {values['total']} at step {self.step}. Lower the learning "
-                    "rate, or train in full precision."
-                )
+            self._check_finite(pl_module, values["total"])
             self.losses.append((self.step, values))
             note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
         self.task.advance(note=note)
-        finished = self.step >= total
-        self.interrupted = self.stop and not finished
-        due = time.monotonic() - self._saved_at > self.seconds
-        if finished or self.interrupted or due:
+        stop = self.stop
+        if finished or stop or due:
+            # Never over a good checkpoint with weights from which nothing can go on.
+            self._check_finite(pl_module, float(pl_module.losses["total"]))
             temporary = self.checkpoint.with_suffix(".part")
             trainer.save_checkpoint(temporary)
             temporary.replace(self.checkpoint)
             self._saved_at = time.monotonic()
-        if self.interrupted:
+        if stop:
             trainer.should_stop = True
             trainer.fit_loop.epoch_loop.min_steps = None
+
+    def _check_finite(self, module: _StageModule, total: float) -> None:
+        weights = [p for group in module.stage.groups for p in group.parameters()]
+        if not math.isfinite(total) or not all(bool(w.isfinite().all()) for w in weights):
+            raise ConfigError(
+                f"The training broke down at step {self.step}: the loss is {total:g} and weights "
+                "are no longer finite numbers. Lower the learning rate, or train in full precision."
+            )
 
 
 @contextmanager
@@ -212,7 +241,7 @@ def _stop_on_interrupt(watcher: _Watcher) -> Iterator[None]:
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if watcher.stop:
-            raise KeyboardInterrupt
+            raise _StopNowError
         watcher.stop = True
 
     before = signal.signal(signal.SIGINT, on_interrupt)
