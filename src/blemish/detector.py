@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, t
 from blemish.devices import resolve_device
 from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.evaluation import Evaluation, Evaluator
+from blemish.fit_report import NOT_CALIBRATED, FitReport
 from blemish.inference import OnError, judge_samples, predict_samples
 from blemish.methods import build_method, method_class
 from blemish.methods.base import Method, parse_settings
@@ -29,31 +30,7 @@ from blemish.model_state import describe_method, pack_weights, unpack_method
 from blemish.progress import Progress
 from blemish.results import Prediction
 from blemish.teachers import DEFAULT_TEACHER, Weights, build_teacher
-from blemish.training import TrainingOptions, TrainingReport, train
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What :meth:`Detector.fit` did.
-
-    Attributes:
-        training_images, calibration_images: Numbers of good images used for each.
-        products: Names of the products.
-        layout: The layout that was recognised.
-        failures: Path and reason of each image that could not be read.
-        notes: What the user should know, one sentence each.
-        seconds: Wall time.
-        training: Losses and more.
-    """
-
-    training_images: int
-    calibration_images: int
-    products: tuple[str, ...]
-    layout: str
-    failures: tuple[tuple[Path, str], ...]
-    notes: tuple[str, ...]
-    seconds: float
-    training: TrainingReport = field(repr=False)
+from blemish.training import TrainingOptions, train
 
 
 class Detector:
@@ -156,7 +133,9 @@ class Detector:
         """
         started = time.monotonic()
         progress = progress or Progress()
-        _check_rates(false_alarm_rate, unsure_rate)
+        # Impossible rates are refused now, not after the training.
+        record = CalibrationRecord(None, score=0.0, peak=0.0)
+        calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
         options = TrainingOptions(
             work_dir=Path(work_dir or "."),
             seed=seed,
@@ -188,9 +167,20 @@ class Detector:
         self.products = tuple(dict.fromkeys(sample.product for sample in kept))
         failures += report.failures
         notes = list(data_set.problems)
-        notes += self._calibrate_on_held_out(
-            held, failures, false_alarm_rate, unsure_rate, progress
-        )
+        unreadable: list[tuple[Path, str]] = []
+        try:
+            notes += self.calibrate(
+                held,
+                false_alarm_rate=false_alarm_rate,
+                unsure_rate=unsure_rate,
+                progress=progress,
+                on_error=lambda path, error: unreadable.append((path, str(error))),
+            )
+        except CalibrationError:
+            if len(unreadable) < len(held):
+                raise
+            notes.append(NOT_CALIBRATED)
+        failures += unreadable
         seconds = time.monotonic() - started
         counts = (len(kept) - len(report.failures), self.calibration.n if self.calibration else 0)
         self.training = {
@@ -211,34 +201,6 @@ class Detector:
             seconds,
             report,
         )
-
-    def _calibrate_on_held_out(
-        self,
-        held: list[Sample],
-        failures: list[tuple[Path, str]],
-        false_alarm_rate: float,
-        unsure_rate: float | None,
-        progress: Progress,
-    ) -> list[str]:
-        """Set the limits; without a readable image the training is not lost, and a note says so."""
-        unreadable: list[tuple[Path, str]] = []
-        try:
-            return self.calibrate(
-                held,
-                false_alarm_rate=false_alarm_rate,
-                unsure_rate=unsure_rate,
-                progress=progress,
-                on_error=lambda path, error: unreadable.append((path, str(error))),
-            )
-        except CalibrationError:
-            if len(unreadable) < len(held):
-                raise
-            return [
-                "Not calibrated, so no verdicts: no readable good image could be set aside. Run "
-                "`blemish calibrate` with good images that training has not seen."
-            ]
-        finally:
-            failures += unreadable
 
     def calibrate(
         self,
@@ -416,12 +378,6 @@ class Detector:
         if self.method is None or self.preprocessing is None:
             raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
         return self.method, self.preprocessing
-
-
-def _check_rates(false_alarm_rate: float, unsure_rate: float | None) -> None:
-    """Refuse impossible rates now, not after the training."""
-    record = CalibrationRecord(None, score=0.0, peak=0.0)
-    calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
 
 
 def _ready(method: Method) -> Method:

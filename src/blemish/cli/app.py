@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from blemish import __version__
 from blemish.cli.calibrate import calibrate
@@ -23,8 +24,30 @@ from blemish.cli.info import info
 from blemish.cli.predict import predict
 from blemish.errors import BlemishError
 
+
+class _Verbs(typer.core.TyperGroup):
+    """Ends by itself what Typer would end with exit code 1, which here says "a defect"."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of our output went away, as `head` does: nothing is left to say.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.dup2(nowhere, sys.stderr.fileno())
+            sys.exit(141)
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            sys.exit(130)
+
+
 app = typer.Typer(
     name="blemish",
+    cls=_Verbs,
     help="Visual anomaly detection for inspection: learns from good images only and says of new "
     "ones whether something is wrong, where, and how sure it is.",
     no_args_is_help=True,
@@ -59,14 +82,7 @@ def main() -> None:
         app()
     except BlemishError as error:
         print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does: nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(getattr(error, "exit_code", 2))
     except OSError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)

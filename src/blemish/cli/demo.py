@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,17 +57,20 @@ def demo(
     detector = _trained_before(model, wanted)
     if detector is None:
         detector = Detector(settings={"steps": steps})
+        # A stopped demo goes on; one with other options begins anew, beside it.
+        work_dir = folder / f"training-{'-'.join(chosen)}-{steps}-{seed}"
         report = detector.fit(
             data_set,
             false_alarm_rate=false_alarm_rate,
             seed=seed,
-            work_dir=folder / "training",
+            work_dir=work_dir,
             resume=True,
             progress=progress,
         )
         detector.training["demo"] = wanted
         detector.save(model)
-        _forget_training(folder / "training")
+        for stopped in folder.glob("training-*"):
+            shutil.rmtree(stopped, ignore_errors=True)
         print_failures(report.failures)
         if not quiet:
             print(f"Trained {model} in {report.seconds:.0f} s.")
@@ -113,9 +117,3 @@ def _trained_before(model: Path, wanted: dict[str, object]) -> Detector | None:
     except BundleError:
         return None
     return detector if detector.training.get("demo") == wanted else None
-
-
-def _forget_training(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

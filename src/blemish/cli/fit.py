@@ -21,7 +21,7 @@ from blemish.cli.options import (
 from blemish.files import writable_target
 
 if TYPE_CHECKING:
-    from blemish.detector import FitReport
+    from blemish.fit_report import FitReport
 
 
 def fit(

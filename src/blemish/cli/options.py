@@ -47,7 +47,7 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise ConfigError(f"--size {text}: expected a side such as 256, or HEIGHTxWIDTH.")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
