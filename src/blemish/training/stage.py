@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -24,6 +23,14 @@ from blemish.errors import BlemishError, ConfigError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.progress import Progress, Task
 from blemish.training.batches import StepBatches, TrainingBatches
+
+try:
+    import lightning.pytorch as lightning
+except RuntimeError as mismatch:  # it imports torchvision wherever that is installed
+    raise ConfigError(
+        f"Lightning cannot be imported: {mismatch}. A CUDA build of torchvision beside a CPU "
+        "build of torch does this: install matching builds, or remove torchvision (and timm)."
+    ) from mismatch
 
 Losses = list[tuple[int, dict[str, float]]]
 
