@@ -14,6 +14,7 @@ import typer
 import typer.core
 
 from blemish import __version__
+from blemish.cli.benchmark import benchmark_app
 from blemish.cli.calibrate import calibrate
 from blemish.cli.data import data_app
 from blemish.cli.demo import demo
@@ -22,6 +23,7 @@ from blemish.cli.evaluate import evaluate
 from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.predict import predict
+from blemish.cli.report import report
 from blemish.errors import BlemishError
 
 
@@ -55,8 +57,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, predict, evaluate, calibrate, info, doctor):
+for verb in (demo, fit, predict, evaluate, report, calibrate, info, doctor):
     app.command()(verb)
+app.add_typer(benchmark_app)
 app.add_typer(data_app)
 
 

@@ -1,0 +1,273 @@
+"""From runs to the figures of a table: means over categories, mean and spread over seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from blemish.metrics import MEAN_AD_METRICS
+
+Row = dict[str, Any]
+_SECTION = ("teacher", "size", "hold_out", "false_alarm_rate", "histogram", "device", "precision")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean and sample standard deviation over seeds.
+
+    Attributes:
+        mean: ``nan`` where no seed has the figure.
+        std: ``nan`` with fewer than two seeds.
+    """
+
+    mean: float
+    std: float
+
+    @classmethod
+    def over(cls, values: Iterable[float | None]) -> Figure:
+        """The figure of some values; those that cannot be given (``None``) are left out.
+
+        Example:
+            >>> from blemish.benchmark.aggregate import Figure
+            >>> Figure.over([1.0, 3.0, None])
+            Figure(mean=2.0, std=1.4142135623730951)
+        """
+        given = [v for v in values if v is not None and math.isfinite(v)]
+        if not given:
+            return cls(math.nan, math.nan)
+        spread = statistics.stdev(given) if len(given) > 1 else math.nan
+        return cls(statistics.fmean(given), spread)
+
+
+@dataclass
+class System:
+    """A method with its settings, in one section.
+
+    Attributes:
+        label: Method, and the settings that are not its defaults.
+        method: Name of the method.
+        runs: Its runs, one per unit and seed, of one version of code and data.
+        categories: Those with figures for any seed.
+        seeds: Seeds with figures for every category; means are over these.
+        incomplete: Seeds that lack a category.
+        superseded: Runs left out because later ones used other code or data.
+    """
+
+    label: str
+    method: str
+    runs: list[Row]
+    categories: list[str]
+    seeds: list[int] = field(default_factory=list)
+    incomplete: list[int] = field(default_factory=list)
+    superseded: int = 0
+
+    def rows(self, category: str) -> list[Row]:
+        """The category's rows that have figures, by seed."""
+        found = [
+            (run["seed"], row)
+            for run in self.runs
+            for row in run["rows"]
+            if row["category"] == category and not row["error"]
+        ]
+        return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+    def figure(self, category: str, metric: str) -> Figure:
+        """A metric of one category; ``mean_ad`` is the mean of the seven where all are given."""
+        return Figure.over(_value(row["metrics"], metric) for row in self.rows(category))
+
+    def mean(self, metric: str) -> Figure:
+        """A metric's unweighted mean over the categories that have it.
+
+        ``mean_ad`` averages the seven over the categories that have all seven.
+        """
+        covered = self.covered(metric)
+        return Figure.over(
+            _mean_over([self._metrics(seed, category) for category in covered], metric)
+            for seed in self.seeds
+        )
+
+    def covered(self, metric: str) -> list[str]:
+        """The categories behind :meth:`mean`: those with the metric in every complete seed."""
+        return [
+            category
+            for category in self.categories
+            if self.seeds
+            and all(
+                _value(self._metrics(seed, category), metric) is not None for seed in self.seeds
+            )
+        ]
+
+    def measured_on(self, what: str, category: str | None = None) -> Figure:
+        """Seconds (``fit``, ``evaluate``) or ``peak_memory_mib`` of one model.
+
+        Without a category: the mean over a seed's models, and its spread over the seeds.
+        """
+        by_seed: dict[int, list[float]] = {}
+        for run in self.runs:
+            mine = category is None or any(row["category"] == category for row in run["rows"])
+            if run["status"] != "done" or not mine:
+                continue
+            cost = run[what] if what == "peak_memory_mib" else run["seconds"][what]
+            if cost is not None:
+                by_seed.setdefault(run["seed"], []).append(cost)
+        return Figure.over(statistics.fmean(costs) for costs in by_seed.values())
+
+    def _metrics(self, seed: int, category: str) -> Mapping[str, float | None]:
+        for run in self.runs:
+            if run["seed"] == seed:
+                for row in run["rows"]:
+                    if row["category"] == category:
+                        metrics: Mapping[str, float | None] = row["metrics"]
+                        return metrics
+        raise KeyError((seed, category))
+
+
+@dataclass
+class Section:
+    """The systems that were measured in the same way on the same data."""
+
+    data: str
+    layout: str
+    protocol: Mapping[str, Any]
+    setup: Mapping[str, Any]
+    systems: list[System]
+
+    @property
+    def runs(self) -> list[Row]:
+        return [run for system in self.systems for run in system.runs]
+
+    @property
+    def categories(self) -> list[str]:
+        """Categories of any system, in order of appearance."""
+        return list(dict.fromkeys(c for system in self.systems for c in system.categories))
+
+    def metrics(self) -> set[str]:
+        """Names of the metrics that any row has."""
+        return {
+            name
+            for run in self.runs
+            for row in run["rows"]
+            if not row["error"]
+            for name, value in row["metrics"].items()
+            if value is not None
+        }
+
+    def failures(self) -> list[tuple[str, str]]:
+        """What gave no figures, and why."""
+        return [
+            (f"{run['method']}, {row['category'] or 'all'}, seed {run['seed']}", row["error"])
+            for run in self.runs
+            for row in run["rows"]
+            if row["error"]
+        ]
+
+
+def sections(lines: Sequence[Row]) -> list[Section]:
+    """Group the runs of a results folder.
+
+    Of a system that was measured with several versions of its code or data the last counts.
+
+    Example:
+        >>> from blemish.benchmark.aggregate import sections
+        >>> sections([])
+        []
+    """
+    grouped: dict[str, dict[str, list[Row]]] = {}
+    for line in lines:
+        systems = grouped.setdefault(_canonical(_section_key(line)), {})
+        identity = line["identity"]
+        systems.setdefault(_canonical([identity["method"], identity["config"]]), []).append(line)
+    found = []
+    for systems in grouped.values():
+        first = next(iter(systems.values()))[0]
+        found.append(
+            Section(
+                first["data"]["name"],
+                _layout(systems.values()),
+                first["protocol"],
+                {name: first["identity"][name] for name in _SECTION},
+                [_system(runs) for runs in systems.values()],
+            )
+        )
+    return found
+
+
+def _section_key(line: Row) -> Row:
+    identity = line["identity"]
+    protocol = dict(identity["protocol"])
+    if protocol["name"] != "one_for_all":
+        del protocol["categories"]  # one model each: they make up the section together
+    elif not protocol["categories"]:
+        protocol["unreadable"] = True
+    return {
+        "data": identity["data"]["name"],
+        "protocol": protocol,
+        **{name: identity[name] for name in _SECTION},
+    }
+
+
+def _layout(groups: Iterable[list[Row]]) -> str:
+    layouts = [run["data"]["layout"] for runs in groups for run in runs]
+    return next((layout for layout in layouts if layout != "auto"), "auto")
+
+
+def _system(lines: list[Row]) -> System:
+    last_code = lines[-1]["identity"]["code"]
+    current = [line for line in lines if line["identity"]["code"] == last_code]
+    # Each unit's images may have changed on their own.
+    last_data = {_unit(line): line["data"]["fingerprints"] for line in current}
+    current = [line for line in current if line["data"]["fingerprints"] == last_data[_unit(line)]]
+    settings = ", ".join(f"{k}={_short(v)}" for k, v in current[-1]["settings"].items())
+    method = current[-1]["method"]
+    measured_at_all = [r["category"] for line in current for r in line["rows"] if not r["error"]]
+    system = System(
+        f"{method} ({settings})" if settings else method,
+        method,
+        current,
+        list(dict.fromkeys(measured_at_all)),
+        superseded=len(lines) - len(current),
+    )
+    for seed in sorted({line["seed"] for line in current}):
+        measured = {
+            row["category"]
+            for line in current
+            if line["seed"] == seed
+            for row in line["rows"]
+            if not row["error"]
+        }
+        complete = bool(measured) and measured == set(system.categories)
+        (system.seeds if complete else system.incomplete).append(seed)
+    return system
+
+
+def _unit(line: Row) -> str:
+    return _canonical(line["protocol"]["categories"])
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _value(metrics: Mapping[str, float | None], metric: str) -> float | None:
+    return _mean_over([metrics], metric)
+
+
+def _mean_over(per_category: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
+    """Mean over categories of one metric, or of the seven; ``None`` where one lacks it."""
+    names = MEAN_AD_METRICS if metric == "mean_ad" else (metric,)
+    means = []
+    for name in names:
+        values = [metrics.get(name) for metrics in per_category]
+        given = [value for value in values if value is not None]
+        if not given or len(given) < len(values):
+            return None
+        means.append(statistics.fmean(given))
+    return statistics.fmean(means)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,304 @@
+"""One run in a process of its own: ``python -m blemish.benchmark.run SPEC.json RESULT.json``.
+
+A fresh process per run keeps peak memory and imports clean, and a crash takes one run with it and
+not the benchmark. The result is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blemish.benchmark.environment import environment
+from blemish.benchmark.plan import RunSpec, chosen_data
+from blemish.benchmark.protocols import Parts, split_parts
+from blemish.benchmark.public_text import without_paths
+from blemish.benchmark.rows import SCHEMA
+from blemish.data.sample import DataSet
+from blemish.errors import BlemishError, DataError
+from blemish.evaluation import Evaluation, ProductResult
+from blemish.files import atomic_write
+from blemish.progress import Progress
+
+_LISTED = 5  # unreadable images named in a row
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a run may write, and how much it says; decides no figure.
+
+    Attributes:
+        cache_dir: Where teacher features are shared with other runs, ``None`` for nowhere.
+        quiet: No progress.
+    """
+
+    cache_dir: str | None = None
+    quiet: bool = True
+
+
+def run_line(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
+    """Measure one run; whatever goes wrong with it becomes a line with an error.
+
+    Returns:
+        The line of ``rows.jsonl``, but for the command.
+
+    Example: see :func:`blemish.benchmark.runner.run_benchmark`.
+    """
+    started = time.monotonic()
+    try:
+        content: dict[str, Any] = {"status": "done", "error": None, **_measure(spec, workplace)}
+    except BlemishError as error:
+        content = failure(spec, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        content = failure(spec, f"{type(error).__name__}: {error}")
+    line = {
+        **_head(spec),
+        **content,
+        "peak_memory_mib": peak_memory_mib(),
+        "wall_seconds": round(time.monotonic() - started, 2),
+        "environment": environment() | _torch_environment(spec.identity["device"]),
+    }
+    public: dict[str, Any] = _public(_plain(line), Path(spec.data_path), line["data"]["name"])
+    return public
+
+
+def failure(spec: RunSpec, reason: str) -> dict[str, Any]:
+    """Status and rows of a run that gave no figures."""
+    categories = spec.unit.categories or (None,)
+    return {
+        "status": "failed",
+        "error": reason,
+        "rows": [{"category": category, "error": reason} for category in categories],
+    }
+
+
+def failed_line(spec: RunSpec, reason: str) -> dict[str, Any]:
+    """The line of a run whose process ended without a result."""
+    line = {**_head(spec), **failure(spec, reason), "environment": environment()}
+    public: dict[str, Any] = _public(line, Path(spec.data_path), line["data"]["name"])
+    return public
+
+
+def _head(spec: RunSpec) -> dict[str, Any]:
+    identity = spec.identity
+    return {
+        "schema": SCHEMA,
+        "run": spec.run,
+        **{name: identity[name] for name in ("method", "protocol", "data", "seed")},
+        "settings": spec.changed,
+        "identity": identity,
+    }
+
+
+def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
+    from blemish.detector import Detector
+
+    if spec.unreadable:
+        raise DataError(spec.unreadable)
+    identity, unit = spec.identity, spec.unit
+    data = identity["data"]
+    whole = tuple(data["fingerprints"])
+    data_set = chosen_data(spec.data_path, data["layout"], whole)
+    hold_out = identity["hold_out"]
+    parts = split_parts(data_set, unit, seed=identity["seed"], hold_out_share=hold_out)
+    size = identity["size"]
+    detector = Detector(
+        identity["method"],
+        teacher=identity["teacher"]["name"],
+        teacher_weights=spec.teacher_weights,
+        image_size=tuple(size) if isinstance(size, list) else size,
+        settings=identity["config"],
+    )
+    cache = None if workplace.cache_dir is None else Path(workplace.cache_dir)
+    shared = cache is not None and any(cache.glob("*/complete.json"))
+    progress = Progress(quiet=workplace.quiet)
+    report = detector.fit(
+        parts.training,
+        false_alarm_rate=identity["false_alarm_rate"],
+        hold_out_share=hold_out,
+        seed=identity["seed"],
+        cache_dir=cache,
+        device=identity["device"],
+        precision=identity["precision"],
+        progress=progress,
+    )
+    fitted = time.monotonic()
+    histogram = identity["histogram"]
+    evaluation = detector.evaluate(parts.test, histogram=histogram, progress=progress)
+    evaluate_seconds = time.monotonic() - fitted
+    rows = _rows(parts, evaluation, detector.products, unit.categories)
+    if parts.unseen is not None:
+        unseen = detector.evaluate(parts.unseen, histogram=True, progress=progress)
+        for result, row in zip(unseen.products, rows, strict=True):
+            figures = result.metrics.items()
+            row["metrics"] |= {f"{n}_unseen": v for n, v in figures if n.startswith("image_")}
+            row["unseen"] = list(result.kinds)
+    assert detector.preprocessing is not None
+    unreadable = [reason for _, reason in (*report.failures, *evaluation.failures)]
+    return {
+        "rows": rows,
+        "model": {
+            "input_size": list(detector.preprocessing.size),
+            "training_images": report.training_images,
+            "calibration_images": report.calibration_images,
+            "cached_features": report.training.cached,
+            "shared_features": shared and report.training.cached,
+        },
+        "seconds": {
+            "fit": round(report.seconds, 2),
+            "train": round(report.training.seconds, 2),
+            "evaluate": round(evaluate_seconds, 2),
+        },
+        "notes": list(report.notes),
+        "unreadable": {"count": len(unreadable), "first": unreadable[:_LISTED]},
+    }
+
+
+def _rows(
+    parts: Parts, evaluation: Evaluation, trained: tuple[str, ...], categories: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """One row per category; a category without figures says why and the others go on."""
+    results = {result.product: result for result in evaluation.products}
+    rows = []
+    for category in categories:
+        row: dict[str, Any] = {"category": category, "error": None}
+        row["counts"] = _counts(parts, category)
+        if category not in trained:
+            row["error"] = f"No good training image of {category} could be used."
+        elif category not in results:
+            row["error"] = f"No labelled test image of {category} could be read."
+        else:
+            row |= _result(results[category])
+        rows.append(row)
+    return rows
+
+
+def _counts(parts: Parts, category: str) -> dict[str, int]:
+    def count(data_set: DataSet, split: str, label: int) -> int:
+        return sum(
+            s.product == category and s.split == split and s.label == label
+            for s in data_set.samples
+        )
+
+    return {
+        "train_good": count(parts.training, "train", 0),
+        "train_defective": count(parts.training, "train", 1),
+        "validation_good": count(parts.training, "validation", 0),
+        "test_good": count(parts.test, "test", 0),
+        "test_defective": count(parts.test, "test", 1),
+    }
+
+
+def _result(result: ProductResult) -> dict[str, Any]:
+    operating = None
+    if result.operating is not None:
+        o = result.operating
+        operating = asdict(o) | {
+            name: getattr(o, name) for name in ("accuracy", "precision", "recall", "f1")
+        }
+    return {
+        "measured": {
+            "good": result.good,
+            "defective": result.defective,
+            "masked": result.masked,
+        },
+        "metrics": dict(result.metrics),
+        "operating": operating,
+        "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
+        "problems": list(result.problems),
+    }
+
+
+def peak_memory_mib() -> float | None:
+    """Largest resident memory of this process so far, in MiB; ``None`` where it is not known.
+
+    Linux: from ``/proc``, because what ``getrusage`` says of a child includes its parent's memory
+    before the start of the new program.
+
+    Example:
+        >>> from blemish.benchmark.run import peak_memory_mib
+        >>> (peak_memory_mib() or 1.0) > 0
+        True
+    """
+    try:
+        for entry in Path("/proc/self/status").read_text().splitlines():
+            if entry.startswith("VmHWM:"):
+                return round(int(entry.split()[1]) / 1024, 1)
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _torch_environment(device: str) -> dict[str, Any]:
+    import torch
+
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    return {
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if on_gpu else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The value for JSON, with ``null`` where a figure cannot be given."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _public(value: Any, root: Path, name: str) -> Any:
+    """The value without folders of this machine in its texts."""
+    if isinstance(value, dict):
+        return {key: _public(item, root, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_public(item, root, name) for item in value]
+    return without_paths(value, root=root, name=name) if isinstance(value, str) else value
+
+
+def _end_with_parent() -> None:
+    """End this process when the benchmark is gone: its end of our standard input closes."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; see the module."""
+    watched = "--watched" in arguments
+    spec_file, result_file = (Path(a) for a in arguments if a != "--watched")
+    if watched:
+        _end_with_parent()
+    content = json.loads(spec_file.read_text(encoding="utf-8"))
+    # Checkpoints and features go where the benchmark writes, not to a small system folder.
+    tempfile.tempdir = str(result_file.parent)
+    line = run_line(RunSpec.from_json(content["spec"]), Workplace(**content["workplace"]))
+    with atomic_write(result_file) as file:
+        file.write(json.dumps(line, allow_nan=False).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

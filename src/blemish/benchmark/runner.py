@@ -1,0 +1,186 @@
+"""Doing the runs one after the other, so that a kill costs the one under way and no other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blemish.benchmark.options import BenchmarkOptions, command_line
+from blemish.benchmark.plan import RunSpec, code_changed, plan_runs
+from blemish.benchmark.rows import ResultFile
+from blemish.benchmark.run import Workplace, failed_line
+from blemish.errors import BlemishError, ConfigError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a benchmark ended.
+
+    Attributes:
+        runs: Number of runs asked for.
+        measured: Runs done by this call; the others were there before.
+        failed: Title and reason of each run, or category of a run, without figures.
+        notes: What the data sets and the calibration had to say, each sentence once.
+    """
+
+    runs: int
+    measured: int
+    failed: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def run_benchmark(
+    options: BenchmarkOptions,
+    out: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    keep_cache: bool = False,
+    quiet: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Measure all runs that ``out`` does not hold yet, and write each down as it finishes.
+
+    A run that failed is tried again by the next call. A run under way when the process is killed
+    leaves nothing behind that counts.
+
+    Args:
+        options: What to measure.
+        out: Results folder, made where absent.
+        cache_dir: Where the teacher's features are shared between runs; ``None``: in ``out``.
+        keep_cache: Leave the features on the disk.
+        quiet: No progress inside the runs.
+        say: Called with one line of text for each run.
+
+    Raises:
+        ConfigError: Options no run can work with, or ``out`` is in use.
+        BlemishError: The sources of blemish changed under way.
+
+    Example:
+        >>> from blemish.benchmark.options import BenchmarkOptions
+        >>> from blemish.benchmark.runner import run_benchmark
+        >>> from blemish.errors import BlemishError
+        >>> try:
+        ...     run_benchmark(BenchmarkOptions(("rd",), ("lids",), protocol="one_for_al"), "out")
+        ... except BlemishError as error:
+        ...     print(str(error)[:58])
+        Unknown protocol 'one_for_al'. Did you mean 'one_for_all'?
+    """
+    runs = plan_runs(options)
+    say = say or (lambda text: None)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file. Expected a folder, or a name to make one.")
+    out.mkdir(parents=True, exist_ok=True)
+    caches = out / "cache" if cache_dir is None else Path(cache_dir)
+    command = command_line(options, str(out))
+    measured = 0
+    failed: list[tuple[str, str]] = []
+    notes: dict[str, None] = {}
+    with ResultFile.open(out) as results:
+        pending = [run for run in runs if not _is_done(results[run.run])]
+        if len(pending) < len(runs):
+            say(f"{len(runs) - len(pending)} of {len(runs)} runs are there already.")
+        try:
+            for position, run in enumerate(pending):
+                if code_changed(run):
+                    raise BlemishError(
+                        f"The sources of blemish changed while it was measuring, {measured} runs "
+                        "in. Figures of both do not belong together: run the same command again "
+                        "from sources that stay as they are (an installed package, a git worktree)."
+                    )
+                cache = caches / _cache_name(run)
+                line = _in_own_process(run, Workplace(str(cache), quiet), out / "work" / run.run)
+                results.append(line | {"command": command})
+                measured += 1
+                say(f"[{position + 1}/{len(pending)}] {run.title}: {_in_words(line)}")
+                later = {_cache_name(other) for other in pending[position + 1 :]}
+                if not keep_cache and _cache_name(run) not in later:
+                    shutil.rmtree(cache, ignore_errors=True)
+        finally:
+            shutil.rmtree(out / "work", ignore_errors=True)
+            if not keep_cache:
+                # Also what a killed benchmark left.
+                for run in runs:
+                    shutil.rmtree(caches / _cache_name(run), ignore_errors=True)
+                if caches.is_dir() and not any(caches.iterdir()):
+                    caches.rmdir()
+        for run in runs:
+            line_or_none = results[run.run]
+            assert line_or_none is not None
+            failed += _failures(run, line_or_none)
+            notes |= dict.fromkeys(line_or_none.get("notes", ()))
+    return Outcome(len(runs), measured, tuple(failed), tuple(notes))
+
+
+def _is_done(line: dict[str, Any] | None) -> bool:
+    return line is not None and line["status"] == "done"
+
+
+def _failures(run: RunSpec, line: dict[str, Any]) -> list[tuple[str, str]]:
+    if line["status"] == "failed":
+        return [(run.title, line["error"])]
+    return [
+        (f"{run.title} · {row['category']}", row["error"]) for row in line["rows"] if row["error"]
+    ]
+
+
+def _cache_name(run: RunSpec) -> str:
+    """Runs that differ in the method alone train on the same features and share a folder."""
+    identity = run.identity
+    teacher = "".join(c if c.isalnum() else "-" for c in identity["teacher"]["name"])
+    shared = {k: identity[k] for k in ("data", "protocol", "seed", "size", "hold_out", "teacher")}
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{identity['data']['name']}-{teacher}-seed{identity['seed']}-{digest}"
+
+
+def _in_own_process(run: RunSpec, workplace: Workplace, folder: Path) -> dict[str, Any]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    spec_file, result_file = folder / "spec.json", folder / "result.json"
+    spec_file.write_text(json.dumps({"spec": run.to_json(), "workplace": asdict(workplace)}))
+    command = [sys.executable, "-m", "blemish.benchmark.run", str(spec_file), str(result_file)]
+    # Nothing is ever written to the pipe: when this process ends, however it does, the pipe
+    # closes and the run's process ends too.
+    process = subprocess.Popen([*command, "--watched"], stdin=subprocess.PIPE)
+    try:
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+    try:
+        line: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return failed_line(run, f"The run's process ended {_ending(code)} without a result.")
+    return line
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    if line["status"] == "failed":
+        return f"failed: {line['error']}"
+    values = [row["metrics"]["image_auroc"] for row in line["rows"] if not row["error"]]
+    given = [value for value in values if value is not None]
+    auroc = f"{100 * sum(given) / len(given):.1f} %" if given else "n/a"
+    peak = line["peak_memory_mib"]
+    return (
+        f"image AUROC {auroc}, fit {line['seconds']['fit']:.0f} s, evaluated in "
+        f"{line['seconds']['evaluate']:.0f} s" + ("" if peak is None else f", {peak:.0f} MiB")
+    )

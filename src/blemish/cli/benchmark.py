@@ -1,0 +1,157 @@
+"""``blemish benchmark``: systems side by side under one protocol."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from blemish.cli.options import (
+    Device,
+    FalseAlarmRate,
+    Layout,
+    Quiet,
+    need_training_packages,
+    parse_assignments,
+    parse_size,
+)
+from blemish.errors import ConfigError
+
+Number = TypeVar("Number", int, float)
+
+benchmark_app = typer.Typer(name="benchmark", invoke_without_command=True)
+
+
+@benchmark_app.callback()
+def benchmark(
+    context: typer.Context,
+    method: Annotated[str, typer.Option("--method", "-m", help="Systems, with commas.")] = "rd",
+    data: Annotated[
+        str, typer.Option(help="Data sets, PATH or NAME=PATH, with commas. Needed.")
+    ] = "",
+    protocol: Annotated[
+        str, typer.Option(help="one_for_all, per_category, one_class or unbalanced.")
+    ] = "one_for_all",
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results. Needed.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting, NAME=VALUE, or METHOD.NAME=VALUE for one system. Repeatable."
+        ),
+    ] = None,
+    layout: Layout = "auto",
+    products: Annotated[str, typer.Option(help="Only these categories, with commas.")] = "",
+    classes: Annotated[
+        str, typer.Option(help="Normal classes, names or numbers, with commas. Default: each.")
+    ] = "",
+    known: Annotated[str, typer.Option(help="unbalanced: known anomaly classes.")] = "",
+    ratios: Annotated[
+        str, typer.Option(help="unbalanced: shares of labelled anomalies in training.")
+    ] = "",
+    teacher: Annotated[str, typer.Option(help="As for `blemish fit`.")] = "efficientnet_lite0",
+    teacher_weights: Annotated[
+        str, typer.Option(help="pretrained, a local weight file, or random.")
+    ] = "pretrained",
+    size: Annotated[str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH.")] = None,
+    hold_out: Annotated[
+        float, typer.Option(help="Share of the good training images set aside for calibration.")
+    ] = 0.2,
+    false_alarm_rate: FalseAlarmRate = 0.01,
+    histogram: Annotated[
+        bool, typer.Option("--histogram", help="Pixel metrics in bounded memory.")
+    ] = False,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Where runs share the teacher's features. Default: in out.")
+    ] = None,
+    keep_cache: Annotated[
+        bool, typer.Option("--keep-cache", help="Leave these features on the disk.")
+    ] = False,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    quiet: Quiet = False,
+) -> None:
+    """Measure systems on data sets under one protocol; a killed benchmark goes on where it was.
+
+    Give the same command again to go on. Results: rows.jsonl, tables.md and tables.csv in the
+    folder. Exit code 2 if a run or category gave no figures.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not data or out is None:
+        raise ConfigError(
+            "blemish benchmark needs --data PATH and --out DIR, for example: blemish benchmark "
+            "--method rd --data mvtec --seeds 0,1,2 --out results/mvtec. See --help."
+        )
+    need_training_packages("Benchmarking")
+    from blemish.benchmark.options import BenchmarkOptions
+    from blemish.benchmark.runner import run_benchmark
+    from blemish.benchmark.tables import write_tables
+    from blemish.cli.output import print_notes
+
+    options = BenchmarkOptions(
+        methods=_names(method),
+        data=_names(data),
+        protocol=protocol,
+        seeds=_numbers("--seeds", seeds, int),
+        settings=tuple((k, v) for k, v in parse_assignments(settings).items()),
+        layout=layout,
+        products=_names(products),
+        classes=_names(classes),
+        known=_names(known),
+        ratios=_numbers("--ratios", ratios, float),
+        teacher=teacher,
+        teacher_weights=teacher_weights,
+        size=parse_size(size),
+        hold_out=hold_out,
+        false_alarm_rate=false_alarm_rate,
+        histogram=histogram,
+        device=device,
+        precision=precision,
+    )
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    outcome = run_benchmark(
+        options, out, cache_dir=cache_dir, keep_cache=keep_cache, quiet=quiet, say=say
+    )
+    written = write_tables(out)
+    if not quiet:
+        print_notes(outcome.notes)
+        print(f"{outcome.runs} runs, {outcome.measured} of them now. Tables: {written[0]}")
+    if outcome.failed:
+        print(f"{len(outcome.failed)} without figures:", file=sys.stderr)
+        for title, reason in outcome.failed:
+            print(f"  {title}: {reason}", file=sys.stderr)
+        sys.exit(2)
+
+
+@benchmark_app.command("tables")
+def tables(
+    folder: Annotated[Path, typer.Argument(help="Folder of the results, as given to --out.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write tables.md and tables.csv again from the rows in a folder."""
+    from blemish.benchmark.tables import write_tables
+
+    for path in write_tables(folder):
+        if not quiet:
+            print(path)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(flag: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
+    try:
+        return tuple(kind(item) for item in _names(text))
+    except ValueError:
+        example = "0,1,2" if kind is int else "0,0.05,0.1"
+        raise ConfigError(f"{flag} {text}: expected numbers, such as {example}.") from None
