@@ -1,12 +1,37 @@
-"""Real data that some tests need and the repository does not ship."""
+"""Pictures, data sets and a trained model that several tests share."""
 
 from __future__ import annotations
 
+import os
+
+# Before the first import of torch, here and in the processes that tests start: several threads on
+# small inputs are slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.demo import render
+from blemish.data.planted import plant_anomaly
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+Pixels = NDArray[np.uint8]
+PartFolder = Callable[..., Path]
+
+if find_spec("torchvision") is not None and torch.version.cuda is None:
+    # The public torchvision wheel links CUDA. Beside a CPU build of torch it can be imported once
+    # the two operators that it registers more about are declared (they still cannot be called).
+    _OPERATORS = torch.library.Library("torchvision", "DEF")
+    _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +40,63 @@ def shared_data() -> Path:
     if not (_SHARED / "mvtec" / "bottle" / "train" / "good").is_dir():
         pytest.skip("needs the inspection images in ../shared/data, which are not here")
     return _SHARED
+
+
+def good_part(seed: int, size: int = 64) -> Pixels:
+    """A synthetic picture ``(size, size, 3)`` of a brushed metal part."""
+    image, _ = render("metal", size=size, rng=np.random.default_rng([9, seed]))
+    return image
+
+
+@pytest.fixture(scope="session")
+def draw_part() -> Callable[..., Pixels]:
+    """``draw_part(seed, size=64)``: a good part of its own for every seed."""
+    return good_part
+
+
+@pytest.fixture(scope="session")
+def good_parts() -> Pixels:
+    """Twelve good parts ``(12, 64, 64, 3)`` uint8."""
+    return np.stack([good_part(seed) for seed in range(12)])
+
+
+@pytest.fixture(scope="session")
+def part_folder() -> PartFolder:
+    """``part_folder(root)``: a user's folder with 12 good images to train on and 4 to test."""
+
+    def write(root: Path, *, train: int = 12) -> Path:
+        for seed in range(train):
+            _save(root / "train" / "good" / f"{seed:02}.png", good_part(seed))
+        for seed in range(2):
+            _save(root / "test" / "good" / f"{seed:02}.png", good_part(100 + seed))
+            rng = np.random.default_rng(seed)
+            bad, mask = plant_anomaly(good_part(200 + seed), rng, kind="stain")
+            _save(root / "test" / "stain" / f"{seed:02}.png", bad)
+            _save(root / "ground_truth" / "stain" / f"{seed:02}_mask.png", 255 * mask)
+        return root
+
+    return write
+
+
+def _save(path: Path, pixels: NDArray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="session")
+def part(tmp_path_factory: pytest.TempPathFactory, part_folder: PartFolder) -> Path:
+    """The folder of :func:`part_folder`, to be read only."""
+    return part_folder(tmp_path_factory.mktemp("data") / "part")
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory, part: Path) -> Path:
+    """A model trained on :func:`part` for four steps, to be read only."""
+    from blemish import Detector
+    from blemish.progress import Progress
+
+    detector = Detector("rd", image_size=64, settings={"steps": 4, "batch_size": 4})
+    detector.fit(part, false_alarm_rate=0.3, progress=Progress(quiet=True))
+    path = tmp_path_factory.mktemp("model") / "part.blemish"
+    detector.save(path)
+    return path

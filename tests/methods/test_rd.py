@@ -1,0 +1,119 @@
+"""Reverse distillation against slow manual computations of the paper's formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch
+from blemish.methods.rd import RD, RDConfig, distillation_loss, student_widths
+from blemish.teachers import build_teacher
+
+
+def build(size: tuple[int, int] = (64, 96), **settings: object) -> RD:
+    torch.manual_seed(0)
+    return RD(RDConfig(**settings), build_teacher(), size)  # type: ignore[arg-type]
+
+
+def test_the_loss_is_the_cosine_of_flattened_levels() -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((3, 4, 8, 6), (3, 5, 4, 3), (3, 7, 2, 2))
+    levels = [rng.normal(size=shape) for shape in shapes]
+    rebuilt = [rng.normal(size=shape) for shape in shapes]
+    expected = 0.0
+    for f, s in zip(levels, rebuilt, strict=True):
+        for n in range(3):
+            a, b = f[n].ravel(), s[n].ravel()
+            expected += (1 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) / 3
+    loss = distillation_loss(
+        tuple(torch.from_numpy(f) for f in levels), [torch.from_numpy(s) for s in rebuilt]
+    )
+    assert float(loss) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_map_is_the_smoothed_sum_of_cosine_distances() -> None:
+    method = build().eval()
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=generator)
+    with torch.inference_mode():
+        output = method(images)
+        levels = method.standardise(method.teacher(images))
+        rebuilt = method.student(method.embed(levels))
+    for n in range(2):
+        fused = np.zeros((64, 96))
+        for f, s in zip(levels, rebuilt, strict=True):
+            a, b = f[n].double().numpy(), s[n].double().numpy()
+            cosine = (a * b).sum(0) / (np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0))
+            fused += _bilinear(1 - cosine, (64, 96))
+        expected = gaussian_filter(fused, 4.0, mode="nearest", truncate=4.0)
+        assert np.abs(output.anomaly_map[n, 0].numpy() - expected).max() < 1e-4
+        assert float(output.score[n]) == pytest.approx(expected.max(), abs=1e-4)
+
+
+def test_the_student_sees_the_bottleneck_alone() -> None:
+    method = build().eval()
+    levels = method.standardise(method.teacher(torch.zeros(1, 3, 64, 96)))
+    bottleneck = method.embed(levels)
+    assert bottleneck.shape[2:] == (2, 3)
+    assert [tuple(s.shape) for s in method.student(bottleneck)] == [tuple(f.shape) for f in levels]
+
+
+def test_cached_features_and_images_give_the_same_loss() -> None:
+    method = build().eval()
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    stage = method.stages()[0]
+    features = tuple(method.teacher(images))
+    one = method.loss(Batch(images=images), stage)["total"]
+    other = method.loss(Batch(features=features), stage)["total"]
+    assert torch.equal(one, other)
+    with pytest.raises(ValueError, match="images or features"):
+        method.loss(Batch(), stage)
+
+
+def test_the_optimiser_is_the_papers() -> None:
+    config = RDConfig()
+    (stage,) = build().stages()
+    (group,) = stage.groups
+    assert (group.learning_rate, group.betas, stage.batch_size) == (5e-3, (0.5, 0.999), 16)
+    assert config.sigma == 4.0
+
+
+def test_the_student_grows_with_the_teacher() -> None:
+    light = student_widths((24, 40, 112), 0.0)
+    wide = student_widths((256, 512, 1024), 0.0)
+    assert light == student_widths((24, 40, 112), 1.0)
+    assert all(w > 3 * v for w, v in zip(wide[0], light[0], strict=True))
+    assert wide[2] > 3 * light[2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"decay_at": 0.0},
+        {"decay_at": 1.1},
+        {"learning_rate": 0.0},
+        {"sigma": 0.0},
+        {"width": -1.0},
+        {"clip_norm": 0.0},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        RDConfig(**wrong)  # type: ignore[arg-type]
+
+
+def _bilinear(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixel centres at half positions, edges repeated: align_corners=False, written out."""
+    out = values
+    for axis in (0, 1):
+        length = out.shape[axis]
+        places = (np.arange(size[axis]) + 0.5) * length / size[axis] - 0.5
+        places = np.clip(places, 0, length - 1)
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, length - 1)
+        share = (places - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        out = np.take(out, low, axis) * (1 - share) + np.take(out, high, axis) * share
+    return out

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from blemish.nn.anomaly_map import GaussianBlur, cosine_distance, fuse_levels
+
+
+def test_cosine_distance_is_one_minus_the_cosine_at_each_position() -> None:
+    generator = torch.Generator().manual_seed(0)
+    f, s = torch.randn(2, 2, 5, 3, 4, generator=generator)
+    distance = cosine_distance(f, s)
+    assert distance.shape == (2, 1, 3, 4)
+    for n, y, x in np.ndindex(2, 3, 4):
+        a, b = f[n, :, y, x].double(), s[n, :, y, x].double()
+        expected = 1 - float(a @ b / (a.norm() * b.norm()))
+        assert float(distance[n, 0, y, x]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_cosine_distance_of_nothing_is_finite() -> None:
+    zeros = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    distance = cosine_distance(zeros, torch.ones(1, 3, 2, 2))
+    distance.sum().backward()
+    assert distance.isfinite().all()
+    assert zeros.grad is not None
+    assert zeros.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("sigma", [0.6, 1.0, 4.0])
+@pytest.mark.parametrize("size", [(40, 56), (9, 3)])
+def test_the_blur_is_scipys(sigma: float, size: tuple[int, int]) -> None:
+    maps = np.random.default_rng(0).random((2, 1, *size))
+    blurred = GaussianBlur(sigma)(torch.from_numpy(maps).float()).numpy()
+    blur = GaussianBlur(sigma)
+    for n in range(2):
+        expected = gaussian_filter(maps[n, 0], sigma, mode="nearest", radius=blur.radius)
+        assert np.abs(blurred[n, 0] - expected).max() < 1e-5
+
+
+def test_the_blur_is_not_part_of_the_weights() -> None:
+    assert not GaussianBlur(4.0).state_dict()
+
+
+def test_levels_are_resized_and_summed_or_multiplied() -> None:
+    coarse = torch.tensor([[[[0.0, 4.0]]]])  # (1, 1, 1, 2)
+    fine = torch.full((1, 1, 2, 4), 3.0)
+    row = torch.tensor([0.0, 1.0, 3.0, 4.0])
+    assert torch.allclose(fuse_levels([fine, coarse], (2, 4))[0, 0], 3 + row.expand(2, 4))
+    product = fuse_levels([fine, coarse], (2, 4), product=True)
+    assert torch.allclose(product[0, 0], 3 * row.expand(2, 4))
