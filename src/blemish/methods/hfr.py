@@ -11,7 +11,8 @@ HFR from reverse distillation, whose bottleneck sees all levels); loss = sum ove
 over positions of ½‖n(f) − n(s)‖², that is 1 − cosine, or plain MSE; fusion by sum or product;
 Gaussian σ = 4 on inputs above 128 pixels, none below; image score = maximum of the map, on smaller
 inputs its mean, because there the whole picture is the object; the teacher's channels are brought
-to one scale first, as in reverse distillation; optimiser and schedule are those of RD.
+to one scale first and the levels' maps balanced, as in reverse distillation; optimiser and schedule
+are those of RD.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
 from blemish.methods.rd import RDConfig, student_widths
-from blemish.nn.anomaly_map import GaussianBlur, cosine_distance, fuse_levels
+from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
 from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers import Teacher
@@ -90,6 +91,7 @@ class HFR(Method):
             outputs, rebuilt, widths=widths[-config.levels :], blocks=(1,) * config.levels
         )
         self.standardise = ChannelStandardiser(teacher.channels)
+        self.balance = LevelBalance(config.levels)
         self.small = max(input_size) <= SMALL_INPUT
         self.blur: nn.Module = nn.Identity() if self.small else GaussianBlur(config.sigma)
 
@@ -116,7 +118,7 @@ class HFR(Method):
         return list(zip(levels[-self.config.levels :], rebuilt, strict=True))
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        errors = [self.error(f, s).mean() for f, s in self.rebuild(self.levels(batch))]
+        errors = [error.mean() for error in self.errors(self.levels(batch))]
         return {"total": sum(errors[1:], start=errors[0])}
 
     def error(self, teacher: Tensor, rebuilt: Tensor) -> Tensor:
@@ -125,8 +127,16 @@ class HFR(Method):
             return F.mse_loss(rebuilt, teacher, reduction="none").mean(1, keepdim=True)
         return cosine_distance(teacher, rebuilt)
 
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """Error maps of each rebuilt level ``(N, 1, H_l, W_l)``, shallow to deep."""
+        return [self.error(f, s) for f, s in self.rebuild(levels)]
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        if self.config.balance:
+            self.balance.fit(self.errors(self.levels(batch)) for batch in batches)
+
     def forward(self, images: Tensor) -> MethodOutput:
-        errors = [self.error(f, s) for f, s in self.rebuild(tuple(self.teacher(images)))]
+        errors = self.balance(self.errors(tuple(self.teacher(images))))
         product = self.config.fusion == "product"
         anomaly_map = self.blur(fuse_levels(errors, self.input_size, product=product))
         flat = anomaly_map.flatten(1)  # (N, H·W)

@@ -7,8 +7,9 @@ the levels from the bottleneck alone; loss = sum over levels of 1 − cosine of 
 Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
 Gaussian σ = 4; image score = maximum of the map.
 Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
-the learning rate falls to a tenth at 80 % of the steps; training length counts steps, not epochs,
-because products differ widely in their number of images.
+the teacher's channels are standardised, and each level's map is divided by its mean on good images
+before the sum; the learning rate falls to a tenth at 80 % of the steps; training length counts
+steps, not epochs, because products differ widely in their number of images.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
-from blemish.nn.anomaly_map import GaussianBlur, cosine_distance, fuse_levels
+from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
 from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers import Teacher
@@ -42,6 +43,7 @@ class RDConfig(MethodConfig):
     decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
+    balance: bool = True  # divide each level's map by its mean on good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
 
@@ -74,6 +76,7 @@ class RD(Method):
         self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
         self.student = StudentDecoder(outputs, teacher.channels, widths=widths, blocks=(1, 1, 1))
         self.standardise = ChannelStandardiser(teacher.channels)
+        self.balance = LevelBalance(len(teacher.channels))
         self.blur = GaussianBlur(config.sigma)
 
     def trained_modules(self) -> tuple[nn.Module, ...]:
@@ -104,11 +107,19 @@ class RD(Method):
         levels = self.standardise(self.levels(batch))
         return {"total": distillation_loss(levels, self.student(self.embed(levels)))}
 
-    def forward(self, images: Tensor) -> MethodOutput:
-        levels = self.standardise(self.teacher(images))
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """1 − cosine per position of each level ``(N, 1, H_l, W_l)``, given the teacher's."""
+        levels = self.standardise(levels)
         rebuilt = self.student(self.embed(levels))
-        distances = [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
-        anomaly_map = self.blur(fuse_levels(distances, self.input_size))  # (N, 1, H, W)
+        return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        if self.config.balance:
+            self.balance.fit(self.errors(self.levels(batch)) for batch in batches)
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        errors = self.balance(self.errors(tuple(self.teacher(images))))
+        anomaly_map = self.blur(fuse_levels(errors, self.input_size))  # (N, 1, H, W)
         return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,39 @@ class GaussianBlur(nn.Module):
         r = self.radius
         maps = F.conv2d(F.pad(maps, (r, r, 0, 0), mode="replicate"), self.kernel)
         return F.conv2d(F.pad(maps, (0, 0, r, r), mode="replicate"), self.kernel.transpose(2, 3))
+
+
+class LevelBalance(nn.Module):
+    """Divide each level's error by its mean over good images, so that no level drowns the others.
+
+    Args:
+        levels: Number of levels.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.anomaly_map import LevelBalance
+        >>> balance = LevelBalance(2)
+        >>> balance.fit([[torch.full((1, 1, 4, 4), 0.5), torch.full((1, 1, 2, 2), 0.1)]])
+        >>> [round(e.mean().item(), 3) for e in balance([torch.ones(1, 1, 4, 4)] * 2)]
+        [2.0, 10.0]
+    """
+
+    mean: Tensor
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(levels))
+
+    def fit(self, batches: Iterable[Sequence[Tensor]]) -> None:
+        """Take the mean of each level from batches of error maps ``(N, 1, H_l, W_l)``."""
+        sums, count = torch.zeros(len(self.mean), dtype=torch.float64), 0
+        for errors in batches:
+            count += len(errors[0])
+            sums += torch.stack([e.double().mean((1, 2, 3)).sum() for e in errors]).cpu()
+        self.mean.copy_((sums / count).clamp_min(1e-6))
+
+    def forward(self, errors: Sequence[Tensor]) -> list[Tensor]:
+        return [error / self.mean[level] for level, error in enumerate(errors)]
 
 
 def fuse_levels(
