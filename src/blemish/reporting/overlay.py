@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from blemish.reporting.caption import VERDICT_COLOURS, draw_caption
 from blemish.reporting.heat import blend_heat
+from blemish.reporting.outline import block_max, draw_outline
 from blemish.results import Prediction
 
 _SMALLEST = 480  # pixels of the longer side; smaller images are enlarged so that text fits
@@ -57,8 +58,8 @@ def draw_overlay(
         if longest > max_side:
             size = (max(width * max_side // longest, 1), max(height * max_side // longest, 1))
             image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-            amap = _block_max(amap, size)
-            mask = None if mask is None else _block_max(mask, size)
+            amap = block_max(amap, size)
+            mask = None if mask is None else block_max(mask, size)
         elif longest < _SMALLEST:
             factor = math.ceil(_SMALLEST / longest)
             size = (width * factor, height * factor)
@@ -73,36 +74,10 @@ def draw_overlay(
     pixels = blend_heat(image, amap, scale=scale, opacity=opacity)  # (h, w, 3)
     line = max(1, round(max(pixels.shape[:2]) / 640))
     if mask is not None:
-        _draw_outlines(pixels, mask, line)
+        draw_outline(pixels, mask, line)
     picture = Image.fromarray(pixels)
     _draw_boxes(picture, prediction, picture.width / width, picture.height / height, line)
     return draw_caption(picture, prediction, scale)
-
-
-def _block_max(array: NDArray, size: tuple[int, int]) -> NDArray:
-    """Reduce ``(H, W)`` to ``size`` (width, height), keeping the largest value of each block."""
-    for axis, (new, old) in enumerate(zip(size[::-1], array.shape, strict=True)):
-        array = np.maximum.reduceat(array, np.arange(new) * old // new, axis=axis)
-    return array
-
-
-def _draw_outlines(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], line: int) -> None:
-    """Draw the edge of ``mask (h, w)`` into ``pixels (h, w, 3)``: white with a dark rim outside."""
-    inside = mask
-    for _ in range(line):
-        inside = ~_grow(~inside)
-    pixels[_grow(mask) & ~mask] //= 3
-    pixels[mask & ~inside] = 255
-
-
-def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``mask`` and its upper, lower, left and right neighbours. (h, w)"""
-    grown: NDArray[np.bool_] = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown
 
 
 def _draw_boxes(

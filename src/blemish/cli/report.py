@@ -1,0 +1,69 @@
+"""``blemish report``: what a model finds and what it misses, as one HTML file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_packages
+
+
+def report(
+    model: ModelFile,
+    data: Annotated[str, typer.Argument(help="A data set with labelled test images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path(
+        "report.html"
+    ),
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Images shown of each group of each product.")
+    ] = 6,
+    layout: Layout = "auto",
+    histogram: Annotated[
+        bool, typer.Option("--histogram", help="Bounded memory for very large sets.")
+    ] = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Write one HTML file: what the model finds, what it misses, how sure the figures are.
+
+    It opens in any browser, on a phone too, and loads nothing from anywhere.
+    """
+    need_training_packages("A report")
+    from blemish.bundle import read_manifest
+    from blemish.cli.output import print_failures
+    from blemish.detector import Detector
+    from blemish.files import writable_target
+    from blemish.progress import Progress
+    from blemish.reporting.report import make_report, write_report
+    from blemish.reporting.report_summary import summary_cards
+
+    # Found out now, not after an hour of judging.
+    writable_target(out)
+    started = time.perf_counter()
+    detector = Detector.load(model, device=device)
+    load_seconds = time.perf_counter() - started
+    made = make_report(
+        detector,
+        data,
+        name=model.name,
+        manifest=read_manifest(model),
+        layout=layout,
+        pictures=pictures,
+        histogram=histogram,
+        load_seconds=load_seconds,
+        command=shlex.join(["blemish", *sys.argv[1:]]),
+        progress=Progress(quiet=quiet),
+    )
+    write_report(made, out)
+    if not quiet:
+        for card in summary_cards(made):
+            print(card.sentence)
+        print(f"Wrote {out} ({out.stat().st_size / 2**20:.1f} MiB).")
+    print_failures(made.evaluation.failures)
+    if made.evaluation.failures:
+        sys.exit(2)

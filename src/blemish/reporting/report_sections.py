@@ -1,0 +1,418 @@
+"""The sections of a report's page."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from blemish.reporting import report_words as words
+from blemish.reporting.report_data import ProductReport, Report, verdicts_of
+from blemish.reporting.report_html import Child, Html, element, join
+from blemish.reporting.report_pictures import Figure, colour_bar
+from blemish.reporting.report_plots import curve_plot, p_value_plot, score_histogram
+from blemish.reporting.report_promise import p_value_band
+from blemish.reporting.report_rows import Row, Verdicts
+from blemish.reporting.report_summary import Card, summary_cards
+from blemish.reporting.report_tables import (
+    decisions_table,
+    kinds_table,
+    metrics_table,
+    promise_table,
+    table,
+)
+
+_PRO_RANGE = 0.3  # AUPRO is the area up to here
+# With fewer good images a staircase of p-values says nothing.
+_FEW_P_VALUES = 5
+
+
+def summary_section(report: Report) -> Html:
+    """The one-minute summary."""
+    cards = [_card(card, _link(report, card)) for card in summary_cards(report)]
+    return _section("summary", "In short", element("div", cards, class_="cards"))
+
+
+def _link(report: Report, card: Card) -> tuple[str, str] | None:
+    """Where the pictures of a card's images begin, and the words of the link."""
+    for number, product in enumerate(report.products, 1):
+        if product.name == card.worst_product:
+            if card.about == "alarms" and product.alarms:
+                return f"product-{number}-alarms", "See the worst false alarms"
+            if card.about == "misses" and product.misses:
+                return f"product-{number}-misses", "See the worst misses"
+    return None
+
+
+def _card(card: Card, link: tuple[str, str] | None) -> Html:
+    return element(
+        "article",
+        element("h3", card.title),
+        element(
+            "p",
+            element("strong", card.figure, class_="figure") if card.figure else None,
+            " " if card.figure else None,
+            card.meaning if card.figure else card.meaning[:1].upper() + card.meaning[1:] + ".",
+            class_="meaning",
+        ),
+        outcome_bar(card.verdicts, good=card.about == "alarms") if card.verdicts else None,
+        [element("p", line) for line in card.lines],
+        element("p", element("a", link[1], href=f"#{link[0]}")) if link else None,
+        class_=f"card {card.tone}".strip(),
+    )
+
+
+def outcome_bar(verdicts: Verdicts, *, good: bool) -> Html:
+    """How many images went right, stayed unsure and went wrong, as lengths and as numbers.
+
+    Args:
+        verdicts: Of the images.
+        good: Whether they are good; what is right for these is wrong for defective ones.
+    """
+    if good:
+        counts = (("pass", verdicts.ok), ("unsure", verdicts.unsure), ("stopped", verdicts.defect))
+    else:
+        counts = (("found", verdicts.defect), ("unsure", verdicts.unsure), ("missed", verdicts.ok))
+    tones = ("ok", "unsure", "defect")
+    parts = [(tone, name, n) for tone, (name, n) in zip(tones, counts, strict=True)]
+    said = ", ".join(f"{number} {name}" for _, name, number in parts)
+    return join(
+        [
+            element(
+                "div",
+                [
+                    element("span", class_=tone, style=f"flex-grow:{number}")
+                    for tone, _, number in parts
+                    if number
+                ],
+                class_="bar",
+                role="img",
+                aria_label=said,
+            ),
+            element(
+                "p",
+                [
+                    [element("span", class_=f"dot {tone}"), f"{number} {name} "]
+                    for tone, name, number in parts
+                ],
+                class_="key",
+            ),
+        ]
+    )
+
+
+def figures_section(report: Report) -> Html:
+    """Decisions and metrics of all products."""
+    return _section(
+        "figures",
+        "All figures",
+        decisions_table(report)
+        if report.calibrated
+        else element("p", "Without calibration there are no decisions to count."),
+        metrics_table(report),
+        element(
+            "p",
+            "Image figures treat images as independent of each other. Pixel figures have no "
+            "interval: neighbouring pixels are not independent. A dash: the images do not allow "
+            "the figure, the notes say why.",
+            class_="note",
+        ),
+    )
+
+
+def product_section(product: ProductReport, number: int) -> Html:
+    """Kinds, pictures, plots and calibration check of one product."""
+    return _section(
+        f"product-{number}",
+        f"Product {product.name}",
+        [element("p", problem, class_="note") for problem in product.result.problems],
+        [element("h3", "Defect kinds"), kinds_table(product)] if product.kinds else None,
+        _gallery(product, number),
+        element("h3", "Scores and curves"),
+        element("div", _plots(product), class_="plots"),
+        _promise(product),
+    )
+
+
+def _plots(product: ProductReport) -> list[Html]:
+    good = [row.score for row in product.good]
+    bad = [row.score for row in product.defective]
+    plots = [
+        _plot(
+            "Scores",
+            score_histogram(good, bad, product.limits),
+            [
+                element("span", class_="dot good"),
+                f"{words.count(len(good), 'good image')}, upwards ",
+                element("span", class_="dot bad"),
+                f"{words.count(len(bad), 'defective image')}, downwards",
+            ],
+        )
+    ]
+    plots.append(_roc(product))
+    if product.pro is not None and len(product.pro.fpr):
+        aupro = words.fraction(product.result.metrics["pixel_aupro"])
+        plots.append(
+            _plot(
+                "PRO curve: where the defects are",
+                curve_plot(
+                    product.pro,
+                    said=f"PRO curve of the pixels up to a false-positive rate of 0.3; AUPRO "
+                    f"{aupro}.",
+                    across="good pixels marked wrongly",
+                    up="defect area found (mean)",
+                    x_max=_PRO_RANGE,
+                ),
+                f"AUPRO {aupro}: the mean height of the curve.",
+            )
+        )
+    else:
+        plots.append(_no_plot("PRO curve", "No ground-truth masks, so no PRO curve."))
+    return plots
+
+
+def _roc(product: ProductReport) -> Html:
+    from blemish.metrics import roc_curve
+
+    rows = product.rows
+    auroc = product.auroc
+    if not math.isfinite(auroc.estimate):
+        return _no_plot("ROC curve", "Good and defective images are needed for a ROC curve.")
+    curve = roc_curve([row.score for row in rows], [row.kind != "good" for row in rows])
+    points = []
+    good, bad = verdicts_of(product.good), verdicts_of(product.defective)
+    if good is not None and bad is not None:
+        for name, alarms, found in (
+            ("unsure", good.defect + good.unsure, bad.defect + bad.unsure),
+            ("defect", good.defect, bad.defect),
+        ):
+            label = f"limit for {name}: {alarms} of {good.total} good, {found} of {bad.total} found"
+            points.append((alarms / good.total, found / bad.total, name, label))
+    said = (
+        f"ROC curve of the images; AUROC {words.fraction(auroc.estimate)}, 95 % confidence "
+        f"interval {words.fraction(auroc.low)} to {words.fraction(auroc.high)}"
+    )
+    described = [said[said.index("AUROC") :] + ". "]
+    key: list[Child] = [*described]
+    if points:
+        key += [element("span", class_="dot defect"), "at the limit for defect "]
+        key += [element("span", class_="dot unsure"), "for unsure"]
+    return _plot(
+        "ROC curve: which images are defective",
+        curve_plot(
+            curve,
+            said="; ".join([said, *(point[3] for point in points)]) + ".",
+            across="good images above the limit",
+            up="defective images above it",
+            points=points,
+        ),
+        key,
+    )
+
+
+def _promise(product: ProductReport) -> Child:
+    check = product.promise
+    if check is None or product.limits is None:
+        return None
+    parts: list[Child] = [element("h3", "Calibration check")]
+    if check.promised is None:
+        parts.append(
+            element(
+                "p",
+                "This product was not calibrated: it is judged by limits pooled over other "
+                "products, which promise nothing for it.",
+                class_="note",
+            )
+        )
+    parts.append(promise_table(product))
+    p_values = [row.p_value for row in product.good if row.p_value is not None]
+    if len(p_values) < _FEW_P_VALUES:
+        return parts
+    limits = product.limits
+    band = None if limits.pooled else p_value_band(len(p_values), limits.n)
+    plot = _plot(
+        "Are the p-values of good images even?",
+        p_value_plot(
+            p_values,
+            said=f"Share of the {len(p_values)} good test images with a p-value of at most α, "
+            "against α; on the diagonal if they are like the calibration images.",
+            rates=[(limits.defect_rate, "defect"), (limits.unsure_rate, "unsure")],
+            band=band,
+        ),
+        None
+        if band is None
+        else [element("span", class_="dot band"), "usual range (95 % at each α)"],
+    )
+    text = element(
+        "p",
+        f"The limits come from {words.count(limits.n, 'good image')} set aside in calibration. If "
+        f"the {len(p_values)} good test images are of the same sort, the stairs stay near the "
+        "diagonal. Stairs far above it on the left: more alarms than promised, these parts or "
+        "pictures differ from those of the calibration. Far below: the limits are looser than they "
+        "need be. “Usual number” counts the alarms that are still likely (97.5 %) with so few "
+        "images on both sides.",
+    )
+    parts.append(element("div", plot, text, class_="beside"))
+    return parts
+
+
+def _gallery(product: ProductReport, number: int) -> list[Child]:
+    good, bad = verdicts_of(product.good), verdicts_of(product.defective)
+    stopped = missed = ""
+    if good is not None:
+        stopped = (
+            f"{good.defect} of {good.total} good parts stopped, {good.unsure} unsure. "
+            if good.defect + good.unsure
+            else "No good part is stopped; these come nearest. "
+        )
+    if bad is not None:
+        missed = (
+            f"{bad.ok} of {bad.total} defects missed, {bad.unsure} unsure. "
+            if bad.ok + bad.unsure
+            else "No defect is missed; these come nearest. "
+        )
+    groups = (
+        ("misses", "Worst misses", missed + "Lowest score first.", product.misses),
+        ("alarms", "Worst false alarms", stopped + "Highest score first.", product.alarms),
+        ("hits", "Typical hits", "Of each kind the images nearest to its middle.", product.hits),
+    )
+    return [
+        [
+            element("h3", title, id=f"product-{number}-{anchor}"),
+            element("p", description, class_="note"),
+            element("div", map(_figure, figures), class_="gallery"),
+        ]
+        for anchor, title, description, figures in groups
+        if figures
+    ]
+
+
+def _figure(figure: Figure) -> Html:
+    row = figure.row
+    name = words.file_name(row.sample.path)
+    pictures = [
+        _picture(figure, figure.image, "image", f"Image {name}"),
+        _picture(figure, figure.overlay, "anomaly map", f"Anomaly map over {name}"),
+    ]
+    if figure.truth is not None:
+        pictures.append(
+            _picture(figure, figure.truth, "ground truth", f"Ground truth outlined in {name}")
+        )
+    elif row.kind != "good":
+        pictures.append(element("span", "no ground truth", class_="none"))
+    return element(
+        "figure",
+        element("div", pictures, class_=f"strip of-{len(pictures)}"),
+        element("figcaption", _caption(row, name)),
+        class_="part",
+    )
+
+
+def _picture(figure: Figure, source: str, label: str, alt: str) -> Html:
+    width, height = figure.size
+    picture = element(
+        "img", src=source, alt=alt, width=str(width), height=str(height), decoding="async"
+    )
+    return element("span", picture, element("small", label))
+
+
+def _caption(row: Row, name: str) -> list[Child]:
+    p = "" if row.p_value is None else f" · p = {row.p_value:.2g}"
+    return [
+        badge(row),
+        f" score {words.score(row.score)}{p}",
+        element("br"),
+        element("span", name, class_="file"),
+    ]
+
+
+def badge(row: Row) -> Html:
+    """The verdict as a coloured word."""
+    return element("span", row.verdict or "no verdict", class_=f"badge {row.verdict or ''}".strip())
+
+
+def legend() -> Html:
+    """How to read the pictures; once, above the first product."""
+    return element(
+        "p",
+        "How to read the pictures: first the image; then the anomaly map over it, the marked area "
+        "outlined in white; then the ground truth outlined in green. Colours run from ",
+        element(
+            "img",
+            src=colour_bar(),
+            alt="a scale from clear over violet and red to yellow",
+            width="120",
+            height="12",
+            class_="scale",
+        ),
+        " typical of good parts to far from them, on one scale for all pictures of a product. "
+        "p is the share of good parts at least this odd.",
+        element("span", " A click enlarges the pictures.", hidden="hidden", class_="with-script"),
+        class_="note",
+    )
+
+
+def timing_section(report: Report) -> Html:
+    """How long loading and judging took."""
+    timing = report.timing
+    rows: list[list[Child]] = []
+    if timing.load is not None:
+        rows.append(["Loading the model", words.seconds(timing.load), "once"])
+    if timing.single:
+        low, high = words.seconds(min(timing.single)), words.seconds(max(timing.single))
+        rows.append(
+            [
+                "One image by itself, from file to verdict",
+                words.seconds(median(timing.single)),
+                f"median of {len(timing.single)}, {low} to {high}",
+            ]
+        )
+    if timing.images:
+        rows.append(
+            [
+                "One image of many, in batches",
+                words.seconds(timing.judging / timing.images),
+                f"mean of {timing.images}, {words.seconds(timing.judging)} in all",
+            ]
+        )
+    return _section("timing", "Timing", table("On this machine", ["What", "Time", "How"], rows))
+
+
+def facts_section(report: Report) -> Html:
+    """Model, data and this run."""
+    groups = [
+        element(
+            "div",
+            element("h3", heading),
+            element(
+                "dl",
+                [[element("dt", name), element("dd", value)] for name, value in facts.items()],
+            ),
+        )
+        for heading, facts in report.facts.items()
+    ]
+    return _section("facts", "Model and data", element("div", groups, class_="facts"))
+
+
+def notes_section(report: Report) -> Html:
+    """What else the reader should know."""
+    failures = [f"Not read: {reason}" for _, reason in report.evaluation.failures]
+    notes = [*failures, *report.notes]
+    content = (
+        element("ul", [element("li", note) for note in notes])
+        if notes
+        else element("p", "Nothing to note.")
+    )
+    return _section("notes", "Notes", content)
+
+
+def _section(anchor: str, title: str, *children: Child) -> Html:
+    return element("section", element("h2", title), children, id=anchor)
+
+
+def _plot(title: str, svg: Html, key: Child) -> Html:
+    caption = element("figcaption", key, class_="key") if key is not None else None
+    return element("figure", element("h4", title), svg, caption, class_="plot")
+
+
+def _no_plot(title: str, reason: str) -> Html:
+    return element("figure", element("h4", title), element("p", reason), class_="plot empty")
