@@ -7,8 +7,8 @@ the levels from the bottleneck alone; loss = sum over levels of 1 − cosine of 
 Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
 Gaussian σ = 4; image score = maximum of the map.
 Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
-the teacher's channels are standardised, and each level's map is divided by its mean on good images
-before the sum; the learning rate falls to a tenth at 80 % of the steps; training length counts
+the teacher's channels are standardised, and each level's map is divided by its deviation over good
+images before the sum; the learning rate falls to a tenth at 80 % of the steps; training length counts
 steps, not epochs, because products differ widely in their number of images.
 """
 
@@ -43,7 +43,7 @@ class RDConfig(MethodConfig):
     decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
-    balance: bool = True  # divide each level's map by its mean on good images (ours)
+    balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
 

@@ -55,7 +55,7 @@ class GaussianBlur(nn.Module):
 
 
 class LevelBalance(nn.Module):
-    """Divide each level's error by its mean over good images, so that no level drowns the others.
+    """Divide each level's error by its deviation over good images, so that no level drowns others.
 
     Args:
         levels: Number of levels.
@@ -64,27 +64,35 @@ class LevelBalance(nn.Module):
         >>> import torch
         >>> from blemish.nn.anomaly_map import LevelBalance
         >>> balance = LevelBalance(2)
-        >>> balance.fit([[torch.full((1, 1, 4, 4), 0.5), torch.full((1, 1, 2, 2), 0.1)]])
+        >>> balance.fit([[torch.tensor([[[[0.0, 0.4]]]]), torch.tensor([[[[0.3, 0.5]]]])]])
         >>> [round(e.mean().item(), 3) for e in balance([torch.ones(1, 1, 4, 4)] * 2)]
-        [2.0, 10.0]
+        [5.0, 10.0]
     """
 
-    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, levels: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.ones(levels))
+        self.register_buffer("deviation", torch.ones(levels))
 
     def fit(self, batches: Iterable[Sequence[Tensor]]) -> None:
-        """Take the mean of each level from batches of error maps ``(N, 1, H_l, W_l)``."""
-        sums, count = torch.zeros(len(self.mean), dtype=torch.float64), 0
+        """Take the standard deviation of each level over all positions of good images.
+
+        Args:
+            batches: Error maps ``(N, 1, H_l, W_l)`` of each level.
+        """
+        sums = torch.zeros(2, len(self.deviation), dtype=torch.float64)
+        count = 0
         for errors in batches:
             count += len(errors[0])
-            sums += torch.stack([e.double().mean((1, 2, 3)).sum() for e in errors]).cpu()
-        self.mean.copy_((sums / count).clamp_min(1e-6))
+            for level, error in enumerate(errors):
+                moments = torch.stack([error.double(), error.double().square()]).mean((2, 3, 4))
+                sums[:, level] += moments.sum(1).cpu()
+        mean, square = sums / count
+        self.deviation.copy_((square - mean.square()).clamp_min(1e-12).sqrt())
 
     def forward(self, errors: Sequence[Tensor]) -> list[Tensor]:
-        return [error / self.mean[level] for level, error in enumerate(errors)]
+        return [error / self.deviation[level] for level, error in enumerate(errors)]
 
 
 def fuse_levels(
