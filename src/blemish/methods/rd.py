@@ -8,8 +8,8 @@ Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, re
 Gaussian σ = 4; image score = maximum of the map.
 Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
 the teacher's channels are standardised, and each level's map is divided by its deviation over good
-images before the sum; the learning rate falls to a tenth at 80 % of the steps; training length counts
-steps, not epochs, because products differ widely in their number of images.
+images before the sum; the learning rate falls to a tenth at 80 % of the steps; training length
+counts steps, not epochs, because products differ widely in their number of images.
 """
 
 from __future__ import annotations
