@@ -155,8 +155,9 @@ class Detector:
         preprocessing = Preprocessing(
             *(self.image_size or choose_input_size(sizes, side=side)), bit_depth=self.bit_depth
         )
-        teacher = build_teacher(self.teacher_name, weights=self.teacher_weights)
         with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            teacher = build_teacher(self.teacher_name, weights=self.teacher_weights)
             torch.manual_seed(seed)
             method = build_method(self.method_name, self.settings, teacher, preprocessing.size)
             with tempfile.TemporaryDirectory() if work_dir is None else nullcontext(work_dir) as d:

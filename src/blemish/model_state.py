@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -63,8 +64,9 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
     manifest = bundle.manifest
     try:
         # The architecture alone: the weights, the teacher's included, come from the file.
-        teacher = build_teacher(manifest.teacher.name, weights="random")
-        method = build_method(manifest.method, manifest.config, teacher, preprocessing.size)
+        with torch.random.fork_rng():
+            teacher = build_teacher(manifest.teacher.name, weights="random")
+            method = build_method(manifest.method, manifest.config, teacher, preprocessing.size)
     except ConfigError as error:
         raise BundleError(f"{path} cannot be used: {error}") from error
     if _WEIGHTS not in bundle.files:

@@ -1,0 +1,427 @@
+"""The one door, on small pictures and a briefly trained model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish import Detector
+from blemish.bundle import Manifest, read_bundle, write_bundle
+from blemish.data.layouts import read_data_set
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import BundleError, CalibrationError, ConfigError, DataError, ImageError
+from blemish.methods.rd import RD
+from blemish.progress import Progress
+from blemish.training import TrainingInterruptedError
+
+QUIET = Progress(quiet=True)
+BRIEF = {"steps": 2, "batch_size": 4}
+Pixels = NDArray[np.uint8]
+
+
+def brief(**kwargs: Any) -> Detector:
+    return Detector("rd", image_size=64, settings=BRIEF, **kwargs)
+
+
+def fit(detector: Detector, data: Any, **options: Any) -> Any:
+    return detector.fit(
+        data, **{"false_alarm_rate": 0.3, "device": "cpu", "progress": QUIET, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def detector(model_file: Path) -> Detector:
+    return Detector.load(model_file)
+
+
+def test_a_prediction_says_all_there_is_to_say(detector: Detector, part: Path) -> None:
+    predictions = list(detector.predict(part / "test"))
+    assert [p.path for p in predictions] == sorted((part / "test").rglob("*.png"))
+    for p in predictions:
+        assert p.anomaly_map.shape == (64, 64)
+        assert p.anomaly_map.dtype == np.float32
+        assert p.mask is not None
+        assert p.mask.shape == (64, 64)
+        assert p.p_value is not None
+        assert 0 < p.p_value <= 1
+        assert p.verdict in ("ok", "unsure", "defect")
+        assert sum(region.area for region in p.regions) == p.mask.sum()
+
+
+def test_maps_and_boxes_are_at_the_size_of_the_source(detector: Detector, part: Path) -> None:
+    image = np.asarray(Image.open(part / "test" / "stain" / "00.png").convert("RGB"))
+    tall = np.asarray(Image.fromarray(image).resize((90, 150)))
+    p = next(detector.predict(tall))
+    assert p.anomaly_map.shape == (150, 90)
+    assert p.mask is not None
+    for region in p.regions:
+        left, top, right, bottom = region.box
+        assert 0 <= left < right <= 90
+        assert 0 <= top < bottom <= 150
+        assert p.mask[top:bottom, left:right].any()
+
+
+def test_a_model_file_needs_nothing_else(
+    part_folder: Callable[..., Path], tmp_path: Path, draw_part: Callable[..., Pixels]
+) -> None:
+    data = part_folder(tmp_path / "data")
+    trained = brief()
+    fit(trained, data)
+    images = np.stack([draw_part(300 + seed) for seed in range(3)])
+    before = list(trained.predict(images))
+    trained.save(tmp_path / "here.blemish")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "here.blemish", tmp_path / "elsewhere" / "there.blemish")
+    shutil.rmtree(data)
+    loaded = Detector.load(tmp_path / "elsewhere" / "there.blemish")
+    for one, other in zip(before, loaded.predict(images), strict=True):
+        assert (one.score, one.p_value, one.verdict) == (other.score, other.p_value, other.verdict)
+        assert np.array_equal(one.anomaly_map, other.anomaly_map)
+    assert loaded.products == trained.products == ("data",)
+    assert loaded.calibration == trained.calibration
+    assert loaded.settings == trained.config.to_json()
+    loaded.save(tmp_path / "again.blemish")
+    again = read_bundle(tmp_path / "again.blemish").files
+    assert again == read_bundle(tmp_path / "elsewhere" / "there.blemish").files
+
+
+def test_the_report_counts_what_was_really_used(
+    part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path / "part", train=20)
+    images = sorted((root / "train" / "good").iterdir())
+    for path in images[::5]:
+        path.write_bytes(path.read_bytes()[:300])  # the header is whole, the pixels are not
+    (root / "train" / "good" / "text.jpg").write_text("no image")
+    detector = brief()
+    report = fit(detector, root)
+    assert len(report.failures) == 5
+    assert {path for path, _ in report.failures} == {*images[::5], images[0].parent / "text.jpg"}
+    assert report.training_images + report.calibration_images == 16
+    assert detector.calibration is not None
+    assert report.calibration_images == detector.calibration.n
+    assert detector.training["training_images"] == report.training_images
+    assert (report.layout, report.products) == ("mvtec_ad", ("part",))
+
+
+def test_validation_images_calibrate_where_there_are_some(
+    part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path / "part")
+    shutil.copytree(root / "test" / "good", root / "validation" / "good")
+    report = fit(brief(), root)
+    assert (report.training_images, report.calibration_images) == (12, 2)
+
+
+def test_calibration_images_never_train(
+    part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import blemish.detector as module
+
+    trained: list[Path] = []
+    calibrated: list[Path] = []
+    train, predict = module.train, module.predict_samples
+
+    def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
+        trained.extend(sample.path for sample in samples)
+        return train(method, samples, *args, **kwargs)
+
+    def watch_predict(method: Any, preprocessing: Any, samples: Any, **kwargs: Any) -> Any:
+        calibrated.extend(sample.path for sample in samples)
+        return predict(method, preprocessing, samples, **kwargs)
+
+    monkeypatch.setattr(module, "train", watch_train)
+    monkeypatch.setattr(module, "predict_samples", watch_predict)
+    root = part_folder(tmp_path / "part")
+    fit(brief(), root, hold_out_share=0.25)
+    assert len(calibrated) == 3
+    assert not set(trained) & set(calibrated)
+    assert {*trained, *calibrated} == set((root / "train" / "good").iterdir())
+
+
+def test_too_few_images_train_without_verdicts(good_parts: Pixels) -> None:
+    detector = brief()
+    report = fit(detector, good_parts[:2])
+    assert report.calibration_images == 0
+    assert any("Not calibrated" in note and "blemish calibrate" in note for note in report.notes)
+    p = next(detector.predict(good_parts[0]))
+    assert (p.verdict, p.p_value, p.mask, p.regions) == (None, None, None, ())
+
+
+def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
+    part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path / "part", train=6)
+    (root / "validation" / "good").mkdir(parents=True)
+    (root / "validation" / "good" / "0.png").write_text("no image")
+    detector = brief()
+    report = fit(detector, root)
+    assert detector.calibration is None
+    assert report.calibration_images == 0
+    assert [path.name for path, _ in report.failures] == ["0.png"]
+    assert any("Not calibrated" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"false_alarm_rate": 0.0},
+        {"false_alarm_rate": 2.0},
+        {"false_alarm_rate": float("nan")},
+        {"unsure_rate": 0.01},
+        {"hold_out_share": 1.0},
+        {"hold_out_share": -0.1},
+        {"seed": -1},
+        {"device": "tpu"},
+        {"precision": "8"},
+        {"cache_budget_gib": -1},
+    ],
+)
+def test_impossible_options_are_refused_before_training(
+    wrong: dict[str, Any], good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    with pytest.raises(ConfigError):
+        fit(brief(), good_parts, **wrong)
+
+
+def test_impossible_models_are_refused_at_once() -> None:
+    for wrong in (
+        {"method": "rdd"},
+        {"settings": {"step": 1}},
+        {"image_size": 100},
+        {"image_size": 0},
+        {"image_size": (64, 10**6)},
+    ):
+        with pytest.raises(ConfigError):
+            Detector(**wrong)  # type: ignore[arg-type]
+
+
+def test_nothing_works_before_training(tmp_path: Path, good_parts: Pixels) -> None:
+    detector = brief()
+    for action in (
+        lambda: detector.save(tmp_path / "m.blemish"),
+        lambda: next(detector.predict(good_parts[0])),
+        lambda: detector.calibrate(good_parts),
+        lambda: detector.evaluate(good_parts),
+    ):
+        with pytest.raises(ConfigError, match="not trained yet"):
+            action()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_fails_leaves_the_detector_as_it_was(
+    good_parts: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector("rd", settings=BRIEF)
+    fit(detector, good_parts)
+    before = next(detector.predict(good_parts[0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(RD, "after_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(TrainingInterruptedError):
+            fit(detector, good_parts[:, :48, :32], work_dir=tmp_path)
+    after = next(detector.predict(good_parts[0]))
+    assert (after.score, after.p_value) == (before.score, before.p_value)
+    assert detector.products == ("product",)
+
+
+def test_a_new_training_forgets_the_old_limits(good_parts: Pixels) -> None:
+    detector = brief()
+    fit(detector, good_parts)
+    assert detector.calibration is not None
+    fit(detector, good_parts[:3])
+    assert detector.calibration is None
+
+
+def test_the_same_seed_gives_the_same_file(good_parts: Pixels, tmp_path: Path) -> None:
+    weights = []
+    for run, seed in enumerate((3, 3, 4)):
+        detector = brief(teacher_weights="random")
+        torch.rand(run)  # what happened before does not matter
+        fit(detector, good_parts, seed=seed)
+        detector.save(tmp_path / "m.blemish")
+        weights.append(read_bundle(tmp_path / "m.blemish").files["model.safetensors"])
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_the_callers_random_numbers_stay_as_they_were(good_parts: Pixels, model_file: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(brief(), good_parts)
+    Detector.load(model_file)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_bit_depth_holds_for_arrays_and_files(
+    good_parts: Pixels, tmp_path: Path, model_file: Path
+) -> None:
+    """12-bit pixels in 16-bit arrays and files give what the 8-bit ones give."""
+    twelve = np.rint(good_parts[0][..., 0] / 255 * 4095).astype(np.uint16)
+    Image.fromarray(twelve).save(tmp_path / "12bit.tiff")
+    loaded = Detector.load(model_file)
+    assert loaded.preprocessing is not None
+    loaded.preprocessing = replace(loaded.preprocessing, bit_depth=12)
+    eight = next(loaded.predict(good_parts[0][..., 0]))
+    assert next(loaded.predict(twelve)).score == eight.score
+    assert next(loaded.predict(tmp_path / "12bit.tiff")).score == eight.score
+
+
+def test_images_of_mixed_sizes_and_kinds(detector: Detector, good_parts: Pixels) -> None:
+    images = [
+        np.zeros((1, 1), np.uint8),
+        np.zeros((1, 500, 3), np.uint8),
+        np.full((700, 3), 255, np.uint8),
+        good_parts[0][..., :1],
+        np.zeros((40, 50, 4), np.uint8) + 9,
+        np.ones((30, 20), np.float64),
+    ]
+    sizes = [p.anomaly_map.shape for p in detector.predict(images, batch_size=4)]
+    assert sizes == [image.shape[:2] for image in images]
+    for p in detector.predict(images):
+        assert np.isfinite(p.score)
+        assert np.isfinite(p.anomaly_map).all()
+
+
+def test_unreadable_images_are_reported_and_the_rest_go_on(
+    detector: Detector, part: Path, tmp_path: Path
+) -> None:
+    good = sorted((part / "test").rglob("*.png"))
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(good[0].read_bytes()[:300])
+    given = [good[0], tmp_path / "text.jpg", good[1], tmp_path / "cut.png"]
+    failed: list[Path] = []
+    predictions = detector.predict(given, batch_size=2, on_error=lambda p, e: failed.append(p))
+    assert [p.path for p in predictions] == good[:2]
+    assert failed == [given[1], given[3]]
+    with pytest.raises(ImageError, match=r"text\.jpg"):
+        list(detector.predict(given))
+
+
+def test_batches_change_no_verdict(detector: Detector, part: Path) -> None:
+    one = list(detector.predict(part / "test", batch_size=1))
+    other = list(detector.predict(part / "test", batch_size=3))
+    assert [p.path for p in one] == [p.path for p in other]
+    assert [p.score for p in one] == pytest.approx([p.score for p in other], abs=1e-4)
+
+
+def test_calibrating_again_needs_no_training(model_file: Path, good_parts: Pixels) -> None:
+    detector = Detector.load(model_file)
+    notes = detector.calibrate(good_parts, false_alarm_rate=0.1, product="nut")
+    assert detector.calibration is not None
+    assert detector.calibration.products == ("nut",)
+    assert detector.calibration.n == 12
+    assert not any("needs at least" in note and "10 %" in note for note in notes)
+    verdicts = [p.verdict for p in detector.predict(good_parts, product="nut")]
+    # The largest 10 % of 12 and one more: one good image lies above the limit at most.
+    assert verdicts.count("defect") <= 1
+    with pytest.raises(CalibrationError, match="No good images"):
+        detector.calibrate([])
+
+
+def test_evaluation_follows_the_order_of_the_images_also_past_unreadable_ones(
+    model_file: Path, part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path / "part")
+    detector = Detector.load(model_file)
+    whole = detector.evaluate(root)
+    assert (whole.products[0].good, whole.products[0].defective) == (2, 2)
+    (root / "test" / "good" / "00.png").write_text("no image")
+    rest = detector.evaluate(root)
+    assert (rest.products[0].good, rest.products[0].defective) == (1, 2)
+    assert [path.name for path, _ in rest.failures] == ["00.png"]
+    # By hand, image by image.
+    data_set = read_data_set(root).split("test")
+    scores = {
+        sample.path: next(detector.predict(sample)).score
+        for sample in data_set.samples
+        if sample.path not in dict(rest.failures)
+    }
+    good = [scores[s.path] for s in data_set.samples if s.is_good and s.path in scores]
+    bad = [scores[s.path] for s in data_set.samples if not s.is_good]
+    expected = np.mean([[b > g for g in good] for b in bad])
+    assert rest.mean["image_auroc"] == pytest.approx(expected)
+
+
+def test_evaluation_needs_labelled_test_images(detector: Detector, good_parts: Pixels) -> None:
+    with pytest.raises(DataError, match="No labelled test image"):
+        detector.evaluate(good_parts)
+
+
+def test_a_product_name_that_is_no_text_is_refused_before_training(
+    good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    samples = tuple(
+        Sample(Path(f"{i}.png"), "nut\udcff", "train", 0, image=image)
+        for i, image in enumerate(good_parts)
+    )
+    with pytest.raises(DataError, match="not valid text"):
+        fit(brief(), DataSet("folder", Path("x"), samples))
+
+
+def _resealed(model_file: Path, path: Path, **changes: Any) -> Path:
+    """The model file with other fields, rightly sealed: what another version might write."""
+    bundle = read_bundle(model_file)
+    write_bundle(path, bundle.manifest.model_copy(update=changes), bundle.files)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "future"}, "Unknown method"),
+        ({"config": {"depth": 3}}, "Unknown setting"),
+        ({"config": {"steps": "many"}}, "steps"),
+        ({"config": {"width": 2.0}}, "do not fit"),
+        ({"preprocessing": {"height": 64}}, "not complete"),
+        ({"preprocessing": {"height": 64, "width": 64, "fill": [0], "bit_depth": 16}}, "not one"),
+        (
+            {"preprocessing": {"height": 32e9, "width": 64, "fill": [0, 0, 0], "bit_depth": 16}},
+            "not one",
+        ),
+        (
+            {"preprocessing": {"height": 3200000, "width": 64, "fill": [0] * 3, "bit_depth": 16}},
+            "multiples of 32",
+        ),
+        (
+            {"preprocessing": {"height": 64, "width": 64, "fill": [0] * 3, "bit_depth": 99}},
+            "bit_depth",
+        ),
+        ({"calibration": {"false_alarm_rate": 0.1}}, "calibration"),
+    ],
+)
+def test_a_file_this_version_cannot_use_says_so(
+    changes: dict[str, Any], said: str, model_file: Path, tmp_path: Path
+) -> None:
+    path = _resealed(model_file, tmp_path / "m.blemish", **changes)
+    with pytest.raises(BundleError, match=said) as caught:
+        Detector.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_none_are_refused(model_file: Path, tmp_path: Path) -> None:
+    manifest: Manifest = read_bundle(model_file).manifest
+    path = tmp_path / "m.blemish"
+    for files in ({}, {"model.safetensors": b"junk"}, {"model.safetensors": b""}, {"x": b""}):
+        write_bundle(path, manifest, files)
+        with pytest.raises(BundleError, match="weights"):
+            Detector.load(path)
+
+
+def test_an_unknown_device_is_refused(model_file: Path) -> None:
+    with pytest.raises(ConfigError, match="device 'gpu'"):
+        Detector.load(model_file, device="gpu")
+    assert Detector.load(model_file, device="auto").method is not None
