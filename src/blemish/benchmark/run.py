@@ -101,6 +101,8 @@ def _head(spec: RunSpec) -> dict[str, Any]:
 
 
 def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
+    import torch
+
     from blemish.detector import Detector
 
     if spec.unreadable:
@@ -122,16 +124,19 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
     cache = None if workplace.cache_dir is None else Path(workplace.cache_dir)
     shared = cache is not None and any(cache.glob("*/complete.json"))
     progress = Progress(quiet=workplace.quiet)
-    report = detector.fit(
-        parts.training,
-        false_alarm_rate=identity["false_alarm_rate"],
-        hold_out_share=hold_out,
-        seed=identity["seed"],
-        cache_dir=cache,
-        device=identity["device"],
-        precision=identity["precision"],
-        progress=progress,
-    )
+    # A teacher of random weights is the same one in every run; all else has the run's own seed.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        report = detector.fit(
+            parts.training,
+            false_alarm_rate=identity["false_alarm_rate"],
+            hold_out_share=hold_out,
+            seed=identity["seed"],
+            cache_dir=cache,
+            device=identity["device"],
+            precision=identity["precision"],
+            progress=progress,
+        )
     fitted = time.monotonic()
     histogram = identity["histogram"]
     evaluation = detector.evaluate(parts.test, histogram=histogram, progress=progress)

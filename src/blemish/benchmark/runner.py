@@ -162,7 +162,8 @@ def _in_own_process(run: RunSpec, workplace: Workplace, folder: Path) -> dict[st
     try:
         line: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return failed_line(run, f"The run's process ended {_ending(code)} without a result.")
+        line = failed_line(run, f"The run's process ended {_ending(code)} without a result.")
+    shutil.rmtree(folder, ignore_errors=True)
     return line
 
 

@@ -1,0 +1,64 @@
+"""Digests that change with what decides a figure, and with nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from blemish.benchmark.fingerprint import code_fingerprint, data_fingerprints
+from blemish.data.layouts import read_data_set
+
+
+def test_the_same_images_elsewhere_have_the_same_digest(line: Path, tmp_path: Path) -> None:
+    before = data_fingerprints(read_data_set(line))
+    moved = shutil.copytree(line, tmp_path / "elsewhere" / "line")
+    assert data_fingerprints(read_data_set(moved)) == before
+    assert list(before) == ["bolt", "nut"]
+
+
+def test_a_changed_byte_changes_its_category_alone(line: Path) -> None:
+    before = data_fingerprints(read_data_set(line))
+    for changed in ("train/good/003.png", "ground_truth/scratch/001_mask.png"):
+        path = line / "nut" / changed
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1  # same size, same name
+        path.write_bytes(content)
+        after = data_fingerprints(read_data_set(line))
+        assert after["nut"] != before["nut"]
+        assert after["bolt"] == before["bolt"]
+        before = after
+
+
+def test_moving_an_image_between_kinds_changes_the_digest(line: Path) -> None:
+    before = data_fingerprints(read_data_set(line))
+    (line / "nut/test/scratch/002.png").rename(line / "nut/test/good/009.png")
+    assert data_fingerprints(read_data_set(line))["nut"] != before["nut"]
+
+
+def test_code_counts_comments_do_not(tmp_path: Path) -> None:
+    package = tmp_path / "blemish"
+    (package / "methods").mkdir(parents=True)
+    (package / "nn").mkdir()
+    (package / "methods" / "__init__.py").write_text("from blemish.methods import other\n")
+    method = package / "methods" / "rd.py"
+    block = package / "nn" / "block.py"
+    other = package / "methods" / "other.py"
+    method.write_text('"""Doc."""\nfrom blemish.nn import block\nX = block.Y\n')
+    block.write_text("Y = 1\n")
+    other.write_text("Z = 1\n")
+
+    def digest() -> str:
+        return code_fingerprint("blemish.methods.rd", package=package)
+
+    before = digest()
+    method.write_text('"""Other doc."""\n# why\nfrom blemish.nn import block\n\n\nX = (block.Y)\n')
+    other.write_text("Z = 2\n")  # another method, which this one does not use
+    assert digest() == before
+    block.write_text("Y = 22\n")  # what it imports
+    assert digest() != before
+
+
+def test_the_real_sources_of_a_method_are_followed() -> None:
+    rd = code_fingerprint("blemish.methods.rd")
+    assert rd == code_fingerprint("blemish.methods.rd")
+    assert rd != code_fingerprint("blemish.methods.hfr")
