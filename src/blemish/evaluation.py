@@ -163,6 +163,7 @@ class _Product:
         self.mode = "histogram" if histogram else "exact"
         self.pixels = PixelAccumulator(self.mode)  # type: ignore[arg-type]
         self.spro: SproAccumulator | None = None
+        self._looked_for_rules = False
         self.scores: list[float] = []
         self.kinds: list[str] = []
         self.verdicts: list[str | None] = []
@@ -182,34 +183,43 @@ class _Product:
             size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
             channels = [read_mask(path, expected_size=size) for path in sample.mask_paths]
             union = np.any(channels, axis=0) if channels else None  # (H, W)
-            self._add_spro(sample, prediction, channels, kind)
             self.pixels.add(prediction.anomaly_map, union)
         except (DataError, ImageError) as error:
             self.problems.append(f"{sample.path.name} is left out of the pixel metrics: {error}")
             return
         self.masked += bool(channels)
-
-    def _add_spro(
-        self, sample: Sample, prediction: Prediction, channels: list[np.ndarray], kind: str
-    ) -> None:
         if kind not in _LOCO:
             return
-        if self.spro is None:
-            # test/<kind>/<image> and ground_truth/… lie in the category's folder.
-            category = sample.path.parent.parent.parent
-            if not (category / "defects_config.json").is_file():
-                return
-            rules = {
-                entry.pixel_value: SaturationRule(
-                    entry.defect_name,
-                    entry.pixel_value,
-                    entry.saturation_threshold,
-                    entry.relative_saturation,
-                )
-                for entry in read_defects_config(category)
-            }
-            self.spro = SproAccumulator(rules, self.mode)  # type: ignore[arg-type]
-        self.spro.add(prediction.anomaly_map, channels, kind)  # type: ignore[arg-type]
+        if not self._looked_for_rules:
+            self._looked_for_rules = True
+            self.spro = self._spro_of(sample)
+        if self.spro is not None:
+            try:
+                self.spro.add(prediction.anomaly_map, channels, kind)  # type: ignore[arg-type]
+            except DataError as error:
+                self.problems.append(f"{sample.path.name} is left out of AU-sPRO: {error}")
+
+    def _spro_of(self, sample: Sample) -> SproAccumulator | None:
+        """For a category of MVTec LOCO, recognised by its saturation thresholds."""
+        # test/<kind>/<image> and ground_truth/… lie in the category's folder.
+        category = sample.path.parent.parent.parent
+        if not (category / "defects_config.json").is_file():
+            return None
+        try:
+            entries = read_defects_config(category)
+        except DataError as error:
+            self.problems.append(f"AU-sPRO cannot be given: {error}")
+            return None
+        rules = {
+            entry.pixel_value: SaturationRule(
+                entry.defect_name,
+                entry.pixel_value,
+                entry.saturation_threshold,
+                entry.relative_saturation,
+            )
+            for entry in entries
+        }
+        return SproAccumulator(rules, self.mode)  # type: ignore[arg-type]
 
     def compute(self) -> ProductResult:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
@@ -228,7 +238,8 @@ class _Product:
             listed = ", ".join(f"{count} of {kind}" for kind, count in self.unmasked.items())
             problems.append(f"Without a mask, left out of the pixel metrics: {listed}.")
         if self.spro is not None:
-            by_kind = loco_image_auroc(scores, self.kinds)
+            of_loco = np.isin(kinds, _LOCO)
+            by_kind = loco_image_auroc(scores[of_loco], kinds[of_loco].tolist())
             metrics.update({f"image_auroc_{name}": value for name, value in by_kind.items()})
             for limit, values in self.spro.compute().items():
                 metrics.update({f"au_spro_{limit:g}_{n}": value for n, value in values.items()})
