@@ -160,7 +160,9 @@ def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tup
     tenth, most = counts.most_common(1)[0] if counts else (0, 0)
     if not most or most < 0.95 * counts.total() or abs(tenth) < 2:
         return (side, side)
-    ratio = 2.0 ** (tenth / 10)
+    # Beyond this the shorter side would be below the smallest one, and the area grow.
+    most_oblong = (side / MULTIPLE) ** 2
+    ratio = min(max(2.0 ** (tenth / 10), 1 / most_oblong), most_oblong)
 
     def fit(value: float) -> int:
         return max(MULTIPLE, round(value / MULTIPLE) * MULTIPLE)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blemish.data.sample import DataSet, Sample
+from blemish.data.sources import images_to_judge, training_data
+from blemish.errors import BlemishError, DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b/10.png", "b/2.png", "a.jpg", "notes.txt", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no image")
+        else:
+            Image.new("L", (4, 4)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_folders_are_searched_in_natural_order(folder: Path) -> None:
+    samples = images_to_judge(folder)
+    assert [str(s.path.relative_to(folder)) for s in samples] == ["a.jpg", "b/2.png", "b/10.png"]
+    assert {(s.label, s.split, s.product) for s in samples} == {(None, "test", "")}
+    assert [s.path.name for s in images_to_judge(str(folder), recursive=False)] == ["a.jpg"]
+
+
+def test_files_folders_arrays_and_samples_mix_in_the_given_order(folder: Path) -> None:
+    known = Sample(folder / "a.jpg", "nut", "test", 1)
+    array = np.zeros((5, 6), np.uint8)
+    samples = images_to_judge([folder / "b", known, array, str(folder / "a.jpg")])
+    assert [s.path.name for s in samples] == ["2.png", "10.png", "a.jpg", "array#2", "a.jpg"]
+    assert samples[2] is known
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [
+        ((8, 9), 1),
+        ((8, 9, 1), 1),
+        ((8, 9, 3), 1),
+        ((8, 9, 4), 1),
+        ((5, 8, 9), 5),
+        ((5, 8, 9, 3), 5),
+    ],
+)
+def test_an_array_is_one_image_or_many(shape: tuple[int, ...], count: int) -> None:
+    samples = images_to_judge(np.zeros(shape, np.uint8) + 9)
+    assert len(samples) == count
+    assert all(s.image is not None and s.image.shape == (8, 9, 3) for s in samples)
+    assert len({s.path for s in samples}) == count
+
+
+def test_a_data_set_keeps_its_samples() -> None:
+    data_set = DataSet("folder", Path("x"), (Sample(Path("a.png"), "nut", "train", 0),))
+    assert images_to_judge(data_set) == list(data_set.samples)
+    assert training_data(data_set) is data_set
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.png does not exist"):
+        images_to_judge([folder / "a.jpg", folder / "gone.png"])
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    with pytest.raises(DataError, match="sub-folders included"):
+        images_to_judge(tmp_path / "empty")
+    Image.new("L", (4, 4)).save(tmp_path / "empty" / "deeper" / "a.png")
+    with pytest.raises(DataError, match="sub-folders were not searched"):
+        images_to_judge(tmp_path / "empty", recursive=False)
+
+
+def test_training_arrays_are_good_images_of_one_product() -> None:
+    data_set = training_data(np.zeros((3, 8, 9), np.uint8))
+    assert data_set.products == ("product",)
+    assert all(s.is_good and s.split == "train" for s in data_set.samples)
+    assert [s.path.name for s in data_set.samples] == ["array#0", "array#1", "array#2"]
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (0, 8, 9), (2, 3, 4, 5, 6), (3, 8, 9, 7), (4, 0, 9)])
+def test_other_arrays_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError):
+        training_data(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.complex64, np.bool_])
+def test_other_types_are_refused(dtype: type) -> None:
+    with pytest.raises(DataError):
+        training_data(np.zeros((3, 8, 9), dtype))
+    with pytest.raises(DataError):
+        images_to_judge(np.zeros((8, 9), dtype))
+
+
+def test_sixteen_bits_follow_the_bit_depth() -> None:
+    values = np.full((2, 5, 6), 1023, np.uint16)
+    for samples in (
+        training_data(values, bit_depth=10).samples,
+        images_to_judge(values, bit_depth=10),
+        images_to_judge([values[0]], bit_depth=10),
+    ):
+        assert samples[0].image is not None
+        assert (samples[0].image == 255).all()
+    assert images_to_judge(values)[0].image.max() == 4  # type: ignore[union-attr]
+
+
+def test_a_file_is_no_data_set(folder: Path) -> None:
+    for path in (folder / "a.jpg", folder / "notes.txt"):
+        with pytest.raises(BlemishError):
+            training_data(path)
