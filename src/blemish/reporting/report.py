@@ -88,7 +88,7 @@ def make_report(
     if pictures < 0:
         raise ConfigError(f"{pictures} pictures per group were asked for; expected 0 or more.")
     progress = progress or Progress(quiet=True)
-    data_set = training_data(data, layout=layout)
+    data_set = training_data(data, layout=layout, bit_depth=detector.bit_depth)
     failures: dict[Path, str] = {}
     evaluator = Evaluator(histogram=histogram)
     by_product: dict[str, list[Row]] = {}

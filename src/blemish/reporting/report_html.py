@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Union
@@ -9,6 +10,7 @@ from typing import Union
 #: A space at which no line ends, as between a number and its unit.
 NO_BREAK = "\u00a0"
 
+_BREAKS = re.compile(r"([_/.-])(?=.)")
 _VOID = frozenset(("img", "meta", "br", "hr"))
 
 #: What an element may hold; ``None`` is left out.
@@ -68,6 +70,17 @@ def join(children: Child) -> Html:
     if isinstance(children, str):
         return text(children)
     return Html("".join(join(child) for child in children))
+
+
+def breakable(name: str) -> Html:
+    """A name that may go on in the next line after ``_``, ``/``, ``-`` and ``.``.
+
+    Example:
+        >>> from blemish.reporting.report_html import breakable
+        >>> breakable("broken_large/003.png")
+        'broken_<wbr>large/<wbr>003.<wbr>png'
+    """
+    return Html(_BREAKS.sub(r"\1<wbr>", text(name)))
 
 
 def _written(value: str | float) -> str:

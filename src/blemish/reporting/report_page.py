@@ -9,11 +9,11 @@ from importlib import resources
 from blemish import __version__
 from blemish.reporting import report_words as words
 from blemish.reporting.report_data import Report
+from blemish.reporting.report_gallery import legend
 from blemish.reporting.report_html import Html, element, join
 from blemish.reporting.report_sections import (
     facts_section,
     figures_section,
-    legend,
     notes_section,
     product_section,
     summary_section,

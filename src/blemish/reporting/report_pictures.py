@@ -9,18 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from blemish.data.image import read_image, read_mask
 from blemish.data.pixels import to_rgb
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
+from blemish.regions import find_regions
 from blemish.reporting.heat import blend_heat
 from blemish.reporting.outline import block_max, draw_outline
 from blemish.reporting.report_rows import Row
 from blemish.results import Prediction
 
-TRUTH_COLOUR = (64, 255, 120)
+TRUTH_COLOUR = (0, 229, 255)  # in neither the heat colours nor most parts
 # Of all pictures together; base64 makes four bytes of three, and the page needs some itself.
 _BUDGET = 5 * 2**20
 _MOST_PER_PICTURE = 40_000  # bytes; more would not be seen at these sizes
@@ -113,6 +114,7 @@ def draw_figure(
     if truth is not None:
         outlined = image.copy()
         draw_outline(outlined, truth, line, colour=TRUTH_COLOUR)
+        outlined = _point_out(outlined, truth, line)
     return Figure(
         row=row,
         image=_data_uri(image, plan.most_bytes),
@@ -130,6 +132,25 @@ def _truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_] | None:
         return None  # the evaluation says what is wrong with it
     union: NDArray[np.bool_] | None = np.any(masks, axis=0) if masks else None
     return union
+
+
+def _point_out(pixels: NDArray[np.uint8], truth: NDArray[np.bool_], line: int) -> NDArray[np.uint8]:
+    """Put boxes around the defects too small for their outline to be seen at a glance."""
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    side, gap = max(truth.shape), 4 + 2 * line
+    for region in find_regions(truth, truth.astype(np.float32), max_regions=20):
+        left, top, right, bottom = region.box
+        if max(right - left, bottom - top) > side / 8:
+            continue
+        box = (left - gap, top - gap, right - 1 + gap, bottom - 1 + gap)
+        draw.rectangle(
+            [v + d for v, d in zip(box, (-1, -1, 1, 1), strict=True)],
+            outline=(0, 0, 0),
+            width=line + 2,
+        )
+        draw.rectangle(box, outline=TRUTH_COLOUR, width=line)
+    return np.asarray(picture)
 
 
 def _fit(

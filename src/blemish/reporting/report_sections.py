@@ -7,15 +7,16 @@ from statistics import median
 
 from blemish.reporting import report_words as words
 from blemish.reporting.report_data import ProductReport, Report, verdicts_of
+from blemish.reporting.report_gallery import gallery
 from blemish.reporting.report_html import Child, Html, element, join
-from blemish.reporting.report_pictures import Figure, colour_bar
 from blemish.reporting.report_plots import curve_plot, p_value_plot, score_histogram
 from blemish.reporting.report_promise import p_value_band
-from blemish.reporting.report_rows import Row, Verdicts
+from blemish.reporting.report_rows import Verdicts
 from blemish.reporting.report_summary import Card, summary_cards
 from blemish.reporting.report_tables import (
     decisions_table,
     kinds_table,
+    loco_table,
     metrics_table,
     promise_table,
     table,
@@ -56,6 +57,11 @@ def _card(card: Card, link: tuple[str, str] | None) -> Html:
         ),
         outcome_bar(card.verdicts, good=card.about == "alarms") if card.verdicts else None,
         [element("p", line) for line in card.lines],
+        element(
+            "ul", [element("li", element("strong", name), f" {said}") for name, said in card.items]
+        )
+        if card.items
+        else None,
         element("p", element("a", link[1], href=f"#{link[0]}")) if link else None,
         class_=f"card {card.tone}".strip(),
     )
@@ -90,10 +96,7 @@ def outcome_bar(verdicts: Verdicts, *, good: bool) -> Html:
             ),
             element(
                 "p",
-                [
-                    [element("span", class_=f"dot {tone}"), f"{number} {name} "]
-                    for tone, name, number in parts
-                ],
+                [[key(tone, f"{number} {name}"), " "] for tone, name, number in parts],
                 class_="key",
             ),
         ]
@@ -109,6 +112,7 @@ def figures_section(report: Report) -> Html:
         if report.calibrated
         else element("p", "Without calibration there are no decisions to count."),
         metrics_table(report),
+        loco_table(report),
         element(
             "p",
             "Image figures treat images as independent of each other. Pixel figures have no "
@@ -126,7 +130,7 @@ def product_section(product: ProductReport, number: int) -> Html:
         f"Product {product.name}",
         [element("p", problem, class_="note") for problem in product.result.problems],
         [element("h3", "Defect kinds"), kinds_table(product)] if product.kinds else None,
-        _gallery(product, number),
+        gallery(product, number),
         element("h3", "Scores and curves"),
         element("div", _plots(product), class_="plots"),
         _promise(product),
@@ -141,10 +145,9 @@ def _plots(product: ProductReport) -> list[Html]:
             "Scores",
             score_histogram(good, bad, product.limits),
             [
-                element("span", class_="dot good"),
-                f"{words.count(len(good), 'good image')}, upwards ",
-                element("span", class_="dot bad"),
-                f"{words.count(len(bad), 'defective image')}, downwards",
+                key("good", f"{words.count(len(good), 'good image')}, upwards"),
+                " ",
+                key("bad", f"{words.count(len(bad), 'defective image')}, downwards"),
             ],
         )
     ]
@@ -192,10 +195,9 @@ def _roc(product: ProductReport) -> Html:
         f"interval {words.fraction(auroc.low)} to {words.fraction(auroc.high)}"
     )
     described = [said[said.index("AUROC") :] + ". "]
-    key: list[Child] = [*described]
+    marks: list[Child] = [*described]
     if points:
-        key += [element("span", class_="dot defect"), "at the limit for defect "]
-        key += [element("span", class_="dot unsure"), "for unsure"]
+        marks += [key("defect", "at the limit for defect"), " ", key("unsure", "for unsure")]
     return _plot(
         "ROC curve: which images are defective",
         curve_plot(
@@ -205,7 +207,7 @@ def _roc(product: ProductReport) -> Html:
             up="defective images above it",
             points=points,
         ),
-        key,
+        marks,
     )
 
 
@@ -238,9 +240,7 @@ def _promise(product: ProductReport) -> Child:
             rates=[(limits.defect_rate, "defect"), (limits.unsure_rate, "unsure")],
             band=band,
         ),
-        None
-        if band is None
-        else [element("span", class_="dot band"), "usual range (95 % at each α)"],
+        None if band is None else key("band", "usual range (95 % at each α)"),
     )
     text = element(
         "p",
@@ -253,102 +253,6 @@ def _promise(product: ProductReport) -> Child:
     )
     parts.append(element("div", plot, text, class_="beside"))
     return parts
-
-
-def _gallery(product: ProductReport, number: int) -> list[Child]:
-    good, bad = verdicts_of(product.good), verdicts_of(product.defective)
-    stopped = missed = ""
-    if good is not None:
-        stopped = (
-            f"{good.defect} of {good.total} good parts stopped, {good.unsure} unsure. "
-            if good.defect + good.unsure
-            else "No good part is stopped; these come nearest. "
-        )
-    if bad is not None:
-        missed = (
-            f"{bad.ok} of {bad.total} defects missed, {bad.unsure} unsure. "
-            if bad.ok + bad.unsure
-            else "No defect is missed; these come nearest. "
-        )
-    groups = (
-        ("misses", "Worst misses", missed + "Lowest score first.", product.misses),
-        ("alarms", "Worst false alarms", stopped + "Highest score first.", product.alarms),
-        ("hits", "Typical hits", "Of each kind the images nearest to its middle.", product.hits),
-    )
-    return [
-        [
-            element("h3", title, id=f"product-{number}-{anchor}"),
-            element("p", description, class_="note"),
-            element("div", map(_figure, figures), class_="gallery"),
-        ]
-        for anchor, title, description, figures in groups
-        if figures
-    ]
-
-
-def _figure(figure: Figure) -> Html:
-    row = figure.row
-    name = words.file_name(row.sample.path)
-    pictures = [
-        _picture(figure, figure.image, "image", f"Image {name}"),
-        _picture(figure, figure.overlay, "anomaly map", f"Anomaly map over {name}"),
-    ]
-    if figure.truth is not None:
-        pictures.append(
-            _picture(figure, figure.truth, "ground truth", f"Ground truth outlined in {name}")
-        )
-    elif row.kind != "good":
-        pictures.append(element("span", "no ground truth", class_="none"))
-    return element(
-        "figure",
-        element("div", pictures, class_=f"strip of-{len(pictures)}"),
-        element("figcaption", _caption(row, name)),
-        class_="part",
-    )
-
-
-def _picture(figure: Figure, source: str, label: str, alt: str) -> Html:
-    width, height = figure.size
-    picture = element(
-        "img", src=source, alt=alt, width=str(width), height=str(height), decoding="async"
-    )
-    return element("span", picture, element("small", label))
-
-
-def _caption(row: Row, name: str) -> list[Child]:
-    p = "" if row.p_value is None else f" · p = {row.p_value:.2g}"
-    return [
-        badge(row),
-        f" score {words.score(row.score)}{p}",
-        element("br"),
-        element("span", name, class_="file"),
-    ]
-
-
-def badge(row: Row) -> Html:
-    """The verdict as a coloured word."""
-    return element("span", row.verdict or "no verdict", class_=f"badge {row.verdict or ''}".strip())
-
-
-def legend() -> Html:
-    """How to read the pictures; once, above the first product."""
-    return element(
-        "p",
-        "How to read the pictures: first the image; then the anomaly map over it, the marked area "
-        "outlined in white; then the ground truth outlined in green. Colours run from ",
-        element(
-            "img",
-            src=colour_bar(),
-            alt="a scale from clear over violet and red to yellow",
-            width="120",
-            height="12",
-            class_="scale",
-        ),
-        " typical of good parts to far from them, on one scale for all pictures of a product. "
-        "p is the share of good parts at least this odd.",
-        element("span", " A click enlarges the pictures.", hidden="hidden", class_="with-script"),
-        class_="note",
-    )
 
 
 def timing_section(report: Report) -> Html:
@@ -409,8 +313,13 @@ def _section(anchor: str, title: str, *children: Child) -> Html:
     return element("section", element("h2", title), children, id=anchor)
 
 
-def _plot(title: str, svg: Html, key: Child) -> Html:
-    caption = element("figcaption", key, class_="key") if key is not None else None
+def key(colour: str, meaning: str) -> Html:
+    """A dot of a colour and what it means, on one line."""
+    return element("span", element("span", class_=f"dot {colour}"), meaning, class_="mark")
+
+
+def _plot(title: str, svg: Html, below: Child) -> Html:
+    caption = element("figcaption", below, class_="key") if below is not None else None
     return element("figure", element("h4", title), svg, caption, class_="plot")
 
 

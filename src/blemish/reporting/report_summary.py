@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from blemish.metrics.binomial import binomial_interval
 from blemish.reporting import report_words as words
-from blemish.reporting.report_data import KindReport, ProductReport, Report, verdicts_of
+from blemish.reporting.report_data import KindReport, ProductReport, Report, located_of, verdicts_of
 from blemish.reporting.report_rows import Verdicts
 
 # Fewer images than this, and one image more or less changes the picture.
@@ -23,7 +23,8 @@ class Card:
         title: What it is about.
         figure: The number to remember, such as ``2 of 20``; empty for none.
         meaning: What the number counts.
-        lines: What else to know of it.
+        lines: What else to know of it, one sentence each.
+        items: Names and what is to be said of each.
         verdicts: Of the images it speaks of.
         tone: ``ok``, ``unsure`` or ``defect`` where the figure is good, doubtful or bad news.
         about: ``alarms`` or ``misses`` where a report shows pictures of such images.
@@ -34,6 +35,7 @@ class Card:
     figure: str
     meaning: str
     lines: tuple[str, ...] = ()
+    items: tuple[tuple[str, str], ...] = ()
     verdicts: Verdicts | None = None
     tone: str = ""
     about: str = ""
@@ -43,7 +45,8 @@ class Card:
     def sentence(self) -> str:
         """The card as one line of text."""
         head = f"{self.figure} {self.meaning}".strip()
-        return " ".join([f"{self.title}: {head}.", *self.lines])
+        items = [f"{name}: {said}" for name, said in self.items]
+        return " ".join([f"{self.title}: {head}.", *self.lines, *items])
 
 
 def summary_cards(report: Report) -> list[Card]:
@@ -68,10 +71,10 @@ def _uncalibrated(report: Report) -> Card:
         (
             "Run: blemish calibrate MODEL GOOD_DIR. Below is how well its scores tell good "
             "from defective.",
-            *(
-                f"{product.name}: image AUROC {words.fraction(product.auroc.estimate)}."
-                for product in report.products[:3]
-            ),
+        ),
+        items=tuple(
+            (product.name, f"image AUROC {words.fraction(product.auroc.estimate)}.")
+            for product in report.products[:3]
         ),
         tone="unsure",
     )
@@ -107,10 +110,12 @@ def _stopped(report: Report) -> Card:
         f"{verdicts.defect} of {verdicts.total}",
         f"good parts would be stopped ({words.percent(share.estimate)})",
         tuple(lines),
-        verdicts,
-        "defect" if broken else "unsure" if verdicts.defect else "ok",
-        "alarms",
-        _most(report, lambda product: [row.verdict == "defect" for row in product.good]),
+        verdicts=verdicts,
+        tone="defect" if broken else "unsure" if verdicts.defect else "ok",
+        about="alarms",
+        worst_product=_most(
+            report, lambda product: [row.verdict == "defect" for row in product.good]
+        ),
     )
 
 
@@ -143,27 +148,23 @@ def _missed(report: Report) -> Card:
     if verdicts.unsure:
         lines.append(f"{verdicts.unsure} more are only unsure: somebody has to look at them.")
     lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
-    known = [row.located for p in report.products for row in p.defective if row.located is not None]
-    found = [
-        row.located
-        for p in report.products
-        for row in p.defective
-        if row.located is not None and row.verdict == "defect"
-    ]
-    if known and found:
+    right, known = located_of([row for product in report.products for row in product.defective])
+    if known:
         lines.append(
-            f"In {sum(found)} of {len(found)} found ones with a ground truth, the marked area "
-            "touches the true defect."
+            f"In {right} of {known} found ones with a ground truth, the marked area touches the "
+            "true defect."
         )
     return Card(
         title,
         f"{verdicts.ok} of {verdicts.total}",
         f"defects are missed ({words.percent(share.estimate)})",
         tuple(lines),
-        verdicts,
-        "defect" if verdicts.ok else "unsure" if verdicts.unsure else "ok",
-        "misses",
-        _most(report, lambda product: [row.verdict == "ok" for row in product.defective]),
+        verdicts=verdicts,
+        tone="defect" if verdicts.ok else "unsure" if verdicts.unsure else "ok",
+        about="misses",
+        worst_product=_most(
+            report, lambda product: [row.verdict == "ok" for row in product.defective]
+        ),
     )
 
 
@@ -181,8 +182,9 @@ def _weakest_kinds(report: Report) -> Card:
     several = len(report.products) > 1
     if kinds[0].verdicts is None:
         ranked = [k for k in kinds if math.isfinite(k.auroc.estimate)][:3]
-        lines = [f"{_name(k, several)}: AUROC {words.fraction(k.auroc.estimate)}." for k in ranked]
-        return Card(title, "", "by how well scores tell them from good parts", tuple(lines))
+        items = [(_name(k, several), f"AUROC {words.fraction(k.auroc.estimate)}.") for k in ranked]
+        meaning = "by how well scores tell them from good parts"
+        return Card(title, "", meaning, items=tuple(items))
     weak = [k for k in kinds if k.verdicts and k.verdicts.ok + k.verdicts.unsure][:3]
     if not weak:
         closest = min(kinds, key=lambda k: k.auroc.estimate)
@@ -191,19 +193,19 @@ def _weakest_kinds(report: Report) -> Card:
         limits = next(p.limits for p in report.products if p.name == closest.product)
         line += f", limit {words.score(limits.defect)}." if limits else "."
         return Card(title, "", "every defect of every kind is called a defect", (line,), tone="ok")
-    lines = []
+    items = []
     for kind in weak:
         v = kind.verdicts
         assert v is not None
         unsure = f", {v.unsure} unsure" if v.unsure else ""
-        lines.append(f"{_name(kind, several)}: {v.ok} of {v.total} missed{unsure}.")
+        items.append((_name(kind, several), f"{v.ok} of {v.total} missed{unsure}."))
     missed = sum(1 for k in kinds if k.verdicts and k.verdicts.ok)
     meaning = (
         f"{missed} of {words.count(len(kinds), 'kind')} with misses"
         if missed
         else "no kind is missed, but some defects are only unsure"
     )
-    return Card(title, "", meaning, tuple(lines), tone="defect" if missed else "unsure")
+    return Card(title, "", meaning, items=tuple(items), tone="defect" if missed else "unsure")
 
 
 def _name(kind: KindReport, with_product: bool) -> str:
@@ -214,7 +216,7 @@ def _weakest_products(report: Report) -> list[Card]:
     if len(report.products) < 2:
         return []
     ranked = sorted(report.products, key=_product_weakness)
-    lines = []
+    items = []
     for product in ranked[:3]:
         good, bad = verdicts_of(product.good), verdicts_of(product.defective)
         said = []
@@ -224,8 +226,8 @@ def _weakest_products(report: Report) -> list[Card]:
             said.append(f"{good.defect} of {good.total} good parts stopped")
         if math.isfinite(product.auroc.estimate):
             said.append(f"AUROC {words.fraction(product.auroc.estimate)}")
-        lines.append(f"{product.name}: {', '.join(said)}.")
-    return [Card("Weakest products", "", "the most misses first", tuple(lines))]
+        items.append((product.name, f"{', '.join(said)}."))
+    return [Card("Weakest products", "", "the most misses first", items=tuple(items))]
 
 
 def _product_weakness(product: ProductReport) -> tuple[float, float]:

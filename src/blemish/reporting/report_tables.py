@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from blemish.metrics import Interval
 from blemish.metrics.binomial import binomial_interval
@@ -14,7 +14,7 @@ from blemish.reporting.report_data import (
     located_of,
     verdicts_of,
 )
-from blemish.reporting.report_html import Child, Html, element, join
+from blemish.reporting.report_html import Child, Html, breakable, element, join
 from blemish.reporting.report_rows import Verdicts
 
 _METRICS = {
@@ -24,12 +24,14 @@ _METRICS = {
     "pixel_ap": "Pixel AP",
     "pixel_f1_max": "Pixel F1-max",
     "pixel_aupro": "AUPRO",
+}
+_LOCO = {
     "image_auroc_logical": "AUROC logical",
     "image_auroc_structural": "AUROC structural",
-    "image_auroc_mean": "AUROC mean of both",
-    "au_spro_0.05_logical": "AU-sPRO 0.05 logical",
-    "au_spro_0.05_structural": "AU-sPRO 0.05 structural",
-    "au_spro_0.05_mean": "AU-sPRO 0.05 mean",
+    "image_auroc_mean": "AUROC mean",
+    "au_spro_0.05_logical": "AU-sPRO logical",
+    "au_spro_0.05_structural": "AU-sPRO structural",
+    "au_spro_0.05_mean": "AU-sPRO mean",
 }
 
 
@@ -104,7 +106,7 @@ def _decisions(
     none = Verdicts(0, 0, 0)
     g, b = good or none, bad or none
     return [
-        name,
+        breakable(name),
         share_cell(g.defect, g.total),
         share_cell(g.unsure, g.total),
         share_cell(b.ok, b.total),
@@ -116,11 +118,10 @@ def _decisions(
 
 def metrics_table(report: Report) -> Html:
     """Per product, the metrics that need no limit."""
-    evaluation = report.evaluation
-    names = [name for name in _METRICS if math.isfinite(evaluation.mean.get(name, math.nan))]
+    names = _given(report, _METRICS)
     rows: list[list[Child]] = [
         [
-            product.name,
+            breakable(product.name),
             f"{product.result.good} / {product.result.defective}",
             interval_cell(product.auroc),
             *(words.fraction(product.result.metrics.get(name, math.nan)) for name in names),
@@ -128,14 +129,43 @@ def metrics_table(report: Report) -> Html:
         for product in report.products
     ]
     if len(report.products) > 1:
-        means = [words.fraction(evaluation.mean.get(n, math.nan)) for n in ("image_auroc", *names)]
-        rows.append(["mean", "", *means])
+        rows.append(["mean", "", *_means(report, ["image_auroc", *names])])
     return table(
         "Metrics of the raw scores, whatever the limits; image AUROC with its 95 % confidence "
         "interval (Newcombe)",
         ["Product", "Good / defective", "Image AUROC", *(_METRICS[name] for name in names)],
         rows,
     )
+
+
+def loco_table(report: Report) -> Html | None:
+    """Per product, structural and logical defects apart; ``None`` if the data do not tell them."""
+    names = _given(report, _LOCO)
+    if not names:
+        return None
+    rows: list[list[Child]] = [
+        [
+            breakable(product.name),
+            *(words.fraction(product.result.metrics.get(name, math.nan)) for name in names),
+        ]
+        for product in report.products
+    ]
+    if len(report.products) > 1:
+        rows.append(["mean", *_means(report, names)])
+    return table(
+        "Logical and structural defects (MVTec LOCO); sPRO up to a false-positive rate of 0.05",
+        ["Product", *(_LOCO[name] for name in names)],
+        rows,
+    )
+
+
+def _given(report: Report, names: Iterable[str]) -> list[str]:
+    mean = report.evaluation.mean
+    return [name for name in names if math.isfinite(mean.get(name, math.nan))]
+
+
+def _means(report: Report, names: Iterable[str]) -> list[str]:
+    return [words.fraction(report.evaluation.mean.get(name, math.nan)) for name in names]
 
 
 def interval_cell(interval: Interval) -> Html | str:
@@ -154,7 +184,7 @@ def kinds_table(product: ProductReport) -> Html:
         headings += ["Missed", "Unsure", "Found", "Marked at the right place"]
     rows: list[list[Child]] = []
     for kind in product.kinds:
-        row: list[Child] = [kind.kind, str(len(kind.rows))]
+        row: list[Child] = [breakable(kind.kind), str(len(kind.rows))]
         if kind.verdicts is not None:
             v = kind.verdicts
             row += [share_cell(v.ok, v.total), str(v.unsure), share_cell(v.defect, v.total)]
