@@ -42,9 +42,10 @@ def draw_outline(
         >>> pixels[2, :, 0].tolist()
         [30, 255, 90, 255, 30]
     """
-    inside = mask
+    inside = np.pad(mask, 1)  # a mask that reaches the border of the image ends there
     for _ in range(line):
         inside = ~_grow(~inside)
+    inside = inside[1:-1, 1:-1]
     pixels[_grow(mask) & ~mask] //= 3
     pixels[mask & ~inside] = colour
 

@@ -188,8 +188,9 @@ def _data_uri(pixels: NDArray[np.uint8], most_bytes: int) -> str:
     picture = Image.fromarray(pixels)
     for quality in _QUALITIES:
         file = io.BytesIO()
-        # Full colour resolution: thin outlines would turn grey without it.
-        picture.save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
+        # Full colour resolution: thin outlines would turn grey without it. Not "optimize", with
+        # which Pillow fails on pictures that hardly compress.
+        picture.save(file, "JPEG", quality=quality, subsampling=0)
         if file.tell() <= most_bytes:
             break
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

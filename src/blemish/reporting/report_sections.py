@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from statistics import median
 
+from blemish.metrics import roc_curve
 from blemish.reporting import report_words as words
 from blemish.reporting.report_data import ProductReport, Report, verdicts_of
 from blemish.reporting.report_gallery import gallery
@@ -174,8 +175,6 @@ def _plots(product: ProductReport) -> list[Html]:
 
 
 def _roc(product: ProductReport) -> Html:
-    from blemish.metrics import roc_curve
-
     rows = product.rows
     auroc = product.auroc
     if not math.isfinite(auroc.estimate):
