@@ -27,7 +27,7 @@ from blemish.names import unknown_name_message
 from blemish.progress import Progress
 from blemish.training.batches import CachedBatches, ImageBatches, TrainingBatches
 from blemish.training.feature_cache import build_feature_cache, cache_bytes, sample_identity
-from blemish.training.stage import Losses, TrainingInterruptedError, load_weights, run_stage
+from blemish.training.interruption import TrainingInterruptedError
 
 _PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -96,7 +96,7 @@ class TrainingReport:
         cached: True when training ran on cached features.
     """
 
-    losses: dict[str, Losses] = field(default_factory=dict)
+    losses: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
     failures: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
     cached: bool = False
@@ -124,6 +124,9 @@ def train(
             there.
         DataError: Fewer than two readable images.
     """
+    # Importing Lightning takes longer than judging an image does; only training waits for it.
+    from blemish.training.stage import load_weights, run_stage
+
     started = time.monotonic()
     progress = progress or Progress()
     report = TrainingReport()

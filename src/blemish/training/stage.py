@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from blemish.errors import BlemishError, ConfigError
+from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.progress import Progress, Task
 from blemish.training.batches import StepBatches, TrainingBatches
+from blemish.training.interruption import TrainingInterruptedError
 
 try:
     import lightning.pytorch as lightning
@@ -31,15 +32,6 @@ except RuntimeError as mismatch:  # it imports torchvision wherever that is inst
         f"Lightning cannot be imported: {mismatch}. A CUDA build of torchvision beside a CPU "
         "build of torch does this: install matching builds, or remove torchvision (and timm)."
     ) from mismatch
-
-Losses = list[tuple[int, dict[str, float]]]
-
-
-class TrainingInterruptedError(BlemishError):
-    """Training was stopped by the user; the checkpoint can be resumed."""
-
-    #: What the command line ends with, as for any other interrupted program.
-    exit_code = 130
 
 
 class _StopNowError(BaseException):
@@ -57,7 +49,7 @@ def run_stage(
     precision: str,
     checkpoint_seconds: float,
     progress: Progress,
-) -> Losses:
+) -> list[tuple[int, dict[str, float]]]:
     """Train one stage in place, from its checkpoint where there is one.
 
     Args:
@@ -198,7 +190,7 @@ class _Watcher(lightning.Callback):
         seconds: float,
     ) -> None:
         self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
-        self.losses: Losses = []
+        self.losses: list[tuple[int, dict[str, float]]] = []
         self.stop = False
         self.step = 0
         self._saved_at = time.monotonic()
