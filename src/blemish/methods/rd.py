@@ -144,12 +144,14 @@ def student_widths(channels: tuple[int, ...], width: float) -> tuple[tuple[int, 
     """Decoder widths (shallow to deep), fused width and bottleneck channels for a teacher.
 
     The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
-    the teacher's channels, so that WideResNet-50-2 gets one of the order of the paper's.
+    the teacher's channels, and the bottleneck with its square, so that WideResNet-50-2 gets one of
+    the order of the paper's 2,048 channels.
     """
-    light, fused, outputs = (32, 64, 112), 64, 192
+    light, fused, outputs = (32, 64, 112), 64, 64
     factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
 
-    def scaled(value: int) -> int:
-        return max(8, round(value * factor / 8) * 8)
+    def eights(value: float) -> int:
+        return max(8, round(value / 8) * 8)
 
-    return tuple(scaled(value) for value in light), scaled(fused), scaled(outputs)
+    widths = tuple(eights(value * factor) for value in light)
+    return widths, eights(fused * factor), eights(outputs * factor**2)
