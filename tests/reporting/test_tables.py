@@ -252,5 +252,12 @@ def test_columns_follow_what_is_known() -> None:
 
 
 def test_file_names_are_text_and_not_markup() -> None:
-    text = shown(terminal_table([prediction("[red]x[/red]\x1b.png")]))
-    assert "[red]x[/red]�.png" in text
+    text = shown(terminal_table([prediction("[red]x[bold]\x1b.png")]))
+    assert "[red]x[bold]�.png" in text
+
+
+def test_paths_are_shown_below_the_folder_they_share() -> None:
+    text = shown(terminal_table([prediction("line/good/1.png"), prediction("line/bent/2.png")]))
+    assert "good/1.png" in text
+    assert "line/good/1.png" not in text
+    assert "line" in text.splitlines()[0]

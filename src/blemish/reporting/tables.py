@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.text import Text
 from blemish.calibration import Calibration
 from blemish.errors import ConfigError
 from blemish.reporting.line_sink import LineSink
+from blemish.reporting.pictures import common_root
 from blemish.results import Prediction, Verdict
 
 _SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
@@ -155,6 +157,7 @@ def terminal_table(
     """A table for the terminal, the worst image first, with a line that sums up.
 
     Ordered by verdict, then p-value, then score: scores of different products do not compare.
+    Paths are shown below the images' common folder, which stands in the title.
 
     Args:
         predictions: In any order.
@@ -181,7 +184,12 @@ def terminal_table(
     shown = predictions[: max(limit, 0)]
     products = any(p.product is not None for p in shown)
     branches = tuple(dict.fromkeys(name for p in shown for name in p.branches))
-    table = Table(box=box.SIMPLE_HEAD, caption_justify="left", header_style="bold")
+    paths = [p.path for p in predictions if p.path is not None]
+    root = common_root(paths) if paths else None
+    table = Table(
+        box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
+    )
+    table.title = None if root is None else Text(_printable(f"Images in {root}"))
     table.add_column("verdict", no_wrap=True)
     table.add_column("image", overflow="fold")
     if products:
@@ -191,7 +199,7 @@ def terminal_table(
     for p in shown:
         numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
         numbers += [f"{p.branches[b]:.4g}" if b in p.branches else "" for b in branches]
-        words = ["–" if p.path is None else str(p.path)]
+        words = ["–" if p.path is None or root is None else _below(p.path, root)]
         words += [p.product or ""] if products else []
         # Text, not markup: a file may be called "[red].png".
         table.add_row(
@@ -200,6 +208,11 @@ def terminal_table(
         )
     table.caption = _summary(predictions, len(shown), failures)
     return table
+
+
+def _below(path: Path, root: Path) -> str:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  links stay as the user named them
+    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
 
 
 def _summary(predictions: Sequence[Prediction], shown: int, failures: int) -> str:
