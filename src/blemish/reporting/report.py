@@ -127,7 +127,7 @@ def make_report(
         products=products,
         timing=Timing(load_seconds, judged, clock.seconds, single),
         facts=facts,
-        notes=_notes(detector, products, data_set.problems),
+        notes=_notes(detector, products, data_set.problems, pictures),
     )
 
 
@@ -212,7 +212,10 @@ def _with_pictures(
 
 
 def _notes(
-    detector: Detector, products: tuple[ProductReport, ...], problems: tuple[str, ...]
+    detector: Detector,
+    products: tuple[ProductReport, ...],
+    problems: tuple[str, ...],
+    pictures: int,
 ) -> tuple[str, ...]:
     notes = []
     if detector.calibration is None:
@@ -226,4 +229,11 @@ def _notes(
     notes += [
         f"{product.name}: {problem}" for product in products for problem in product.result.problems
     ]
+    plan = plan_pictures(len(products), pictures)
+    if plan.per_group < pictures:
+        notes.append(
+            f"{plan.per_group} instead of {pictures} pictures of each group are shown, for one "
+            f"file with {len(products)} products to stay small. For more, report on one product's "
+            "folder."
+        )
     return tuple(notes)

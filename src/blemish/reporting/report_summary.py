@@ -187,7 +187,7 @@ def _weakest_kinds(report: Report) -> Card:
         return Card(title, "", meaning, items=tuple(items))
     weak = [k for k in kinds if k.verdicts and k.verdicts.ok + k.verdicts.unsure][:3]
     if not weak:
-        closest = min(kinds, key=lambda k: k.auroc.estimate)
+        closest = min(kinds, key=lambda k: (k.auroc.estimate, min(row.score for row in k.rows)))
         lowest = words.score(min(row.score for row in closest.rows))
         line = f"Nearest to good parts: {_name(closest, several)}, lowest score {lowest}"
         limits = next(p.limits for p in report.products if p.name == closest.product)
