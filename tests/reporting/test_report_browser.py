@@ -128,19 +128,34 @@ def test_the_page_runs_under_its_own_policy(report: Path, tmp_path: Path) -> Non
     assert "ERR_" not in done.stderr
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark", "without scripts"])
-def test_it_is_painted(report: Path, tmp_path: Path, scheme: str) -> None:
-    target = tmp_path / "shot.png"
-    # A sandboxed frame runs no scripts; Chromium itself would not take a picture without them.
-    sandbox = "sandbox" if scheme == "without scripts" else ""
+def test_without_scripts_the_page_is_whole(report: Path, tmp_path: Path) -> None:
+    # A sandbox in which no script runs; the frame around it may still look inside.
+    page = html.escape(report.read_text(encoding="utf-8"), quote=True)
     frame = tmp_path / "frame.html"
     frame.write_text(
-        f'<!doctype html><body style="margin: 0"><iframe {sandbox} src="{report.as_uri()}" '
-        'style="width: 1280px; height: 1600px; border: 0"></iframe>',
+        f'<!doctype html><pre id="told"></pre><iframe sandbox="allow-same-origin" '
+        f'srcdoc="{page}" style="width: 1280px; height: 800px" onload="look(this)"></iframe>'
+        "<script>function look(frame) {"
+        "  const inside = frame.contentDocument;"
+        "  const pictures = [...inside.images];"
+        "  told.textContent = [inside.querySelectorAll('.part').length,"
+        "    inside.querySelectorAll('button').length,"
+        "    inside.querySelectorAll('.with-script:not([hidden])').length,"
+        "    pictures.filter((p) => p.naturalWidth > 0 && p.width > 50).length,"
+        "  ].join(' ');"
+        "}</script>",
         encoding="utf-8",
     )
+    told = re.search(r'<pre id="told">(.*?)</pre>', chromium(tmp_path, frame, "--dump-dom").stdout)
+    assert told is not None
+    assert told[1] == "18 0 0 49"  # figures, buttons, hints of buttons, pictures
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_painted(report: Path, tmp_path: Path, scheme: str) -> None:
+    target = tmp_path / "shot.png"
     options = ["--force-dark-mode"] if scheme == "dark" else []
-    chromium(tmp_path, frame, "--window-size=1280,1600", f"--screenshot={target}", *options)
+    chromium(tmp_path, report, "--window-size=1280,1600", f"--screenshot={target}", *options)
     pixels = np.asarray(Image.open(target).convert("RGB"))
     corner = pixels[3, 3].tolist()
     assert corner == ([0x14, 0x17, 0x1B] if scheme == "dark" else [255, 255, 255])

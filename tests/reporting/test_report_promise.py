@@ -37,6 +37,7 @@ def test_a_kept_promise_and_a_broken_one() -> None:
     assert kept.usual == 2
     broken = check_promise(limits, good=20, alarms=3)
     assert broken.kept is False
+    assert broken.chance == pytest.approx(stats.betabinom(20, 1, 99).sf(2))  # three or more
     assert broken.chance < 0.025 < kept.chance
     assert check_promise(limits, good=20, alarms=3, unsure=True).kept is True  # that one is 5 %
 
