@@ -16,6 +16,7 @@ import torch
 from blemish.bundle import read_bundle, write_bundle
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.holdout import good_training_samples, hold_out
+from blemish.data.pixels import check_bit_depth
 from blemish.data.preprocess import Preprocessing, choose_input_size
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
@@ -45,7 +46,7 @@ class Detector:
         settings: Values of the method's config, e.g. ``{"steps": 200}``.
 
     Raises:
-        ConfigError: An unknown method, setting or size.
+        ConfigError: An unknown method, setting, size or bit depth.
 
     Example:
         >>> import numpy as np
@@ -78,7 +79,7 @@ class Detector:
             if teacher_weights in ("pretrained", "random")
             else Path(teacher_weights)
         )
-        self.bit_depth = bit_depth
+        self.bit_depth = check_bit_depth(bit_depth)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         if self.image_size is not None:
             Preprocessing(*self.image_size)

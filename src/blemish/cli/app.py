@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
@@ -27,6 +27,14 @@ from blemish.cli.report import report
 from blemish.errors import BlemishError
 
 
+def _end_unheard() -> NoReturn:
+    """The reader of our output went away, as `head` does: nothing is left to say."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, sys.stderr.fileno())
+    sys.exit(141)
+
+
 class _Verbs(typer.core.TyperGroup):
     """Ends by itself what Typer would end with exit code 1, which here says "a defect"."""
 
@@ -37,11 +45,11 @@ class _Verbs(typer.core.TyperGroup):
             finally:
                 sys.stdout.flush()
         except BrokenPipeError:
-            # The reader of our output went away, as `head` does: nothing is left to say.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.dup2(nowhere, sys.stderr.fileno())
-            sys.exit(141)
+            _end_unheard()
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # Rich ends by itself, with 1
+                _end_unheard()
+            raise
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             sys.exit(130)

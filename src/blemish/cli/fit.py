@@ -120,22 +120,28 @@ def fit(
             settings=parse_assignments(settings),
         )
         work_dir = path.with_name(f"{path.name}.training")
-        report = detector.fit(
-            part,
-            false_alarm_rate=false_alarm_rate,
-            unsure_rate=unsure_rate,
-            hold_out_share=hold_out,
-            seed=seed,
-            work_dir=work_dir,
-            resume=resume,
-            restart=restart,
-            cache_dir=cache_dir,
-            cache_budget_gib=cache_budget,
-            device=device,
-            precision=precision,
-            progress=Progress(quiet=quiet),
-        )
-        detector.save(path)
+        try:
+            report = detector.fit(
+                part,
+                false_alarm_rate=false_alarm_rate,
+                unsure_rate=unsure_rate,
+                hold_out_share=hold_out,
+                seed=seed,
+                work_dir=work_dir,
+                resume=resume,
+                restart=restart,
+                cache_dir=cache_dir,
+                cache_budget_gib=cache_budget,
+                device=device,
+                precision=precision,
+                progress=Progress(quiet=quiet),
+            )
+            detector.save(path)
+        except BaseException:
+            # A checkpoint is kept to go on from; anything less would only lie about.
+            if not any(work_dir.glob("*.ckpt")):
+                shutil.rmtree(work_dir, ignore_errors=True)
+            raise
         shutil.rmtree(work_dir, ignore_errors=True)
         print_report(path, report, quiet=quiet)
 

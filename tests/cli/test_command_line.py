@@ -1,0 +1,121 @@
+"""How the command line ends, whatever happens."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blemish import __version__
+from blemish.cli.app import app
+
+VERBS = ("demo", "fit", "predict", "evaluate", "calibrate", "info", "doctor", "data")
+
+
+def test_help_names_every_verb(fresh_blemish: Any) -> None:
+    result = fresh_blemish("--help")
+    assert result.returncode == 0
+    assert all(f" {verb} " in result.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("fit", "--help"), ("--version",), ("data",)])
+def test_help_and_version_import_nothing_heavy(words: tuple[str, ...], fresh_blemish: Any) -> None:
+    assert _imported(fresh_blemish, *words) <= {"rich"}
+
+
+def test_the_version_is_the_packages(fresh_blemish: Any) -> None:
+    assert fresh_blemish("--version").stdout == f"blemish {__version__}\n"
+
+
+def test_info_and_describe_need_no_torch(fresh_blemish: Any, model_file: Path, part: Path) -> None:
+    for words in (("info", model_file), ("info", model_file, "--json"), ("data", "describe", part)):
+        assert not _imported(fresh_blemish, *words) & {"torch", "lightning", "scipy", "sklearn"}
+
+
+def test_judging_does_not_wait_for_lightning(fresh_blemish: Any, judging: dict[str, Path]) -> None:
+    loaded = _imported(fresh_blemish, "predict", judging["model"], judging["ok"])
+    assert "torch" in loaded
+    assert "lightning" not in loaded
+
+
+def _imported(fresh_blemish: Any, *words: object) -> set[str]:
+    watch = (
+        "import atexit, sys\n"
+        "heavy = ('torch', 'lightning', 'scipy', 'sklearn', 'onnxruntime', 'rich')\n"
+        "atexit.register(lambda: print('LOADED', *(m for m in heavy if m in sys.modules)))\n"
+    )
+    result = fresh_blemish(*words, before=watch)
+    assert result.returncode in (0, 2), result.stderr  # help without a verb is an error to Typer
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("LOADED"))
+    return set(line.split()[1:])
+
+
+def test_the_installed_command_is_this_one() -> None:
+    (script,) = entry_points(group="console_scripts", name="blemish")
+    assert script.value == "blemish.cli.app:main"
+
+
+@pytest.mark.parametrize(
+    "words", [("fitt",), ("fit",), ("fit", "x", "--seed", "many"), ("--verbose",)]
+)
+def test_a_wrong_command_line_is_an_error(words: tuple[str, ...], fresh_blemish: Any) -> None:
+    result = fresh_blemish(*words)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bug_is_no_defect(fresh_blemish: Any, model_file: Path) -> None:
+    """Python's own exit code for an unexpected error would read as "a defect was found"."""
+    broken = "import blemish.bundle\nblemish.bundle.read_manifest = None\n"
+    result = fresh_blemish("info", model_file, before=broken)
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert "This is a bug in blemish" in result.stderr
+
+
+def test_without_the_training_packages_the_extra_is_named(fresh_blemish: Any, refused: Any) -> None:
+    without = "import sys\nimport importlib.util as u\nf = u.find_spec\n" + (
+        "u.find_spec = lambda n, *a: None if n == 'torch' else f(n, *a)\n"
+    )
+    for words in (("fit", "x"), ("predict", "x", "y"), ("evaluate", "x", "y"), ("demo",)):
+        assert 'pip install "blemish[train]"' in refused(fresh_blemish(*words, before=without))
+
+
+@pytest.mark.parametrize("verb", ["info", "predict"])
+def test_a_reader_that_goes_away_is_no_defect(
+    verb: str, fresh_blemish: Any, judging: dict[str, Path]
+) -> None:
+    """As in ``blemish … | head -1``, where Typer and Rich would end with 1 and Python with 120."""
+    read, write = os.pipe()
+    os.close(read)
+    words = (verb, judging["model"], *([judging["ok"]] if verb == "predict" else []))
+    with open(write, "wb") as closed:  # noqa: PTH123  a descriptor, not a path
+        result = fresh_blemish(*words, stdout=closed)
+    assert result.returncode == 141
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("{model}", "{ok}"), 0), (("{model}", "{defect}"), 1), (("{model}", "gone.png"), 2)],
+)
+def test_a_fresh_process_ends_with_the_verdict(
+    words: tuple[str, ...], code: int, fresh_blemish: Any, judging: dict[str, Path]
+) -> None:
+    given = [word.format(**judging) for word in words]
+    assert fresh_blemish("predict", *given).returncode == code
+
+
+def test_every_verb_and_option_is_explained() -> None:
+    import typer.main
+
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        for verb in getattr(command, "commands", {name: command}).values():
+            assert verb.help, name
+            for parameter in verb.params:
+                assert getattr(parameter, "help", None), f"{name} {parameter.name}"

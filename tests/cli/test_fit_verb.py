@@ -1,0 +1,256 @@
+"""``blemish fit`` with what users have: good folders, wrong ones, and Ctrl-C."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.bundle import read_bundle, read_manifest
+
+Pixels = NDArray[np.uint8]
+
+BRIEF = ("--set", "steps=4", "--set", "batch_size=4", "--size", "64", "--device", "cpu")
+
+# Sends a real Ctrl-C (or several) from inside the given training step.
+CTRL_C = """
+import os, signal
+from blemish.methods.rd import RD
+def after_step(self, stage, step):
+    if step == {step}:
+        for _ in range({times}):
+            os.kill(os.getpid(), signal.SIGINT)
+RD.after_step = after_step
+"""
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def save(path: Path, pixels: NDArray[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_a_folder_of_good_pictures_becomes_one_file(
+    blemish: Any, part: Path, tmp_path: Path
+) -> None:
+    result = blemish("fit", part, *BRIEF, "--false-alarm-rate", "0.3")
+    assert result.returncode == 0, result.stderr
+    assert listing(tmp_path) == ["part.blemish"]
+    manifest = read_manifest(tmp_path / "part.blemish")
+    assert (manifest.method, manifest.products) == ("rd", ("part",))
+    assert manifest.config["steps"] == 4
+    assert "Training" in result.stderr  # progress as plain lines
+    assert "\r" not in result.stderr
+    assert "trained on 10 and calibrated on 2 good images" in result.stdout
+
+
+def test_quiet_says_nothing(blemish: Any, part: Path) -> None:
+    result = blemish("fit", part, *BRIEF, "-q", "-o", "m.blemish")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_one_model_per_product_on_request(blemish: Any, part: Path, tmp_path: Path) -> None:
+    for name in ("bolt", "nut"):
+        shutil.copytree(part, tmp_path / "line" / name)
+    result = blemish("fit", "line", *BRIEF, "--per-product")
+    assert result.returncode == 0, result.stderr
+    assert listing(tmp_path / "line-models") == ["bolt.blemish", "nut.blemish"]
+    result = blemish("fit", "line", *BRIEF, "--products", "nut", "-o", "one.blemish")
+    assert read_manifest(tmp_path / "one.blemish").products == ("nut",)
+    result = blemish("fit", "line", *BRIEF, "--products", "nut,pin")
+    assert result.returncode == 2
+    assert "No product 'pin' in line. Found: bolt, nut." in result.stderr
+
+
+def _empty(root: Path) -> None:
+    (root / "good").mkdir(parents=True)
+
+
+def _no_good(root: Path) -> None:
+    save(root / "scratch" / "0.png", np.zeros((64, 64, 3), np.uint8))
+
+
+def _text(root: Path) -> None:
+    _empty(root)
+    for number in range(3):
+        (root / "good" / f"{number}.jpg").write_text("this is no image")
+
+
+def _truncated(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        noise = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        path = save(root / "good" / f"{number}.png", noise)
+        path.write_bytes(path.read_bytes()[:2000])
+
+
+def _one(root: Path) -> None:
+    save(root / "good" / "0.png", np.zeros((64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda root: None, "no data set at"),
+        (lambda root: root.mkdir(), "of no known layout"),
+        (lambda root: root.write_text("hello"), "of no known layout"),
+        (_empty, "no usable images"),
+        (_no_good, "of no known layout"),
+        (_text, "0 readable good images"),
+        (_truncated, "0 readable training images"),
+        (_one, "1 readable good images"),
+    ],
+    ids=["missing", "empty", "file", "empty good", "no good", "text", "truncated", "one image"],
+)
+def test_folders_without_good_pictures_are_refused(
+    make: Callable[[Path], None], said: str, blemish: Any, refused: Any, tmp_path: Path
+) -> None:
+    make(tmp_path / "data")
+    before = listing(tmp_path)
+    assert said in refused(blemish("fit", "data", *BRIEF, "-o", "m.blemish"))
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "rdd"), "Did you mean 'rd'"),
+        (("--teacher", "resnet"), "Unknown teacher"),
+        (("--teacher-weights", "gone.pth"), "gone.pth"),
+        (("--size", "100"), "multiples of 32"),
+        (("--size", "²"), "expected a side"),
+        (("--size", "64x64x3"), "expected a side"),
+        (("--set", "steps"), "NAME=VALUE"),
+        (("--set", "stepz=3"), "Did you mean 'steps'"),
+        (("--set", "learning-rate=nan"), "learning_rate='nan'"),
+        (("--false-alarm-rate", "5"), "false-alarm rate is 5"),
+        (("--unsure-rate", "0.001"), "unsure rate"),
+        (("--hold-out", "1"), "held out"),
+        (("--seed", "-1"), "seed is -1"),
+        (("--device", "gpu"), "Unknown device"),
+        (("--precision", "8"), "Unknown precision"),
+        (("--cache-budget", "nan"), "cache budget"),
+        (("--bit-depth", "99"), "bit_depth is 99"),
+        (("--layout", "mvtek_ad"), "Did you mean 'mvtec_ad'"),
+        (("-o", "no/such/folder.blemish"), "does not exist"),
+        (("-o", "."), "is a folder"),
+    ],
+)
+def test_wrong_options_are_refused_before_training(
+    words: tuple[str, ...],
+    said: str,
+    part: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, to be quick."""
+    from blemish.cli.app import main
+
+    monkeypatch.setattr("blemish.training.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["blemish", "fit", str(part), *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("Error: ")
+    assert said in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_images_give_a_model_without_verdicts(
+    blemish: Any, good_parts: Pixels, tmp_path: Path
+) -> None:
+    for number in range(2):
+        save(tmp_path / "few" / "good" / f"{number}.png", good_parts[number])
+    result = blemish("fit", "few", *BRIEF)
+    assert result.returncode == 0, result.stderr
+    assert "Not calibrated" in result.stderr
+    assert "blemish calibrate" in result.stderr
+    assert read_manifest(tmp_path / "few.blemish").calibration is None
+
+
+def test_mixed_pictures_train_and_broken_ones_are_listed(
+    blemish: Any, good_parts: Pixels, tmp_path: Path
+) -> None:
+    good = tmp_path / "mixed" / "good"
+    for number in range(4):
+        save(good / f"{number}.png", good_parts[number])
+    save(good / "wide.bmp", good_parts[4][:20])
+    save(good / "grey.webp", good_parts[5][..., 0])
+    save(good / "16bit.tiff", good_parts[6][..., 0].astype(np.uint16) * 257)
+    save(good / "single.png", good_parts[7][:1, :1])
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    cut = save(good / "cut.png", noise)
+    cut.write_bytes(cut.read_bytes()[:2000])
+    (good / "text.jpg").write_text("no image")
+    (good / "empty.png").touch()
+    result = blemish("fit", "mixed", *BRIEF)
+    assert result.returncode == 0, result.stderr
+    assert "3 image(s) could not be read:" in result.stderr
+    for name in ("cut.png", "text.jpg", "empty.png"):
+        assert result.stderr.count(f"{name}") == 1
+    training = read_manifest(tmp_path / "mixed.blemish").training
+    assert training["training_images"] + training["calibration_images"] == 8
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_resume_gives_the_same_model(
+    blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    whole = blemish("fit", part, *BRIEF, "-o", "whole.blemish")
+    assert whole.returncode == 0, whole.stderr
+    fit = ("fit", part, *BRIEF, "-o", "m.blemish")
+    stopped = blemish(*fit, before=CTRL_C.format(step=1, times=1))
+    assert stopped.returncode == 130
+    assert "Stopped at step 2 of 4" in stopped.stderr
+    assert "--resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not (tmp_path / "m.blemish").exists()
+    assert "--resume" in refused(blemish(*fit))
+    resumed = blemish(*fit, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert listing(tmp_path) == ["m.blemish", "whole.blemish"]
+    one, other = (read_bundle(tmp_path / f"{name}.blemish") for name in ("m", "whole"))
+    assert one.files == other.files
+    assert one.manifest.calibration == other.manifest.calibration
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_second_ctrl_c_ends_at_once(times: int, blemish: Any, part: Path, tmp_path: Path) -> None:
+    result = blemish("fit", part, *BRIEF, "-o", "m", before=CTRL_C.format(step=1, times=times))
+    assert result.returncode == 130, result.stderr
+    assert "Traceback" not in result.stderr
+    assert listing(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_half_model(blemish: Any, part: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.blemish").write_text("the old model")
+    full = """
+import blemish.detector
+def write(path, manifest, files):
+    from blemish.files import atomic_write
+    with atomic_write(path) as file:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+blemish.detector.write_bundle = write
+"""
+    result = blemish("fit", part, *BRIEF, "-o", "m.blemish", before=full)
+    assert result.returncode == 2
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "m.blemish").read_text() == "the old model"
+    # The training itself is not lost.
+    assert blemish("fit", part, *BRIEF, "-o", "m.blemish", "--resume").returncode == 0
+    assert listing(tmp_path) == ["m.blemish"]

@@ -1,0 +1,173 @@
+"""``evaluate``, ``calibrate``, ``info``, ``data describe``, ``doctor`` and ``demo``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blemish import Detector
+from blemish.bundle import read_manifest
+
+
+def test_evaluate_prints_tables_and_writes_figures(
+    blemish: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+) -> None:
+    result = blemish("evaluate", judging["model"], part, "--json", "figures.json")
+    assert result.returncode == 0, result.stderr
+    assert "AUROC" in result.stdout
+    assert "mAD" in result.stdout
+    assert "called defective" in result.stdout.replace("\n", " ")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    expected = Detector.load(judging["model"]).evaluate(part)
+    assert json.dumps(figures).count("image_auroc") >= 1
+    shown = blemish("evaluate", judging["model"], part, "--json", "-")
+    assert json.loads(shown.stdout) == figures
+    assert list(figures["products"]) == [expected.products[0].product] == ["part"]
+
+
+def test_evaluate_lists_broken_images_and_refuses_unlabelled_ones(
+    blemish: Any, refused: Any, judging: Any, part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path / "part", train=2)
+    (root / "test" / "good" / "00.png").write_text("no image")
+    result = blemish("evaluate", judging["model"], root)
+    assert result.returncode == 2
+    assert "AUROC" in result.stdout
+    assert "1 image(s) could not be read:" in result.stderr
+    shutil.rmtree(root / "test")
+    assert "No labelled test image" in refused(blemish("evaluate", judging["model"], root))
+
+
+def test_calibrate_changes_the_limits_and_nothing_else(
+    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.blemish"
+    shutil.copy(judging["model"], model)
+    before = read_manifest(model)
+    good = part / "train" / "good"
+    words = ("calibrate", model, good, "--product", "part", "--false-alarm-rate", "0.1")
+    result = blemish(*words, "-o", "new.blemish")
+    assert result.returncode == 0, result.stderr
+    assert "limits from 12 good images at a false-alarm rate of 0.1" in result.stdout
+    assert read_manifest(model) == before
+    after = read_manifest(tmp_path / "new.blemish")
+    assert after.files == before.files
+    assert after.calibration is not None
+    assert after.calibration != before.calibration
+    again = blemish("calibrate", "new.blemish", "--false-alarm-rate", "0.2")
+    assert again.returncode == 0, again.stderr
+    changed = read_manifest(tmp_path / "new.blemish").calibration
+    assert changed is not None
+    assert changed["groups"] == after.calibration["groups"]
+    assert changed["false_alarm_rate"] == 0.2
+    for wrong in (("--false-alarm-rate", "0.9"), ("-o", "no/such.blemish"), ("gone",)):
+        refused(blemish("calibrate", "new.blemish", *wrong))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.blemish", "new.blemish"]
+
+
+def test_info_says_what_a_file_holds(
+    blemish: Any, refused: Any, judging: dict[str, Path], tmp_path: Path
+) -> None:
+    shown = blemish("info", judging["model"])
+    assert shown.returncode == 0, shown.stderr
+    for word in ("rd", "efficientnet_lite0", "64×64", "part", "limits of"):
+        assert word in shown.stdout
+    as_json = json.loads(blemish("info", judging["model"], "--json").stdout)
+    assert as_json["digest"] == read_manifest(judging["model"]).digest
+    (tmp_path / "text.blemish").write_text("hello")
+    assert "not a blemish model file" in refused(blemish("info", "text.blemish"))
+
+
+def test_describe_says_what_a_folder_holds(
+    blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    shown = blemish("data", "describe", part)
+    assert shown.returncode == 0, shown.stderr
+    assert "mvtec_ad" in shown.stdout
+    assert "stain" in shown.stdout
+    assert "no data set at" in refused(blemish("data", "describe", "gone"))
+
+
+def test_doctor_lists_what_is_there(blemish: Any) -> None:
+    shown = blemish("doctor")
+    assert shown.returncode == 0, shown.stderr
+    for word in ("torch", "lightning", "GiB", "weights present"):
+        assert word in shown.stdout
+
+
+DEMO = ("demo", "here", "--products", "metal", "--steps", "2")
+
+
+def _small_line(before: str = "") -> str:
+    """The demo with small pictures and few of them."""
+    return (
+        "import blemish.data.demo as line, functools\n"
+        "line.write_demo_line = functools.partial(line.write_demo_line, size=64)\n" + before
+    )
+
+
+def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
+    blemish: Any, tmp_path: Path
+) -> None:
+    first = blemish(*DEMO, before=_small_line())
+    assert first.returncode == 0, first.stderr
+    here = tmp_path / "here"
+    assert sorted(path.name for path in here.iterdir()) == [
+        "demo.blemish", "heatmaps", "line", "verdicts.csv",
+    ]  # fmt: skip
+    assert "ynthetic" in first.stdout
+    pictures = [path for path in (here / "heatmaps").rglob("*") if path.is_file()]
+    rows = (here / "verdicts.csv").read_text().splitlines()
+    assert len(pictures) == len(rows) - 1 >= 8
+    model = (here / "demo.blemish").read_bytes()
+    second = blemish(*DEMO, before=_small_line())
+    assert second.returncode == 0, second.stderr
+    assert "Training" not in second.stderr
+    assert (here / "demo.blemish").read_bytes() == model
+
+
+def test_a_stopped_demo_goes_on_and_other_options_begin_anew(blemish: Any, tmp_path: Path) -> None:
+    stop = """
+import os, signal
+from blemish.methods.rd import RD
+RD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
+"""
+    stopped = blemish(*DEMO, before=_small_line(stop))
+    assert stopped.returncode == 130, stopped.stderr
+    assert not (tmp_path / "here" / "demo.blemish").exists()
+    other = blemish(*DEMO[:-1], "3", before=_small_line())
+    assert other.returncode == 0, other.stderr
+    assert not list((tmp_path / "here").glob("training*"))
+
+
+def test_an_unknown_product_of_the_demo_is_refused(
+    blemish: Any, refused: Any, tmp_path: Path
+) -> None:
+    for products in ("metal,wood", ""):
+        message = refused(blemish("demo", "here", "--products", products))
+        assert "metal, fabric, board, tray" in message
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "calibrate", "info"])
+def test_verbs_refuse_a_picture_as_a_model(
+    verb: str, blemish: Any, refused: Any, judging: dict[str, Path], part: Path
+) -> None:
+    words = () if verb == "info" else (part,)
+    assert "not a blemish model file" in refused(blemish(verb, judging["ok"], *words))
+
+
+def test_scores_of_the_command_line_are_those_of_the_library(
+    blemish: Any, judging: dict[str, Path], tmp_path: Path
+) -> None:
+    blemish("predict", judging["model"], judging["ok"], judging["defect"], "--json", "out.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    detector = Detector.load(judging["model"])
+    expected = list(detector.predict([judging["ok"], judging["defect"]]))
+    assert [line["verdict"] for line in lines] == [p.verdict for p in expected]
+    assert np.allclose([line["score"] for line in lines], [p.score for p in expected], atol=1e-6)
