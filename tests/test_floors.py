@@ -1,0 +1,145 @@
+"""The way through the house: imports only go down, and what needs no torch imports none."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+#: Floor of every room and of every file beside them. A new one finds its place here.
+FLOORS = {
+    "results": 0,
+    "errors": 0,
+    "names": 0,
+    "files": 0,
+    "progress": 0,
+    "data": 1,
+    "devices": 1,
+    "regions": 1,
+    "teachers": 1,
+    "nn": 2,
+    "metrics": 2,
+    "methods": 3,
+    "conformal": 4,
+    "good_scores": 4,
+    "calibration": 4,
+    "judging": 4,
+    "evaluation": 4,
+    "training": 4,
+    "inference": 5,
+    "fit_report": 5,
+    "bundle": 5,
+    "model_state": 5,
+    "detector": 5,
+    "benchmark": 6,
+    "reporting": 6,
+    "export": 6,
+    "runtime": 6,
+    "cli": 7,
+    "serving": 7,
+}
+#: Rooms that may need torch. All others work on a line PC with the base installation.
+WITH_TORCH = {
+    *("devices", "teachers", "nn", "methods", "training", "inference", "fit_report"),
+    *("model_state", "detector", "benchmark", "export"),
+}
+#: Those that ask inside a function, and say why there.
+ASKING_LATE = {
+    "blemish.cli.doctor",  # which looks what is installed
+    "blemish.metrics.components",  # labels the components of a mask
+}
+HEAVY = {"torch", "lightning", "sklearn", "scipy", "safetensors", "timm", "onnx"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted((SOURCE / "blemish").rglob("*.py")):
+        parts = list(path.relative_to(SOURCE).with_suffix("").parts)
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path, *, at_start_only: bool = False) -> set[str]:
+    """Modules imported anywhere in a file, those for type checking only left out."""
+    found = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            found.add(str(node.module))
+            # A name may itself be a module, as in: from blemish.data.demo import board
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not (at_start_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_every_room_has_a_floor() -> None:
+    unknown = {room(name) for name, _ in modules() if room(name)} - FLOORS.keys()
+    assert not unknown, f"on which floor are they? Add them to FLOORS: {sorted(unknown)}"
+
+
+def test_imports_only_go_down() -> None:
+    upward = [
+        f"{module} (floor {FLOORS[room(module)]}) imports {name} (floor {FLOORS[room(name)]})"
+        for module, path in modules()
+        if room(module)  # the front door opens onto every floor
+        for name in imports(path)
+        if name.startswith("blemish.") and room(name) in FLOORS
+        if FLOORS[room(name)] > FLOORS[room(module)]
+    ]
+    assert not upward
+
+
+def test_no_two_files_need_one_another() -> None:
+    known = dict(modules())
+    graph = {
+        name: {used for used in imports(path, at_start_only=True) if used in known and used != name}
+        for name, path in known.items()
+    }
+    for name, used in graph.items():  # an import of a package's part runs the package first
+        graph[name] = {u for u in used if not name.startswith(f"{u}.")}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(known)
+
+
+def test_what_needs_no_torch_never_asks_for_it() -> None:
+    asking = {
+        module
+        for module, path in modules()
+        if room(module) not in WITH_TORCH and {name.split(".")[0] for name in imports(path)} & HEAVY
+    }
+    assert asking == ASKING_LATE
+
+
+def test_it_can_be_imported_on_a_line_pc() -> None:
+    names = [name for name, _ in modules() if room(name) not in WITH_TORCH]
+    assert len(names) > 60
+    program = f"import sys, importlib\nfor name in {sorted(HEAVY)}: sys.modules[name] = None\n"
+    program += "for name in sys.argv[1:]: importlib.import_module(name)\nprint('all')"
+    result = subprocess.run(
+        [sys.executable, "-c", program, *names],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.stdout == "all\n", result.stderr
+
+
+def test_files_stay_readable() -> None:
+    long = {
+        path.name: n for _, path in modules() if (n := len(path.read_text().splitlines())) > 400
+    }
+    assert not long, f"which two things live in them? {long}"
