@@ -60,12 +60,15 @@ def test_an_elongated_image_keeps_its_shape(tmp_path: Path) -> None:
     assert made.size == (128, 16)
 
 
-def test_the_overlay_is_hot_and_outlined_where_the_spot_is(tmp_path: Path) -> None:
-    made = figure(part(tmp_path))
+@pytest.mark.parametrize("size", [32, 1000])
+def test_the_overlay_is_hot_and_outlined_where_the_spot_is(tmp_path: Path, size: int) -> None:
+    made = figure(part(tmp_path, size=size))
     changed = np.abs(decoded(made.overlay) - decoded(made.image)).max(axis=2) > 40
     ys, xs = np.nonzero(changed)
     assert 20 < xs.min() < xs.max() < 60  # the spot reaches from 32 to 48
     assert 20 < ys.min() < ys.max() < 60
+    middle = decoded(made.overlay)[40, 40] - decoded(made.image)[40, 40]
+    assert middle[0] > 20 > middle[2]  # yellow, away from the outline
     assert (decoded(made.overlay).min(axis=2) > 200).any()  # the white outline
 
 

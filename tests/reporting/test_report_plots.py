@@ -92,7 +92,7 @@ def test_equal_limits_are_marked_once() -> None:
 
 def test_no_limit_runs_through_the_other_ones_label() -> None:
     for limit in (2.0, 9.0):
-        limits = limits_at(limit).limits("nut")
+        limits = limits_at(limit).at(unsure_rate=0.3).limits("nut")
         svg = score_histogram([0.0, 10.0], [10.0], limits)
         root = ElementTree.fromstring(svg)
         label = {t.get("class"): t for t in root.iter("text") if t.get("class")}
