@@ -54,6 +54,16 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert "trained on 10 and calibrated on 2 good images" in result.stdout
 
 
+def test_pictures_without_any_folders_are_taken_as_good(
+    blemish: Any, part: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(part / "train" / "good", tmp_path / "parts")
+    result = blemish("fit", "parts/", *BRIEF)
+    assert result.returncode == 0, result.stderr
+    assert "all 12 are taken as good" in result.stderr
+    assert read_manifest(tmp_path / "parts.blemish").products == ("parts",)
+
+
 def test_quiet_says_nothing(blemish: Any, part: Path) -> None:
     result = blemish("fit", part, *BRIEF, "-q", "-o", "m.blemish")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

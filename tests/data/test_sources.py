@@ -105,6 +105,21 @@ def test_sixteen_bits_follow_the_bit_depth() -> None:
     assert images_to_judge(values)[0].image.max() == 4  # type: ignore[union-attr]
 
 
+def test_a_folder_of_nothing_but_images_is_good_to_train_on(folder: Path) -> None:
+    data_set = training_data(folder / "b")
+    assert (data_set.layout, data_set.products) == ("folder", ("b",))
+    assert [(s.path.name, s.label, s.split) for s in data_set.samples] == [
+        ("2.png", 0, "train"),
+        ("10.png", 0, "train"),
+    ]
+    assert any("all 2 are taken as good" in problem for problem in data_set.problems)
+    with pytest.raises(DataError, match="no known layout"):
+        training_data(folder)  # with folders beside the images nobody knows which are good
+    (folder / "b" / "scratch").mkdir()
+    with pytest.raises(DataError, match="no known layout"):
+        training_data(folder / "b")
+
+
 def test_a_file_is_no_data_set(folder: Path) -> None:
     for path in (folder / "a.jpg", folder / "notes.txt"):
         with pytest.raises(BlemishError):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.image import list_images
-from blemish.data.layouts import read_data_set
+from blemish.data.image_list import is_visible_folder_name
+from blemish.data.layouts import read_data_set, recognise
 from blemish.data.pixels import to_rgb
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError
@@ -23,7 +24,8 @@ ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | N
 def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
     """A data set from whatever was given to train on.
 
-    An array is taken as good images of one product named ``product``.
+    An array is taken as good images of one product named ``product``, and so is a folder with
+    nothing but images in it: who asks to learn from it says that they are good.
 
     Args:
         source: A data set, its folder, or images ``(N, H, W[, C])``.
@@ -43,6 +45,11 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
         return source
     if isinstance(source, np.ndarray):
         return DataSet("array", Path("array"), tuple(_array_samples(source, bit_depth)))
+    path = Path(source)
+    if layout == "auto" and path.is_dir() and recognise(path) is None:
+        inside = [entry for entry in path.iterdir() if is_visible_folder_name(entry.name)]
+        if list_images(path, recursive=False) and not any(entry.is_dir() for entry in inside):
+            layout = "folder"
     return read_data_set(source, layout=layout)
 
 
