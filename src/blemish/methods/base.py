@@ -98,7 +98,7 @@ class MethodConfig:
         ConfigError: On a value outside its range, naming the field.
     """
 
-    steps: int = 1000  # optimiser steps of the main stage
+    steps: int = 2000  # optimiser steps of the main stage
     batch_size: int = 16  # images per step
 
     def __post_init__(self) -> None:
