@@ -197,6 +197,18 @@ def test_an_altered_manifest_is_refused(field: str, bundle: Path) -> None:
         read_manifest(bundle)
 
 
+def test_an_altered_member_is_refused_even_in_a_faultless_zip(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["model.safetensors"] = members["model.safetensors"][::-1]
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(BundleError, match=r"model\.safetensors was altered"):
+        read_bundle(bundle)
+    assert read_manifest(bundle).method == "rd"
+
+
 def test_an_unknown_or_missing_field_is_refused(bundle: Path) -> None:
     _rewrite(bundle, lambda content: content | {"run": "import os"})
     with pytest.raises(BundleError, match="field run"):
