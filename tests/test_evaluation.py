@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -221,3 +222,22 @@ def test_bounded_memory_gives_nearly_the_same(tmp_path: Path) -> None:
     assert exact.keys() == bounded.keys()
     for name, value in exact.items():
         assert bounded[name] == pytest.approx(value, abs=0.01, nan_ok=True)
+
+
+def test_a_part_with_several_views_is_judged_by_its_worst() -> None:
+    evaluator = Evaluator()
+    views = [("good", "S1", 0.1), ("good", "S1", 0.3), ("good", "S2", 0.4), ("good", "S3", 0.2)]
+    views += [("dent", "S3", 0.9), ("dent", "S4", 0.35), ("good", "S4", 0.05)]
+    for kind, part, score in views:
+        evaluator.add(dataclasses.replace(sample(kind), part=part), prediction(score))
+    metrics = evaluator.compute().products[0].metrics
+    # Parts: S1 good 0.3, S2 good 0.4, S3 defective 0.9, S4 defective 0.35.
+    assert metrics["sample_auroc"] == pytest.approx(3 / 4)
+    assert metrics["image_auroc"] == pytest.approx(9 / 10)
+
+
+def test_without_parts_there_are_no_part_figures() -> None:
+    evaluator = Evaluator()
+    evaluator.add(sample("good"), prediction(0.1))
+    evaluator.add(sample("dent"), prediction(0.9))
+    assert not [name for name in evaluator.compute().mean if name.startswith("sample_")]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blemish.data.image import read_mask
 from blemish.data.layouts import read_defects_config
@@ -29,6 +30,7 @@ from blemish.metrics import (
 )
 from blemish.results import Prediction
 
+Metrics = dict[str, float]
 _LOCO = ("good", "logical_anomalies", "structural_anomalies")
 
 
@@ -57,8 +59,9 @@ class ProductResult:
         product: Name.
         good, defective: Numbers of images measured.
         masked: Number of defective images with a ground-truth mask.
-        metrics: The seven of mAD by name; for MVTec LOCO also ``logical``, ``structural``,
-            ``mean`` and ``pooled`` of image AUROC and AU-sPRO.
+        metrics: The seven of mAD by name; ``sample_auroc``, ``sample_ap`` and ``sample_f1_max``
+            where several images show one part (Real-IAD); for MVTec LOCO also ``logical``,
+            ``structural``, ``mean`` and ``pooled`` of image AUROC and AU-sPRO.
         operating: Counts of right and wrong verdicts at the calibrated limit, defect or not.
         kinds: By defect kind.
         problems: What kept a metric from being computed, one sentence each.
@@ -167,6 +170,7 @@ class _Product:
         self.scores: list[float] = []
         self.kinds: list[str] = []
         self.verdicts: list[str | None] = []
+        self.parts: list[str | None] = []
         self.masked = 0
         self.unmasked: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -176,6 +180,7 @@ class _Product:
         self.scores.append(prediction.score)
         self.kinds.append(kind)
         self.verdicts.append(prediction.verdict)
+        self.parts.append(sample.part)
         if not sample.is_good and not sample.mask_paths:
             self.unmasked[kind] += 1
             return
@@ -229,6 +234,7 @@ class _Product:
         metrics.update(image_metrics(scores, labels))
         if self.masked:
             metrics.update(self.pixels.compute())
+        metrics.update(self._part_metrics(scores, labels))
         if not labels.any() or labels.all():
             only = "good" if not labels.any() else "defective"
             problems.append(f"All {len(labels)} test images are {only}: no metric can be given.")
@@ -267,3 +273,19 @@ class _Product:
             results,
             tuple(problems),
         )
+
+    def _part_metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Metrics:
+        """Sample-level metrics where several images show one physical part (Real-IAD's views).
+
+        A part's score is the largest of its images' scores, and it is defective if one image is.
+        """
+        named = [(part, row) for row, part in enumerate(self.parts) if part is not None]
+        if not named:
+            return {}
+        rows: dict[str, list[int]] = {}
+        for part, row in named:
+            rows.setdefault(part, []).append(row)
+        part_scores = [scores[of_part].max() for of_part in rows.values()]
+        part_labels = [bool(labels[of_part].any()) for of_part in rows.values()]
+        metrics = image_metrics(part_scores, part_labels)
+        return {name.replace("image_", "sample_"): value for name, value in metrics.items()}

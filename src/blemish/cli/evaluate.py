@@ -17,6 +17,7 @@ _PIXEL = {
     "pixel_f1_max": "F1-max",
     "pixel_aupro": "AUPRO",
 }
+_SAMPLE = {"sample_auroc": "AUROC", "sample_ap": "AP", "sample_f1_max": "F1-max"}
 _LOGICAL = {
     "image_auroc_logical": "AUROC logical",
     "image_auroc_structural": "AUROC structural",
@@ -81,6 +82,8 @@ def _print_tables(evaluation: object) -> None:
     assert isinstance(evaluation, Evaluation)
     console = Console()
     groups = [("Image level", _IMAGE), ("Pixel level", _PIXEL)]
+    if "sample_auroc" in evaluation.mean:
+        groups.append(("Part level: the worst of a part's views", _SAMPLE))
     if "image_auroc_logical" in evaluation.mean:
         groups.append(("Logical and structural", _LOGICAL))
     for title, columns in groups:

@@ -42,6 +42,7 @@ def _product(result: ProductResult) -> dict[str, Any]:
         "with_mask": result.masked,
         "image_level": _named(result, "image_"),
         "pixel_level": _named(result, "pixel_"),
+        "sample_level": _named(result, "sample_"),
         "au_spro": _named(result, "au_spro_"),
         "operating_point": operating,
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
