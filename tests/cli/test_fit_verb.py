@@ -180,6 +180,30 @@ def test_wrong_options_are_refused_before_training(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_single_image_per_step_needs_more_than_the_smallest_size(
+    blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    smallest = ("--size", "32", "--set", "batch_size=1", "--set", "steps=2")
+    assert "larger size or batch_size" in refused(blemish("fit", part, *smallest))
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error", ["MemoryError", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")']
+)
+def test_too_little_memory_is_said_on_one_line(
+    error: str, blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    full = f"""
+import blemish.detector
+def train(*args, **kwargs):
+    raise {error}
+blemish.detector.train = train
+"""
+    assert "not enough memory" in refused(blemish("fit", part, *BRIEF, before=full))
+    assert listing(tmp_path) == []
+
+
 def test_two_images_give_a_model_without_verdicts(
     blemish: Any, good_parts: Pixels, tmp_path: Path
 ) -> None:

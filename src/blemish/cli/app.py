@@ -97,11 +97,28 @@ def main() -> None:
     except OSError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
-    except Exception:
+    except Exception as error:
+        if _lacks_memory(error):
+            print(
+                "Error: There is not enough memory for this. Choose a smaller --size, --set "
+                "batch_size=… or --batch-size, or close other programs.",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         # Python's own exit code for this, 1, would read as "a defect was found".
         traceback.print_exc()
         print("This is a bug in blemish; please report the lines above.", file=sys.stderr)
         sys.exit(2)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    # PyTorch has no exception of its own for the processor's memory.
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or "can't allocate memory" in said
+        or ("out of memory" in said)
+    )
 
 
 if __name__ == "__main__":

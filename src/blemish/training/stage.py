@@ -141,7 +141,15 @@ class _StageModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         torch.manual_seed(_mix(*self.seed, self.global_step))
-        losses = self.method.loss(batch, self.stage)
+        try:
+            losses = self.method.loss(batch, self.stage)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"The input is too small to train on {self.stage.batch_size} image(s) per step: "
+                "nothing is left to normalise over. Choose a larger size or batch_size."
+            ) from error
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["total"]
 
