@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 
@@ -36,6 +37,8 @@ if __name__ == "__main__":
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             print(code, flush=True)
             continue
+        # A suite started in the background inherits "ignore"; the user at a terminal does not.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(job["cwd"])
         _become(0, os.devnull, os.O_RDONLY)
         for descriptor, name in ((1, "out"), (2, "err")):
