@@ -7,7 +7,6 @@ not the benchmark. The result is written whole or not at all.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from blemish.errors import BlemishError, DataError
 from blemish.evaluation import Evaluation, ProductResult
 from blemish.files import atomic_write
 from blemish.progress import Progress
+from blemish.reporting.figures import json_ready
 
 _LISTED = 5  # unreadable images named in a row
 
@@ -68,7 +68,7 @@ def run_line(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
         "wall_seconds": round(time.monotonic() - started, 2),
         "environment": environment() | _torch_environment(spec.identity["device"]),
     }
-    public: dict[str, Any] = _public(_plain(line), Path(spec.data_path), line["data"]["name"])
+    public: dict[str, Any] = _public(json_ready(line), Path(spec.data_path), line["data"]["name"])
     return public
 
 
@@ -257,17 +257,6 @@ def _torch_environment(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
     }
-
-
-def _plain(value: Any) -> Any:
-    """The value for JSON, with ``null`` where a figure cannot be given."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _public(value: Any, root: Path, name: str) -> Any:

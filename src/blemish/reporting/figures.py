@@ -22,7 +22,7 @@ def evaluation_json(evaluation: Evaluation) -> str:
         "mean_ad": evaluation.mean_ad,
         "failures": [{"path": str(path), "error": reason} for path, reason in evaluation.failures],
     }
-    return json.dumps(_plain(content), indent=1, allow_nan=False)
+    return json.dumps(json_ready(content), indent=1, allow_nan=False)
 
 
 def _product(result: ProductResult) -> dict[str, Any]:
@@ -54,11 +54,18 @@ def _named(result: ProductResult, prefix: str) -> dict[str, float]:
     return {name: value for name, value in result.metrics.items() if name.startswith(prefix)}
 
 
-def _plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
+    """The value for JSON, with ``null`` where a figure cannot be given.
+
+    Example:
+        >>> from blemish.reporting.figures import json_ready
+        >>> json_ready({"image_auroc": (0.5, float("nan"))})
+        {'image_auroc': [0.5, None]}
+    """
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
