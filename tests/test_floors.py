@@ -18,6 +18,7 @@ FLOORS = {
     "names": 0,
     "files": 0,
     "progress": 0,
+    "network": 0,
     "data": 1,
     "devices": 1,
     "regions": 1,
