@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from blemish.methods.base import Stage
-from blemish.training.batches import StepBatches
+from blemish.training.batches import StepBatches, TrainingBatches
 
 
 def batches(
     count: int, steps: int, size: int, *, seed: tuple[int, int] = (0, 0), first: int = 0
 ) -> list[list[int]]:
-    return list(StepBatches(count, Stage("s", (), steps, size), seed, first))
+    return list(StepBatches(range(count), Stage("s", (), steps, size), seed, first))
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 4), (3, 8), (16, 16), (2, 1)])
@@ -36,4 +36,29 @@ def test_the_order_follows_from_the_seed() -> None:
 
 def test_resuming_goes_on_where_it_stopped() -> None:
     assert batches(10, 9, 4, first=5) == batches(10, 9, 4)[5:]
-    assert len(StepBatches(10, Stage("s", (), 9, 4), (0, 0), 5)) == 9
+    assert len(StepBatches(range(10), Stage("s", (), 9, 4), (0, 0), 5)) == 9
+
+
+def test_only_the_given_rows_are_drawn() -> None:
+    drawn = StepBatches([3, 5, 8], Stage("s", (), 6, 2), (0, 0), 0)
+    assert {row for batch in drawn for row in batch} == {3, 5, 8}
+
+
+def rows_of(labels: list[int]) -> TrainingBatches:
+    return TrainingBatches(labels)
+
+
+def test_what_is_set_aside_is_good_and_does_not_train() -> None:
+    labels = [0] * 40 + [1] * 10
+    train, held = rows_of(labels).set_aside(0.2, seed=0)
+    assert len(held) == 8
+    assert not set(train) & set(held)
+    assert sorted(train + held) == list(range(50))
+    assert all(labels[row] == 0 for row in held)
+    assert rows_of(labels).set_aside(0.2, seed=0)[1] == held
+    assert rows_of(labels).set_aside(0.2, seed=1)[1] != held
+
+
+@pytest.mark.parametrize(("good", "share", "held"), [(40, 0.0, 0), (2, 0.5, 0), (3, 0.01, 1)])
+def test_two_good_images_always_train(good: int, share: float, held: int) -> None:
+    assert len(rows_of([0] * good).set_aside(share, seed=0)[1]) == held

@@ -219,3 +219,36 @@ def test_a_gpu_that_is_not_there_is_said_before_any_work(
     with pytest.raises(ConfigError, match="finds no GPU"):
         train(two_stages(), [], Preprocessing(64, 64), options)
     assert not (tmp_path / "run").exists()
+
+
+class HeldOut(Slope):
+    """Notes which images its stage and its closed forms get to see."""
+
+    held_out_share = 0.25
+
+    def __init__(self) -> None:
+        super().__init__(steps=12, decay_at=1.0)
+        self.seen: dict[str, set[float]] = {"stage": set(), "statistics": set(), "held": set()}
+
+    def note(self, name: str, batch: Batch) -> None:
+        self.seen[name] |= {float(level.double().sum()) for level in self.levels(batch)[0]}
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        self.note("stage", batch)
+        return super().loss(batch, stage)
+
+    def fit_statistics(self, batches: Any) -> None:
+        for batch in batches:
+            self.note("statistics", batch)
+
+    def fit_held_out(self, batches: Any) -> None:
+        for batch in batches:
+            self.note("held", batch)
+
+
+def test_held_out_images_are_new_to_the_stages(run_training: Any, tmp_path: Path) -> None:
+    method = HeldOut()
+    run_training(method, tmp_path / "run")
+    assert method.seen["held"]
+    assert not method.seen["held"] & method.seen["stage"]
+    assert method.seen["statistics"] == method.seen["stage"]

@@ -126,6 +126,8 @@ class Method(nn.Module, ABC):
     branch_names: ClassVar[tuple[str, ...]] = ()
     #: True for a method that learns from labelled anomalies too, where there are any.
     uses_labelled_anomalies: ClassVar[bool] = False
+    #: Share of the good training images that no stage sees, for :meth:`fit_held_out`.
+    held_out_share: ClassVar[float] = 0.0
     #: Prefixes of state that training needs and prediction does not; left out of the model file.
     training_only: ClassVar[tuple[str, ...]] = ()
 
@@ -136,7 +138,7 @@ class Method(nn.Module, ABC):
         self.input_size = input_size
 
     def prepare(self, batches: Iterable[Batch]) -> None:
-        """Fit what must be known before the first step, on the training batches."""
+        """Fit what must be known before the first step, on the good training images."""
 
     @abstractmethod
     def stages(self) -> list[Stage]:
@@ -150,7 +152,14 @@ class Method(nn.Module, ABC):
         """Called after optimiser step ``step`` (from 0), for moving averages and the like."""
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        """Fit the closed-form parts on the training batches, after the stages."""
+        """Fit the closed-form parts on the good training images, after the stages."""
+
+    def fit_held_out(self, batches: Iterable[Batch]) -> None:
+        """Fit, last of all, what must be known from good images that no stage has trained on.
+
+        They are a share :attr:`held_out_share` of the training images; the ones that calibrate
+        the verdicts are never among them, for those must be new to everything that was fitted.
+        """
 
     @abstractmethod
     def forward(self, images: Tensor) -> MethodOutput:

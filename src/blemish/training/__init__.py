@@ -139,8 +139,10 @@ def train(
             f"{len(data)} readable training images were found, at least 2 are needed."
             + "".join(f"\n  {reason}" for _, reason in report.failures[:5])
         )
+    rows, held = data.set_aside(method.held_out_share, options.seed)
+    good = [row for row in rows if data.labels[row] == 0]
     with torch.inference_mode():
-        method.prepare(data.in_order(16))
+        method.prepare(data.in_order(good, 16))
     report.cached = isinstance(data, CachedBatches)
     for index, stage in enumerate(stages):
         checkpoint = options.work_dir / f"stage{index}.ckpt"
@@ -151,6 +153,7 @@ def train(
             method,
             stage,
             data,
+            rows,
             checkpoint,
             seed=(options.seed, index),
             device=device,
@@ -162,7 +165,9 @@ def train(
         _write_state(options.work_dir, state)
     method.eval()
     with torch.inference_mode():
-        method.fit_statistics(data.in_order(16))
+        method.fit_statistics(data.in_order(good, 16))
+        # Where nothing could be set aside, what has trained must do.
+        method.fit_held_out(data.in_order(held or good, 16))
     report.seconds = time.monotonic() - started
     return report
 

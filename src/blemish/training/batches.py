@@ -19,11 +19,14 @@ from blemish.training.feature_cache import FeatureCache
 class StepBatches(Sampler[list[int]]):
     """The rows of every step: shuffled passes over the data, cut into batches.
 
-    The batches follow from the seed alone; those before ``first`` are left out on resuming.
+    The batches follow from the seed and the rows alone; those before ``first`` are left out on
+    resuming.
     """
 
-    def __init__(self, count: int, stage: Stage, seed: tuple[int, int], first: int) -> None:
-        self.count, self.stage, self.seed, self.first = count, stage, seed, first
+    def __init__(
+        self, rows: Sequence[int], stage: Stage, seed: tuple[int, int], first: int
+    ) -> None:
+        self.rows, self.stage, self.seed, self.first = np.asarray(rows), stage, seed, first
 
     def __len__(self) -> int:
         # The number of all steps: Lightning counts the ones before a resumed start too.
@@ -35,7 +38,7 @@ class StepBatches(Sampler[list[int]]):
         passes = np.random.default_rng([*self.seed, 7])
         for step in range(self.stage.steps):
             while len(order) < size:
-                order = np.concatenate([order, passes.permutation(self.count)])
+                order = np.concatenate([order, passes.permutation(self.rows)])
             rows, order = order[:size], order[size:]
             if step >= self.first:
                 yield rows.tolist()
@@ -58,11 +61,21 @@ class TrainingBatches(Dataset[Any]):
     def collate(self, rows: list[Any]) -> Batch:
         raise TypeError("use a subclass")
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All rows once, in order."""
-        for start in range(0, len(self), batch_size):
-            rows = range(start, min(start + batch_size, len(self)))
-            yield self.collate([self[row] for row in rows])
+    def in_order(self, rows: Sequence[int], batch_size: int) -> Iterator[Batch]:
+        """The given rows once, in order."""
+        for start in range(0, len(rows), batch_size):
+            yield self.collate([self[row] for row in rows[start : start + batch_size]])
+
+    def set_aside(self, share: float, seed: int) -> tuple[list[int], list[int]]:
+        """The rows that train, and a seeded share of the good ones that no stage sees.
+
+        At least one is set aside where a share is asked for, and at least two are kept.
+        """
+        good = [row for row, label in enumerate(self.labels) if label == 0]
+        count = min(max(1, round(share * len(good))), len(good) - 2) if share > 0 else 0
+        drawn = np.random.default_rng([seed, 11]).permutation(good)[: max(0, count)].tolist()
+        held = set(drawn)
+        return [row for row in range(len(self)) if row not in held], sorted(held)
 
     def _labels(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor([self.labels[row] for row in rows])

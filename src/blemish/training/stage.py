@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -42,6 +42,7 @@ def run_stage(
     method: Method,
     stage: Stage,
     data: TrainingBatches,
+    rows: Sequence[int],
     checkpoint: Path,
     *,
     seed: tuple[int, int],
@@ -53,6 +54,7 @@ def run_stage(
     """Train one stage in place, from its checkpoint where there is one.
 
     Args:
+        rows: The rows of ``data`` that train.
         seed: Seed of the training and position of the stage.
 
     Returns:
@@ -69,7 +71,7 @@ def run_stage(
     module = _StageModule(method, stage, seed)
     loader = DataLoader(
         data,
-        batch_sampler=StepBatches(len(data), stage, seed, first),
+        batch_sampler=StepBatches(rows, stage, seed, first),
         collate_fn=data.collate,
         num_workers=data.workers,
     )
