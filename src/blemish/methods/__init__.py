@@ -6,6 +6,7 @@ from typing import Any
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Method, parse_settings
+from blemish.methods.borad import BoRAD
 from blemish.methods.hfr import HFR
 from blemish.methods.rd import RD
 from blemish.names import unknown_name_message
@@ -16,6 +17,7 @@ from blemish.teachers import Teacher
 METHODS: dict[str, type[Method]] = {
     "rd": RD,
     "hfr": HFR,
+    "borad": BoRAD,
 }
 
 

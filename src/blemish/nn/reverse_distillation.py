@@ -63,6 +63,7 @@ class OneClassBottleneck(nn.Module):
         self, channels: Sequence[int], *, fused: int, outputs: int, blocks: int = 1
     ) -> None:
         super().__init__()
+        self.channels = outputs
         deepest = len(channels) - 1
         self.down = nn.ModuleList()
         for level, inputs in enumerate(channels[:-1]):
