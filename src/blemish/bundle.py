@@ -1,4 +1,4 @@
-"""The model file ``.blemish``: a zip of a manifest and plain weight files, nothing that can run.
+"""The model file ``.blemish``: a zip of a manifest and plain weights or a graph, no code.
 
 One file holds everything a prediction needs, teacher included. It is written whole or not at all,
 and all its content is checked on reading: each member's SHA-256 stands in the manifest, the
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,12 +36,37 @@ class TeacherEntry(BaseModel):
     pretrained: bool
 
 
+class ExportEntry(BaseModel):
+    """What an exported model says of its graph.
+
+    Attributes:
+        format: ``onnx``, or ``openvino`` for OpenVINO's intermediate representation.
+        precision: ``float32``, or ``int8`` for a quantised graph.
+        source_digest: Manifest digest of the trained model it was made from.
+        branches: Names of the method's branches, in the order of the graph's outputs.
+        parity: What the comparison with the trained model found, see
+            :class:`blemish.export.parity.Parity`.
+        recalibrated: True where the limits are from scores of the exported graph itself.
+        versions: Versions of the software that exported it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["onnx", "openvino"]
+    precision: Literal["float32", "int8"]
+    source_digest: str
+    branches: tuple[str, ...] = ()
+    parity: dict[str, Any] = {}
+    recalibrated: bool = False
+    versions: dict[str, str] = {}
+
+
 class Manifest(BaseModel):
     """What a model file says of itself.
 
     Attributes:
         schema_version: Version of this structure.
-        kind: ``trained`` for weights.
+        kind: ``trained`` for weights, ``exported`` for a graph that runs without torch.
         method: Name of the system.
         config: The system's settings.
         teacher: Name and digest of the teacher.
@@ -53,6 +78,7 @@ class Manifest(BaseModel):
         created: UTC time of writing.
         files: SHA-256 of each other member.
         digest: SHA-256 of the manifest without this field.
+        export: What the graph is, in an exported model; ``None`` in a trained one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +96,14 @@ class Manifest(BaseModel):
     created: str
     files: dict[str, str] = {}
     digest: str = ""
+    export: ExportEntry | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values. A trained model's has no ``export``: older versions read it."""
+        content = self.model_dump(mode="json")
+        if content["export"] is None:
+            del content["export"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -96,10 +130,7 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
 
     Example: see :meth:`blemish.detector.Detector.save`.
     """
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = manifest.model_copy(update={"files": digests, "digest": ""})
-    manifest = manifest.model_copy(update={"digest": _digest(manifest.model_dump(mode="json"))})
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False).encode()
+    manifest, text = seal(manifest, files)
     with (
         atomic_write(path) as file,
         # Weights do not compress; the rest is small.
@@ -109,6 +140,14 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
             # A fixed time: the same model gives the same member, whenever it is written.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return manifest
+
+
+def seal(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[Manifest, bytes]:
+    """The manifest with the digests of ``files`` and its own, and its text for the model file."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = manifest.model_copy(update={"files": digests, "digest": ""})
+    manifest = manifest.model_copy(update={"digest": _digest(manifest.to_json())})
+    return manifest, json.dumps(manifest.to_json(), indent=1, allow_nan=False).encode()
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -183,7 +222,21 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
-    text = _member(path, archive, _MANIFEST)
+    manifest = parse_manifest(path, _member(path, archive, _MANIFEST))
+    foreign = Counter(archive.namelist()) - Counter([_MANIFEST, *manifest.files])
+    if foreign:
+        raise BundleError(
+            f"{path}: {next(iter(foreign))} was added after the model was saved. {_REMEDY}"
+        )
+    return manifest
+
+
+def parse_manifest(path: Path, text: bytes | str) -> Manifest:
+    """The manifest in ``text``, checked; ``path`` is named in errors.
+
+    Raises:
+        BundleError: It is not a manifest, was altered, or is of a newer schema.
+    """
     try:
         content = json.loads(text)
         version = content["schema_version"]
@@ -202,11 +255,6 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         raise BundleError(f"{path}: manifest field {where}: {first['msg']}. {_REMEDY}") from error
     if _digest({**content, "digest": ""}) != manifest.digest:
         raise BundleError(f"{path}: the manifest was altered after the model was saved. {_REMEDY}")
-    foreign = Counter(archive.namelist()) - Counter([_MANIFEST, *manifest.files])
-    if foreign:
-        raise BundleError(
-            f"{path}: {next(iter(foreign))} was added after the model was saved. {_REMEDY}"
-        )
     return manifest
 
 

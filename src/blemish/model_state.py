@@ -62,6 +62,11 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
         BundleError: The weights do not fit the method.
     """
     manifest = bundle.manifest
+    if manifest.kind != "trained":
+        raise BundleError(
+            f"{path} is an exported model: it predicts, but holds no trained weights. Open it with "
+            "blemish.open_model(), or give the trained model it was made from."
+        )
     try:
         # The architecture alone: the weights, the teacher's included, come from the file.
         with torch.random.fork_rng():
