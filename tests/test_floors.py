@@ -32,6 +32,7 @@ FLOORS = {
     "judging": 4,
     "evaluation": 4,
     "training": 4,
+    "pipeline": 5,
     "inference": 5,
     "fit_report": 5,
     "bundle": 5,

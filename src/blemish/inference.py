@@ -1,44 +1,69 @@
-"""Running a trained network over samples: decode ahead, batch, judge, one prediction each."""
+"""A trained method as a :class:`~blemish.network.Network`, and samples judged with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blemish import pipeline
 from blemish.calibration import Calibration
 from blemish.data.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.errors import ImageError
-from blemish.judging import make_prediction
 from blemish.methods.base import Method
+from blemish.network import RawOutput
+from blemish.pipeline import OnError
 from blemish.results import Prediction
 
-OnError = Callable[[Path, ImageError], None]
-Loaded = tuple[Sample, NDArray[np.uint8], tuple[int, int]]
+__all__ = ["MethodNetwork", "OnError", "judge_samples", "predict_samples"]
+
+
+class MethodNetwork:
+    """Calls a trained method on pixels, on the device where its weights are.
+
+    Args:
+        method: Trained, in evaluation mode.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.inference import MethodNetwork
+        >>> from blemish.methods import build_method
+        >>> from blemish.teachers import build_teacher
+        >>> method = build_method("rd", {}, build_teacher(weights="random"), (64, 64)).eval()
+        >>> MethodNetwork(method)(np.zeros((2, 64, 64, 3), np.uint8)).maps.shape
+        (2, 64, 64)
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.device = next(method.parameters()).device
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
+            output = self.method(images.to(self.device))
+        return RawOutput(
+            maps=output.anomaly_map[:, 0].float().cpu().numpy(),
+            scores=output.score.double().cpu().numpy(),
+            branches={
+                name: values.double().cpu().numpy() for name, values in output.branches.items()
+            },
+        )
 
 
 def predict_samples(
     method: Method,
     preprocessing: Preprocessing,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     *,
     calibration: Calibration | None,
     batch_size: int = 8,
     on_error: OnError | None = None,
 ) -> Iterator[Prediction]:
-    """Judge samples in order; memory is bounded by two batches, whatever their number.
-
-    Args:
-        method: Trained, in evaluation mode.
-        calibration: Limits, or ``None`` for predictions without verdict.
-        on_error: Called for each unreadable image, which is then left out; ``None`` raises.
+    """As :func:`judge_samples`, the predictions alone.
 
     Example: see :meth:`blemish.detector.Detector.predict`.
     """
@@ -56,66 +81,21 @@ def predict_samples(
 def judge_samples(
     method: Method,
     preprocessing: Preprocessing,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     *,
     calibration: Calibration | None,
     batch_size: int = 8,
     on_error: OnError | None = None,
 ) -> Iterator[tuple[Sample, Prediction]]:
-    """As :func:`predict_samples`, each prediction beside the sample it is of.
+    """:func:`blemish.pipeline.judge_samples` with a trained method in evaluation mode.
 
     Example: see :meth:`blemish.detector.Detector.judge_test_images`.
     """
-
-    def load(sample: Sample) -> Loaded | ImageError:
-        try:
-            return (sample, *preprocessing.load(sample))
-        except ImageError as error:
-            return error
-
-    # One thread decodes the next batch while the network works on this one.
-    with ThreadPoolExecutor(1) as pool:
-        waiting = iter(samples)
-
-        def ahead() -> list[Any]:
-            return [(s, pool.submit(load, s)) for s in islice(waiting, batch_size)]
-
-        upcoming = ahead()
-        while upcoming:
-            current, upcoming = upcoming, ahead()
-            ready: list[Loaded] = []
-            for sample, future in current:
-                loaded = future.result()
-                if not isinstance(loaded, ImageError):
-                    ready.append(loaded)
-                elif on_error is None:
-                    raise loaded
-                else:
-                    on_error(sample.path, loaded)
-            if ready:
-                yield from _judge(method, preprocessing, ready, calibration)
-
-
-def _judge(
-    method: Method,
-    preprocessing: Preprocessing,
-    ready: list[Loaded],
-    calibration: Calibration | None,
-) -> Iterator[tuple[Sample, Prediction]]:
-    pixels = torch.from_numpy(np.stack([image for _, image, _ in ready]))  # (N, H, W, 3)
-    device = next(method.parameters()).device
-    with torch.inference_mode():
-        output = method(pixels.permute(0, 3, 1, 2).to(device))
-    scores = output.score.double().cpu().numpy()
-    maps = output.anomaly_map.float().cpu().numpy()  # (N, 1, H, W)
-    for row, (sample, _, size) in enumerate(ready):
-        prediction = make_prediction(
-            sample,
-            score=float(scores[row]),
-            input_map=maps[row, 0],
-            branches={name: float(values[row]) for name, values in output.branches.items()},
-            source_size=size,
-            preprocessing=preprocessing,
-            calibration=calibration,
-        )
-        yield sample, prediction
+    return pipeline.judge_samples(
+        MethodNetwork(method),
+        preprocessing,
+        samples,
+        calibration=calibration,
+        batch_size=batch_size,
+        on_error=on_error,
+    )

@@ -153,14 +153,14 @@ def test_ctrl_c_leaves_whole_lines(blemish: Any, judging: dict[str, Path], tmp_p
         shutil.copy(judging["ok"], tmp_path / "new" / f"{number:02}.png")
     stop = """
 import os, signal
-import blemish.inference as inference
-make, made = inference.make_prediction, []
+import blemish.pipeline as pipeline
+make, made = pipeline.make_prediction, []
 def interrupted(*args, **kwargs):
     made.append(1)
     if len(made) == 12:
         os.kill(os.getpid(), signal.SIGINT)
     return make(*args, **kwargs)
-inference.make_prediction = interrupted
+pipeline.make_prediction = interrupted
 """
     result = blemish("predict", judging["model"], "new", "--json", "out.jsonl", before=stop)
     assert result.returncode == 130, result.stderr
