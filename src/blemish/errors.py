@@ -22,6 +22,14 @@ class ImageError(BlemishError):
     """A file that cannot be read as an image. The message names the file."""
 
 
+class UnknownFormatError(ImageError):
+    """What was read is no image, or one of a format that blemish does not read."""
+
+
+class TooManyPixelsError(ImageError):
+    """An image with more pixels than the reader was told to accept; nothing was decoded."""
+
+
 class DataError(BlemishError):
     """A folder or array that is not what its layout promises, or holds too little to work with."""
 

@@ -11,8 +11,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from blemish.data.image import image_size, read_header, read_image, read_mask
-from blemish.errors import ConfigError, DataError, ImageError
+from blemish.data.image import (
+    image_size,
+    read_header,
+    read_image,
+    read_image_bytes,
+    read_mask,
+)
+from blemish.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    TooManyPixelsError,
+    UnknownFormatError,
+)
 
 RNG = np.random.default_rng(0)
 RGB: NDArray[np.uint8] = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -349,3 +361,30 @@ def test_png_text_is_harmless(tmp_path: Path) -> None:
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Comment", "x" * 500)
     np.testing.assert_array_equal(read_image(_save(tmp_path / "a.png", RGB, pnginfo=notes)), RGB)
+
+
+def test_the_content_of_a_file_reads_as_the_file(tmp_path: Path) -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.png", "a.bmp", "a.webp", "a.tif", "a.jpg"):
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, exif=exif)
+        np.testing.assert_array_equal(
+            read_image_bytes(path.read_bytes(), "upload"), read_image(path)
+        )
+
+
+def test_content_that_is_no_image_is_told_from_one_too_large_and_a_damaged_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (64, 64), "red").save(path)
+    content = path.read_bytes()
+    with pytest.raises(UnknownFormatError, match="found text beginning"):
+        read_image_bytes(b"hello, this is text", "a.txt")
+    with pytest.raises(TooManyPixelsError, match="4,096 pixels"):
+        read_image_bytes(content, "a.png", max_pixels=4095)
+    with pytest.raises(ImageError, match="cut short") as caught:
+        read_image_bytes(content[:-40], "a.png")
+    assert not isinstance(caught.value, UnknownFormatError | TooManyPixelsError)

@@ -14,6 +14,7 @@ Formats: PNG, JPEG, BMP, TIFF and WebP, told by content and not by suffix. Every
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from blemish.data.image_file import (
     decode,
     has_deep_colour,
     header_orientation,
+    open_header,
     open_image,
     orient,
     stored_size,
@@ -50,6 +52,7 @@ __all__ = [
     "list_images",
     "read_header",
     "read_image",
+    "read_image_bytes",
     "read_mask",
     "to_rgb",
 ]
@@ -108,19 +111,35 @@ def read_image(
     check_bit_depth(bit_depth)
     path = Path(path)
     with open_image(path, max_pixels) as image:
-        if bit_depth != 16 and has_deep_colour(image):
-            raise ImageError(
-                f"Cannot read {path} with bit_depth={bit_depth}: found a colour image with 16 "
-                "bits per channel, of which only the upper 8 bits can be read. Expected a grey "
-                "image; re-save it with 8 bits per channel."
-            )
-        bits = min(bit_depth, declared_bits(image))
-        orientation = decode(image, path)
-        try:
-            pixels = _rgb(image, path, bits)
-        except DataError as error:  # the rules for arrays do not know the file
-            raise ImageError(f"Cannot read {path}: {error}") from error
-    return np.ascontiguousarray(orient(pixels, orientation))
+        return _pixels(image, path, bit_depth)
+
+
+def read_image_bytes(
+    content: bytes, name: str, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """As :func:`read_image`, for the content of a file that is in memory already.
+
+    Args:
+        content: A whole PNG, JPEG, BMP, TIFF or WebP file.
+        name: What messages call it; never opened.
+        bit_depth, max_pixels: As in :func:`read_image`.
+
+    Raises:
+        ImageError: As :func:`read_image`.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from blemish.data.image import read_image_bytes
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (6, 4), 200).save(file, "PNG")
+        >>> read_image_bytes(file.getvalue(), "upload.png").shape
+        (4, 6, 3)
+    """
+    check_bit_depth(bit_depth)
+    path = Path(name)
+    with io.BytesIO(content) as file:
+        return _pixels(open_header(file, path, max_pixels), path, bit_depth)
 
 
 def read_mask(
@@ -219,6 +238,23 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
         (4, 6)
     """
     return read_header(path, max_pixels=max_pixels).size
+
+
+def _pixels(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    """Decode, bring to RGB and turn the right way up."""
+    if bit_depth != 16 and has_deep_colour(image):
+        raise ImageError(
+            f"Cannot read {path} with bit_depth={bit_depth}: found a colour image with 16 "
+            "bits per channel, of which only the upper 8 bits can be read. Expected a grey "
+            "image; re-save it with 8 bits per channel."
+        )
+    bits = min(bit_depth, declared_bits(image))
+    orientation = decode(image, path)
+    try:
+        pixels = _rgb(image, path, bits)
+    except DataError as error:  # the rules for arrays do not know the file
+        raise ImageError(f"Cannot read {path}: {error}") from error
+    return np.ascontiguousarray(orient(pixels, orientation))
 
 
 def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:

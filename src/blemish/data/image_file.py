@@ -17,7 +17,7 @@ from typing import IO, Any
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from blemish.errors import ImageError
+from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
 
 MAX_PIXELS = 200_000_000
 """Largest image read by default, in pixels: 600 MB as RGB."""
@@ -53,15 +53,26 @@ def open_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     except (OSError, ValueError) as error:
         raise ImageError(f"Cannot read {path}: {error}. Check the file's permissions.") from error
     with file:
-        image = _identify(file, path)
-        width, height = stored_size(image)
-        if width * height > max_pixels:
-            raise ImageError(
-                f"Cannot read {path}: found {height}×{width} = {height * width:,} pixels. "
-                f"Expected at most {max_pixels:,}; crop or shrink it, or raise max_pixels if the "
-                "source can be trusted."
-            )
-        yield image
+        yield open_header(file, path, max_pixels)
+
+
+def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
+    """The image in an open file with its header read. ``path`` is its name in messages only.
+
+    Raises:
+        UnknownFormatError: Not an image of a known format.
+        TooManyPixelsError: More than ``max_pixels`` pixels.
+        ImageError: The beginning of an image whose header is damaged.
+    """
+    image = _identify(file, path)
+    width, height = stored_size(image)
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"Cannot read {path}: found {height}×{width} = {height * width:,} pixels. "
+            f"Expected at most {max_pixels:,}; crop or shrink it, or raise max_pixels if the "
+            "source can be trusted."
+        )
+    return image
 
 
 def decode(image: Image.Image, path: Path) -> int:
@@ -164,7 +175,7 @@ def _identify(file: IO[bytes], path: Path) -> Image.Image:
             f"damaged, or says that there are no pixels ({failure}). "
             f"{_EXPECTED}; copy or export it again."
         ) from failure
-    raise ImageError(
+    raise UnknownFormatError(
         f"Cannot read {path}: found {_foreign(start)}. {_EXPECTED}; convert it, or remove it "
         "from the data."
     )
