@@ -127,11 +127,12 @@ def test_validation_images_calibrate_where_there_are_some(
 def test_calibration_images_never_train(
     part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import blemish.detector as module
+    import blemish.detector as door
+    import blemish.fitting as fitting
 
     trained: list[Path] = []
     calibrated: list[Path] = []
-    train, predict = module.train, module.predict_samples
+    train, predict = fitting.train, door.predict_samples
 
     def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
         trained.extend(sample.path for sample in samples)
@@ -141,8 +142,8 @@ def test_calibration_images_never_train(
         calibrated.extend(sample.path for sample in samples)
         return predict(method, preprocessing, samples, **kwargs)
 
-    monkeypatch.setattr(module, "train", watch_train)
-    monkeypatch.setattr(module, "predict_samples", watch_predict)
+    monkeypatch.setattr(fitting, "train", watch_train)
+    monkeypatch.setattr(door, "predict_samples", watch_predict)
     root = part_folder(tmp_path / "part")
     fit(brief(), root, hold_out_share=0.25)
     assert len(calibrated) == 3
@@ -191,7 +192,7 @@ def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
 def test_impossible_options_are_refused_before_training(
     wrong: dict[str, Any], good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(ConfigError):
         fit(brief(), good_parts, **wrong)
 
@@ -362,7 +363,7 @@ def test_evaluation_needs_labelled_test_images(detector: Detector, good_parts: P
 def test_a_product_name_that_is_no_text_is_refused_before_training(
     good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     samples = tuple(
         Sample(Path(f"{i}.png"), "nut\udcff", "train", 0, image=image)
         for i, image in enumerate(good_parts)

@@ -35,6 +35,7 @@ FLOORS = {
     "pipeline": 5,
     "inference": 5,
     "fit_report": 5,
+    "fitting": 5,
     "bundle": 5,
     "model_state": 5,
     "detector": 5,
@@ -48,7 +49,7 @@ FLOORS = {
 #: Rooms that may need torch. All others work on a line PC with the base installation.
 WITH_TORCH = {
     *("devices", "teachers", "nn", "methods", "training", "inference", "fit_report"),
-    *("model_state", "detector", "benchmark", "export"),
+    *("fitting", "model_state", "detector", "benchmark", "export"),
 }
 #: Those that ask inside a function, and say why there.
 ASKING_LATE = {

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from blemish.bundle import read_bundle, write_bundle
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.pixels import check_bit_depth
-from blemish.data.preprocess import Preprocessing, choose_input_size
-from blemish.data.sample import Sample
-from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sources import TrainingSource, training_data
 from blemish.devices import resolve_device
 from blemish.errors import BundleError, CalibrationError, ConfigError
-from blemish.evaluation import Evaluation, Evaluator
 from blemish.fit_report import NOT_CALIBRATED, FitReport
-from blemish.inference import OnError, judge_samples, predict_samples
-from blemish.methods import build_method, method_class
+from blemish.fitting import learn
+from blemish.inference import MethodNetwork
+from blemish.inspector import Inspector
+from blemish.methods import method_class
 from blemish.methods.base import Method, parse_settings
 from blemish.model_state import describe_method, pack_weights, unpack_method
+from blemish.network import Network
 from blemish.progress import Progress
-from blemish.results import Prediction
-from blemish.teachers import DEFAULT_TEACHER, Weights, build_teacher
-from blemish.training import TrainingOptions, train
+from blemish.teachers import DEFAULT_TEACHER, Weights
+from blemish.training import TrainingOptions
 
 
-class Detector:
+class Detector(Inspector):
     """Visual anomaly detection: show it good parts, it finds what is wrong with the others.
 
     Args:
@@ -148,26 +142,23 @@ class Detector:
             precision=precision,
         )
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
-        failures: list[tuple[Path, str]] = []
-        good, sizes = good_training_samples(data_set, failures)
-        validation = [s for s in data_set.split("validation").samples if s.is_good]
-        kept, held = (good, validation) if validation else hold_out(good, hold_out_share, seed)
-        side = min(256, max(64, -(-max(map(max, sizes)) // 16) * 32))
-        preprocessing = Preprocessing(
-            *(self.image_size or choose_input_size(sizes, side=side)), bit_depth=self.bit_depth
+        learned = learn(
+            data_set,
+            self.config,
+            build=method_class(self.method_name),
+            teacher=self.teacher_name,
+            teacher_weights=self.teacher_weights,
+            image_size=self.image_size,
+            bit_depth=self.bit_depth,
+            hold_out_share=hold_out_share,
+            options=options,
+            keep_work=work_dir is not None,
+            progress=progress,
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            teacher = build_teacher(self.teacher_name, weights=self.teacher_weights)
-            torch.manual_seed(seed)
-            method = build_method(self.method_name, self.settings, teacher, preprocessing.size)
-            with tempfile.TemporaryDirectory() if work_dir is None else nullcontext(work_dir) as d:
-                options = replace(options, work_dir=Path(d))
-                report = train(method, kept, preprocessing, options, progress=progress)
         # Only now: a training that fails or is stopped leaves this detector as it was.
-        self.method, self.preprocessing, self.calibration = _ready(method), preprocessing, None
-        self.products = tuple(dict.fromkeys(sample.product for sample in kept))
-        failures += report.failures
+        self.method, self.preprocessing = _ready(learned.method), learned.preprocessing
+        self.calibration, self.products = None, learned.products
+        held, report = learned.held, learned.report
         notes = list(data_set.problems)
         unreadable: list[tuple[Path, str]] = []
         try:
@@ -182,14 +173,13 @@ class Detector:
             if len(unreadable) < len(held):
                 raise
             notes.append(NOT_CALIBRATED)
-        failures += unreadable
         seconds = time.monotonic() - started
-        counts = (len(kept) - len(report.failures), self.calibration.n if self.calibration else 0)
+        counts = (learned.images, self.calibration.n if self.calibration else 0)
         self.training = {
             "seed": seed,
             "training_images": counts[0],
             "calibration_images": counts[1],
-            "input_images": [list(min(sizes)), list(max(sizes))],
+            "input_images": [list(size) for size in learned.input_images],
             "layout": data_set.layout,
             "precision": precision,
             "seconds": round(seconds, 1),
@@ -198,134 +188,20 @@ class Detector:
             *counts,
             self.products,
             data_set.layout,
-            tuple(failures),
+            (*learned.failures, *unreadable),
             tuple(notes),
             seconds,
             report,
         )
 
-    def calibrate(
-        self,
-        good: ImageSource | Sequence[Sample],
-        *,
-        false_alarm_rate: float = 0.01,
-        unsure_rate: float | None = None,
-        product: str | None = None,
-        progress: Progress | None = None,
-        on_error: OnError | None = None,
-    ) -> list[str]:
-        """Set the limits from good images that training has not seen. Cheap and repeatable.
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """Names of the method's branches, empty where it has one only."""
+        return method_class(self.method_name).branch_names
 
-        Args:
-            good: Good images.
-            false_alarm_rate, unsure_rate: As in :meth:`fit`.
-            product: Product of images that do not say theirs.
-            on_error: Called for each unreadable image; ``None`` raises.
-
-        Returns:
-            What the user should know about the limits, one sentence each.
-        """
+    def ready(self) -> tuple[Network, Preprocessing]:
         method, preprocessing = self._trained()
-        samples = _of_product(images_to_judge(good, bit_depth=preprocessing.bit_depth), product)
-        predictions = predict_samples(
-            method, preprocessing, samples, calibration=None, on_error=on_error
-        )
-        progress = progress or Progress(quiet=True)
-        records = [
-            CalibrationRecord(
-                product=p.product,
-                score=p.score,
-                peak=float(p.anomaly_map.max()),
-                branches=p.branches,
-                map_low=float(np.median(p.anomaly_map)),
-                image=p.path.name if p.path else "",
-            )
-            for p in progress.track(predictions, "Calibrating", len(samples))
-        ]
-        self.calibration = calibrate(
-            records, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
-        )
-        return self.calibration.notes()
-
-    def predict(
-        self,
-        images: ImageSource | Sequence[Sample],
-        *,
-        product: str | None = None,
-        batch_size: int = 8,
-        on_error: OnError | None = None,
-    ) -> Iterator[Prediction]:
-        """Judge images, in order, one :class:`~blemish.results.Prediction` each.
-
-        Args:
-            images: Files, folders, arrays or samples.
-            product: Product of images that do not say theirs.
-            batch_size: Images per forward pass.
-            on_error: Called with path and error of each unreadable image, which is then left
-                out; ``None`` raises.
-        """
-        method, preprocessing = self._trained()
-        samples = _of_product(images_to_judge(images, bit_depth=preprocessing.bit_depth), product)
-        return predict_samples(
-            method,
-            preprocessing,
-            samples,
-            calibration=self.calibration,
-            batch_size=batch_size,
-            on_error=on_error,
-        )
-
-    def evaluate(
-        self,
-        data: TrainingSource,
-        *,
-        layout: str = "auto",
-        histogram: bool = False,
-        progress: Progress | None = None,
-    ) -> Evaluation:
-        """Measure the detector on the labelled test images of a data set.
-
-        Metrics are computed on raw scores; the limits decide only the operating point.
-
-        Args:
-            data: As for :meth:`fit`.
-            layout: Name of the layout, ``auto`` to recognise it.
-            histogram: Measure pixels in bounded memory with a stated error bound.
-            progress: Where progress is shown.
-
-        Raises:
-            DataError: No labelled test images.
-        """
-        failures: dict[Path, str] = {}
-        evaluator = Evaluator(histogram=histogram)
-        for sample, prediction in self.judge_test_images(
-            data,
-            layout=layout,
-            on_error=lambda path, error: failures.__setitem__(path, str(error)),
-            progress=progress,
-        ):
-            evaluator.add(sample, prediction)
-        return evaluator.compute(failures.items())
-
-    def judge_test_images(
-        self,
-        data: TrainingSource,
-        *,
-        layout: str = "auto",
-        on_error: OnError | None = None,
-        progress: Progress | None = None,
-    ) -> Iterator[tuple[Sample, Prediction]]:
-        """Judge the labelled test images of a data set, each beside what is known of it.
-
-        Args as for :meth:`evaluate` and :meth:`predict`.
-        """
-        method, preprocessing = self._trained()
-        data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
-        samples = [s for s in data_set.split("test").samples if s.label is not None]
-        pairs = judge_samples(
-            method, preprocessing, samples, calibration=self.calibration, on_error=on_error
-        )
-        return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
+        return MethodNetwork(method), preprocessing
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all.
@@ -385,10 +261,3 @@ class Detector:
 def _ready(method: Method) -> Method:
     """Ready to predict: a trained and a loaded method compute with the same memory layout."""
     return method.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _of_product(samples: list[Sample], product: str | None) -> list[Sample]:
-    """The samples, with ``product`` where they do not say their own."""
-    if product is None:
-        return samples
-    return [s if s.product else replace(s, product=product) for s in samples]

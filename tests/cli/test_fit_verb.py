@@ -168,7 +168,7 @@ def test_wrong_options_are_refused_before_training(
     from blemish.cli.app import main
 
     monkeypatch.setattr("blemish.training.train", lambda *a, **k: pytest.fail("it trained"))
-    monkeypatch.setattr("blemish.detector.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["blemish", "fit", str(part), *words])
     with pytest.raises(SystemExit) as ended:
@@ -195,10 +195,10 @@ def test_too_little_memory_is_said_on_one_line(
     error: str, blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:
     full = f"""
-import blemish.detector
+import blemish.fitting
 def train(*args, **kwargs):
     raise {error}
-blemish.detector.train = train
+blemish.fitting.train = train
 """
     assert "not enough memory" in refused(blemish("fit", part, *BRIEF, before=full))
     assert listing(tmp_path) == []
@@ -272,7 +272,7 @@ def test_a_second_ctrl_c_ends_at_once(times: int, blemish: Any, part: Path, tmp_
 def test_a_full_disk_leaves_no_half_model(blemish: Any, part: Path, tmp_path: Path) -> None:
     (tmp_path / "m.blemish").write_text("the old model")
     full = """
-import blemish.detector
+import blemish.fitting
 def write(path, manifest, files):
     from blemish.files import atomic_write
     with atomic_write(path) as file:

@@ -1,0 +1,110 @@
+"""From a data set to a trained method: what trains, what is set aside, at which input size."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blemish.data.holdout import good_training_samples, hold_out
+from blemish.data.preprocess import Preprocessing, choose_input_size
+from blemish.data.sample import DataSet, Sample
+from blemish.methods.base import Method, MethodConfig
+from blemish.progress import Progress
+from blemish.teachers import Weights, build_teacher
+from blemish.training import TrainingOptions, TrainingReport, train
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained method and what is to be known of its training.
+
+    Attributes:
+        method: Trained, not calibrated.
+        preprocessing: Gives its input.
+        products: Names of the products it was trained on.
+        held: Good samples that it has not seen, to calibrate on.
+        images: Number of good images that trained.
+        input_images: Smallest and largest size ``(H, W)`` of the good training images.
+        failures: Path and reason of each image that could not be read.
+        report: Losses and more.
+    """
+
+    method: Method
+    preprocessing: Preprocessing
+    products: tuple[str, ...]
+    held: list[Sample]
+    images: int
+    input_images: tuple[tuple[int, int], tuple[int, int]]
+    failures: tuple[tuple[Path, str], ...]
+    report: TrainingReport
+
+
+def learn(
+    data_set: DataSet,
+    config: MethodConfig,
+    *,
+    build: Callable[[Any, Any, tuple[int, int]], Method],
+    teacher: str,
+    teacher_weights: Weights,
+    image_size: tuple[int, int] | None,
+    bit_depth: int,
+    hold_out_share: float,
+    options: TrainingOptions,
+    keep_work: bool,
+    progress: Progress,
+) -> Learned:
+    """Train a method on the good training images of a data set.
+
+    Args:
+        data_set: Its good validation images are held out; without any, a share of the training
+            images is.
+        config: Settings of the method.
+        build: The method's class.
+        teacher, teacher_weights: See :func:`blemish.teachers.build_teacher`.
+        image_size: Input size ``(H, W)``, ``None`` to follow the images.
+        bit_depth: Bits used in 16-bit images.
+        hold_out_share: Share of the good training images to hold out.
+        options: How to train.
+        keep_work: Whether ``options.work_dir`` is the user's; otherwise a temporary folder is
+            used.
+        progress: Where progress is shown.
+
+    Raises:
+        DataError: No good images, or too few.
+        TrainingInterruptedError: After Ctrl-C.
+
+    Example: see :class:`blemish.Detector`.
+    """
+    failures: list[tuple[Path, str]] = []
+    good, sizes = good_training_samples(data_set, failures)
+    validation = [s for s in data_set.split("validation").samples if s.is_good]
+    kept, held = (good, validation) if validation else hold_out(good, hold_out_share, options.seed)
+    side = min(256, max(64, -(-max(map(max, sizes)) // 16) * 32))
+    preprocessing = Preprocessing(
+        *(image_size or choose_input_size(sizes, side=side)), bit_depth=bit_depth
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        frozen = build_teacher(teacher, weights=teacher_weights)
+        torch.manual_seed(options.seed)
+        method = build(config, frozen, preprocessing.size)
+        work = nullcontext(str(options.work_dir)) if keep_work else tempfile.TemporaryDirectory()
+        with work as folder:
+            options = replace(options, work_dir=Path(folder))
+            report = train(method, kept, preprocessing, options, progress=progress)
+    return Learned(
+        method,
+        preprocessing,
+        tuple(dict.fromkeys(sample.product for sample in kept)),
+        held,
+        len(kept) - len(report.failures),
+        (min(sizes), max(sizes)),
+        (*failures, *report.failures),
+        report,
+    )
