@@ -1,0 +1,167 @@
+"""Exported graphs as a :class:`~blemish.network.Network`: ONNX Runtime, and OpenVINO if asked for.
+
+A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)`` and
+``branch_<name> (N,)`` for each branch, float32.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.errors import BundleError, ConfigError, MissingExtraError
+from blemish.network import Network, RawOutput
+from blemish.pipeline import usable_cores
+
+INPUT = "pixels"
+MAP, SCORE, BRANCH = "anomaly_map", "score", "branch_"
+#: Members of a model file that holds OpenVINO's intermediate representation.
+IR = ("model.xml", "model.bin")
+
+
+def output_names(branches: tuple[str, ...]) -> list[str]:
+    """Names of a graph's outputs, in order.
+
+    Example:
+        >>> from blemish.runtime.networks import output_names
+        >>> output_names(("logical",))
+        ['anomaly_map', 'score', 'branch_logical']
+    """
+    return [MAP, SCORE, *(BRANCH + name for name in branches)]
+
+
+class OnnxNetwork:
+    """An ONNX graph in ONNX Runtime, on the CPU.
+
+    Args:
+        graph: The ONNX file's bytes.
+        branches: Names of the method's branches.
+        threads: Threads of one call, ``None`` for all cores this process may use.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load the graph.
+    """
+
+    def __init__(
+        self, graph: bytes, branches: tuple[str, ...], *, threads: int | None = None
+    ) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _checked(threads)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # it warns of nothing a user could act on
+        try:
+            self.session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common class but this
+            raise BundleError(
+                f"ONNX Runtime cannot load the graph: {_first_line(error)}"
+            ) from error
+        self.branches = branches
+        self.names = output_names(branches)
+        missing = set(self.names) - {output.name for output in self.session.get_outputs()}
+        if missing or [i.name for i in self.session.get_inputs()] != [INPUT]:
+            lacking = ", ".join(sorted(missing)) or INPUT
+            raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        return _raw_output(self.session.run(self.names, {INPUT: pixels}), self.branches)
+
+
+class OpenVinoNetwork:
+    """OpenVINO's intermediate representation on the CPU, in float32 whatever the CPU offers.
+
+    Args:
+        xml, weights: The two parts of the representation.
+        branches: Names of the method's branches.
+        threads: As in :class:`OnnxNetwork`.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        BundleError: OpenVINO cannot load the graph.
+    """
+
+    def __init__(
+        self, xml: bytes, weights: bytes, branches: tuple[str, ...], *, threads: int | None = None
+    ) -> None:
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("A model in OpenVINO's format", "openvino") from error
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": _checked(threads),
+            # By itself OpenVINO takes bfloat16 where the CPU has it: other scores than trained.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        core = openvino.Core()
+        try:
+            # Through a tensor: the weights stay bytes of ours and need no file.
+            tensor = openvino.Tensor(np.frombuffer(weights, np.uint8).copy())
+            model = core.read_model(xml, tensor)
+            self.compiled = core.compile_model(model, "CPU", settings)
+            self.request = self.compiled.create_infer_request()
+            self.outputs = [self.compiled.output(name) for name in output_names(branches)]
+        except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
+            raise BundleError(f"OpenVINO cannot load the graph: {_first_line(error)}") from error
+        self.branches = branches
+        self.lock = threading.Lock()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        with self.lock:
+            found = self.request.infer({INPUT: pixels})
+            # The request's memory is written again by the next call.
+            values = [found[output].copy() for output in self.outputs]
+        return _raw_output(values, self.branches)
+
+
+def build_network(
+    format: str,
+    files: Mapping[str, bytes],
+    branches: tuple[str, ...],
+    *,
+    threads: int | None = None,
+) -> Network:
+    """The network of an exported model's members.
+
+    Raises:
+        BundleError: A member is missing, or the runtime cannot load the graph.
+        MissingExtraError: The format needs a runtime that is not installed.
+    """
+    wanted = IR if format == "openvino" else ("model.onnx",)
+    missing = [name for name in wanted if name not in files]
+    if missing:
+        raise BundleError(f"It holds no {missing[0]} but {sorted(files)}. Export the model again.")
+    if format == "openvino":
+        return OpenVinoNetwork(files[IR[0]], files[IR[1]], branches, threads=threads)
+    return OnnxNetwork(files["model.onnx"], branches, threads=threads)
+
+
+def _raw_output(values: list[Any], branches: tuple[str, ...]) -> RawOutput:
+    anomaly_map, score, *rest = values
+    return RawOutput(
+        maps=anomaly_map,
+        scores=score.astype(np.float64),
+        branches={
+            name: value.astype(np.float64) for name, value in zip(branches, rest, strict=True)
+        },
+    )
+
+
+def _checked(threads: int | None) -> int:
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads={threads}: expected at least 1, or None for all cores.")
+    return threads or usable_cores()
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
