@@ -127,23 +127,23 @@ def test_validation_images_calibrate_where_there_are_some(
 def test_calibration_images_never_train(
     part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import blemish.detector as door
     import blemish.fitting as fitting
+    import blemish.inspector as inspector
 
     trained: list[Path] = []
     calibrated: list[Path] = []
-    train, predict = fitting.train, door.predict_samples
+    train, judge = fitting.train, inspector.judge_samples
 
     def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
         trained.extend(sample.path for sample in samples)
         return train(method, samples, *args, **kwargs)
 
-    def watch_predict(method: Any, preprocessing: Any, samples: Any, **kwargs: Any) -> Any:
+    def watch_judge(network: Any, preprocessing: Any, samples: Any, **kwargs: Any) -> Any:
         calibrated.extend(sample.path for sample in samples)
-        return predict(method, preprocessing, samples, **kwargs)
+        return judge(network, preprocessing, samples, **kwargs)
 
     monkeypatch.setattr(fitting, "train", watch_train)
-    monkeypatch.setattr(door, "predict_samples", watch_predict)
+    monkeypatch.setattr(inspector, "judge_samples", watch_judge)
     root = part_folder(tmp_path / "part")
     fit(brief(), root, hold_out_share=0.25)
     assert len(calibrated) == 3
