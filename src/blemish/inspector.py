@@ -94,7 +94,7 @@ class Inspector(ABC):
                 out; ``None`` raises.
         """
         pairs = self.judge_samples(
-            _of_product(images_to_judge(images, bit_depth=self.bit_depth), product),
+            _of_product(images_to_judge(images, bit_depth=self.ready()[1].bit_depth), product),
             calibration=self.calibration,
             batch_size=batch_size,
             on_error=on_error,
@@ -124,7 +124,7 @@ class Inspector(ABC):
         Returns:
             What the user should know about the limits, one sentence each.
         """
-        samples = _of_product(images_to_judge(good, bit_depth=self.bit_depth), product)
+        samples = _of_product(images_to_judge(good, bit_depth=self.ready()[1].bit_depth), product)
         pairs = self.judge_samples(samples, calibration=None, on_error=on_error)
         progress = progress or Progress(quiet=True)
         records = [
@@ -187,7 +187,7 @@ class Inspector(ABC):
 
         Args as for :meth:`evaluate` and :meth:`predict`.
         """
-        data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
+        data_set = training_data(data, layout=layout, bit_depth=self.ready()[1].bit_depth)
         samples = [s for s in data_set.split("test").samples if s.label is not None]
         pairs = self.judge_samples(samples, calibration=self.calibration, on_error=on_error)
         return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
