@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from blemish.bundle import read_bundle, write_bundle
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.pixels import check_bit_depth
 from blemish.data.preprocess import Preprocessing
-from blemish.data.sources import TrainingSource, training_data
+from blemish.data.sample import Sample
+from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
 from blemish.devices import resolve_device
 from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.fit_report import NOT_CALIBRATED, FitReport
-from blemish.fitting import learn
+from blemish.fitting import check_labels_are_used, learn
 from blemish.inference import MethodNetwork
 from blemish.inspector import Inspector
 from blemish.methods import method_class
@@ -87,6 +89,7 @@ class Detector(Inspector):
         self,
         data: TrainingSource,
         *,
+        defects: ImageSource | Sequence[Sample] | None = None,
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
@@ -108,6 +111,9 @@ class Detector(Inspector):
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
+            defects: A few labelled defects, for a method that learns from them (``anomem``):
+                files, folders, an array, samples, or a data set of which the defects are taken.
+                They train; do not evaluate on them.
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
@@ -122,8 +128,9 @@ class Detector(Inspector):
             progress: Where progress is shown.
 
         Raises:
-            DataError: No good images, or too few.
-            ConfigError: A rate, share, seed, device or precision that cannot be used.
+            DataError: No good images, or too few; defects that are none.
+            ConfigError: Defects for a method that cannot use them; a rate, share, seed, device or
+                precision that cannot be used.
             TrainingInterruptedError: After Ctrl-C; the checkpoint in ``work_dir`` is whole.
         """
         started = time.monotonic()
@@ -141,9 +148,16 @@ class Detector(Inspector):
             device=device,
             precision=precision,
         )
+        if defects is not None:
+            check_labels_are_used(self.method_name)
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
+        product = data_set.products[0] if len(data_set.products) == 1 else ""
+        labelled: tuple[Sample, ...] = ()
+        if defects is not None:
+            labelled = labelled_defects(defects, product=product, bit_depth=self.bit_depth)
         learned = learn(
             data_set,
+            labelled,
             self.config,
             build=method_class(self.method_name),
             teacher=self.teacher_name,
@@ -159,7 +173,7 @@ class Detector(Inspector):
         self.method, self.preprocessing = _ready(learned.method), learned.preprocessing
         self.calibration, self.products = None, learned.products
         held, report = learned.held, learned.report
-        notes = list(data_set.problems)
+        notes = [*data_set.problems, *learned.method.notes()]
         unreadable: list[tuple[Path, str]] = []
         try:
             notes += self.calibrate(
@@ -179,6 +193,7 @@ class Detector(Inspector):
             "seed": seed,
             "training_images": counts[0],
             "calibration_images": counts[1],
+            "labelled_defects": learned.defects,
             "input_images": [list(size) for size in learned.input_images],
             "layout": data_set.layout,
             "precision": precision,
@@ -192,6 +207,7 @@ class Detector(Inspector):
             tuple(notes),
             seconds,
             report,
+            learned.defects,
         )
 
     @property

@@ -26,6 +26,7 @@ class FitReport:
         notes: What the user should know, one sentence each.
         seconds: Wall time.
         training: Losses and more.
+        labelled_defects: Number of labelled defects that trained.
     """
 
     training_images: int
@@ -36,3 +37,4 @@ class FitReport:
     notes: tuple[str, ...]
     seconds: float
     training: TrainingReport = field(repr=False)
+    labelled_defects: int = 0

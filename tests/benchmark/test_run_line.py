@@ -195,7 +195,7 @@ def test_a_bug_becomes_a_line_and_a_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("in the middle of it")
 
-    monkeypatch.setattr(Detector, "evaluate", broken)
+    monkeypatch.setattr(Detector, "judge_test_images", broken)
     (found,) = lines(options(line))
     assert found["status"] == "failed"
     assert [row["error"] for row in found["rows"]] == ["ZeroDivisionError: in the middle of it"] * 2

@@ -19,12 +19,12 @@ from typing import Any
 
 from blemish.benchmark.environment import environment
 from blemish.benchmark.plan import RunSpec, chosen_data
-from blemish.benchmark.protocols import Parts, split_parts
+from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
 from blemish.benchmark.public_text import without_paths
 from blemish.benchmark.rows import SCHEMA
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
-from blemish.evaluation import Evaluation, ProductResult
+from blemish.evaluation import Evaluation, Evaluator, ProductResult
 from blemish.files import atomic_write
 from blemish.progress import Progress
 from blemish.reporting.figures import json_ready
@@ -129,6 +129,7 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
         torch.manual_seed(0)
         report = detector.fit(
             parts.training,
+            defects=labelled_anomalies(parts) or None,
             false_alarm_rate=identity["false_alarm_rate"],
             hold_out_share=hold_out,
             seed=identity["seed"],
@@ -139,12 +140,22 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
         )
     fitted = time.monotonic()
     histogram = identity["histogram"]
-    evaluation = detector.evaluate(parts.test, histogram=histogram, progress=progress)
+    everything, new = Evaluator(histogram=histogram), Evaluator(histogram=True)
+    unseen_paths = {sample.path for sample in parts.unseen.samples} if parts.unseen else set()
+    unreadable_tests: list[tuple[Path, str]] = []
+    for sample, prediction in detector.judge_test_images(
+        parts.test,
+        on_error=lambda path, error: unreadable_tests.append((path, str(error))),
+        progress=progress,
+    ):
+        everything.add(sample, prediction)
+        if sample.path in unseen_paths:  # judged once, counted in both
+            new.add(sample, prediction)
+    evaluation = everything.compute(unreadable_tests)
     evaluate_seconds = time.monotonic() - fitted
     rows = _rows(parts, evaluation, detector.products, unit.categories)
     if parts.unseen is not None:
-        unseen = detector.evaluate(parts.unseen, histogram=True, progress=progress)
-        for result, row in zip(unseen.products, rows, strict=True):
+        for result, row in zip(new.compute().products, rows, strict=True):
             figures = result.metrics.items()
             row["metrics"] |= {f"{n}_unseen": v for n, v in figures if n.startswith("image_")}
             row["unseen"] = list(result.kinds)

@@ -34,6 +34,13 @@ def fit(
             "--out", "-o", help="Model file to write; with --per-product a folder of them."
         ),
     ] = None,
+    defects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Image, or folder of images, with known defects, for a method that learns from "
+            "them (anomem). Repeatable."
+        ),
+    ] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "rd",
     teacher: Annotated[
         str, typer.Option(help="efficientnet_lite0, …1, …2, or timm/<backbone>.")
@@ -89,8 +96,11 @@ def fit(
     from blemish.data.sources import training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError
+    from blemish.fitting import check_labels_are_used
     from blemish.progress import Progress
 
+    if defects:
+        check_labels_are_used(method)
     data_set = training_data(data, layout=layout)
     if products:
         wanted = [name.strip() for name in products.split(",")]
@@ -123,6 +133,7 @@ def fit(
         try:
             report = detector.fit(
                 part,
+                defects=defects or None,
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,
@@ -153,8 +164,11 @@ def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:
     print_failures(report.failures)
     if not quiet:
         print_notes(report.notes)
+        labelled = ""
+        if report.labelled_defects:
+            labelled = f"{report.labelled_defects} labelled defects and "
         print(
-            f"Wrote {path}: {len(report.products)} product(s), trained on "
+            f"Wrote {path}: {len(report.products)} product(s), trained on {labelled}"
             f"{report.training_images} and calibrated on {report.calibration_images} good images "
             f"in {report.seconds:.0f} s."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,73 @@ def _array_samples(images: NDArray, bit_depth: int) -> list[Sample]:
         )
         for index, image in enumerate(images)
     ]
+
+
+def labelled_defects(
+    source: ImageSource, *, product: str = "", bit_depth: int = 16
+) -> tuple[Sample, ...]:
+    """Samples labelled defective from whatever was given as the known defects.
+
+    Args:
+        source: Images that show defects, as files, folders (their sub-folders included, one per
+            kind if you like), arrays, or samples. Of a data set, or among samples, only those
+            labelled as defects are taken.
+        product: Product of images that do not say theirs.
+        bit_depth: Bits in use in uint16 arrays.
+
+    Raises:
+        DataError: There are none, a path does not exist, or a folder holds good images as well.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.sources import labelled_defects
+        >>> [s.label for s in labelled_defects(np.zeros((2, 28, 28), np.uint8))]
+        [1, 1]
+    """
+    for path in [source] if isinstance(source, str | Path) else []:
+        _only_defects(Path(path))
+    if not isinstance(source, DataSet | np.ndarray | str | Path | Sample):
+        for item in source:
+            if isinstance(item, str | Path):
+                _only_defects(Path(item))
+    found = []
+    for sample in images_to_judge(source, bit_depth=bit_depth):
+        given = isinstance(source, DataSet) or sample.product or sample.label is not None
+        if given and sample.label != 1:
+            continue
+        kind = sample.defect_kind or (None if sample.image is not None else sample.path.parent.name)
+        name = sample.product or product
+        found.append(replace(sample, product=name, split="train", label=1, defect_kind=kind))
+    if not found:
+        raise DataError(
+            f"No labelled defect was found in {_named(source)}. Give images that show defects: a "
+            "folder, files, an array, or samples labelled 1."
+        )
+    return tuple(found)
+
+
+def _only_defects(path: Path) -> None:
+    """A folder of a data set is easily given instead of one kind's."""
+    if not path.is_dir():
+        return
+    wrong = [p for p in path.rglob("*") if p.is_dir() and p.name.lower() in _NOT_DEFECTS]
+    if path.name.lower() in _NOT_DEFECTS:
+        wrong.append(path)
+    if wrong:
+        raise DataError(
+            f"{path} was given as labelled defects and holds {wrong[0].name}/, which is not of "
+            "defects. Give the folders of the defects alone, such as "
+            f"{path / 'scratch' if path not in wrong else path.parent / 'scratch'}."
+        )
+
+
+_NOT_DEFECTS = frozenset({"good", "ok", "normal", "ground_truth", "masks"})
+
+
+def _named(source: object) -> str:
+    if isinstance(source, DataSet):
+        return str(source.root)
+    return str(source) if isinstance(source, str | Path) else "what was given"
 
 
 def images_to_judge(

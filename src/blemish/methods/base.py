@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,6 +80,8 @@ class Stage:
         batch_size: Images per step.
         decay_at: Share of the steps after which the learning rate is divided by ten; 1 = never.
         needs_images: True when the stage cannot work on cached teacher features.
+        anomaly_share: Share of each batch that is drawn from the labelled anomalies, where there
+            are any (at least one); 0 = they come as often as good images do.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Stage:
     batch_size: int = 16
     decay_at: float = 1.0
     needs_images: bool = False
+    anomaly_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,21 @@ class MethodConfig:
             raise ConfigError(
                 f"steps and batch_size must be at least 1, not {self.steps} and {self.batch_size}."
             )
+
+    def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
+        """The settings with what follows the images decided: what the model file holds.
+
+        Args:
+            sizes: ``(H, W)`` of the good training images at hand.
+        """
+        return self
+
+    def input_side(self, longest: int) -> int:
+        """Side of the square input for images whose longest side is ``longest`` pixels.
+
+        Small images are doubled: a teacher knows nothing smaller than 64 pixels.
+        """
+        return min(256, max(64, -(-longest // 16) * 32))
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -164,6 +182,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> MethodOutput:
         """Anomaly map and score of images ``(N, 3, H, W)``, uint8 or float, 0..255."""
+
+    def notes(self) -> list[str]:
+        """What the user should know of the trained method, one sentence each."""
+        return []
 
     def levels(self, batch: Batch) -> tuple[Tensor, ...]:
         """The teacher's features of a batch: the cached ones, or computed now."""

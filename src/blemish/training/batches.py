@@ -21,27 +21,62 @@ class StepBatches(Sampler[list[int]]):
 
     The batches follow from the seed and the rows alone; those before ``first`` are left out on
     resuming.
+
+    Args:
+        rows: Rows that train.
+        stage: Gives the number of steps, the size of a batch and the share of anomalies in it.
+        seed: Seed of the training and position of the stage.
+        first: The first step that is still to be done.
+        anomalies: Those of the rows that are labelled anomalies.
+
+    Example:
+        >>> from blemish.methods.base import Stage
+        >>> from blemish.training.batches import StepBatches
+        >>> stage = Stage("push", (), steps=2, batch_size=4, anomaly_share=0.25)
+        >>> [row > 7 for batch in StepBatches(range(10), stage, (0, 0), 0, anomalies=(8, 9))
+        ...  for row in batch]
+        [False, False, False, True, False, False, False, True]
     """
 
     def __init__(
-        self, rows: Sequence[int], stage: Stage, seed: tuple[int, int], first: int
+        self,
+        rows: Sequence[int],
+        stage: Stage,
+        seed: tuple[int, int],
+        first: int,
+        *,
+        anomalies: Sequence[int] = (),
     ) -> None:
-        self.rows, self.stage, self.seed, self.first = np.asarray(rows), stage, seed, first
+        self.stage, self.seed, self.first = stage, seed, first
+        apart = set(anomalies) if stage.anomaly_share > 0 else set()
+        self.rows = np.asarray([row for row in rows if row not in apart])
+        self.anomalies = np.asarray([row for row in rows if row in apart])
+        share = round(stage.anomaly_share * stage.batch_size)
+        # A batch of one image is a good one.
+        self.labelled = min(max(1, share), stage.batch_size - 1) if len(self.anomalies) else 0
 
     def __len__(self) -> int:
         # The number of all steps: Lightning counts the ones before a resumed start too.
         return self.stage.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        size = self.stage.batch_size
-        order = np.empty(0, np.int64)
-        passes = np.random.default_rng([*self.seed, 7])
+        good = _shuffled(self.rows, self.stage.batch_size - self.labelled, (*self.seed, 7))
+        labelled = _shuffled(self.anomalies, self.labelled, (*self.seed, 8))
         for step in range(self.stage.steps):
-            while len(order) < size:
-                order = np.concatenate([order, passes.permutation(self.rows)])
-            rows, order = order[:size], order[size:]
+            rows = next(good) + (next(labelled) if self.labelled else [])
             if step >= self.first:
-                yield rows.tolist()
+                yield rows
+
+
+def _shuffled(rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[list[int]]:
+    """``size`` rows at a time from shuffled passes over ``rows``, for ever."""
+    order = np.empty(0, np.int64)
+    passes = np.random.default_rng(seed)
+    while True:
+        while len(order) < size:
+            order = np.concatenate([order, passes.permutation(rows)])
+        taken, order = order[:size], order[size:]
+        yield taken.tolist()
 
 
 class TrainingBatches(Dataset[Any]):

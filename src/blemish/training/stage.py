@@ -71,7 +71,9 @@ def run_stage(
     module = _StageModule(method, stage, seed)
     loader = DataLoader(
         data,
-        batch_sampler=StepBatches(rows, stage, seed, first),
+        batch_sampler=StepBatches(
+            rows, stage, seed, first, anomalies=[row for row in rows if data.labels[row] == 1]
+        ),
         collate_fn=data.collate,
         num_workers=data.workers,
     )
