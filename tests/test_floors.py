@@ -42,7 +42,9 @@ FLOORS = {
     "detector": 5,
     "models": 6,
     "benchmark": 6,
+    "diagnostics": 6,
     "reporting": 6,
+    "watching": 6,
     "export": 6,
     "runtime": 6,
     "cli": 7,
@@ -51,7 +53,7 @@ FLOORS = {
 #: Rooms that may need torch. All others work on a line PC with the base installation.
 WITH_TORCH = {
     *("devices", "teachers", "nn", "methods", "training", "inference", "fit_report"),
-    *("fitting", "model_state", "detector", "benchmark", "export"),
+    *("fitting", "model_state", "detector", "benchmark", "export", "diagnostics"),
 }
 #: Those that ask inside a function, and say why there.
 ASKING_LATE = {

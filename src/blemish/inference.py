@@ -1,23 +1,13 @@
-"""A trained method as a :class:`~blemish.network.Network`, and samples judged with it."""
+"""A trained method as a :class:`~blemish.network.Network`."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blemish import pipeline
-from blemish.calibration import Calibration
-from blemish.data.preprocess import Preprocessing
-from blemish.data.sample import Sample
 from blemish.methods.base import Method
 from blemish.network import RawOutput
-from blemish.pipeline import OnError
-from blemish.results import Prediction
-
-__all__ = ["MethodNetwork", "OnError", "judge_samples", "predict_samples"]
 
 
 class MethodNetwork:
@@ -52,50 +42,3 @@ class MethodNetwork:
                 name: values.double().cpu().numpy() for name, values in output.branches.items()
             },
         )
-
-
-def predict_samples(
-    method: Method,
-    preprocessing: Preprocessing,
-    samples: Iterable[Sample],
-    *,
-    calibration: Calibration | None,
-    batch_size: int = 8,
-    on_error: OnError | None = None,
-) -> Iterator[Prediction]:
-    """As :func:`judge_samples`, the predictions alone.
-
-    Example: see :meth:`blemish.detector.Detector.predict`.
-    """
-    pairs = judge_samples(
-        method,
-        preprocessing,
-        samples,
-        calibration=calibration,
-        batch_size=batch_size,
-        on_error=on_error,
-    )
-    return (prediction for _, prediction in pairs)
-
-
-def judge_samples(
-    method: Method,
-    preprocessing: Preprocessing,
-    samples: Iterable[Sample],
-    *,
-    calibration: Calibration | None,
-    batch_size: int = 8,
-    on_error: OnError | None = None,
-) -> Iterator[tuple[Sample, Prediction]]:
-    """:func:`blemish.pipeline.judge_samples` with a trained method in evaluation mode.
-
-    Example: see :meth:`blemish.detector.Detector.judge_test_images`.
-    """
-    return pipeline.judge_samples(
-        MethodNetwork(method),
-        preprocessing,
-        samples,
-        calibration=calibration,
-        batch_size=batch_size,
-        on_error=on_error,
-    )

@@ -13,7 +13,8 @@ from rich.console import Console
 from blemish.calibration import CalibrationRecord, calibrate
 from blemish.errors import ConfigError, ImageError
 from blemish.reporting.line_sink import LineSink
-from blemish.reporting.tables import CsvSink, JsonLinesSink, terminal_table
+from blemish.reporting.tables import CsvSink, JsonLinesSink
+from blemish.reporting.tally import terminal_table
 from blemish.results import Prediction, Region, Verdict
 
 

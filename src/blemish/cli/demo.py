@@ -38,12 +38,12 @@ def demo(
     from rich.console import Console
 
     from blemish.cli.output import print_failures, print_notes
-    from blemish.cli.predict import run_sinks
     from blemish.data.demo import write_demo_line
     from blemish.data.layouts import read_data_set
     from blemish.detector import Detector
     from blemish.progress import Progress
-    from blemish.reporting.tables import terminal_table
+    from blemish.reporting.outputs import OutputPlan, Outputs, judge_into
+    from blemish.reporting.pictures import common_root
 
     chosen = tuple(name.strip() for name in products.split(","))
     progress = Progress(quiet=quiet)
@@ -80,22 +80,19 @@ def demo(
         tests = data_set.of_products([product]).split("test").samples
         for kind in dict.fromkeys(s.defect_kind for s in tests):
             samples += [s for s in tests if s.defect_kind == kind][:4]
-    failures: list[tuple[Path, str]] = []
-    judged = run_sinks(
-        detector,
-        samples,
-        product=None,
-        csv=folder / "verdicts.csv",
-        json=None,
-        heatmaps=folder / "heatmaps",
-        masks=None,
-        batch_size=8,
-        failures=failures,
-        progress=progress,
-    )
-    print_failures(failures)
+    plan = OutputPlan(csv=folder / "verdicts.csv", heatmaps=folder / "heatmaps")
+    root = common_root(sample.path for sample in samples)
+    with Outputs(
+        plan,
+        root=root,
+        calibration=detector.calibration,
+        branches=detector.branch_names,
+        rows=60,
+    ) as outputs:
+        judge_into(outputs, detector, samples, progress=progress)
+    print_failures(outputs.reasons, total=outputs.tally.failures)
     if not quiet:
-        Console().print(terminal_table(judged, limit=60, failures=len(failures)))
+        Console().print(outputs.tally.table())
         assert detector.calibration is not None
         print_notes(detector.calibration.notes())
         print(
@@ -103,7 +100,7 @@ def demo(
             f"Model: {model}\n"
             f"Next: blemish evaluate {model} {folder / 'line'}"
         )
-    if failures:
+    if outputs.tally.failures:
         sys.exit(2)
 
 

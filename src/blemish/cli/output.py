@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from blemish.evaluation import Evaluation
 
 
-def print_failures(failures: Iterable[tuple[Path, str]]) -> None:
-    """List on standard error the images that could not be read."""
+def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = None) -> None:
+    """List on standard error the images that could not be read; ``total`` where not all are."""
     listed = list(failures)
+    total = len(listed) if total is None else total
     if listed:
-        print(f"{len(listed)} image(s) could not be read:", file=sys.stderr)
+        print(f"{total} image(s) could not be read:", file=sys.stderr)
         for _, reason in listed:
             print(f"  {reason}", file=sys.stderr)
+        if total > len(listed):
+            print(f"  … and {total - len(listed)} more.", file=sys.stderr)
 
 
 def print_notes(notes: Iterable[str]) -> None:

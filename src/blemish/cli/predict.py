@@ -1,22 +1,19 @@
-"""``blemish predict``: judge images with a model file."""
+"""``blemish predict``: judge images with a model file, all at once or as they arrive."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.options import Device, ModelFile, Quiet, need_training_packages
+from blemish.cli.options import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from blemish.data.sample import Sample
-    from blemish.detector import Detector
-    from blemish.progress import Progress
+    from blemish.inspector import Inspector
+    from blemish.reporting.outputs import Outputs
     from blemish.results import Prediction
 
 
@@ -34,6 +31,22 @@ def predict(
     masks: Annotated[
         Path | None, typer.Option(help="Folder for masks of the marked areas.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on behind what is in --csv and --json already."),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Judge pictures as they arrive in the folder, until Ctrl-C."),
+    ] = False,
+    settle: Annotated[
+        float,
+        typer.Option(min=0, help="--watch: seconds a file must be unchanged to be complete."),
+    ] = 0.5,
+    give_up: Annotated[
+        float,
+        typer.Option(min=0, help="--watch: seconds after which an unreadable file is given up."),
+    ] = 30.0,
     recursive: Annotated[bool, typer.Option(help="Search sub-folders too.")] = True,
     rows: Annotated[int, typer.Option(help="Longest table on the terminal.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass.")] = 8,
@@ -43,105 +56,111 @@ def predict(
     """Judge images: ok, unsure or defect, with score, p-value and map.
 
     Exit code 0 when all are ok, 1 when one is unsure or defective, 2 when an image could not be
-    judged.
+    judged. With --resume the images judged before count too.
     """
-    need_training_packages("Predicting with a trained model")
     from rich.console import Console
 
     from blemish.cli.output import print_failures, print_notes
+    from blemish.data.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
-    from blemish.detector import Detector
+    from blemish.models import open_model
     from blemish.progress import Progress
-    from blemish.reporting.tables import terminal_table
+    from blemish.reporting.outputs import OutputPlan, Outputs, judge_into
+    from blemish.reporting.pictures import common_root
 
-    detector = Detector.load(model, device=device)
-    samples = images_to_judge(images, recursive=recursive)
-    failures: list[tuple[Path, str]] = []
-    judged = run_sinks(
-        detector,
-        samples,
-        product=product,
-        csv=csv,
-        json=json,
-        heatmaps=heatmaps,
-        masks=masks,
-        batch_size=batch_size,
-        failures=failures,
-        progress=Progress(quiet=quiet),
-    )
+    plan = OutputPlan(csv=csv, json=json, heatmaps=heatmaps, masks=masks, resume=resume)
+    opened = open_model(model, device=device)
+    if watch:
+        folders = folders_to_watch(images)
+        root = common_root([folder / "picture" for folder in folders])
+    else:
+        samples = images_to_judge(images, recursive=recursive)
+        root = common_root([sample.path for sample in samples])
+    with Outputs(
+        plan,
+        root=root,
+        calibration=opened.calibration,
+        branches=opened.branch_names,
+        bit_depth=opened.bit_depth,
+        model=_digest(model, opened),
+        rows=rows,
+    ) as outputs:
+        if watch:
+            arrivals = Arrivals(folders, recursive=recursive, settle=settle, give_up=give_up)
+            _watch(opened, arrivals, outputs, product=product, batch_size=batch_size, quiet=quiet)
+        else:
+            judge_into(
+                outputs,
+                opened,
+                samples,
+                product=product,
+                batch_size=batch_size,
+                progress=Progress(quiet=quiet),
+            )
     if not quiet:
-        Console().print(terminal_table(judged, limit=rows, failures=len(failures)))
-        if detector.calibration is None:
+        Console().print(outputs.tally.table())
+        if opened.calibration is None:
             print_notes(["The model is not calibrated: scores only. Run `blemish calibrate`."])
         else:
-            print_notes(detector.calibration.notes([product]))
-    print_failures(failures)
-    if failures:
-        sys.exit(2)
-    if any(p.verdict in ("unsure", "defect") for p in judged):
-        sys.exit(1)
+            print_notes(opened.calibration.notes([product]))
+    print_failures(outputs.reasons, total=outputs.tally.failures)
+    if outputs.tally.exit_code:
+        sys.exit(outputs.tally.exit_code)
 
 
-def run_sinks(
-    detector: Detector,
-    samples: Sequence[Sample],
+def _digest(path: Path, model: Inspector) -> str:
+    """The digest of the model file's manifest, limits included."""
+    from blemish.bundle import read_manifest
+
+    manifest = getattr(model, "manifest", None)  # an exported model's may stand in a bare graph
+    return (manifest or read_manifest(path)).digest
+
+
+def _watch(
+    model: Inspector,
+    arrivals: Any,
+    outputs: Outputs,
     *,
     product: str | None,
-    csv: Path | None,
-    json: Path | None,
-    heatmaps: Path | None,
-    masks: Path | None,
     batch_size: int,
-    failures: list[tuple[Path, str]],
-    progress: Progress,
-) -> list[Prediction]:
-    """Predict, write what was asked for as it comes, and keep the verdicts without the maps."""
-    from dataclasses import replace
+    quiet: bool,
+) -> None:
+    """Watch until Ctrl-C or the end of the service, either of which is a clean end."""
+    from rich.console import Console
+    from rich.text import Text
 
-    import numpy as np
+    from blemish.reporting.tally import Judged, verdict_line
+    from blemish.watching import watch
 
-    from blemish.data.image import read_image
-    from blemish.errors import ConfigError
-    from blemish.reporting.line_sink import LineSink
-    from blemish.reporting.pictures import MaskSink, OverlaySink, common_root
-    from blemish.reporting.tables import CsvSink, JsonLinesSink
+    console = Console(highlight=False, soft_wrap=True)
 
-    if (masks or heatmaps) and detector.calibration is None:
-        raise ConfigError(
-            "Heat maps and masks need limits, and this model is not calibrated. Run: "
-            "blemish calibrate MODEL GOOD_DIR"
+    def say(prediction: Prediction) -> None:
+        if not quiet:
+            console.print(verdict_line(Judged.of(prediction)))
+
+    def note(text: str) -> None:
+        print(f"Note: {text}", file=sys.stderr, flush=True)
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # A service is ended by SIGTERM; it too gets its summary.
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        if not quiet:
+            where = ", ".join(map(str, arrivals.folders))
+            Console(stderr=True).print(Text(f"Watching {where}. Ctrl-C ends."))
+        watch(
+            model,
+            arrivals,
+            outputs,
+            product=product,
+            batch_size=batch_size,
+            on_prediction=say,
+            on_note=note,
         )
-    root = common_root([sample.path for sample in samples])
-    nothing = np.zeros((0, 0), np.float32)
-    judged: list[Prediction] = []
-    with ExitStack() as stack:
-        lines: list[LineSink] = []
-        if csv is not None:
-            branches = detector.method.branch_names if detector.method else ()
-            lines.append(stack.enter_context(CsvSink(csv, branches=branches)))
-        if json is not None:
-            lines.append(stack.enter_context(JsonLinesSink(json, calibration=detector.calibration)))
-        mask_sink = MaskSink(masks, root=root) if masks else None
-        overlay_sink = None
-        if heatmaps and detector.calibration:
-            overlay_sink = OverlaySink(heatmaps, root=root, calibration=detector.calibration)
-
-        def on_error(path: Path, error: Exception) -> None:
-            failures.append((path, str(error)))
-            for sink in lines:
-                sink.fail(path, error)
-
-        predictions = detector.predict(
-            samples, product=product, batch_size=batch_size, on_error=on_error
-        )
-        for prediction in progress.track(predictions, "Judging", len(samples)):
-            for sink in lines:
-                sink.write(prediction)
-            if mask_sink is not None:
-                mask_sink.write(prediction)
-            if overlay_sink is not None and prediction.path is not None:
-                depth = detector.bit_depth
-                overlay_sink.write(prediction, read_image(prediction.path, bit_depth=depth))
-            # The maps of ten thousand images would not fit into memory; the table needs none.
-            judged.append(replace(prediction, anomaly_map=nothing, mask=None))
-    return judged
+    except KeyboardInterrupt:
+        if arrivals.pending and not quiet:
+            note(f"{arrivals.pending} file(s) were not complete yet, or not judged.")
+    finally:
+        signal.signal(signal.SIGTERM, before)

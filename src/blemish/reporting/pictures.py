@@ -56,6 +56,10 @@ class PictureFolder:
         self._owners: dict[str, Path | int] = {}
         self._unnamed = 0
 
+    def reserve(self, source: Path) -> None:
+        """Keep the name of a picture written by an earlier run for its image."""
+        self._target(source)
+
     def _save(self, source: Path | None, picture: Image.Image) -> Path:
         target = self._target(source)
         if not self.folder.parent.is_dir():

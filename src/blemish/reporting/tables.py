@@ -1,4 +1,4 @@
-"""Predictions as lines of a CSV or JSON-lines file, and as a table on the terminal."""
+"""Predictions as lines of a CSV or JSON-lines file, and what an earlier run wrote there."""
 
 from __future__ import annotations
 
@@ -6,42 +6,31 @@ import csv
 import io
 import json
 import math
-import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from rich import box
-from rich.table import Table
-from rich.text import Text
+from typing import Any, get_args
 
 from blemish.calibration import Calibration
 from blemish.errors import ConfigError
-from blemish.reporting.line_sink import LineSink
-from blemish.reporting.pictures import common_root
+from blemish.reporting.line_sink import LineSink, WrittenLine
+from blemish.reporting.tally import Judged
 from blemish.results import Prediction, Verdict
-
-_SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
-_STYLES: dict[Verdict | None, str] = {
-    "defect": "bold red",
-    "unsure": "yellow",
-    "ok": "green",
-    None: "dim",
-}
 
 
 class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
     Columns: path, product, verdict, score, p_value, one ``branch_<name>`` per branch (raw score),
-    n_regions, then box, area and peak of the region with the highest peak, and error, which is
-    empty unless there is no prediction. What is not known is left empty.
+    n_regions, then box, area and peak of the region with the highest peak, error, which is empty
+    unless there is no prediction, and where it was given the model. What is not known is left
+    empty.
 
     Args:
         path: The file to write, in an existing folder.
         branches: Names of the method's branches, as in ``Calibration.branch_names``: the columns
             must be known before the first prediction is.
+        model: Digest of the model that judges, for a column of its own.
+        append: Go on behind what is there; see :func:`blemish.reporting.resume.take_up`.
 
     Raises:
         ConfigError: On entering, the folder does not exist or the file may not be written.
@@ -59,17 +48,25 @@ class CsvSink(LineSink):
         a.png,nut,,0.25,,0,,,,,,,
     """
 
-    def __init__(self, path: str | Path, *, branches: Sequence[str] = ()) -> None:
-        super().__init__(path)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        branches: Sequence[str] = (),
+        model: str = "",
+        append: bool = False,
+    ) -> None:
+        super().__init__(path, model=model, append=append)
         self.branches = tuple(branches)
         self.columns = (
             *("path", "product", "verdict", "score", "p_value"),
             *(f"branch_{name}" for name in self.branches),
             *("n_regions", "region_left", "region_top", "region_right", "region_bottom"),
             *("region_area", "region_peak", "error"),
+            *(["model"] if model else []),
         )
 
-    def _header(self) -> str:
+    def header(self) -> str:
         return _csv_line(self.columns)
 
     def _row(self, prediction: Prediction) -> str:
@@ -89,22 +86,67 @@ class CsvSink(LineSink):
                 len(p.regions),
                 *((*region.box, region.area, region.peak) if region else [None] * 6),
                 _complaint(p),
+                *self._models,
             ]
         )
 
     def _failure(self, path: Path, error: str) -> str:
-        return _csv_line([path, *[None] * (len(self.columns) - 2), error])
+        known = len(self._models) + 2
+        return _csv_line([path, *[None] * (len(self.columns) - known), error, *self._models])
+
+    @property
+    def _models(self) -> list[str]:
+        return [self.model] if self.model else []
+
+    def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
+        taken: list[str] = []
+
+        def watched() -> Iterator[str]:
+            for line in lines:
+                taken.append(line)
+                yield line
+
+        torn = False
+        for number, cells in enumerate(csv.reader(watched())):
+            text = "".join(taken)  # a name with a line break in it takes several lines
+            taken.clear()
+            if number == 0:  # the header, which read() has compared
+                continue
+            if torn:
+                raise self._foreign(f"row {number - 1} has not {len(self.columns)} columns")
+            torn = len(cells) != len(self.columns)  # excused for the last row: it was cut short
+            if not torn:
+                yield self._written(text, dict(zip(self.columns, cells, strict=True)))
+
+    def _written(self, text: str, row: dict[str, str]) -> WrittenLine:
+        try:
+            judged = Judged(
+                path=Path(row["path"]),
+                product=row["product"] or None,
+                verdict=_verdict(row["verdict"] or None),
+                score=float(row["score"] or "nan"),
+                p_value=float(row["p_value"]) if row["p_value"] else None,
+                branches={b: float(v) for b in self.branches if (v := row[f"branch_{b}"])},
+                areas=int(row["n_regions"] or 0),
+            )
+        except ValueError as error:
+            raise self._foreign(f"a row holds {error}") from error
+        failed = not row["score"] or bool(row["error"])
+        return WrittenLine(text, None if failed else judged, row.get("model", ""))
 
 
 class JsonLinesSink(LineSink):
     """Predictions as JSON lines, UTF-8: one object per image with all regions and branches.
 
     Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
-    regions (box, area, peak; the highest peak first). Without a prediction: path and error.
+    regions (box, area, peak; the highest peak first) and where it was given model. Without a
+    prediction: path, error, model.
 
     Args:
         path: The file to write, in an existing folder.
         calibration: Judges the branches; without it they have scores only.
+        model: Digest of the model that judges, for a key of its own.
+        append: Go on behind what is there; see :func:`blemish.reporting.resume.take_up`.
 
     Raises:
         ConfigError: On entering, the folder does not exist or the file may not be written.
@@ -120,8 +162,15 @@ class JsonLinesSink(LineSink):
         {"path": "a.png", "error": "not an image"}
     """
 
-    def __init__(self, path: str | Path, *, calibration: Calibration | None = None) -> None:
-        super().__init__(path)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        calibration: Calibration | None = None,
+        model: str = "",
+        append: bool = False,
+    ) -> None:
+        super().__init__(path, model=model, append=append)
         self.calibration = calibration
 
     def _row(self, prediction: Prediction) -> str:
@@ -133,7 +182,7 @@ class JsonLinesSink(LineSink):
             finite = {name: float(s) for name, s in p.branches.items() if math.isfinite(s)}
             for name, judged in self.calibration.judge_branches(finite, p.product).items():
                 branches[name].update(judged._asdict())
-        row = {
+        row: dict[str, Any] = {
             "path": None if p.path is None else str(p.path),
             "product": p.product,
             "verdict": p.verdict,
@@ -145,87 +194,38 @@ class JsonLinesSink(LineSink):
             ],
         }
         complaint = _complaint(p)
-        return _json_line({**row, "error": complaint} if complaint else row)
+        return self._line({**row, "error": complaint} if complaint else row)
 
     def _failure(self, path: Path, error: str) -> str:
-        return _json_line({"path": str(path), "error": error})
+        return self._line({"path": str(path), "error": error})
 
+    def _opening(self) -> str:
+        return '{"path": '
 
-def terminal_table(
-    predictions: Iterable[Prediction], *, limit: int = 20, failures: int = 0
-) -> Table:
-    """A table for the terminal, the worst image first, with a line that sums up.
+    def _line(self, row: dict[str, Any]) -> str:
+        return _json_line({**row, "model": self.model} if self.model else row)
 
-    Ordered by verdict, then p-value, then score: scores of different products do not compare.
-    Paths are shown below the images' common folder, which stands in the title.
-
-    Args:
-        predictions: In any order.
-        limit: At most so many rows; the summary counts all.
-        failures: Number of images that could not be judged.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.reporting.tables import terminal_table
-        >>> from blemish.results import Prediction
-        >>> p = Prediction(None, None, 0.25, np.zeros((4, 4), "f4"), verdict="ok", p_value=0.5)
-        >>> terminal_table([p]).caption
-        '1 image: 1 ok'
-    """
-    predictions = sorted(
-        predictions,
-        key=lambda p: (
-            _SEVERITY[p.verdict],
-            1.0 if p.p_value is None else p.p_value,
-            -p.score,
-            str(p.path),
-        ),
-    )
-    shown = predictions[: max(limit, 0)]
-    products = any(p.product is not None for p in shown)
-    branches = tuple(dict.fromkeys(name for p in shown for name in p.branches))
-    paths = [p.path for p in predictions if p.path is not None]
-    root = common_root(paths) if paths else None
-    table = Table(
-        box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
-    )
-    table.title = None if root is None else Text(_printable(f"Images in {root}"))
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("image", overflow="fold")
-    if products:
-        table.add_column("product")
-    for name in ("p-value", "score", *branches, "areas"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for p in shown:
-        numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
-        numbers += [f"{p.branches[b]:.4g}" if b in p.branches else "" for b in branches]
-        words = ["–" if p.path is None or root is None else _below(p.path, root)]
-        words += [p.product or ""] if products else []
-        # Text, not markup: a file may be called "[red].png".
-        table.add_row(
-            Text(p.verdict or "–", style=_STYLES[p.verdict]),
-            *(Text(_printable(word)) for word in (*words, *numbers, str(len(p.regions)))),
-        )
-    table.caption = _summary(predictions, len(shown), failures)
-    return table
-
-
-def _below(path: Path, root: Path) -> str:
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  links stay as the user named them
-    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
-
-
-def _summary(predictions: Sequence[Prediction], shown: int, failures: int) -> str:
-    count = len(predictions)
-    verdicts = Counter(p.verdict for p in predictions)
-    parts = [f"{verdicts[v]} {v or 'without verdict'}" for v in _SEVERITY if verdicts[v]]
-    text = f"{count} image{'' if count == 1 else 's'}"
-    text += f": {', '.join(parts)}" if parts else ""
-    if shown < count:
-        text += f"; the {shown} worst are shown" if shown else "; none shown"
-    if failures:
-        text += f"; {failures} could not be judged"
-    return text
+    def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
+        for number, text in enumerate(lines, 1):
+            try:
+                row = json.loads(text)
+                failed = "error" in row
+                judged = Judged(
+                    path=Path(row["path"]),
+                    product=row.get("product"),
+                    verdict=_verdict(row.get("verdict")),
+                    score=math.nan if failed else float(row["score"]),
+                    p_value=row.get("p_value"),
+                    branches={
+                        name: float(branch["score"])
+                        for name, branch in row.get("branches", {}).items()
+                        if branch["score"] is not None
+                    },
+                    areas=len(row.get("regions", ())),
+                )
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise self._foreign(f"line {number} is none of its rows") from error
+            yield WrittenLine(text, None if failed else judged, row.get("model", ""))
 
 
 def _complaint(prediction: Prediction) -> str:
@@ -238,8 +238,11 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "�" for c in text)
+def _verdict(text: object) -> Verdict | None:
+    for verdict in (*get_args(Verdict), None):
+        if text == verdict:
+            return verdict
+    raise ValueError(f"the verdict {text!r}")
 
 
 def _csv_line(values: Iterable[object]) -> str:
