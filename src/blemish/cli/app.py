@@ -18,6 +18,7 @@ from blemish.cli.benchmark import benchmark_app
 from blemish.cli.calibrate import calibrate
 from blemish.cli.data import data_app
 from blemish.cli.demo import demo
+from blemish.cli.diagnose import diagnose
 from blemish.cli.doctor import doctor
 from blemish.cli.evaluate import evaluate
 from blemish.cli.fit import fit
@@ -65,7 +66,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, predict, evaluate, report, calibrate, info, doctor):
+for verb in (demo, fit, predict, evaluate, report, diagnose, calibrate, info, doctor):
     app.command()(verb)
 app.add_typer(benchmark_app)
 app.add_typer(data_app)

@@ -111,10 +111,14 @@ class HFR(Method):
             Stage("rebuild", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
         ]
 
+    def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
+        return self.bottleneck(levels[-1:])
+
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         """Pairs of teacher level and its reconstruction from the deepest level, shallow to deep."""
         levels = self.standardise(levels)
-        rebuilt = self.student(self.bottleneck(levels[-1:]))
+        rebuilt = self.student(self.embed(levels))
         return list(zip(levels[-self.config.levels :], rebuilt, strict=True))
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:

@@ -100,18 +100,21 @@ class RD(Method):
             self.standardise.fit(self.levels(batch) for batch in batches)
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
-        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for the teacher's levels."""
+        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
         return self.bottleneck(levels)
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         levels = self.standardise(self.levels(batch))
         return {"total": distillation_loss(levels, self.student(self.embed(levels)))}
 
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of teacher level, standardised, and its reconstruction, shallow to deep."""
+        levels = self.standardise(levels)
+        return list(zip(levels, self.student(self.embed(levels)), strict=True))
+
     def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
         """1 − cosine per position of each level ``(N, 1, H_l, W_l)``, given the teacher's."""
-        levels = self.standardise(levels)
-        rebuilt = self.student(self.embed(levels))
-        return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+        return [cosine_distance(f, s) for f, s in self.rebuild(levels)]
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         if self.config.balance:
