@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from blemish.bundle import read_manifest
+from blemish.bundle import Manifest, read_manifest
 from blemish.errors import ConfigError, MissingExtraError
 from blemish.inspector import Inspector
 
@@ -25,6 +25,28 @@ def is_exported(path: str | Path) -> bool:
         True
     """
     return Path(path).suffix.lower() == ".onnx" or read_manifest(path).export is not None
+
+
+def model_manifest(path: str | Path) -> Manifest:
+    """What a model file of either kind says of itself, without loading the model.
+
+    Raises:
+        BundleError: As :func:`is_exported`.
+
+    Example:
+        >>> from blemish.errors import BundleError
+        >>> from blemish.models import model_manifest
+        >>> try:
+        ...     model_manifest("missing.onnx")
+        ... except BundleError as error:
+        ...     print(error)
+        missing.onnx does not exist. Expected a model file, as `blemish export` writes it.
+    """
+    if Path(path).suffix.lower() != ".onnx":
+        return read_manifest(path)
+    from blemish.runtime.exported import read_exported
+
+    return read_exported(path).manifest
 
 
 def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Model:

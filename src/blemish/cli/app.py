@@ -21,6 +21,7 @@ from blemish.cli.demo import demo
 from blemish.cli.diagnose import diagnose
 from blemish.cli.doctor import doctor
 from blemish.cli.evaluate import evaluate
+from blemish.cli.export import export
 from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.predict import predict
@@ -66,7 +67,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, predict, evaluate, report, diagnose, calibrate, info, doctor):
+for verb in (demo, fit, predict, evaluate, report, diagnose, calibrate, export, info, doctor):
     app.command()(verb)
 app.add_typer(benchmark_app)
 app.add_typer(data_app)

@@ -7,13 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import (
-    FalseAlarmRate,
-    ModelFile,
-    Quiet,
-    UnsureRate,
-    need_training_packages,
-)
+from blemish.cli.options import FalseAlarmRate, ModelFile, Quiet, UnsureRate
 
 
 def calibrate(
@@ -36,13 +30,12 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
-    need_training_packages("Calibrating")
     from blemish.cli.output import print_failures, print_notes
-    from blemish.detector import Detector
     from blemish.errors import CalibrationError
+    from blemish.models import open_model
     from blemish.progress import Progress
 
-    detector = Detector.load(model)
+    detector = open_model(model)
     failures: list[tuple[Path, str]] = []
     if good:
         notes = detector.calibrate(

@@ -15,6 +15,7 @@ _PACKAGES = {
     "train": ("torch", "lightning", "scikit-learn", "scipy", "safetensors"),
     "timm": ("timm",),
     "export": ("onnx", "onnxscript"),
+    "openvino": ("openvino",),
 }
 
 

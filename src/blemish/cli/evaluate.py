@@ -46,10 +46,10 @@ def evaluate(
     Metrics are computed on raw scores; the limits only decide the operating point.
     """
     need_training_packages("Evaluating")
-    from blemish.detector import Detector
+    from blemish.models import open_model
     from blemish.progress import Progress
 
-    detector = Detector.load(model, device=device)
+    detector = open_model(model, device=device)
     evaluation = detector.evaluate(
         data, layout=layout, histogram=histogram, progress=Progress(quiet=quiet)
     )

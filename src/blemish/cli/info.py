@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blemish.cli.options import ModelFile
+
+if TYPE_CHECKING:
+    from blemish.bundle import ExportEntry
 
 
 def info(
@@ -14,9 +17,9 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
     """Show what a model file holds: method, teacher, products, limits, versions."""
-    from blemish.bundle import read_manifest
+    from blemish.models import model_manifest
 
-    manifest = read_manifest(model)
+    manifest = model_manifest(model)
     if json:
         print(manifest.model_dump_json(indent=1))
         return
@@ -38,11 +41,25 @@ def info(
         f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
     }
+    if manifest.export is not None:
+        rows["exported"] = _export_line(manifest.export)
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}", str(value))
     Console().print(table)
     _print_limits(manifest.calibration)
+
+
+def _export_line(entry: ExportEntry) -> str:
+    parity = entry.parity
+    line = f"{entry.format}, {entry.precision}, from the trained model {entry.source_digest[:12]}…"
+    if parity:
+        line += (
+            f"; compared on {parity.get('source', '?')}: largest relative difference of a score "
+            f"{parity.get('score', float('nan')):.2g}, of a map "
+            f"{parity.get('anomaly_map', float('nan')):.2g}"
+        )
+    return line + ("; limits from its own scores" if entry.recalibrated else "")
 
 
 def _print_limits(content: dict[str, Any] | None) -> None:

@@ -34,10 +34,9 @@ def report(
     It opens in any browser, on a phone too, and loads nothing from anywhere.
     """
     need_training_packages("A report")
-    from blemish.bundle import read_manifest
     from blemish.cli.output import print_failures
-    from blemish.detector import Detector
     from blemish.files import writable_target
+    from blemish.models import model_manifest, open_model
     from blemish.progress import Progress
     from blemish.reporting.report import make_report, write_report
     from blemish.reporting.report_summary import summary_cards
@@ -45,13 +44,13 @@ def report(
     # Found out now, not after an hour of judging.
     writable_target(out)
     started = time.perf_counter()
-    detector = Detector.load(model, device=device)
+    detector = open_model(model, device=device)
     load_seconds = time.perf_counter() - started
     made = make_report(
         detector,
         data,
         name=model.name,
-        manifest=read_manifest(model),
+        manifest=model_manifest(model),
         layout=layout,
         pictures=pictures,
         histogram=histogram,

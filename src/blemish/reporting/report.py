@@ -29,14 +29,14 @@ from blemish.reporting.report_rows import Row, choose_images, display_scale, mak
 if TYPE_CHECKING:
     from blemish.bundle import Manifest
     from blemish.data.sources import TrainingSource
-    from blemish.detector import Detector
+    from blemish.inspector import Inspector
 
 Item = TypeVar("Item")
 _Figures = tuple[Figure, ...]
 
 
 def make_report(
-    detector: Detector,
+    detector: Inspector,
     data: TrainingSource,
     *,
     name: str = "this model",
@@ -165,14 +165,14 @@ class _Clock:
             yield item
 
 
-def _limits(detector: Detector, product: str) -> Limits | None:
+def _limits(detector: Inspector, product: str) -> Limits | None:
     if detector.calibration is None:
         return None
     return detector.calibration.limits(product or None)
 
 
 def _with_pictures(
-    detector: Detector, products: tuple[ProductReport, ...], most: int, progress: Progress
+    detector: Inspector, products: tuple[ProductReport, ...], most: int, progress: Progress
 ) -> tuple[tuple[ProductReport, ...], tuple[float, ...]]:
     """The products with the figures of the images shown, and the seconds each of these took."""
     plan = plan_pictures(len(products), most)
@@ -212,7 +212,7 @@ def _with_pictures(
 
 
 def _notes(
-    detector: Detector,
+    detector: Inspector,
     products: tuple[ProductReport, ...],
     problems: tuple[str, ...],
     pictures: int,

@@ -1,7 +1,8 @@
 """Exported graphs as a :class:`~blemish.network.Network`: ONNX Runtime, and OpenVINO if asked for.
 
-A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)`` and
-``branch_<name> (N,)`` for each branch, float32.
+A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
+``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``explanation
+(N, h, w)``; all float32.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from blemish.network import Network, RawOutput
 from blemish.pipeline import usable_cores
 
 INPUT = "pixels"
-MAP, SCORE, BRANCH = "anomaly_map", "score", "branch_"
+MAP, SCORE, BRANCH, EXPLANATION = "anomaly_map", "score", "branch_", "explanation"
 #: Members of a model file that holds OpenVINO's intermediate representation.
 IR = ("model.xml", "model.bin")
 
 
-def output_names(branches: tuple[str, ...]) -> list[str]:
+def output_names(branches: tuple[str, ...], *, explains: bool = False) -> list[str]:
     """Names of a graph's outputs, in order.
 
     Example:
@@ -31,7 +32,7 @@ def output_names(branches: tuple[str, ...]) -> list[str]:
         >>> output_names(("logical",))
         ['anomaly_map', 'score', 'branch_logical']
     """
-    return [MAP, SCORE, *(BRANCH + name for name in branches)]
+    return [MAP, SCORE, *(BRANCH + name for name in branches), *([EXPLANATION] if explains else [])]
 
 
 class OnnxNetwork:
@@ -63,9 +64,10 @@ class OnnxNetwork:
             raise BundleError(
                 f"ONNX Runtime cannot load the graph: {_first_line(error)}"
             ) from error
+        given = {output.name for output in self.session.get_outputs()}
         self.branches = branches
-        self.names = output_names(branches)
-        missing = set(self.names) - {output.name for output in self.session.get_outputs()}
+        self.names = output_names(branches, explains=EXPLANATION in given)
+        missing = set(self.names) - given
         if missing or [i.name for i in self.session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
             raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
@@ -108,7 +110,9 @@ class OpenVinoNetwork:
             model = core.read_model(xml, tensor)
             self.compiled = core.compile_model(model, "CPU", settings)
             self.request = self.compiled.create_infer_request()
-            self.outputs = [self.compiled.output(name) for name in output_names(branches)]
+            given = {name for output in self.compiled.outputs for name in output.names}
+            names = output_names(branches, explains=EXPLANATION in given)
+            self.outputs = [self.compiled.output(name) for name in names]
         except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
             raise BundleError(f"OpenVINO cannot load the graph: {_first_line(error)}") from error
         self.branches = branches
@@ -147,13 +151,12 @@ def build_network(
 
 def _raw_output(values: list[Any], branches: tuple[str, ...]) -> RawOutput:
     anomaly_map, score, *rest = values
-    return RawOutput(
-        maps=anomaly_map,
-        scores=score.astype(np.float64),
-        branches={
-            name: value.astype(np.float64) for name, value in zip(branches, rest, strict=True)
-        },
-    )
+    of_branches = {
+        name: value.astype(np.float64) for name, value in zip(branches, rest, strict=False)
+    }
+    explanation = rest[len(branches)] if len(rest) > len(branches) else None
+    output = RawOutput(anomaly_map, score.astype(np.float64), of_branches)
+    return output if explanation is None else output._replace(explanations=explanation)
 
 
 def _checked(threads: int | None) -> int:

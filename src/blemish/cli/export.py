@@ -1,0 +1,92 @@
+"""``blemish export``: a model file that needs no torch."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.options import ModelFile, Quiet, need_training_packages
+
+
+class Format(str, Enum):
+    """What the graph is written as."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+
+
+def export(
+    model: ModelFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write; a name in .onnx gives the bare graph. Default: beside MODEL.",
+        ),
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="onnx runs with the base installation; openvino is an extra.")
+    ] = Format.onnx,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Eight-bit weights and activations. Needs --images.")
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Good images on which both models are compared; with --int8 they set the ranges "
+            "and the limits. Default: synthetic pictures."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Export a model as one graph that runs without torch, once it is proved to be the same.
+
+    Both models judge the same images, from the file to the verdict. If a score or a map differs by
+    more than 1e-3 relative, or a verdict, nothing is written and the exit code is 2.
+    """
+    need_training_packages("Exporting a model")
+    from blemish.cli.output import print_notes
+    from blemish.export import export_model
+    from blemish.progress import Progress
+
+    report = export_model(
+        model,
+        out,
+        format=format.value,
+        int8=int8,
+        images=images,
+        progress=Progress(quiet=quiet),
+    )
+    if quiet:
+        return
+    for line in parity_lines(report.parity):
+        print(line)
+    print(f"Wrote {report.path} ({report.path.stat().st_size / 2**20:.1f} MiB).")
+    print_notes(report.notes)
+    if images is None:
+        print_notes(
+            ["No real image was used in the comparison. Give good ones with --images GOOD_DIR."]
+        )
+
+
+def parity_lines(parity: object) -> list[str]:
+    """What the comparison found, for the terminal."""
+    from blemish.export.parity import Parity
+
+    assert isinstance(parity, Parity)
+    branches = "".join(f", {name} {value:.2g}" for name, value in parity.branches.items())
+    lines = [
+        f"Compared on {parity.source}.",
+        f"Largest relative difference: score {parity.score:.2g}, map {parity.anomaly_map:.2g}"
+        f"{branches}; rank correlation of the scores {parity.rank_correlation:.4f}.",
+    ]
+    if parity.verdicts:
+        line = f"Verdicts that differ: {len(parity.changed)} of {parity.verdicts}"
+        if parity.on_limit:
+            line += f", and {parity.on_limit} whose score is itself a limit, to within rounding"
+        lines.append(f"{line}.")
+    return lines

@@ -1,0 +1,198 @@
+"""Export: build the graph, compare it with the trained model, and only then write the file."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from blemish.bundle import ExportEntry, read_manifest
+from blemish.data.sample import Sample
+from blemish.detector import Detector
+from blemish.errors import BlemishError, ConfigError
+from blemish.export.graph import onnx_graph
+from blemish.export.images import compared_samples, good_samples
+from blemish.export.parity import Parity, compare
+from blemish.files import writable_target
+from blemish.progress import Progress
+from blemish.runtime.exported import ExportedDetector, load, write_exported
+from blemish.runtime.networks import IR
+from blemish.runtime.onnx_file import GRAPH
+
+Format = Literal["onnx", "openvino"]
+_RECORDED = ("blemish", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+class ParityError(BlemishError):
+    """The exported model is not the trained one; nothing was written."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        path: The file.
+        entry: What its manifest says of the graph.
+        parity: The comparison with the trained model.
+        notes: What the user should know, one sentence each.
+    """
+
+    path: Path
+    entry: ExportEntry
+    parity: Parity
+    notes: tuple[str, ...]
+
+
+def default_path(model: str | Path, format: str, *, int8: bool = False) -> Path:
+    """Where an export goes unless told otherwise: beside the model.
+
+    Example:
+        >>> from blemish.export import default_path
+        >>> default_path("line/part.blemish", "onnx", int8=True).name
+        'part-onnx-int8.blemish'
+    """
+    path = Path(model)
+    return path.with_name(f"{path.stem}-{format}{'-int8' if int8 else ''}.blemish")
+
+
+def export_model(
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    format: Format = "onnx",
+    int8: bool = False,
+    images: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Export a trained model file as one graph that runs without torch.
+
+    The file is written only if the exported model judges the comparison's images as the trained
+    one does; see :class:`blemish.export.parity.Parity`.
+
+    Args:
+        model: A model file that ``blemish fit`` wrote.
+        out: Where to write: ``.onnx`` gives the bare graph, with the manifest inside it; anything
+            else a model file. ``None``: beside the model.
+        format: ``onnx``, or ``openvino`` for its intermediate representation.
+        int8: Quantise weights and activations to eight bits. Needs ``images``.
+        images: Good images, best those of the calibration, on which both models are compared;
+            with ``int8`` they also set the ranges and, since scores shift, the limits. ``None``:
+            synthetic pictures.
+        progress: Where progress is shown.
+
+    Raises:
+        ParityError: The exported model differs by more than is accepted.
+        ConfigError: An unknown format, a target that cannot be written or is the model itself, or
+            a method that cannot be exported.
+        BundleError: ``model`` is not a trained model.
+        MissingExtraError: Packages of the extra ``export`` or ``openvino`` are not installed.
+
+    Example: see ``docs/export.md``.
+    """
+    if format not in ("onnx", "openvino"):
+        raise ConfigError(f"format={format!r}: expected onnx or openvino.")
+    model = Path(model)
+    out = writable_target(out or default_path(model, format, int8=int8))
+    if model.exists() and out == model.resolve():
+        raise ConfigError(f"{out} is the trained model itself. Give another name with -o.")
+    if out.suffix.lower() == ".onnx" and format != "onnx":
+        raise ConfigError(f"{out}: a model in OpenVINO's format needs a name in .blemish.")
+    if int8 and images is None:
+        raise ConfigError(
+            "int8 needs good images, which set the ranges and the limits. Give --images GOOD_DIR."
+        )
+    progress = progress or Progress(quiet=True)
+    detector = Detector.load(model)
+    assert detector.method is not None
+    good = good_samples(images, detector.products) if images is not None else []
+    samples, source = compared_samples(good, bit_depth=detector.bit_depth)
+
+    with progress.task("Building the graph"):
+        graph = onnx_graph(detector.method)
+    if int8:
+        from blemish.export.quantise import quantise
+
+        with progress.task("Quantising"):
+            graph = quantise(graph, detector.ready()[1], good)
+    files = {GRAPH: graph}
+    if format == "openvino":
+        from blemish.export.openvino_ir import intermediate_representation
+
+        files = dict(zip(IR, intermediate_representation(graph), strict=True))
+    manifest = read_manifest(model)
+    entry = ExportEntry(
+        format=format,
+        precision="int8" if int8 else "float32",
+        source_digest=manifest.digest,
+        branches=detector.branch_names,
+        versions=_versions(),
+    )
+    manifest = manifest.model_copy(update={"kind": "exported", "export": entry})
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        # As users will meet it: written, read, checked and run.
+        trial = Path(folder) / f"trial{out.suffix if out.suffix.lower() == '.onnx' else '.blemish'}"
+        write_exported(trial, manifest, files)
+        exported = load(trial)
+        parity = compare(detector, exported, samples, source=source, progress=progress)
+        problems = parity.problems(entry.precision)
+        if problems:
+            raise ParityError(
+                f"The exported model is not the trained one; nothing was written. "
+                f"{' '.join(problems)} Compared on {source}."
+            )
+        if int8 and detector.calibration is not None:
+            notes += _recalibrate(exported, detector, good, progress)
+    calibration = exported.calibration
+    entry = entry.model_copy(update={"parity": parity.to_json(), "recalibrated": bool(notes)})
+    manifest = manifest.model_copy(
+        update={
+            "export": entry,
+            "calibration": None if calibration is None else calibration.to_json(),
+        }
+    )
+    write_exported(out, manifest, files)
+    return ExportReport(out, entry, parity, tuple(notes))
+
+
+def _recalibrate(
+    exported: ExportedDetector, detector: Detector, good: list[Sample], progress: Progress
+) -> list[str]:
+    """Limits from the exported model's own scores of the good images, at the same rates."""
+    before = detector.calibration
+    assert before is not None
+    skipped: list[Path] = []
+    exported.calibrate(
+        good,
+        false_alarm_rate=before.false_alarm_rate,
+        unsure_rate=before.unsure_rate,
+        progress=progress,
+        on_error=lambda path, error: skipped.append(path),
+    )
+    after = exported.calibration
+    assert after is not None
+    notes = [
+        f"The limits are new: from the int8 model's scores of the {after.n} images given. They "
+        "hold only if these are good and training has not seen them."
+    ]
+    if skipped:
+        notes.append(f"{len(skipped)} of the images could not be read and are left out.")
+    lost = set(before.products) - set(after.products)
+    if lost:
+        notes.append(
+            f"No image says it shows {', '.join(sorted(lost))}: limits are no longer its own. Sort "
+            "the images into folders named as the products to keep limits by product."
+        )
+    return [*notes, *after.notes()]
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _RECORDED:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

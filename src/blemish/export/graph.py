@@ -1,0 +1,131 @@
+"""A method as one ONNX graph, from raw pixels to map, score and branch scores."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError, MissingExtraError
+from blemish.methods.base import Method
+from blemish.runtime.networks import INPUT, output_names
+
+#: What ONNX Runtime 1.18, the oldest that blemish accepts, reads.
+OPSET = 20
+
+
+class InferenceGraph(nn.Module):
+    """What is exported: the method's own forward pass, and nothing that decides anything.
+
+    Shapes: pixels ``(N, H, W, 3)`` uint8 → map ``(N, H, W)``, score ``(N,)``, branches ``(N,)``,
+    and the explanation ``(N, h, w)`` of a method that gives one.
+
+    Args:
+        method: Trained.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        output = self.method(pixels.permute(0, 3, 1, 2))
+        values = [output.anomaly_map.squeeze(1), output.score]
+        values += [output.branches[name] for name in self.method.branch_names]
+        explanation = getattr(output, "explanation", None)
+        if explanation is not None:
+            values.append(explanation.squeeze(1))
+        return tuple(values)
+
+
+def onnx_graph(method: Method) -> bytes:
+    """The ONNX file of a method, for batches of any size at its input size.
+
+    Batch normalisation is folded into the convolutions before it, and everything that follows
+    from the input size, such as padding, is a constant.
+
+    Raises:
+        ConfigError: The method does something that has no counterpart in ONNX; the message says
+            what.
+        MissingExtraError: The packages that write ONNX are not installed.
+
+    Example:
+        >>> from blemish.export.graph import onnx_graph
+        >>> from blemish.methods import build_method
+        >>> from blemish.teachers import build_teacher
+        >>> method = build_method("rd", {}, build_teacher(weights="random"), (64, 64))
+        >>> len(onnx_graph(method)) > 1_000_000
+        True
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Exporting a model", "export") from error
+    # A copy: evaluation mode in every part, and the memory layout that ONNX knows.
+    graph = InferenceGraph(copy.deepcopy(method).cpu().to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
+    graph.eval().requires_grad_(False)
+    # Two images: of a batch of one, torch would take the size for a constant.
+    example = torch.randint(0, 256, (2, *method.input_size, 3), dtype=torch.uint8)
+    branches = method.branch_names
+    try:
+        with _quiet(), torch.no_grad():
+            explains = len(graph(example)) > 2 + len(branches)
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=output_names(branches, explains=explains),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+    except Exception as error:  # torch's exporter can raise nearly anything
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ConfigError(
+            f"This {type(method).__name__} model cannot be exported: {reason.strip()} "
+            "It can still be used as it is, with blemish.Detector.load()."
+        ) from error
+    assert program is not None  # with dynamo it is given
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _strip(model: object) -> None:
+    """Drop torch's notes on every node: the exporting machine's paths are nobody's business."""
+    model.producer_name, model.producer_version, model.doc_string = "blemish", "", ""  # type: ignore[attr-defined]
+    graph = model.graph  # type: ignore[attr-defined]
+    graph.doc_string = ""
+    del model.metadata_props[:]  # type: ignore[attr-defined]
+    del graph.metadata_props[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's notes on its own progress from the user's terminal."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            torch.random.fork_rng(devices=[]),
+        ):
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            yield
+    finally:
+        logger.setLevel(level)

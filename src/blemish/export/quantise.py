@@ -1,0 +1,109 @@
+"""Eight-bit weights and activations, with ranges from good images (static quantisation).
+
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", CVPR 2018. Only convolutions with many channels are quantised: they are where the time
+goes. What compares features and makes the map of them stays in float32.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.errors import DataError, ImageError, MissingExtraError
+from blemish.runtime.networks import INPUT
+
+#: Ranges settle after some dozens of images.
+MOST_IMAGES = 64
+_BATCH = 4
+
+
+def quantise(graph: bytes, preprocessing: Preprocessing, good: Sequence[Sample]) -> bytes:
+    """A float32 graph with its convolutions in int8, as an ONNX file with QDQ nodes.
+
+    Args:
+        graph: An ONNX file of :func:`blemish.export.graph.onnx_graph`.
+        preprocessing: Makes the graph's input of an image.
+        good: Good images, which set the ranges of the activations.
+
+    Raises:
+        DataError: None of the images can be read.
+        MissingExtraError: The package ``onnx`` is not installed.
+
+    Example: see :func:`blemish.export.export_model`.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Quantising a model", "export") from error
+    pixels = _pixels(preprocessing, good)
+    model = onnx.load_from_string(graph)
+    logger = logging.getLogger()
+    level = logger.level
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        try:
+            logger.setLevel(logging.ERROR)  # it recommends steps that the export has done
+            quantize_static(
+                model,
+                target,
+                _Batches(pixels),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=narrow_convolutions(model),
+            )
+        finally:
+            logger.setLevel(level)
+        return target.read_bytes()
+
+
+def narrow_convolutions(model: Any) -> list[str]:
+    """Names of convolutions of one channel, such as the filters over the map.
+
+    Example: see :func:`quantise`.
+    """
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        # A depthwise convolution has one input channel per group, but many outputs.
+        if node.op_type == "Conv" and shapes.get(node.input[1], (0,))[0] == 1
+    ]
+
+
+class _Batches:
+    """Calibration batches, as ONNX Runtime asks for them."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.waiting: Iterator[NDArray[np.uint8]] = iter(
+            pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self.waiting, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def _pixels(preprocessing: Preprocessing, good: Sequence[Sample]) -> NDArray[np.uint8]:
+    """Inputs ``(N, H, W, 3)`` of at most 64 of the images, at even distances."""
+    loaded = []
+    for row in np.linspace(0, len(good) - 1, min(MOST_IMAGES, len(good))).round().astype(int):
+        try:
+            loaded.append(preprocessing.load(good[row])[0])
+        except ImageError:
+            continue
+    if not loaded:
+        raise DataError("None of the good images can be read: no ranges can be set.")
+    return np.stack(loaded)
