@@ -259,9 +259,18 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 def test_what_the_bottleneck_cannot_hold_is_refused_with_a_remedy() -> None:
     with pytest.raises(ConfigError, match="64 channels"):
         build(prototypes=65)
-    with pytest.raises(ConfigError, match=r"one location.*64"):
-        build((32, 32))
-    build((32, 32), spatial_weight=0.0, global_weight=0.0)
+    build(prototypes=64)
+
+
+def test_the_smallest_input_has_nothing_spatial_to_align_and_still_trains() -> None:
+    method = build((32, 32))
+    method.train()
+    for seed in range(4):  # masked and plain steps
+        torch.manual_seed(seed)
+        losses = method.loss(batch_of(method), method.stages()[0])
+        assert set(losses) == {"total", "distillation", "global"}
+        assert all(value.isfinite() for value in losses.values())
+        losses["total"].backward()
 
 
 def test_settings_are_read_from_text() -> None:

@@ -97,7 +97,8 @@ class PrototypeAlignment(nn.Module):
         self.bank = PrototypeBank(size, prototypes=config.prototypes, channels=channels)
         self.weights = {"spatial": config.spatial_weight, "global": config.global_weight}
         self.heads = nn.ModuleDict()
-        if config.spatial_weight:
+        # At a single location nothing is spatial, and an instance norm leaves zeros.
+        if config.spatial_weight and size != (1, 1):
             self.heads["spatial"] = SpatialAlignment(channels)
         if config.global_weight:
             self.heads["global"] = GlobalAlignment(channels)
@@ -114,8 +115,7 @@ class BoRAD(RD):
     """BoRAD (2026). See the module for what is stated and what is ours.
 
     Raises:
-        ConfigError: More prototypes than the bottleneck has channels, or an input whose
-            bottleneck has a single location.
+        ConfigError: More prototypes than the bottleneck has channels.
 
     Example:
         >>> import torch
@@ -144,12 +144,6 @@ class BoRAD(RD):
             raise ConfigError(
                 f"prototypes={config.prototypes}: the bottleneck has {channels} channels, and no "
                 "more prototypes than that can be orthonormal. Choose fewer, or a larger width."
-            )
-        if size == (1, 1):
-            raise ConfigError(
-                f"An input of {input_size[0]}×{input_size[1]} leaves one location in the "
-                f"bottleneck; prototype alignment needs more. Choose a side of {2 * stride} or "
-                "more, or --set spatial_weight=0 --set global_weight=0."
             )
         self.target = frozen_copy(self.projection)
         self.alignment = PrototypeAlignment(size, channels, config)
