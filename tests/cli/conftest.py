@@ -91,6 +91,33 @@ def fresh_blemish(tmp_path: Path) -> RunBlemish:
 
 
 @pytest.fixture
+def start_blemish(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts it and lets it run, for tests that send it signals; none outlives its test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: object, before: str = "") -> subprocess.Popen[str]:
+        # A suite started in the background inherits "ignore"; the user at a terminal does not.
+        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        program = f"{heard}\n{before}\nfrom blemish.cli.app import main\nmain()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, words)],
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
 def refused() -> Callable[[Result], str]:
     """Checks that a run was refused as users must see it, and gives the message."""
 

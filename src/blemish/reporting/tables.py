@@ -107,7 +107,7 @@ class CsvSink(LineSink):
                 yield line
 
         torn = False
-        for number, cells in enumerate(csv.reader(watched())):
+        for number, cells in enumerate(self._cells(watched())):
             text = "".join(taken)  # a name with a line break in it takes several lines
             taken.clear()
             if number == 0:  # the header, which read() has compared
@@ -117,6 +117,12 @@ class CsvSink(LineSink):
             torn = len(cells) != len(self.columns)  # excused for the last row: it was cut short
             if not torn:
                 yield self._written(text, dict(zip(self.columns, cells, strict=True)))
+
+    def _cells(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        try:
+            yield from csv.reader(lines)
+        except csv.Error as error:
+            raise self._foreign(f"a row is no CSV ({error})") from error
 
     def _written(self, text: str, row: dict[str, str]) -> WrittenLine:
         try:
@@ -247,9 +253,11 @@ def _verdict(text: object) -> Verdict | None:
 
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(
-        ["" if value is None else value for value in values]
-    )
+    cells = ["" if value is None else str(value) for value in values]
+    # By itself the module leaves a carriage return bare, which its own reader then refuses.
+    bare = any("\r" in cell for cell in cells)
+    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    csv.writer(line, lineterminator="\n", quoting=quoting).writerow(cells)
     return line.getvalue()
 
 
