@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blemish.errors import ConfigError
+from blemish.methods.anomem import AnoMem
 from blemish.methods.base import Method, parse_settings
 from blemish.methods.borad import BoRAD
 from blemish.methods.hfr import HFR
@@ -17,6 +18,7 @@ from blemish.teachers import Teacher
 METHODS: dict[str, type[Method]] = {
     "rd": RD,
     "hfr": HFR,
+    "anomem": AnoMem,
     "borad": BoRAD,
 }
 
