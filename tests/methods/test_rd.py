@@ -87,6 +87,7 @@ def test_the_student_grows_with_the_teacher() -> None:
     assert light == student_widths((24, 40, 112), 1.0)
     assert all(w > 3 * v for w, v in zip(wide[0], light[0], strict=True))
     assert wide[2] > 3 * light[2]
+    assert student_widths((24, 40, 112), 0.0, bottleneck=16)[2] == 16
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,7 @@ def test_the_student_grows_with_the_teacher() -> None:
         {"learning_rate": 0.0},
         {"sigma": 0.0},
         {"width": -1.0},
+        {"bottleneck": -1},
         {"clip_norm": 0.0},
     ],
 )

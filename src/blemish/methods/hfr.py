@@ -85,7 +85,9 @@ class HFR(Method):
     def __init__(self, config: HFRConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
         rebuilt = teacher.channels[-config.levels :]
-        widths, fused, outputs = student_widths(teacher.channels, config.width)
+        widths, fused, outputs = student_widths(
+            teacher.channels, config.width, bottleneck=config.bottleneck
+        )
         self.bottleneck = OneClassBottleneck(teacher.channels[-1:], fused=fused, outputs=outputs)
         self.student = StudentDecoder(
             outputs, rebuilt, widths=widths[-config.levels :], blocks=(1,) * config.levels

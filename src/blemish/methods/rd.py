@@ -43,6 +43,7 @@ class RDConfig(MethodConfig):
     decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
+    bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
@@ -51,6 +52,8 @@ class RDConfig(MethodConfig):
         super().__post_init__()
         if not 0 < self.decay_at <= 1:
             raise ConfigError(f"decay_at={self.decay_at}: expected a share in (0, 1].")
+        if self.bottleneck < 0:
+            raise ConfigError(f"bottleneck={self.bottleneck}: expected channels, or 0.")
         if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
             raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
 
@@ -72,7 +75,9 @@ class RD(Method):
 
     def __init__(self, config: RDConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        widths, fused, outputs = student_widths(teacher.channels, config.width)
+        widths, fused, outputs = student_widths(
+            teacher.channels, config.width, bottleneck=config.bottleneck
+        )
         self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
         self.student = StudentDecoder(outputs, teacher.channels, widths=widths, blocks=(1, 1, 1))
         self.standardise = ChannelStandardiser(teacher.channels)
@@ -143,18 +148,20 @@ def distillation_loss(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tens
     return sum(losses[1:], start=losses[0])
 
 
-def student_widths(channels: tuple[int, ...], width: float) -> tuple[tuple[int, ...], int, int]:
+def student_widths(
+    channels: tuple[int, ...], width: float, *, bottleneck: int = 0
+) -> tuple[tuple[int, ...], int, int]:
     """Decoder widths (shallow to deep), fused width and bottleneck channels for a teacher.
 
     The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
-    the teacher's channels, and the bottleneck with its square, so that WideResNet-50-2 gets one of
-    the order of the paper's 2,048 channels.
+    the teacher's channels, and the bottleneck faster, so that WideResNet-50-2 gets one of the
+    order of the paper's 2,048 channels. ``bottleneck`` > 0 is taken as it is.
     """
-    light, fused, outputs = (32, 64, 112), 64, 64
+    light, fused, outputs = (32, 64, 112), 64, 192
     factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
 
     def eights(value: float) -> int:
         return max(8, round(value / 8) * 8)
 
     widths = tuple(eights(value * factor) for value in light)
-    return widths, eights(fused * factor), eights(outputs * factor**2)
+    return widths, eights(fused * factor), bottleneck or eights(outputs * factor**1.36)
