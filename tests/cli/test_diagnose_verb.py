@@ -98,3 +98,19 @@ def test_mistakes_end_with_one_line(
     assert done.stdout == ""
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_report_can_say_why_it_misses(
+    blemish: RunBlemish, model: Path, parts: Path, tmp_path: Path
+) -> None:
+    done = blemish("report", model, parts, "--diagnose", "--pictures", "0", "-q")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for words in ('href="#diagnosis"', "Why it misses", "Anomaly leakage", "nut, real defects"):
+        assert words in page
+    found = json.loads(blemish("diagnose", model, parts, "--json", "-").stdout)
+    assert f"<td>{found['leakage']['copied'][0]:.3f}</td>" in page
+    assert f"<td>{found['bottleneck']['silhouette']:.3f}</td>" in page
+    plain = blemish("report", model, parts, "--pictures", "0", "-q", "-o", "plain.html")
+    assert plain.returncode == 0
+    assert "Why it misses" not in (tmp_path / "plain.html").read_text("utf-8")

@@ -137,6 +137,8 @@ def test_unreadable_images_are_listed_and_left_out(
 def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> None:
     with pytest.raises(ConfigError, match="not trained"):
         diagnose(Detector("rd"), line)
+    with pytest.raises(ConfigError, match="exported model"):
+        diagnose(object(), line)  # type: ignore[arg-type]
     detector = fitted("rd", line)
     detector.method_name = "forest"
     detector.method = torch.nn.Module()  # type: ignore[assignment]

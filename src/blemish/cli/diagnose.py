@@ -44,22 +44,15 @@ def diagnose(
     """
     need_training_packages("Diagnosing")
     from blemish.cli.output import print_failures, print_notes
-    from blemish.detector import Detector
     from blemish.diagnostics import diagnose as run_diagnosis
-    from blemish.errors import ConfigError
     from blemish.files import writable_target
-    from blemish.models import is_exported
+    from blemish.models import open_model
     from blemish.progress import Progress
 
-    if is_exported(model):
-        raise ConfigError(
-            f"{model} is an exported model: its bottleneck cannot be looked into. Diagnose the "
-            "trained model it was made from."
-        )
     if json is not None and str(json) != "-":
         writable_target(json)
     found = run_diagnosis(
-        Detector.load(model, device=device),
+        open_model(model, device=device),
         data,
         layout=layout,
         split=split,

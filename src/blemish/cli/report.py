@@ -26,6 +26,9 @@ def report(
     histogram: Annotated[
         bool, typer.Option("--histogram", help="Bounded memory for very large sets.")
     ] = False,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Add why it misses; see `blemish diagnose`.")
+    ] = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -46,6 +49,11 @@ def report(
     started = time.perf_counter()
     detector = open_model(model, device=device)
     load_seconds = time.perf_counter() - started
+    found = None
+    if diagnose:
+        from blemish.diagnostics import diagnose as run_diagnosis
+
+        found = run_diagnosis(detector, data, layout=layout, progress=Progress(quiet=quiet))
     made = make_report(
         detector,
         data,
@@ -56,6 +64,7 @@ def report(
         histogram=histogram,
         load_seconds=load_seconds,
         command=shlex.join(["blemish", *sys.argv[1:]]),
+        diagnosis=found,
         progress=Progress(quiet=quiet),
     )
     write_report(made, out)

@@ -21,6 +21,7 @@ from blemish.diagnostics.measurements import ProductMeasurements, Rebuilds
 from blemish.diagnostics.separability import Separability, separability
 from blemish.diagnostics.separation import Separation, separation
 from blemish.errors import ConfigError, DataError, ImageError
+from blemish.inspector import Inspector
 from blemish.names import unknown_name_message
 from blemish.progress import Progress
 from blemish.reporting.figures import json_ready
@@ -82,7 +83,7 @@ class Diagnosis:
 
 
 def diagnose(
-    detector: Detector,
+    detector: Inspector,
     data: TrainingSource,
     *,
     layout: str = "auto",
@@ -106,7 +107,8 @@ def diagnose(
         progress: Where progress is shown.
 
     Raises:
-        ConfigError: A method without bottleneck or reconstruction, or an unknown split.
+        ConfigError: An exported model, a method without bottleneck or reconstruction, or an
+            unknown split.
         DataError: No readable good images.
 
     Example:
@@ -121,6 +123,11 @@ def diagnose(
         >>> found.split, len(found.leakage.copied), found.bottleneck is None
         ('train', 3, True)
     """
+    if not isinstance(detector, Detector):
+        raise ConfigError(
+            "This is an exported model: its bottleneck cannot be looked into. Diagnose the trained "
+            "model it was made from."
+        )
     method, preprocessing = detector.method, detector.preprocessing
     if method is None or preprocessing is None:
         raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")

@@ -29,6 +29,7 @@ from blemish.reporting.report_rows import Row, choose_images, display_scale, mak
 if TYPE_CHECKING:
     from blemish.bundle import Manifest
     from blemish.data.sources import TrainingSource
+    from blemish.diagnostics import Diagnosis
     from blemish.inspector import Inspector
 
 Item = TypeVar("Item")
@@ -46,6 +47,7 @@ def make_report(
     histogram: bool = False,
     load_seconds: float | None = None,
     command: str = "",
+    diagnosis: Diagnosis | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Judge the labelled test images of a data set and gather what a report says of them.
@@ -60,6 +62,7 @@ def make_report(
         histogram: Measure pixels in bounded memory, see :class:`blemish.evaluation.Evaluator`.
         load_seconds: How long reading the model file took.
         command: The command line that asked for the report.
+        diagnosis: What :func:`blemish.diagnostics.diagnose` found, for a section of its own.
         progress: Where progress is shown.
 
     Raises:
@@ -128,6 +131,7 @@ def make_report(
         timing=Timing(load_seconds, judged, clock.seconds, single),
         facts=facts,
         notes=_notes(detector, products, data_set.problems, pictures),
+        diagnosis=diagnosis,
     )
 
 

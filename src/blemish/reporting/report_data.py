@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from blemish.calibration import Limits
 from blemish.evaluation import Evaluation, ProductResult
@@ -14,6 +15,9 @@ from blemish.metrics.curves import Curve
 from blemish.reporting.report_pictures import Figure
 from blemish.reporting.report_promise import PromiseCheck, check_promise
 from blemish.reporting.report_rows import Row, Verdicts
+
+if TYPE_CHECKING:
+    from blemish.diagnostics import Diagnosis
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ class Report:
         timing: How long it took.
         facts: Headings with named facts: model, data, this run.
         notes: What the reader should know, one sentence each.
+        diagnosis: Why the model misses, where that was asked for.
     """
 
     model: str
@@ -170,6 +175,7 @@ class Report:
     timing: Timing
     facts: Mapping[str, Mapping[str, str]]
     notes: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:

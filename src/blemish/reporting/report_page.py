@@ -9,6 +9,7 @@ from importlib import resources
 from blemish import __version__
 from blemish.reporting import report_words as words
 from blemish.reporting.report_data import Report
+from blemish.reporting.report_diagnosis import diagnosis_section
 from blemish.reporting.report_gallery import legend
 from blemish.reporting.report_html import Html, element, join
 from blemish.reporting.report_sections import (
@@ -54,6 +55,7 @@ def render_page(report: Report) -> bytes:
             figures_section(report),
             legend() if any(p.alarms or p.misses or p.hits for p in report.products) else None,
             [product_section(product, i) for i, product in enumerate(report.products, 1)],
+            None if report.diagnosis is None else diagnosis_section(report.diagnosis),
             timing_section(report),
             facts_section(report),
             notes_section(report),
@@ -73,6 +75,8 @@ def _origin(report: Report) -> str:
 def _navigation(report: Report) -> Html:
     targets = [("summary", "In short"), ("figures", "All figures")]
     targets += [(f"product-{i}", p.name) for i, p in enumerate(report.products, 1)]
+    if report.diagnosis is not None:
+        targets.append(("diagnosis", "Why it misses"))
     targets += [("timing", "Timing"), ("facts", "Model and data"), ("notes", "Notes")]
     items = [element("li", element("a", name, href=f"#{anchor}")) for anchor, name in targets]
     return element("nav", element("ul", items), aria_label="Sections")
