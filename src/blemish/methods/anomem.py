@@ -47,6 +47,8 @@ __all__ = ["AnoMem", "AnoMemConfig"]
 
 #: Positions at which the memory reads a level at most.
 _MOST_POSITIONS = 1024
+#: Images per step of the distance stage over a teacher, at most.
+_TEACHER_BATCH = 16
 #: A memory with a smaller share of its prototypes in use has collapsed.
 _COLLAPSED = 0.1
 
@@ -150,21 +152,24 @@ class AnoMem(Method):
         c = self.config
         learned = (self.encoder, self.heads, *((self.memories,) if c.memory else ()))
 
-        def stage(name: str, modules: tuple[nn.Module, ...], steps: int) -> Stage:
+        # The distance is learned at every position, and a teacher's levels have hundreds.
+        second_batch = c.batch_size if self.scratch else min(c.batch_size, _TEACHER_BATCH)
+
+        def stage(name: str, modules: tuple[nn.Module, ...], steps: int, batch: int) -> Stage:
             group = ParameterGroup(modules, c.learning_rate, clip_norm=5.0)
             return Stage(
                 name,
                 (group,),
                 steps,
-                c.batch_size,
+                batch,
                 decay_at=c.decay_at,
                 needs_images=self.scratch,
                 anomaly_share=c.anomaly_share,
             )
 
         return [
-            stage("memory", learned, c.steps),
-            stage("distance", (self.detectors,), c.second_steps),
+            stage("memory", learned, c.steps, c.batch_size),
+            stage("distance", (self.detectors,), c.second_steps, second_batch),
         ]
 
     def prepare(self, batches: Iterable[Batch]) -> None:

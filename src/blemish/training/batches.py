@@ -134,7 +134,8 @@ class ImageBatches(TrainingBatches):
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
         image, _ = self.preprocessing.load(self.samples[row])
-        return row, torch.from_numpy(image).permute(2, 0, 1)
+        # A copy: what Pillow gives may not be written to, of which torch warns.
+        return row, torch.tensor(image).permute(2, 0, 1)
 
     def collate(self, rows: list[Any]) -> Batch:
         images = torch.stack([image for _, image in rows])
