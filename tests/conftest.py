@@ -100,3 +100,12 @@ def model_file(tmp_path_factory: pytest.TempPathFactory, part: Path) -> Path:
     path = tmp_path_factory.mktemp("model") / "part.blemish"
     detector.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def exported_file(tmp_path_factory: pytest.TempPathFactory, model_file: Path) -> Path:
+    """:func:`model_file` exported for ONNX Runtime, to be read only."""
+    from blemish.export import export_model
+
+    path = tmp_path_factory.mktemp("exported") / "part-onnx.blemish"
+    return export_model(model_file, path).path

@@ -1,8 +1,11 @@
 """Eight-bit weights and activations, with ranges from good images (static quantisation).
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", CVPR 2018. Only convolutions with many channels are quantised: they are where the time
-goes. What compares features and makes the map of them stays in float32.
+Inference", CVPR 2018. What is learned on top of the teacher is quantised. The teacher is not: it
+is what the rest is measured against, and a scale for all channels of a level leaves nothing of the
+small ones, which weigh as much as the large ones once standardised (rank correlation of the scores
+with the trained ones 0.37 with it, 0.9998 without, reverse distillation on four products). What
+compares features and makes the map of them stays in float32 too.
 """
 
 from __future__ import annotations
@@ -62,15 +65,15 @@ def quantise(graph: bytes, preprocessing: Preprocessing, good: Sequence[Sample])
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=narrow_convolutions(model),
+                nodes_to_exclude=kept_convolutions(model),
             )
         finally:
             logger.setLevel(level)
         return target.read_bytes()
 
 
-def narrow_convolutions(model: Any) -> list[str]:
-    """Names of convolutions of one channel, such as the filters over the map.
+def kept_convolutions(model: Any) -> list[str]:
+    """Names of the convolutions that stay in float32: the teacher's, and the filters over the map.
 
     Example: see :func:`quantise`.
     """
@@ -78,8 +81,8 @@ def narrow_convolutions(model: Any) -> list[str]:
     return [
         node.name
         for node in model.graph.node
-        # A depthwise convolution has one input channel per group, but many outputs.
-        if node.op_type == "Conv" and shapes.get(node.input[1], (0,))[0] == 1
+        if node.op_type == "Conv"
+        and (".teacher." in f".{node.input[1]}" or shapes.get(node.input[1], (0,))[0] == 1)
     ]
 
 
