@@ -26,6 +26,7 @@ from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.predict import predict
 from blemish.cli.report import report
+from blemish.cli.serve import serve
 from blemish.errors import BlemishError
 
 
@@ -67,7 +68,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, predict, evaluate, report, diagnose, calibrate, export, info, doctor):
+for verb in (
+    demo,
+    fit,
+    predict,
+    evaluate,
+    report,
+    diagnose,
+    calibrate,
+    export,
+    serve,
+    info,
+    doctor,
+):
     app.command()(verb)
 app.add_typer(benchmark_app)
 app.add_typer(data_app)

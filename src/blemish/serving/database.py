@@ -1,0 +1,176 @@
+"""The file a server keeps its history in: SQLite, one connection, whole transactions only.
+
+Write-ahead logging with ``synchronous = FULL``: a transaction is on the disk when it ends, and a
+process killed inside one leaves the state before it. The file is locked for as long as the server
+runs, so that two servers never write into one history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from blemish.errors import BlemishError, ConfigError
+
+SCHEMA = 1
+FILE = "history.sqlite"
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE calibrations (
+    version INTEGER PRIMARY KEY AUTOINCREMENT,
+    created TEXT NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('model', 'marks', 'rate')),
+    parent INTEGER REFERENCES calibrations (version),
+    note TEXT NOT NULL,
+    content TEXT
+);
+CREATE TABLE active (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    version INTEGER NOT NULL REFERENCES calibrations (version)
+);
+CREATE TABLE pictures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest TEXT NOT NULL,
+    product TEXT NOT NULL,
+    name TEXT NOT NULL,
+    judged TEXT NOT NULL,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    score REAL NOT NULL,
+    peak REAL NOT NULL,
+    map_low REAL NOT NULL,
+    branches TEXT NOT NULL,
+    verdict TEXT,
+    version INTEGER NOT NULL,
+    mark TEXT CHECK (mark IN ('good', 'defect')),
+    marked TEXT,
+    bytes INTEGER NOT NULL,
+    UNIQUE (digest, product)
+);
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
+    source BLOB NOT NULL,
+    thumbnail BLOB NOT NULL,
+    map BLOB NOT NULL
+);
+"""
+
+
+class HistoryError(BlemishError):
+    """A history that cannot be opened or written."""
+
+
+class Database:
+    """One connection, shared by the threads of a server.
+
+    Args:
+        connection: An open connection in autocommit mode.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, folder: Path, identity: str) -> Database:
+        """Open the history in a folder; make both where they are missing.
+
+        Args:
+            folder: Its parent must exist.
+            identity: Of the model whose scores the history holds.
+
+        Raises:
+            ConfigError: The folder cannot be made.
+            HistoryError: The history is in use, damaged, of a newer schema or another model's.
+        """
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot keep a history in {folder} ({error}). Name a folder that can be written "
+                "with --state."
+            ) from error
+        path = folder / FILE
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(
+                path, timeout=0.5, isolation_level=None, check_same_thread=False
+            )
+            # Before WAL: the lock is then held by this process alone, without shared memory.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.row_factory = sqlite3.Row
+            database = cls(connection)
+            database._prepare(path, identity)
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            if "locked" in str(error):
+                raise HistoryError(
+                    f"The history {path} is in use: another server runs with it. Stop that one, "
+                    "or name another folder with --state."
+                ) from error
+            raise HistoryError(
+                f"The history {path} cannot be used ({error}). Move it away, or name another "
+                "folder with --state."
+            ) from error
+        except HistoryError:
+            assert connection is not None
+            connection.close()
+            raise
+        return database
+
+    def _prepare(self, path: Path, identity: str) -> None:
+        with self.transaction():
+            if not self.rows("SELECT name FROM sqlite_master WHERE name = 'meta'"):
+                for statement in _TABLES.split(";"):
+                    if statement.strip():
+                        self.run(statement)
+                for key, value in (("schema", str(SCHEMA)), ("model", identity)):
+                    self.run("INSERT INTO meta VALUES (?, ?)", (key, value))
+            found = {row["key"]: row["value"] for row in self.rows("SELECT * FROM meta")}
+        if found.get("schema") != str(SCHEMA):
+            raise HistoryError(
+                f"The history {path} has schema {found.get('schema')}, this blemish reads "
+                f"{SCHEMA}. Upgrade blemish, or name another folder with --state."
+            )
+        if found.get("model") != identity:
+            raise HistoryError(
+                f"The history {path} belongs to another model: its scores do not compare with "
+                "this one's. Move it away, or name another folder with --state."
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the statements inside, or none of them."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """What a query finds."""
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Change something; returns the id of an inserted row."""
+        with self._lock:
+            return self._connection.execute(statement, values).lastrowid or 0
+
+    def close(self) -> None:
+        """Write the log back into the file and let it go."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,97 @@
+"""The model that is served: what it computes with, and what the page tells of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blemish.bundle import Manifest, read_manifest
+from blemish.calibration import Calibration
+from blemish.data.preprocess import Preprocessing
+from blemish.network import Network
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model, ready to judge pixels.
+
+    Attributes:
+        name: Name of its file, without the folder.
+        identity: SHA-256 over what decides its scores. Recalibrating does not change it.
+        network: Judges preprocessed pixels.
+        preprocessing: Makes them from an image.
+        products: Names of the products it was trained on.
+        calibration: The limits in its file, ``None`` where it has none.
+        facts: What else the file says of itself, for people.
+    """
+
+    name: str
+    identity: str
+    network: Network
+    preprocessing: Preprocessing
+    products: tuple[str, ...]
+    calibration: Calibration | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def product_of(self, asked: str | None) -> str | None:
+        """The product to judge by: the one asked for, or the only one there is."""
+        if asked is None and len(self.products) == 1:
+            return self.products[0]
+        return asked
+
+
+def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
+    """Open a model file for serving; an exported one needs no torch.
+
+    Raises:
+        BundleError: The file is missing, damaged or of a newer schema.
+        ConfigError: The device is unknown or not there.
+        MissingExtraError: The model needs packages that are not installed.
+    """
+    from blemish.models import is_exported, open_model
+    from blemish.runtime.exported import read_exported
+
+    path = Path(path)
+    bare = path.suffix.lower() == ".onnx"
+    manifest = read_exported(path).manifest if bare else read_manifest(path)
+    inspector = open_model(path, device=device)
+    network, preprocessing = inspector.ready()
+    return ServedModel(
+        name=path.name,
+        identity=identity(manifest),
+        network=network,
+        preprocessing=preprocessing,
+        products=tuple(inspector.products),
+        calibration=inspector.calibration,
+        facts={
+            "kind": "exported" if is_exported(path) else "trained",
+            "method": manifest.method,
+            "teacher": manifest.teacher.name,
+            "input_size": list(preprocessing.size),
+            "bit_depth": preprocessing.bit_depth,
+            "created": manifest.created,
+            "training_images": manifest.training.get("training_images"),
+            "seed": manifest.training.get("seed"),
+        },
+    )
+
+
+def identity(manifest: Manifest) -> str:
+    """SHA-256 over what decides a model's scores: method, settings, teacher and training.
+
+    New limits do not change it, nor does the export of the same training: those scores agree.
+    """
+    precision = "float32" if manifest.export is None else manifest.export.precision
+    content = {
+        "method": manifest.method,
+        "config": manifest.config,
+        "teacher": manifest.teacher.sha256,
+        "preprocessing": manifest.preprocessing,
+        "training": manifest.training,
+        "precision": precision,
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,115 @@
+// The page as a whole: start, controls of the bar, keys, log-in.
+
+import { call, get, onTokenNeeded } from "./api.js";
+import "./detail.js";
+import { focus } from "./grid.js";
+import "./histogram.js";
+import { onSay } from "./limits.js";
+import { changed, refresh, state } from "./state.js";
+import "./upload.js";
+import { byId, several } from "./words.js";
+
+let silence = null;
+function say(text) {
+  byId("toast").textContent = text;
+  byId("toast").classList.add("shown");
+  clearTimeout(silence);
+  silence = setTimeout(() => byId("toast").classList.remove("shown"), 5000);
+}
+onSay(say);
+addEventListener("unhandledrejection", (event) => { if (event.reason?.message) say(event.reason.message); });
+
+let asking = null;
+onTokenNeeded(() => {
+  asking ??= new Promise((resolve) => {
+    byId("login").showModal();
+    byId("login-form").onsubmit = async (event) => {
+      event.preventDefault();
+      try {
+        await call("POST", "/v1/session", { json: { token: byId("token").value } });
+        byId("token").value = "";
+        byId("login-error").textContent = "";
+        byId("login").close();
+        byId("logout").hidden = false;
+        asking = null;
+        resolve();
+      } catch (error) { byId("login-error").textContent = error.message; }
+    };
+  });
+  return asking;
+});
+byId("login").addEventListener("cancel", (event) => event.preventDefault());
+byId("logout").addEventListener("click", async () => { await call("DELETE", "/v1/session"); location.reload(); });
+
+const remembered = JSON.parse(localStorage.getItem("blemish") ?? "{}");
+function remember() {
+  const { heat, opacity, order } = state;
+  localStorage.setItem("blemish", JSON.stringify({ heat, opacity, order, product: byId("product").value }));
+}
+function setHeat(on) { state.heat = on; changed(); remember(); }
+
+byId("heat").addEventListener("change", (event) => setHeat(event.target.checked));
+byId("opacity").addEventListener("input", (event) => {
+  state.opacity = event.target.value / 100;
+  document.documentElement.style.setProperty("--opacity", String(state.opacity));
+  remember();
+});
+byId("order").addEventListener("change", (event) => { state.order = event.target.value; changed(); remember(); });
+byId("product").addEventListener("change", remember);
+byId("clear").addEventListener("click", async () => {
+  const count = state.pictures.filter((p) => !p.mark).length;
+  if (!confirm(`Remove ${several(count, "unmarked picture")} for good?`)) return;
+  const { removed } = await call("POST", "/v1/history/remove", { json: { ids: null } });
+  await refresh();
+  say(`${several(removed, "picture")} removed.`);
+});
+byId("limits-button").addEventListener("click", () => {
+  const shown = document.body.classList.toggle("limits-shown");
+  byId("limits-button").setAttribute("aria-expanded", String(shown));
+  byId("limits-button").textContent = shown ? "Pictures" : "Limits";
+  scrollTo(0, 0);
+});
+byId("keys-button").addEventListener("click", () => byId("keys").showModal());
+byId("keys-close").addEventListener("click", () => byId("keys").close());
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.target.matches('select, input:not([type="checkbox"], [type="range"])')) return;
+  if (event.key === "?") byId("keys").showModal();
+  else if (event.key.toLowerCase() === "h") { byId("heat").click(); }
+  else if (event.key.toLowerCase() === "a") byId("files").click();
+  else if (event.key.startsWith("Arrow") && event.target === document.body) focus(Number(byId("grid").firstElementChild?.dataset.id));
+  else return;
+  event.preventDefault();
+});
+
+function drawModel() {
+  const { name, products, facts } = state.model;
+  byId("model").textContent = name;
+  document.title = `${name} · blemish`;
+  const trained = facts.training_images ? ` · learned from ${several(facts.training_images, "good picture")}` : "";
+  byId("facts").textContent = `${products.join(", ")} · ${facts.method}${trained}`;
+  byId("product-field").hidden = products.length < 2;
+  const options = products.map((product) => new Option(product, product));
+  if (products.length > 1) options.unshift(new Option("as the folder is called", "folder"), new Option("unknown", ""));
+  byId("product").replaceChildren(...options);
+  const wanted = remembered.product;
+  if (options.some((option) => option.value === wanted)) byId("product").value = wanted;
+}
+
+async function start() {
+  state.heat = remembered.heat ?? true;
+  state.opacity = remembered.opacity ?? 0.65;
+  state.order = remembered.order ?? "worst";
+  byId("heat").checked = state.heat;
+  byId("opacity").value = String(100 * state.opacity);
+  byId("order").value = state.order;
+  state.model = await get("/v1/model");
+  const session = await get("/v1/session");
+  byId("logout").hidden = !session.needed;
+  drawModel();
+  await refresh();
+  document.documentElement.dataset.ready = "true";
+}
+
+start().catch((error) => say(error.message));

@@ -1,0 +1,145 @@
+"""What is drawn of a judged picture: thumbnail, heat layer, overlay; and how its map is stored."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.image_file import open_header
+from blemish.data.preprocess import Preprocessing
+from blemish.errors import ImageError
+from blemish.reporting.heat import heat_colours, heat_opacity, heat_steps
+from blemish.reporting.overlay import draw_overlay
+from blemish.results import Prediction
+
+MapKind = Literal["heat", "grey", "overlay"]
+
+_THUMBNAIL = 360  # pixels of the longer side: a tile of the page on a dense screen
+_NOWHERE = Path("picture")
+_HEADER = struct.Struct("<II")
+
+
+def pack_map(input_map: NDArray[np.float32]) -> bytes:
+    """An anomaly map ``(H, W)`` float32, every bit of it, in fewer bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.serving.pictures import pack_map, unpack_map
+        >>> amap = np.random.default_rng(0).random((4, 6), dtype=np.float32)
+        >>> bool((unpack_map(pack_map(amap)) == amap).all())
+        True
+    """
+    amap = np.ascontiguousarray(input_map, "<f4")
+    # Bytes of equal weight side by side: exponents of neighbours are alike, and compress.
+    planes = amap.view(np.uint8).reshape(-1, 4).T
+    return _HEADER.pack(*amap.shape) + zlib.compress(planes.tobytes(), 1)
+
+
+def unpack_map(packed: bytes) -> NDArray[np.float32]:
+    """The inverse of :func:`pack_map`: ``(H, W)`` float32."""
+    height, width = _HEADER.unpack_from(packed)
+    planes = np.frombuffer(zlib.decompress(packed[_HEADER.size :]), np.uint8).reshape(4, -1)
+    amap = np.ascontiguousarray(planes.T).view("<f4").reshape(height, width)
+    return np.asarray(amap, np.float32)
+
+
+def thumbnail(image: NDArray[np.uint8]) -> bytes:
+    """A small JPEG of ``(H, W, 3)`` uint8."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return _encoded(picture, "JPEG", quality=82)
+
+
+def heat_layer(
+    input_map: NDArray[np.float32],
+    source: tuple[int, int],
+    *,
+    preprocessing: Preprocessing,
+    scale: tuple[float, float],
+) -> bytes:
+    """The colours of a map as a PNG to lay over the picture, clear where nothing is odd.
+
+    At the resolution of the model, which is all there is to see; whoever shows it stretches it
+    over the picture.
+
+    Args:
+        input_map: ``(H, W)`` float32 at the model's input size.
+        source: ``(H, W)`` of the source image.
+        scale: Map values at 0 % and 100 % of the colours.
+    """
+    top, left, height, width = preprocessing.placement(source)
+    part = input_map[top : top + height, left : left + width]
+    return _heat_png(part, scale)
+
+
+def map_png(
+    kind: MapKind,
+    image: NDArray[np.uint8],
+    prediction: Prediction,
+    scale: tuple[float, float],
+) -> bytes:
+    """A map as PNG, on request of a client.
+
+    Args:
+        kind: ``heat``: colours with opacity, at the source image's size. ``grey``: the map in 256
+            steps of the scale, at the source image's size. ``overlay``: as ``blemish predict
+            --heatmaps`` draws it, with outlines, boxes and a caption.
+        image: ``(H, W, 3)`` uint8, the source image.
+        scale: Map values at 0 % and 100 %.
+    """
+    if kind == "overlay":
+        return _encoded(draw_overlay(image, prediction, scale=scale), "PNG", compress_level=3)
+    if kind == "grey":
+        steps = heat_steps(prediction.anomaly_map, scale)
+        return _encoded(Image.fromarray(steps), "PNG", compress_level=3)
+    return _heat_png(prediction.anomaly_map, scale)
+
+
+def shown_source(content: bytes, pixels: NDArray[np.uint8] | None) -> tuple[bytes, str] | None:
+    """The uploaded file as a browser may be given it, with its type; or ``None``.
+
+    Only a plain one-picture file in a browser's format, upright and without alpha, looks in every
+    browser as the model saw it. All others are drawn anew from the pixels the model saw.
+
+    Args:
+        content: The uploaded file.
+        pixels: ``(H, W, 3)`` uint8 as the model saw them; ``None`` to ask whether they are needed.
+    """
+    if pixels is not None:
+        return _encoded(Image.fromarray(pixels), "PNG", compress_level=1), "image/png"
+    types = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+    try:
+        with io.BytesIO(content) as file:
+            image = open_header(file, _NOWHERE, 2**62)
+            plain = (
+                image.format in types
+                and image.mode in ("L", "RGB")
+                and "transparency" not in image.info
+                and "icc_profile" not in image.info
+                and "exif" not in image.info
+                and getattr(image, "n_frames", 1) == 1
+            )
+            return (content, types[str(image.format)]) if plain else None
+    except ImageError:
+        return None
+
+
+def _heat_png(amap: NDArray[np.float32], scale: tuple[float, float]) -> bytes:
+    steps = heat_steps(amap, scale)  # (H, W)
+    layer = np.empty((*steps.shape, 4), np.uint8)
+    layer[..., :3] = heat_colours()[steps]
+    layer[..., 3] = np.rint(255 * heat_opacity(1.0)).astype(np.uint8)[steps]
+    return _encoded(Image.fromarray(layer), "PNG", compress_level=3)
+
+
+def _encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()

@@ -1,0 +1,224 @@
+"""A server in this process, from the socket to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from blemish.errors import ConfigError
+from blemish.serving.app import create_app
+from blemish.serving.database import Database
+from blemish.serving.history import PictureHistory
+from blemish.serving.limits import ServeLimits
+from blemish.serving.metrics import ServerMetrics
+from blemish.serving.model import open_served
+from blemish.serving.security import Gate, check_token, is_loopback
+from blemish.serving.service import InspectionService
+from blemish.serving.versions import CalibrationVersions
+
+_LARGEST_HEADERS = 32 * 1024
+_KEEP_ALIVE_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where and for whom a server works.
+
+    Attributes:
+        host: Address to bind.
+        port: 0 lets the system choose.
+        token_file: Holds the token clients must show.
+        allow_anonymous: Whether an address other than loopback may be bound without a token.
+        allow_hosts: Names by which clients may call the server.
+        state: Folder of the history; beside the model where not given.
+        device: As for :func:`blemish.models.open_model`.
+        limits: Bounds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: Path | None = None
+    allow_anonymous: bool = False
+    allow_hosts: Sequence[str] = ()
+    state: Path | None = None
+    device: str = "cpu"
+    limits: ServeLimits = field(default_factory=ServeLimits)
+
+
+def serve(model: str | Path, options: ServeOptions) -> None:
+    """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
+
+    Raises:
+        ConfigError: An address without a token, a port in use, a file that cannot be read.
+        BundleError: The model cannot be opened.
+        HistoryError: The history is in use, damaged or another model's.
+    """
+    model = Path(model)
+    limits = options.limits
+    gate = make_gate(options)
+    with contextlib.closing(bind(options.host, options.port)) as listener:
+        served = open_served(model, device=options.device)
+        state = options.state or model.with_name(f"{model.name}.state")
+        with contextlib.closing(Database.open(state, served.identity)) as database:
+            service = InspectionService(
+                served,
+                PictureHistory(database, limits),
+                CalibrationVersions(database, served.calibration),
+                limits=limits,
+                metrics=ServerMetrics(),
+            )
+            _log_to_stderr()
+            config = uvicorn.Config(
+                create_app(service, gate),
+                http=protocol(limits),
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(limits.shutdown_seconds),
+                h11_max_incomplete_event_size=_LARGEST_HEADERS,
+            )
+            _Server(config, _url(listener), model.name).run_until_told(listener)
+
+
+def make_gate(options: ServeOptions) -> Gate:
+    """Who may talk to a server with these options.
+
+    Raises:
+        ConfigError: An address that others reach, and no token; or no usable token in the file.
+    """
+    token = None
+    if options.token_file is not None:
+        try:
+            text = options.token_file.read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"--token-file {options.token_file}: {error}.") from error
+        token = check_token(text, str(options.token_file))
+    loopback = is_loopback(options.host)
+    if not loopback and token is None and not options.allow_anonymous:
+        raise ConfigError(
+            f"--host {options.host} can be reached from other machines, and anybody there could "
+            "see the pictures and change the limits. Give --token-file FILE, or bind 127.0.0.1 "
+            "behind a proxy that asks for a password; --allow-anonymous lets everybody in."
+        )
+    return Gate(token=token, loopback=loopback, hosts=options.allow_hosts)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address, not yet listening: a port in use is told before a model is loaded.
+
+    Raises:
+        ConfigError: The port is in use or not permitted.
+    """
+    family, kind, protocol_number, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol_number)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"Cannot serve at {host}, port {port} ({error.strerror or error}). Name another port "
+            "with --port, or stop the program that uses it."
+        ) from error
+    return listener
+
+
+def protocol(limits: ServeLimits) -> type[H11Protocol]:
+    """Uvicorn's HTTP protocol with a bound on connections and on the time for headers."""
+
+    class BoundedProtocol(H11Protocol):
+        _patience: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
+                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                transport.close()
+                return
+            self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._patience is not None and not self._awaits_headers():
+                self._patience.cancel()  # the headers are complete; the body has its own time
+                self._patience = None
+            elif self._patience is None and self._awaits_headers():  # the next request's
+                self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._patience is not None:
+                self._patience.cancel()
+            super().connection_lost(exc)
+
+        def _lost_patience(self) -> None:
+            if self._awaits_headers():
+                self.transport.close()
+
+        def _awaits_headers(self) -> bool:
+            cycle: Any = self.cycle  # None before the first request
+            return cycle is None or cycle.response_complete
+
+    return BoundedProtocol
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it answers, and ends with success when told to stop."""
+
+    def __init__(self, config: uvicorn.Config, url: str, name: str) -> None:
+        super().__init__(config)
+        self._url = url
+        self._name = name
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            print(f"{self._name} is served at {self._url} (Ctrl-C stops)", flush=True)
+
+    def run_until_told(self, listener: socket.socket) -> None:
+        # Uvicorn raises a caught signal once more when it is done; being told to stop is no error.
+        told = {sig: signal.signal(sig, _nothing) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.run(sockets=[listener])
+        finally:
+            for sig, handler in told.items():
+                signal.signal(sig, handler)
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Stopping is done already."""
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("blemish.serve", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False

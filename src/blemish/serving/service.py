@@ -1,0 +1,294 @@
+"""From uploaded files to judged pictures: decode, network, finish, each where it belongs.
+
+Decoding and drawing run in a few threads, the network in one of its own (``batching.py``), and the
+event loop only passes things on. What is accepted is finished, also when the client goes away or
+the server is told to stop; what does not fit is refused before any of its pixels is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.calibration import Calibration
+from blemish.data.sample import Sample
+from blemish.errors import BlemishError, ConfigError
+from blemish.judging import make_prediction
+from blemish.results import Prediction
+from blemish.serving.admission import Admission
+from blemish.serving.batching import BatchQueue, RawAnswer
+from blemish.serving.history import Contents, Picture, PictureHistory
+from blemish.serving.limits import ServeLimits
+from blemish.serving.metrics import ServerMetrics
+from blemish.serving.model import ServedModel
+from blemish.serving.pictures import MapKind, map_png, pack_map, thumbnail
+from blemish.serving.refusals import RefusalError
+from blemish.serving.uploads import Upload, decode
+from blemish.serving.versions import CalibrationVersion, CalibrationVersions
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a request wants done with its images.
+
+    Attributes:
+        product: Which product they show; ``None`` where unknown.
+        keep: Whether they enter the history.
+        map: Which picture of the map to draw, if any.
+    """
+
+    product: str | None = None
+    keep: bool = False
+    map: MapKind | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One image of a request, judged.
+
+    Attributes:
+        name: As the client called it.
+        prediction: The answer, with maps at the source image's size taken out.
+        size: ``(H, W)`` of the source image.
+        version: Number of the calibration it was judged by.
+        id: In the history, where it was kept.
+        map_png: The picture of the map that was asked for.
+    """
+
+    name: str
+    prediction: Prediction
+    size: tuple[int, int]
+    version: int
+    id: int | None
+    map_png: bytes | None
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """One image of a request for which there is no answer."""
+
+    name: str
+    refusal: RefusalError
+
+
+class InspectionService:
+    """Judges uploads with one model, at the calibration in force.
+
+    Args:
+        model: What judges.
+        pictures: Where kept pictures go.
+        versions: The calibrations; the one in force judges.
+        limits: Bounds.
+        metrics: What is counted.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        pictures: PictureHistory,
+        versions: CalibrationVersions,
+        *,
+        limits: ServeLimits,
+        metrics: ServerMetrics,
+    ) -> None:
+        self.model = model
+        self.pictures = pictures
+        self.versions = versions
+        self.limits = limits
+        self.metrics = metrics
+        self.admission = Admission(limits)
+        self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
+        # Decoded pictures are the largest thing in memory: as many at once as there are threads.
+        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "pictures")
+        self._working: set[asyncio.Task[list[Judged | NotJudged]]] = set()
+        self.ready = False
+
+    def warm_up(self) -> None:
+        """One pass over an empty picture, so that the first client does not pay for it."""
+        blank = np.zeros((*self.model.preprocessing.size, 3), np.uint8)
+        self.queue.submit(blank).result()
+        self.ready = True
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let the threads go."""
+        self.ready = False
+        while self._working:
+            await asyncio.wait(set(self._working))
+        await asyncio.to_thread(self.queue.close)
+        self._threads.shutdown()
+
+    def check_order(self, order: Order) -> Order:
+        """The order with its product filled in where there is only one.
+
+        Raises:
+            RefusalError: 422, no such product; 409, maps need limits.
+        """
+        known = self.model.products
+        if order.product is not None and order.product not in known:
+            raise RefusalError(
+                422,
+                "no_such_product",
+                f"Found the product {order.product[:60]!r}. This model knows "
+                f"{', '.join(known) or 'none'}; leave it out if you do not know.",
+            )
+        if order.map is not None and self.versions.active.calibration is None:
+            raise RefusalError(
+                409,
+                "not_calibrated",
+                "A map has colours only where there are limits, and this model is not calibrated.",
+            )
+        return Order(self.model.product_of(order.product), order.keep, order.map)
+
+    async def judge(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
+        """Judge the images of one request, in order.
+
+        Raises:
+            RefusalError: 503, too many images wait already; 504, it took too long.
+        """
+        self.admission.enter(len(uploads))
+        task = asyncio.create_task(self._judge_all(uploads, order))
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        # Its places are given back when it ends, not when somebody stops waiting for it.
+        task.add_done_callback(lambda _: self.admission.leave(len(uploads), time.monotonic()))
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), self.limits.answer_seconds)
+        except asyncio.TimeoutError:
+            task.cancel()
+            raise RefusalError(
+                504,
+                "too_slow",
+                f"There was no answer after {self.limits.answer_seconds:g} seconds.",
+            ) from None
+
+    def calibrated(self) -> CalibrationVersion:
+        """The calibration in force, for what needs limits.
+
+        Raises:
+            RefusalError: 409, there is none.
+        """
+        active = self.versions.active
+        if active.calibration is None:
+            raise RefusalError(
+                409,
+                "not_calibrated",
+                "This model is not calibrated. Mark pictures of good parts and recalibrate, or "
+                "run: blemish calibrate MODEL GOOD_DIR",
+            )
+        return active
+
+    def again(
+        self, picture: Picture, input_map: NDArray[np.float32], calibration: Calibration | None
+    ) -> Prediction:
+        """The prediction of a kept picture by other limits, without the network."""
+        return self._prediction(
+            RawAnswer(input_map, picture.score, picture.branches),
+            picture.product,
+            picture.size,
+            calibration,
+        )
+
+    async def _judge_all(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
+        return list(await asyncio.gather(*(self._judge_one(each, order) for each in uploads)))
+
+    async def _judge_one(self, upload: Upload, order: Order) -> Judged | NotJudged:
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        try:
+            pixels, size = await in_thread(self._prepare, upload)
+            answer = await asyncio.wrap_future(self.queue.submit(pixels))
+            judged = await in_thread(self._finish, upload, size, answer, order)
+        except RefusalError as refusal:
+            self.metrics.count_error(refusal.code)
+            return NotJudged(upload.name, refusal)
+        except BlemishError as error:
+            self.metrics.count_error("model")
+            return NotJudged(upload.name, RefusalError(500, "model", str(error)))
+        self.metrics.count_verdict(judged.prediction.verdict)
+        return judged
+
+    def _prepare(self, upload: Upload) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        image = self.pixels(upload)
+        return self.model.preprocessing(image), (image.shape[0], image.shape[1])
+
+    def pixels(self, upload: Upload) -> NDArray[np.uint8]:
+        """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
+        depth = self.model.preprocessing.bit_depth
+        return decode(upload, bit_depth=depth, max_pixels=self.limits.pixels)
+
+    def _finish(
+        self, upload: Upload, size: tuple[int, int], answer: RawAnswer, order: Order
+    ) -> Judged:
+        active = self.versions.active
+        prediction = self._prediction(answer, order.product, size, active.calibration)
+        if not math.isfinite(prediction.score):
+            raise ConfigError(f"The score is {prediction.score}: the model does not work.")
+        png = key = None
+        if order.map is not None or order.keep:
+            # Decoded a second time: keeping the pixels of all that wait would need no bound less
+            # than the queue times the largest picture.
+            image = self.pixels(upload)
+            if order.map is not None and active.calibration is not None:
+                scale = active.calibration.limits(order.product).map_scale
+                png = map_png(order.map, image, prediction, scale)
+            if order.keep:
+                key = self._keep(upload, image, answer, prediction, active.version)
+        # The maps of all images of a large request would not fit into memory.
+        small = replace(
+            prediction,
+            path=None,
+            anomaly_map=np.zeros((0, 0), np.float32),
+            mask=None,
+            regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
+        )
+        return Judged(upload.name, small, size, active.version, key, png)
+
+    def _keep(
+        self,
+        upload: Upload,
+        image: NDArray[np.uint8],
+        answer: RawAnswer,
+        prediction: Prediction,
+        version: int,
+    ) -> int:
+        picture = Picture(
+            digest=hashlib.sha256(upload.content).hexdigest(),
+            product=prediction.product,
+            name=upload.name,
+            size=(image.shape[0], image.shape[1]),
+            score=prediction.score,
+            peak=float(prediction.anomaly_map.max()),
+            map_low=float(np.median(prediction.anomaly_map)),
+            branches=dict(prediction.branches),
+            verdict=prediction.verdict,
+            version=version,
+        )
+        contents = Contents(upload.content, thumbnail(image), pack_map(answer.input_map))
+        return self.pictures.keep(picture, contents)
+
+    def _prediction(
+        self,
+        answer: RawAnswer,
+        product: str | None,
+        size: tuple[int, int],
+        calibration: Calibration | None,
+    ) -> Prediction:
+        return make_prediction(
+            Sample(Path("upload"), product or "", "test", None),
+            score=answer.score,
+            input_map=answer.input_map,
+            branches=answer.branches,
+            source_size=size,
+            preprocessing=self.model.preprocessing,
+            calibration=calibration,
+        )

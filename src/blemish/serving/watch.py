@@ -1,0 +1,123 @@
+"""What every request passes: the gate, headers on the answer, counters, one line of log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from blemish.serving.metrics import ServerMetrics
+from blemish.serving.refusals import RefusalError
+from blemish.serving.security import HEADERS, Gate
+
+log = logging.getLogger("blemish.serve")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_DRAIN_BYTES = 16 * 2**20  # of a refused body are read and thrown away, so that a client listens
+_DRAIN_SECONDS = 5.0
+
+
+class Watched:
+    """An application behind the gate.
+
+    Args:
+        app: Gets what may come in.
+        gate: Decides what may.
+        metrics: Counts.
+    """
+
+    def __init__(self, app: App, gate: Gate, metrics: ServerMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._gate = gate
+        self._headers = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 0
+        body_ended = False
+
+        async def receive_watched() -> Message:
+            nonlocal body_ended
+            message = await receive()
+            body_ended = body_ended or not message.get("more_body", False)
+            return message
+
+        async def send_watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name.lower() for name, _ in message["headers"]}
+                extra = list(self._headers)
+                if b"cache-control" not in present:
+                    extra.append((b"cache-control", b"no-store"))
+                unheard = status >= 400 and not body_ended and _is_sending(scope)
+                # A client that is still sending would not see the answer otherwise.
+                if unheard and not await _drain(receive):
+                    extra.append((b"connection", b"close"))
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        try:
+            headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+            try:
+                self._gate.check(scope["method"], scope["path"], headers)
+            except RefusalError as refusal:
+                self._metrics.count_error(refusal.code)
+                await refused(refusal)(scope, receive_watched, send_watched)
+            else:
+                await self._app(scope, receive_watched, send_watched)
+        finally:
+            self._note(scope, status, time.monotonic() - started)
+
+    def _note(self, scope: Message, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "other"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.count_request(route, method, status)
+        if route == "/v1/predict":
+            self._metrics.observe_latency(seconds)
+        client = scope.get("client") or ("-", 0)
+        path = scope["path"][:120].encode("unicode_escape").decode()
+        # No query and no body: names of pictures and their content stay out of the log.
+        log.info("%s %s %s %d %.0f ms", client[0], method, path, status, 1000 * seconds)
+
+
+def refused(refusal: RefusalError) -> JSONResponse:
+    """The answer that says no."""
+    return JSONResponse(refusal.content, refusal.status, headers=refusal.headers)
+
+
+def _is_sending(scope: Message) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    # Who asked whether to send has not begun.
+    return bool({b"content-length", b"transfer-encoding"} & names) and b"expect" not in names
+
+
+async def _drain(receive: Receive) -> bool:
+    """Read what is left of a body and throw it away, within bounds; whether that was all."""
+
+    async def rest() -> bool:
+        left = _DRAIN_BYTES
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return True
+        return False
+
+    try:
+        return await asyncio.wait_for(rest(), _DRAIN_SECONDS)
+    except asyncio.TimeoutError:
+        return False
