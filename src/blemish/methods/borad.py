@@ -12,7 +12,9 @@ prototype-relative global alignment, weights 1; Adam 5e-3 of their own for bank 
 clip 5 on the network; 100 epochs, batch 16. Prediction is the plain pass: teacher → projection →
 bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd`: standardised
-channels, balanced levels, light student, decay at 80 %, steps); the bank has the bottleneck's real
+channels, balanced levels, light student, decay at 80 %, steps); a projection is added to its level
+instead of replacing it, for six channels are all that a light teacher's first level would pass
+through, and instance normalisation takes the picture's own level out of it; the bank has the bottleneck's real
 size; masks act on standardised features, so that a masked position reads as an average one; batch
 normalisations keep statistics of unmasked features alone, since prediction sees no others; the
 global predictor ends in a plain linear layer, because its target is signed; its normalisation is a
@@ -59,7 +61,7 @@ class BoRADConfig(RDConfig):
     mask_share: float = 0.5  # share of the positions a mask hides (stated)
     momentum: tuple[float, float] = (0.99, 0.999)  # of the target, first and last step (stated)
     head_learning_rate: float = 5e-3  # Adam's step size for bank and heads (stated)
-    residual: bool = False  # add the projection to the level instead of replacing it
+    residual: bool = True  # add the projection to the level; false: replace it (stated)
 
     def __post_init__(self) -> None:
         super().__post_init__()
