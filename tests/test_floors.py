@@ -29,6 +29,7 @@ FLOORS = {
     "conformal": 4,
     "good_scores": 4,
     "calibration": 4,
+    "explanation": 4,
     "judging": 4,
     "evaluation": 4,
     "training": 4,

@@ -41,4 +41,9 @@ class MethodNetwork:
             branches={
                 name: values.double().cpu().numpy() for name, values in output.branches.items()
             },
+            explanations=(
+                None
+                if output.explanation is None
+                else output.explanation[:, 0].float().cpu().numpy()
+            ),
         )

@@ -10,11 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import Calibration
+from blemish.calibration import Calibration, Judgement
 from blemish.data.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.explanation import explain
 from blemish.regions import find_regions
-from blemish.results import Prediction
+from blemish.results import Prediction, Verdict
+
+#: The branch whose objections need an explanation: the anomaly map does not show them.
+_LOGICAL = "logical"
 
 
 def make_prediction(
@@ -26,6 +30,7 @@ def make_prediction(
     source_size: tuple[int, int],
     preprocessing: Preprocessing,
     calibration: Calibration | None,
+    departure: NDArray[np.float32] | None = None,
 ) -> Prediction:
     """Bring a map to the source image's size and judge it by the calibration.
 
@@ -37,6 +42,8 @@ def make_prediction(
         source_size: ``(H_src, W_src)`` in pixels.
         preprocessing: The one that made the input.
         calibration: Limits, or ``None`` for a prediction without verdict.
+        departure: ``(h, w)`` where a logical branch saw what departs; explained where that branch
+            objects.
 
     Example: see :meth:`blemish.detector.Detector.predict`.
     """
@@ -47,6 +54,14 @@ def make_prediction(
         return Prediction(path, product, score, anomaly_map, branches=dict(branches))
     p_value, verdict = calibration.judge(score, product)
     mask = calibration.mask(anomaly_map, product)
+    # A branch the limits do not know has a score and no verdict.
+    known = {n: s for n, s in branches.items() if n in calibration.branch_names}
+    judged = calibration.judge_branches(known, product)
+    explanation = None
+    if departure is not None and _objects(judged.get(_LOGICAL), verdict):
+        explanation = explain(
+            departure, branch=_LOGICAL, preprocessing=preprocessing, source_size=source_size
+        )
     return Prediction(
         path=path,
         product=product,
@@ -57,4 +72,11 @@ def make_prediction(
         branches=dict(branches),
         mask=mask,
         regions=find_regions(mask, anomaly_map),
+        branch_verdicts={name: judgement.verdict for name, judgement in judged.items()},
+        explanation=explanation,
     )
+
+
+def _objects(logical: Judgement | None, verdict: Verdict) -> bool:
+    """Whether the logical branch raises its hand; where it is the only one, the verdict is its."""
+    return (verdict if logical is None else logical.verdict) != "ok"

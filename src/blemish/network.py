@@ -15,6 +15,8 @@ class RawOutput(NamedTuple):
         maps: ``(N, H, W)`` anomaly maps at the input size, raw, higher is worse.
         scores: ``(N,)`` raw image scores, unbounded, higher is worse.
         branches: Raw scores ``(N,)`` of the method's branches by name, empty where it has none.
+        explanations: ``(N, h, w)`` at any size, where a logical branch saw what departs; ``None``
+            from methods without one.
 
     Example:
         >>> import numpy as np
@@ -26,6 +28,7 @@ class RawOutput(NamedTuple):
     maps: NDArray[np.float32]  # (N, H, W)
     scores: NDArray[np.float64]  # (N,)
     branches: dict[str, NDArray[np.float64]]  # {name: (N,)}
+    explanations: NDArray[np.float32] | None = None  # (N, h, w)
 
 
 class Network(Protocol):

@@ -56,6 +56,7 @@ class Raw(NamedTuple):
     score: float
     input_map: NDArray[np.float32]  # (H, W)
     branches: dict[str, float]
+    explanation: NDArray[np.float32] | None = None  # (h, w)
 
 
 class Failed(NamedTuple):
@@ -176,6 +177,7 @@ def infer_batch(network: Network, batch: Sequence[Decoded | Failed]) -> list[Raw
             float(output.scores[row]),
             output.maps[row],
             {name: float(values[row]) for name, values in output.branches.items()},
+            None if output.explanations is None else output.explanations[row],
         )
         for row, item in enumerate(ready)
     )
@@ -191,6 +193,7 @@ def judge_raw(
         score=raw.score,
         input_map=raw.input_map,
         branches=raw.branches,
+        departure=raw.explanation,
         source_size=raw.decoded.source_size,
         preprocessing=preprocessing,
         calibration=calibration,

@@ -34,6 +34,26 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Why a branch without a map of its own objects, in a form a line worker can use.
+
+    Attributes:
+        branch: The branch that is explained.
+        box: Left, top, right, bottom in pixels of the source image; right and bottom exclusive.
+        sentence: What to look at, in plain words.
+
+    Example:
+        >>> from blemish.results import Explanation
+        >>> Explanation("logical", (4, 2, 10, 9), "Look at the marked area.").box
+        (4, 2, 10, 9)
+    """
+
+    branch: str
+    box: tuple[int, int, int, int]
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one image. NumPy only, so that it crosses every border.
 
@@ -47,6 +67,8 @@ class Prediction:
         branches: Raw scores of a method's branches by name, empty where it has none.
         mask: ``(H, W)`` bool, pixels above the calibrated map limit; ``None`` without calibration.
         regions: Connected areas of ``mask``, the highest peak first.
+        branch_verdicts: Verdict of each branch at the calibrated rates, empty without calibration.
+        explanation: Where to look when the logical branch objects; ``None`` when it does not.
 
     Example:
         >>> import numpy as np
@@ -65,3 +87,5 @@ class Prediction:
     branches: Mapping[str, float] = field(default_factory=dict)
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     regions: tuple[Region, ...] = ()
+    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    explanation: Explanation | None = None

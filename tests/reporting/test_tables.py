@@ -15,7 +15,7 @@ from blemish.errors import ConfigError, ImageError
 from blemish.reporting.line_sink import LineSink
 from blemish.reporting.tables import CsvSink, JsonLinesSink
 from blemish.reporting.tally import terminal_table
-from blemish.results import Prediction, Region, Verdict
+from blemish.results import Explanation, Prediction, Region, Verdict
 
 
 def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **change: object):
@@ -27,6 +27,8 @@ def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **chan
         "p_value": 0.01,
         "verdict": verdict,
         "branches": {"structural": 0.5, "logical": 99.5},
+        "branch_verdicts": {"structural": "ok", "logical": "defect"},
+        "explanation": Explanation("logical", (2, 0, 4, 2), "Look there."),
         "regions": (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
     }
     return Prediction(**{**fields, **change})
@@ -51,7 +53,10 @@ def test_csv_holds_everything_in_full_precision(tmp_path: Path) -> None:
     assert row == {
         "path": 'odd, "name"\n.png', "product": "nut", "verdict": "defect",
         "score": "0.30000000000000004", "p_value": "0.01",
-        "branch_structural": "0.5", "branch_logical": "99.5", "n_regions": "2",
+        "branch_structural": "0.5", "branch_structural_verdict": "ok",
+        "branch_logical": "99.5", "branch_logical_verdict": "defect",
+        "look_left": "2", "look_top": "0", "look_right": "4", "look_bottom": "2",
+        "n_regions": "2",
         "region_left": "1", "region_top": "2", "region_right": "3", "region_bottom": "4",
         "region_area": "4", "region_peak": "1.5", "error": "",
     }  # fmt: skip
@@ -91,6 +96,7 @@ def test_json_holds_all_regions_and_judges_the_branches(tmp_path: Path) -> None:
                 {"box": [1, 2, 3, 4], "area": 4, "peak": 1.5},
                 {"box": [0, 0, 1, 1], "area": 1, "peak": 0.5},
             ],
+            "explanation": {"branch": "logical", "box": [2, 0, 4, 2], "sentence": "Look there."},
         }
     ]  # fmt: skip
 

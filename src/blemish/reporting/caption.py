@@ -45,11 +45,12 @@ def draw_caption(
     width = max(picture.width, _NARROWEST)
     text = min(max(width // 42, 13), 36)  # pixels
     pad = text * 3 // 4
-    height = 2 * text + 3 * pad
+    large, small = ImageFont.load_default(text), ImageFont.load_default(text * 5 // 6)
+    advice = _wrapped(prediction, small, width - 2 * pad)
+    height = 2 * text + 3 * pad + len(advice) * (text + pad // 2)
     out = Image.new("RGB", (width, picture.height + height), _STRIP)
     out.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(out)
-    large, small = ImageFont.load_default(text), ImageFont.load_default(text * 5 // 6)
     first = picture.height + pad + text // 2  # middles of the two lines
     second = first + text + pad
 
@@ -66,14 +67,31 @@ def draw_caption(
     draw.text(
         (pad, second), _fitted(draw, _origin(prediction), small, room - pad), _DIM, small, "lm"
     )
+    for number, line in enumerate(advice, 1):
+        middle = second + number * (text + pad // 2)
+        draw.text((pad, middle), line, _BRIGHT, small, anchor="lm")
     return out
+
+
+def _wrapped(prediction: Prediction, font: Font, room: int) -> list[str]:
+    """The explanation's sentence in lines that fit; none without one."""
+    lines: list[str] = []
+    for word in prediction.explanation.sentence.split() if prediction.explanation else ():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _numbers(prediction: Prediction) -> str:
     parts = [f"score {prediction.score:.4g}"]
     if prediction.p_value is not None:
         parts.append(f"p = {prediction.p_value:.3g}")
-    parts.extend(f"{name} {score:.3g}" for name, score in prediction.branches.items())
+    for name, score in prediction.branches.items():
+        verdict = prediction.branch_verdicts.get(name)
+        parts.append(f"{name} {score:.3g}" + (f" ({verdict})" if verdict else ""))
     return "   ".join(parts)
 
 

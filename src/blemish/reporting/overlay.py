@@ -13,6 +13,7 @@ from blemish.reporting.heat import blend_heat
 from blemish.reporting.outline import block_max, draw_outline
 from blemish.results import Prediction
 
+_LOOK_COLOUR = (120, 200, 255)
 _SMALLEST = 480  # pixels of the longer side; smaller images are enlarged so that text fits
 
 
@@ -77,7 +78,44 @@ def draw_overlay(
         draw_outline(pixels, mask, line)
     picture = Image.fromarray(pixels)
     _draw_boxes(picture, prediction, picture.width / width, picture.height / height, line)
+    if prediction.explanation is not None:
+        scale_of = (picture.width / width, picture.height / height)
+        draw_look_box(picture, prediction.explanation.box, scale_of, line)
     return draw_caption(picture, prediction, scale)
+
+
+def draw_look_box(
+    picture: Image.Image, box: tuple[int, int, int, int], scale: tuple[float, float], line: int
+) -> None:
+    """Draw the dashed box of an explanation: where to look, not what was measured there.
+
+    Args:
+        picture: RGB, changed in place.
+        box: Left, top, right, bottom in pixels of the source image.
+        scale: Pixels of the picture per pixel of the source image, across and down.
+        line: Width of the line.
+
+    Example:
+        >>> from PIL import Image
+        >>> from blemish.reporting.overlay import draw_look_box
+        >>> picture = Image.new("RGB", (40, 40))
+        >>> draw_look_box(picture, (10, 10, 30, 30), (1.0, 1.0), 1)
+        >>> picture.getpixel((10, 10))
+        (120, 200, 255)
+    """
+    draw = ImageDraw.Draw(picture)
+    x0, x1 = round(box[0] * scale[0]), min(round(box[2] * scale[0]) - 1, picture.width - 1)
+    y0, y1 = round(box[1] * scale[1]), min(round(box[3] * scale[1]) - 1, picture.height - 1)
+    dash, width = 6 * line, line + 1
+    draw.rectangle((x0, y0, x1, y1), outline=(0, 0, 0), width=width)
+    for x in range(x0, x1 + 1, 2 * dash):
+        end = min(x + dash, x1)
+        draw.rectangle((x, y0, end, y0 + width - 1), _LOOK_COLOUR)
+        draw.rectangle((x, y1 - width + 1, end, y1), _LOOK_COLOUR)
+    for y in range(y0, y1 + 1, 2 * dash):
+        end = min(y + dash, y1)
+        draw.rectangle((x0, y, x0 + width - 1, end), _LOOK_COLOUR)
+        draw.rectangle((x1 - width + 1, y, x1, end), _LOOK_COLOUR)
 
 
 def _draw_boxes(

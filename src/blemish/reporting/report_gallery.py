@@ -75,12 +75,14 @@ def _caption(row: Row, name: str) -> list[Child]:
     said = [f"score{NO_BREAK}{words.score(row.score)}"]
     if row.p_value is not None:
         said.append(f"p{NO_BREAK}={NO_BREAK}{row.p_value:.2g}")
+    said += [f"{name}{NO_BREAK}{verdict}" for name, verdict in row.branch_verdicts.items()]
     if row.verdict != "unsure":  # the badge says it already
         said.insert(0, f"verdict {row.verdict}" if row.verdict else "no verdict")
     return [
         [element("span", outcome, class_=f"badge {tone}"), " "] if outcome else None,
         " · ".join(said),
         element("br"),
+        [row.advice, element("br")] if row.advice else None,
         element("span", breakable(name), class_="file"),
     ]
 
@@ -111,7 +113,8 @@ def legend() -> Html:
             class_="scale",
         ),
         " typical of good parts to far from them, on one scale for all pictures of a product. "
-        "p is the share of good parts at least this odd.",
+        "p is the share of good parts at least this odd. A dashed box, with methods that judge "
+        "what belongs together, is where to look first.",
         element("span", " A click enlarges the pictures.", hidden="hidden", class_="with-script"),
         class_="note",
     )

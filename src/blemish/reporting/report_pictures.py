@@ -18,6 +18,7 @@ from blemish.errors import DataError, ImageError
 from blemish.regions import find_regions
 from blemish.reporting.heat import blend_heat
 from blemish.reporting.outline import block_max, draw_outline
+from blemish.reporting.overlay import draw_look_box
 from blemish.reporting.report_rows import Row
 from blemish.results import Prediction
 
@@ -110,6 +111,12 @@ def draw_figure(
     line = 2 if max(image.shape) >= 256 else 1
     if marked is not None:
         draw_outline(overlay, marked, line)
+    if prediction.explanation is not None:
+        across = overlay.shape[1] / prediction.anomaly_map.shape[1]
+        down = overlay.shape[0] / prediction.anomaly_map.shape[0]
+        picture = Image.fromarray(overlay)
+        draw_look_box(picture, prediction.explanation.box, (across, down), line)
+        overlay = np.asarray(picture)
     outlined = None
     if truth is not None:
         outlined = image.copy()

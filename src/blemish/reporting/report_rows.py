@@ -7,10 +7,11 @@ ten thousand images needs little more memory than one over ten.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blemish.data.image import read_mask
 from blemish.data.sample import Sample
@@ -31,6 +32,9 @@ class Row:
         background, peak: Median and largest value of its anomaly map.
         located: Whether the marked area touches the ground truth; ``None`` without a mask or
             without limits.
+        branch_verdicts: Verdict of each branch of the method, empty where it has none.
+        advice: The explanation's sentence, empty without one.
+        advised: Whether the explanation's box touches the ground truth; ``None`` without either.
     """
 
     sample: Sample
@@ -40,6 +44,9 @@ class Row:
     background: float
     peak: float
     located: bool | None = None
+    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict, hash=False)
+    advice: str = ""
+    advised: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -69,19 +76,31 @@ def make_row(sample: Sample, prediction: Prediction) -> Row:
         # Every fourth line tells the background as well as all of them.
         background=float(np.median(amap[::4, ::4])),
         peak=float(amap.max()),
-        located=_located(sample, prediction),
+        located=_touches(sample, prediction.mask),
+        branch_verdicts=dict(prediction.branch_verdicts),
+        advice=prediction.explanation.sentence if prediction.explanation else "",
+        advised=_touches(sample, _look_mask(prediction)),
     )
 
 
-def _located(sample: Sample, prediction: Prediction) -> bool | None:
-    if prediction.mask is None or not sample.mask_paths:
+def _look_mask(prediction: Prediction) -> NDArray[np.bool_] | None:
+    if prediction.explanation is None:
         return None
-    size = (prediction.mask.shape[0], prediction.mask.shape[1])
+    left, top, right, bottom = prediction.explanation.box
+    mask = np.zeros(prediction.anomaly_map.shape, np.bool_)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def _touches(sample: Sample, marked: NDArray[np.bool_] | None) -> bool | None:
+    if marked is None or not sample.mask_paths:
+        return None
+    size = (marked.shape[0], marked.shape[1])
     try:
         truth = [read_mask(path, expected_size=size) > 0 for path in sample.mask_paths]
     except (DataError, ImageError):
         return None  # the evaluation says what is wrong with it
-    return any(bool((prediction.mask & mask).any()) for mask in truth)
+    return any(bool((marked & mask).any()) for mask in truth)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,14 +17,17 @@ from blemish.reporting.line_sink import LineSink, WrittenLine
 from blemish.reporting.tally import Judged
 from blemish.results import Prediction, Verdict
 
+_LOOK = ("look_left", "look_top", "look_right", "look_bottom")
+
 
 class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
-    Columns: path, product, verdict, score, p_value, one ``branch_<name>`` per branch (raw score),
-    n_regions, then box, area and peak of the region with the highest peak, error, which is empty
-    unless there is no prediction, and where it was given the model. What is not known is left
-    empty.
+    Columns: path, product, verdict, score, p_value, per branch its raw score ``branch_<name>`` and
+    ``branch_<name>_verdict``, with branches also the box to look at (``look_left`` …) where one
+    objects that has no map, n_regions, then box, area and peak of the region with the highest peak,
+    error, which is empty unless there is no prediction, and where it was given the model. What is
+    not known is left empty.
 
     Args:
         path: The file to write, in an existing folder.
@@ -60,7 +64,8 @@ class CsvSink(LineSink):
         self.branches = tuple(branches)
         self.columns = (
             *("path", "product", "verdict", "score", "p_value"),
-            *(f"branch_{name}" for name in self.branches),
+            *(f"branch_{name}{what}" for name in self.branches for what in ("", "_verdict")),
+            *(_LOOK if self.branches else ()),
             *("n_regions", "region_left", "region_top", "region_right", "region_bottom"),
             *("region_area", "region_peak", "error"),
             *(["model"] if model else []),
@@ -78,11 +83,17 @@ class CsvSink(LineSink):
                 f"column. Name them: CsvSink(path, branches={sorted(p.branches)})"
             )
         region = p.regions[0] if p.regions else None
+        branches: list[object] = []
+        for name in self.branches:
+            branches.append(float(p.branches[name]) if name in p.branches else None)
+            branches.append(p.branch_verdicts.get(name))
+        if self.branches:
+            branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
         return _csv_line(
             [
                 *("" if p.path is None else p.path, p.product, p.verdict, float(p.score)),
                 p.p_value,
-                *(float(p.branches[b]) if b in p.branches else None for b in self.branches),
+                *branches,
                 len(p.regions),
                 *((*region.box, region.area, region.peak) if region else [None] * 6),
                 _complaint(p),
@@ -133,6 +144,11 @@ class CsvSink(LineSink):
                 score=float(row["score"] or "nan"),
                 p_value=float(row["p_value"]) if row["p_value"] else None,
                 branches={b: float(v) for b in self.branches if (v := row[f"branch_{b}"])},
+                branch_verdicts={
+                    b: v
+                    for b in self.branches
+                    if (v := _verdict(row[f"branch_{b}_verdict"] or None))
+                },
                 areas=int(row["n_regions"] or 0),
             )
         except ValueError as error:
@@ -145,8 +161,9 @@ class JsonLinesSink(LineSink):
     """Predictions as JSON lines, UTF-8: one object per image with all regions and branches.
 
     Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
-    regions (box, area, peak; the highest peak first) and where it was given model. Without a
-    prediction: path, error, model.
+    regions (box, area, peak; the highest peak first), of a method with branches explanation
+    (branch, box, sentence; null where none objects that has no map) and where it was given model.
+    Without a prediction: path, error, model.
 
     Args:
         path: The file to write, in an existing folder.
@@ -199,6 +216,8 @@ class JsonLinesSink(LineSink):
                 {"box": list(r.box), "area": r.area, "peak": _finite(r.peak)} for r in p.regions
             ],
         }
+        if p.branches:
+            row["explanation"] = None if p.explanation is None else asdict(p.explanation)
         complaint = _complaint(p)
         return self._line({**row, "error": complaint} if complaint else row)
 
@@ -226,6 +245,11 @@ class JsonLinesSink(LineSink):
                         name: float(branch["score"])
                         for name, branch in row.get("branches", {}).items()
                         if branch["score"] is not None
+                    },
+                    branch_verdicts={
+                        name: verdict
+                        for name, branch in row.get("branches", {}).items()
+                        if (verdict := _verdict(branch.get("verdict"))) is not None
                     },
                     areas=len(row.get("regions", ())),
                 )
@@ -256,8 +280,9 @@ def _csv_line(values: Iterable[object]) -> str:
     cells = ["" if value is None else str(value) for value in values]
     # By itself the module leaves a carriage return bare, which its own reader then refuses.
     bare = any("\r" in cell for cell in cells)
-    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
-    csv.writer(line, lineterminator="\n", quoting=quoting).writerow(cells)
+    csv.writer(
+        line, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    ).writerow(cells)
     return line.getvalue()
 
 

@@ -35,13 +35,21 @@ class Judged:
     p_value: float | None
     branches: Mapping[str, float] = field(default_factory=dict)
     areas: int = 0
+    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prediction: Prediction) -> Judged:
         """The line of a prediction."""
         p = prediction
         return cls(
-            p.path, p.product, p.verdict, p.score, p.p_value, dict(p.branches), len(p.regions)
+            p.path,
+            p.product,
+            p.verdict,
+            p.score,
+            p.p_value,
+            dict(p.branches),
+            len(p.regions),
+            dict(p.branch_verdicts),
         )
 
     @property
@@ -148,13 +156,14 @@ class Tally:
             table.add_column(name, justify="right", no_wrap=True)
         for p in shown:
             numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
-            numbers += [f"{p.branches[b]:.4g}" if b in p.branches else "" for b in branches]
             words = ["–" if p.path is None or self.root is None else _below(p.path, self.root)]
             words += [p.product or ""] if products else []
             # Text, not markup: a file may be called "[red].png".
             table.add_row(
                 Text(p.verdict or "–", style=_STYLES[p.verdict]),
-                *(Text(printable(word)) for word in (*words, *numbers, str(p.areas))),
+                *(Text(printable(word)) for word in (*words, *numbers)),
+                *(_branch(p, name) for name in branches),
+                Text(str(p.areas)),
             )
         table.caption = self._caption(len(shown))
         return table
@@ -213,6 +222,15 @@ def printable(text: str) -> str:
         'a�[2J.png'
     """
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _branch(judged: Judged, name: str) -> Text:
+    """A branch's score, and its verdict where it objects."""
+    if name not in judged.branches:
+        return Text("")
+    verdict = judged.branch_verdicts.get(name)
+    score = f"{judged.branches[name]:.4g}"
+    return Text(score) if verdict in ("ok", None) else Text(f"{score} {verdict}", _STYLES[verdict])
 
 
 def _below(path: Path, root: Path) -> str:

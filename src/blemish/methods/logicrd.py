@@ -1,0 +1,340 @@
+"""LogicRD: reverse distillation that also sees what is missing, extra or misplaced.
+
+"Efficient logical anomaly detection based on reverse distillation", Journal of Computer
+Applications 2025, DOI 10.11772/j.issn.1001-9081.2025020229.
+
+Stated: reverse distillation keeps its local detection; global semantic enhancement (GSE) turns the
+teacher's levels into global representations by cross-hierarchical fusion; a feature compensation
+pathway (FCP) gives the student back fine detail; a normal-information-inhibition gate (NII) stops
+anomalies from leaking through it; logical anomalies, which do not show in an anomaly map, are
+measured by a Mahalanobis distance of features; both branches are judged jointly.
+Ours: the trunk is that of :mod:`blemish.methods.rd`; GSE joins all levels at the deepest one's
+size, fuses them by 1×1 and runs two transformer blocks over the tokens; its code of each level
+scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
+channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
+masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are;
+the distance is of the joined levels averaged over ``regions``² parts of the picture, beside GSE's
+codes where ``describe_codes`` says so; pictures are grouped without labels and each group has its
+Gaussian with Ledoit-Wolf covariance; the branches' z-scores, by group, over good images that no
+stage saw, are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch, MethodConfig, MethodOutput, Stage
+from blemish.methods.rd import RD, RDConfig, distillation_loss, student_widths
+from blemish.nn.anomaly_map import cosine_distance, fuse_levels
+from blemish.nn.departure import RegionalDeparture
+from blemish.nn.feature_compensation import GuidedDecoder
+from blemish.nn.global_semantics import GlobalSemantics, join_levels
+from blemish.nn.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
+from blemish.nn.pseudo_anomaly import corrupt_patches
+from blemish.teachers import Teacher
+
+
+@dataclass(frozen=True)
+class LogicRDConfig(RDConfig):
+    """Settings of LogicRD, beyond those of reverse distillation.
+
+    Example:
+        >>> from blemish.methods.logicrd import LogicRDConfig
+        >>> LogicRDConfig(logical=False).gate
+        True
+    """
+
+    semantics: bool = True  # GSE: codes of the whole picture modulate the student
+    compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
+    gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it
+    structural: bool = True  # the student and its map; off: only the logical branch, faster
+    logical: bool = True  # the Mahalanobis branch; off: only the structural branch
+    code_width: int = 64  # channels of GSE's tokens and codes
+    pseudo_share: float = 0.5  # share of a batch's images that carry pseudo-anomalies
+    gate_weight: float = 0.1  # of the gate's cross-entropy beside the distillation loss
+    regions: int = 2  # the picture is described in regions × regions parts: 1 (the paper's) or 2
+    describe_codes: bool = False  # GSE's codes are part of the description
+    own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
+    most_groups: int = 16  # largest number of groups of pictures
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.structural or self.logical):
+            raise ConfigError("structural and logical are both off: one branch must remain.")
+        if self.compensation and not self.semantics:
+            raise ConfigError(
+                "compensation=true needs semantics=true: the detail is what the codes lack. "
+                "Set compensation=false as well."
+            )
+        if self.regions not in (1, 2):
+            raise ConfigError(f"regions={self.regions}: expected 1 or 2.")
+        if self.code_width < 4 or self.code_width % 4:
+            raise ConfigError(f"code_width={self.code_width}: expected a multiple of 4.")
+        if not 0 <= self.pseudo_share <= 1 or self.gate_weight < 0:
+            raise ConfigError("pseudo_share must lie in [0, 1], gate_weight be 0 or more.")
+        if self.most_groups < 1:
+            raise ConfigError(f"most_groups={self.most_groups}: expected 1 or more.")
+
+
+class LogicRD(RD):
+    """Reverse distillation with a logical branch. See the module for what is stated and ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd import LogicRD, LogicRDConfig
+        >>> from blemish.teachers import build_teacher
+        >>> method = LogicRD(LogicRDConfig(), build_teacher(weights="random"), (64, 96)).eval()
+        >>> sorted(method(torch.zeros(2, 3, 64, 96)).branches)
+        ['logical', 'structural']
+    """
+
+    config: LogicRDConfig
+    config_class: ClassVar[type[MethodConfig]] = LogicRDConfig
+    branch_names = ("structural", "logical")
+    held_out_share = 0.1
+
+    def __init__(
+        self, config: LogicRDConfig, teacher: Teacher, input_size: tuple[int, int]
+    ) -> None:
+        super().__init__(config, teacher, input_size)
+        channels, deepest = teacher.channels, teacher.strides[-1]
+        size = (input_size[0] // deepest, input_size[1] // deepest)
+        if config.semantics:
+            self.semantics = GlobalSemantics(
+                sum(channels), size, levels=len(channels), width=config.code_width
+            )
+            widths, _, outputs = student_widths(channels, config.width)
+            self.student = GuidedDecoder(
+                outputs,
+                channels,
+                widths=widths,
+                blocks=(1,) * len(channels),
+                code=config.code_width,
+                compensate=config.compensation,
+                gated=config.gate,
+            )
+        if config.logical:
+            self.groups = PictureGroups(sum(channels))
+            self.gaussians = GroupedGaussians(self.dimensions, own=config.own_covariance)
+            self.departure = RegionalDeparture(sum(channels), size)
+            self.scale = GroupScale(2)
+        if not (config.structural and config.logical):
+            # A single branch is the score itself, and nothing has to be brought to one scale.
+            self.branch_names, self.held_out_share = (), 0.0  # type: ignore[misc]
+
+    @property
+    def dimensions(self) -> int:
+        """Of the logical branch's description."""
+        config, channels = self.config, self.teacher.channels
+        codes = config.code_width * len(channels) if self.codes_described else 0
+        return sum(channels) * config.regions**2 + codes
+
+    @property
+    def codes_described(self) -> bool:
+        """Whether GSE's codes are part of the description."""
+        return self.config.semantics and self.config.describe_codes
+
+    def trained_modules(self) -> tuple[nn.Module, ...]:
+        modules = super().trained_modules()
+        return (*modules, self.semantics) if self.config.semantics else modules
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        means: list[Tensor] = []
+
+        def seen() -> Iterable[tuple[Tensor, ...]]:
+            for batch in batches:
+                levels = self.levels(batch)
+                means.append(torch.cat([level.float().mean((2, 3)) for level in levels], 1).cpu())
+                yield levels
+
+        if self.config.standardise:
+            self.standardise.fit(seen())
+        else:
+            for _ in seen():
+                pass
+        if self.config.logical and means:
+            columns = torch.cat(means).split(self.teacher.channels, 1)
+            # Standardising and averaging commute, so that one pass is enough.
+            scaled = self.standardise([column[..., None, None] for column in columns])
+            self.groups.fit(torch.cat(scaled, 1).flatten(1), most=self.config.most_groups)
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        clean = self.standardise(self.levels(batch))
+        if not (self.config.semantics and self.config.compensation and self.config.gate):
+            return {"total": distillation_loss(clean, self.reconstruct(clean)[0])}
+        seen, mask = corrupt_patches(clean, share=self.config.pseudo_share)
+        rebuilt, gates = self.reconstruct(seen)
+        distill = distillation_loss(clean, rebuilt)
+        gating = gate_loss(gates, mask)
+        total = distill + self.config.gate_weight * gating
+        return {"total": total, "distill": distill, "gate": gating}
+
+    def codes(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """GSE's code ``(N, D)`` of each student level, given the standardised levels."""
+        codes: list[Tensor] = self.semantics(join_levels(levels))
+        return codes
+
+    def reconstruct(
+        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The student's levels and the gates' logits, given the standardised levels."""
+        squeezed = self.embed(levels)
+        if not isinstance(self.student, GuidedDecoder):
+            return self.student(squeezed), []
+        return self.student.guided(squeezed, levels, codes or self.codes(levels))
+
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        levels = self.standardise(levels)
+        return list(zip(levels, self.reconstruct(levels)[0], strict=True))
+
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        return [cosine_distance(f, s) for f, s in self.rebuild(levels)]
+
+    @staticmethod
+    def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
+        return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+
+    def describe(
+        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the logical branch looks at, given the standardised levels.
+
+        Returns:
+            The joined levels ``(N, ΣC, H_3, W_3)`` and the description ``(N, D)``: their average
+            over each part of the picture, channel by channel, then the codes if they belong to it.
+        """
+        joined = join_levels(levels)
+        parts = self.config.regions
+        # The deepest level's sides are even, so that both parts are equally large.
+        windows = (joined.shape[2] // parts, joined.shape[3] // parts)
+        vector = F.avg_pool2d(joined, windows).flatten(1)
+        if self.codes_described:
+            vector = torch.cat([vector, *(codes or self.codes(levels))], 1)
+        return joined, vector
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        vectors: list[Tensor] = []
+        members: list[Tensor] = []
+        sums: Tensor | float = 0.0
+
+        def seen() -> Iterable[list[Tensor]]:
+            nonlocal sums
+            for batch in batches:
+                levels = self.standardise(self.levels(batch))
+                codes = self.codes(levels) if self.config.semantics else None
+                if self.config.logical:
+                    joined, vector = self.describe(levels, codes)
+                    member = self.groups(joined.mean((2, 3)))
+                    vectors.append(vector)
+                    members.append(member)
+                    sums = sums + (member.double().T @ joined.flatten(1).double())
+                if self.config.structural:
+                    yield self._errors(levels, self.reconstruct(levels, codes)[0])
+
+        if self.config.structural and self.config.balance:
+            self.balance.fit(seen())
+        else:
+            for _ in seen():
+                pass
+        if not self.config.logical:
+            return
+        member = torch.cat(members)  # (M, K)
+        self.gaussians.fit(torch.cat(vectors), member)
+        count = member.double().sum(0).clamp_min(1)[:, None]  # (K, 1)
+        usual = torch.as_tensor(sums) / count
+        self.departure.usual = usual.float().view(-1, *self.departure.usual.shape[1:])
+
+    def fit_held_out(self, batches: Iterable[Batch]) -> None:
+        if not (self.config.logical and self.config.structural):
+            return
+        judged = [self.judge(self.levels(batch)) for batch in batches]
+        scores = torch.cat([self.raw_scores(*both) for both in judged])
+        self.scale.fit(scores, torch.cat([logical.membership for _, logical in judged]))
+
+    def judge(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, LogicalOutput]:
+        """Both branches' raw output, given the teacher's levels: the map and the distance."""
+        levels = self.standardise(levels)
+        codes = self.codes(levels) if self.config.semantics else None
+        return self.structural_map(levels, codes), self.logical(levels, codes)
+
+    @staticmethod
+    def raw_scores(anomaly_map: Tensor, logical: LogicalOutput) -> Tensor:
+        """``(N, 2)``: the maximum of the map and the Mahalanobis distance, not on one scale."""
+        return torch.stack([anomaly_map.flatten(1).amax(1), logical.distance], 1)
+
+    def structural_map(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> Tensor:
+        """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
+        errors = self.balance(self._errors(levels, self.reconstruct(levels, codes)[0]))
+        return self.blur(fuse_levels(errors, self.input_size))
+
+    def logical(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> LogicalOutput:
+        """The logical branch, given the standardised levels."""
+        joined, vector = self.describe(levels, codes)
+        membership = self.groups(joined.mean((2, 3)))  # (N, K)
+        distance = (self.gaussians(vector) * membership).sum(1).sqrt()  # (N,)
+        pull = (self.gaussians.pull(vector) * membership.T[..., None]).sum(0)  # (N, D)
+        channels, parts = joined.shape[1], self.config.regions
+        weights = pull[:, : channels * parts**2].unflatten(1, (channels, parts, parts))
+        return LogicalOutput(distance, membership, self.departure(joined, weights, membership))
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        levels = tuple(self.teacher(images))
+        if self.config.structural and self.config.logical:
+            anomaly_map, logical = self.judge(levels)
+            z = self.scale(self.raw_scores(anomaly_map, logical), logical.membership)  # (N, 2)
+            branches = {"structural": z[:, 0], "logical": z[:, 1]}
+            return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
+        levels = self.standardise(levels)
+        if self.config.structural:
+            codes = self.codes(levels) if self.config.semantics else None
+            anomaly_map = self.structural_map(levels, codes)
+            return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
+        logical = self.logical(levels, self.codes(levels) if self.codes_described else None)
+        anomaly_map = fuse_levels([logical.explanation], self.input_size)
+        return MethodOutput(anomaly_map, logical.distance, {}, logical.explanation)
+
+
+def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
+    """Cross-entropy of the gates: open where nothing was changed, closed where it was.
+
+    Args:
+        gates: Logits ``(N, 1, H_l, W_l)``, sides whole multiples of the mask's.
+        mask: ``(N, 1, H, W)`` bool, what was changed.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd import gate_loss
+        >>> mask = torch.tensor([[[[True, False]]]])
+        >>> gate_loss([torch.tensor([[[[-20.0, 20.0]]]])], mask).item() < 1e-6
+        True
+    """
+    losses = []
+    for logits in gates:
+        factor = logits.shape[2] // mask.shape[2]
+        here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        # Changed places are few; each kind of place has half the say.
+        loss = F.binary_cross_entropy_with_logits(logits.float(), (~here).float(), reduction="none")
+        changed = loss[here].sum() / here.sum().clamp_min(1)
+        losses.append((changed + loss[~here].sum() / (~here).sum().clamp_min(1)) / 2)
+    return torch.stack(losses).mean()
+
+
+class LogicalOutput(NamedTuple):
+    """What the logical branch found.
+
+    Attributes:
+        distance: ``(N,)`` Mahalanobis distance to the picture's group.
+        membership: ``(N, K)`` the group, one 1 per row.
+        explanation: ``(N, 1, H_3, W_3)`` each place's share in the squared distance, smoothed.
+    """
+
+    distance: Tensor
+    membership: Tensor
+    explanation: Tensor

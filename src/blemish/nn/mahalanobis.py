@@ -1,0 +1,211 @@
+"""How far a picture's description lies from those of good pictures, in closed form.
+
+One model serves several products, and a single Gaussian over several products describes none of
+them: it calls everything between two products normal. So the good pictures are grouped without
+labels, each group gets a Gaussian of its own, and a new picture is measured by its group's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+_FEWEST = 10  # members of a group, below which its mean says little
+_SEPARATE = 0.25  # mean silhouette from which groups count as apart
+_SAMPLE = 2000  # descriptions the number of groups is chosen on
+
+
+class GroupBuffers(nn.Module):
+    """Buffers whose first dimension is the groups, of which the number is found only by fitting."""
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            given = state_dict.get(prefix + name)
+            if given is not None and given.shape[1:] == buffer.shape[1:]:
+                setattr(self, name, buffer.new_zeros(given.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+class GroupedGaussians(GroupBuffers):
+    """Mahalanobis distances to a few Gaussians, one for each group of pictures.
+
+    Each group's covariance is estimated with Ledoit and Wolf's shrinkage ("A well-conditioned
+    estimator for large-dimensional covariance matrices", J. Multivariate Analysis 2004), which
+    stays well conditioned with fewer pictures than dimensions. What is kept is the inverse of its
+    Cholesky factor, so that a distance is one product and one norm.
+
+    Args:
+        dimensions: Of a description.
+        own: Each group its own covariance; otherwise one is shared by all.
+
+    Shapes: descriptions ``(N, D)`` → squared distances to every group ``(N, K)``.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.mahalanobis import GroupedGaussians
+        >>> _ = torch.manual_seed(0)
+        >>> good = torch.randn(200, 3) * torch.tensor([1.0, 2.0, 4.0])
+        >>> gaussian = GroupedGaussians(3)
+        >>> gaussian.fit(good, torch.ones(200, 1))
+        >>> 2.5 < gaussian(good).mean().item() < 3.5
+        True
+    """
+
+    centre: Tensor
+    whiten: Tensor
+
+    def __init__(self, dimensions: int, *, own: bool = True) -> None:
+        super().__init__()
+        self.own = own
+        self.register_buffer("centre", torch.zeros(1, dimensions))
+        self.register_buffer("whiten", torch.eye(dimensions).unsqueeze(0))
+
+    def fit(self, descriptions: Tensor, membership: Tensor) -> None:
+        """Take the Gaussians from good pictures.
+
+        Args:
+            descriptions: ``(N, D)``.
+            membership: ``(N, K)``, one 1 per row; a group without members gets the mean of all.
+        """
+        values = descriptions.double().cpu().numpy()
+        labels = membership.argmax(1).cpu().numpy()
+        count = membership.shape[1]
+        members = [values[labels == g] for g in range(count)]
+        centre = np.stack([(own if len(own) else values).mean(0) for own in members])  # (K, D)
+        residual = values - centre[labels]
+        parts = [residual]
+        if self.own:
+            # A covariance from a handful would be mostly shrinkage; the shared one knows more.
+            enough = [len(own) >= _FEWEST for own in members]
+            parts = [residual[labels == g] if enough[g] else residual for g in range(count)]
+        self.centre = torch.from_numpy(centre).float()
+        self.whiten = torch.from_numpy(np.stack([_whitening(part) for part in parts])).float()
+
+    def forward(self, descriptions: Tensor) -> Tensor:
+        return self.whitened(descriptions).square().sum(2).transpose(0, 1)  # (N, K)
+
+    def whitened(self, descriptions: Tensor) -> Tensor:
+        """``L⁻¹ (v − μ)`` for every group ``(K, N, D)``, where ``Σ = L Lᵀ``."""
+        apart = descriptions - self.centre[:, None]  # (K, N, D)
+        return apart @ self.whiten.transpose(1, 2)
+
+    def pull(self, descriptions: Tensor) -> Tensor:
+        """``Σ⁻¹ (v − μ)`` for every group ``(K, N, D)``: half the squared distance's gradient."""
+        return self.whitened(descriptions) @ self.whiten
+
+
+class GroupScale(GroupBuffers):
+    """Scores of several branches to z-scores, by their mean and deviation over good pictures.
+
+    Per group where a group has enough pictures, and over all otherwise.
+
+    Args:
+        branches: Number of scores of a picture.
+
+    Shapes: scores ``(N, B)`` and membership ``(N, K)``, one 1 per row → ``(N, B)``.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.mahalanobis import GroupScale
+        >>> scale = GroupScale(1)
+        >>> scale.fit(torch.arange(11.0)[:, None], torch.ones(11, 1))
+        >>> scale(torch.tensor([[5.0]]), torch.ones(1, 1)).item()
+        0.0
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, branches: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, branches))
+        self.register_buffer("deviation", torch.ones(1, branches))
+
+    def fit(self, scores: Tensor, membership: Tensor) -> None:
+        """Take the statistics of good pictures: scores ``(N, B)``, membership ``(N, K)``."""
+        values, member = scores.double().cpu(), membership.cpu() > 0
+        means, deviations = [], []
+        for group in range(member.shape[1]):
+            chosen = values[member[:, group]]
+            if len(chosen) < _FEWEST:
+                chosen = values
+            means.append(chosen.mean(0))
+            spread = chosen.std(0, unbiased=False)
+            # Scores that do not vary say nothing of how large a difference is large.
+            deviations.append(torch.where(spread > 1e-9, spread, torch.ones_like(spread)))
+        self.mean, self.deviation = torch.stack(means).float(), torch.stack(deviations).float()
+
+    def forward(self, scores: Tensor, membership: Tensor) -> Tensor:
+        return (scores - membership @ self.mean) / (membership @ self.deviation)
+
+
+class PictureGroups(GroupBuffers):
+    """Groups of pictures, found without labels by k-means, and which one a picture belongs to.
+
+    Args:
+        dimensions: Of a description.
+
+    Shapes: descriptions ``(N, D)`` → membership ``(N, K)``, one 1 per row.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.mahalanobis import PictureGroups
+        >>> _ = torch.manual_seed(0)
+        >>> groups = PictureGroups(4)
+        >>> groups.fit(torch.cat([torch.randn(20, 4), torch.randn(20, 4) + 8]), most=4)
+        >>> groups(torch.full((1, 4), 7.0)).sum().item(), len(groups.centre)
+        (1.0, 2)
+    """
+
+    centre: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(1, dimensions))
+
+    def fit(self, descriptions: Tensor, *, most: int) -> None:
+        """Find the groups.
+
+        Their number is the one whose mean silhouette (Rousseeuw, 1987) is largest; without groups
+        that are clearly apart, and each of ten members or more, all pictures are one.
+
+        Args:
+            descriptions: ``(N, D)`` of good pictures, on one scale.
+            most: Largest number of groups.
+        """
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import silhouette_score
+
+        values = descriptions.double().cpu().numpy()
+        sample = values[np.random.default_rng(0).permutation(len(values))[:_SAMPLE]]
+        best, centre = _SEPARATE, values.mean(0, keepdims=True)
+        for count in range(2, min(most, len(sample) // _FEWEST) + 1):
+            means = KMeans(count, n_init=4, random_state=0).fit(sample)
+            if np.bincount(means.labels_, minlength=count).min() < _FEWEST:
+                continue
+            apart = float(silhouette_score(sample, means.labels_))
+            if apart > best:
+                best, centre = apart, means.cluster_centers_
+        self.centre = torch.from_numpy(centre).float()
+
+    def forward(self, descriptions: Tensor) -> Tensor:
+        apart = (descriptions[:, None] - self.centre).square().sum(2)  # (N, K)
+        groups = torch.arange(apart.shape[1], device=apart.device)
+        # One-hot by comparison: every exporter knows it, and equals go to the first.
+        return (apart.argmin(1, keepdim=True) == groups).to(descriptions.dtype)
+
+
+def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``L⁻¹`` of the shrunk covariance of centred residuals ``(N, D)``."""
+    from sklearn.covariance import ledoit_wolf
+
+    covariance, _ = ledoit_wolf(residual, assume_centered=True)
+    # Where nothing varies at all, distances stay finite.
+    covariance.flat[:: len(covariance) + 1] += 1e-6 * max(float(np.trace(covariance)), 1e-6)
+    return np.linalg.inv(np.linalg.cholesky(covariance))

@@ -1,0 +1,127 @@
+"""Gaussians over groups of pictures against scikit-learn and slow loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.covariance import LedoitWolf
+
+from blemish.nn.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
+
+
+def descriptions(n: int = 60, d: int = 12, *, shift: float = 0.0) -> torch.Tensor:
+    rng = np.random.default_rng(int(10 * shift) + n)
+    mixing = rng.normal(size=(d, d)) * np.linspace(0.2, 3, d)
+    return torch.from_numpy(rng.normal(size=(n, d)) @ mixing + shift).float()
+
+
+def test_the_distance_is_scikit_learns_with_ledoit_wolf() -> None:
+    good, new = descriptions(), descriptions(20, shift=1.0)
+    gaussian = GroupedGaussians(12)
+    gaussian.fit(good, torch.ones(60, 1))
+    reference = LedoitWolf().fit(good.double().numpy())
+    # The floor that keeps a constant description finite is far below what rounding changes.
+    expected = reference.mahalanobis(new.double().numpy())
+    assert gaussian(new)[:, 0].numpy() == pytest.approx(expected, rel=1e-3)
+
+
+def test_each_group_has_its_own_gaussian_as_a_loop_says() -> None:
+    first, second = descriptions(40), 2.0 * descriptions(50, shift=9.0)
+    member = torch.zeros(90, 2)
+    member[:40, 0] = 1
+    member[40:, 1] = 1
+    gaussians = GroupedGaussians(12)
+    gaussians.fit(torch.cat([first, second]), member)
+    for group, values in enumerate((first, second)):
+        x = values.double().numpy()
+        covariance = LedoitWolf().fit(x).covariance_
+        for row in range(3):
+            apart = second[row].double().numpy() - x.mean(0)
+            expected = apart @ np.linalg.solve(covariance, apart)
+            assert float(gaussians(second)[row, group]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_shared_covariance_is_that_of_the_residuals() -> None:
+    first, second = descriptions(40), descriptions(50, shift=9.0)
+    member = torch.zeros(90, 2)
+    member[:40, 0] = 1
+    member[40:, 1] = 1
+    gaussians = GroupedGaussians(12, own=False)
+    gaussians.fit(torch.cat([first, second]), member)
+    assert gaussians.whiten.shape == (1, 12, 12)
+    residual = torch.cat([first - first.mean(0), second - second.mean(0)]).double().numpy()
+    covariance = LedoitWolf(assume_centered=True).fit(residual).covariance_
+    apart = (first[0] - second.mean(0)).double().numpy()
+    expected = apart @ np.linalg.solve(covariance, apart)
+    assert float(gaussians(first[:1])[0, 1]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_pull_is_half_the_gradient_of_the_squared_distance() -> None:
+    gaussian = GroupedGaussians(12)
+    gaussian.fit(descriptions(), torch.ones(60, 1))
+    new = descriptions(4, shift=2.0).requires_grad_()
+    (gradient,) = torch.autograd.grad(gaussian(new).sum(), new)
+    assert torch.allclose(gaussian.pull(new)[0], gradient / 2, rtol=1e-3, atol=1e-3)
+
+
+def test_fewer_pictures_than_dimensions_and_constant_ones_stay_finite() -> None:
+    gaussian = GroupedGaussians(50)
+    gaussian.fit(descriptions(12, 50), torch.ones(12, 1))
+    assert gaussian(descriptions(5, 50, shift=3.0)).isfinite().all()
+    gaussian.fit(torch.ones(12, 50), torch.ones(12, 1))
+    assert gaussian(torch.ones(1, 50)).item() == pytest.approx(0.0, abs=1e-6)
+    assert gaussian(torch.zeros(1, 50)).isfinite().all()
+
+
+def test_groups_are_found_without_labels_and_one_product_stays_one() -> None:
+    parts = [descriptions(30, shift=s) for s in (0.0, 60.0, 140.0)]
+    groups = PictureGroups(12)
+    groups.fit(torch.cat(parts), most=8)
+    assert len(groups.centre) == 3
+    for part in parts:
+        member = groups(part)
+        assert bool((member.sum(1) == 1).all())
+        assert len(member.argmax(1).unique()) == 1
+    alone = PictureGroups(12)
+    alone.fit(torch.randn(60, 12, generator=torch.Generator().manual_seed(0)), most=8)
+    assert len(alone.centre) == 1
+    few = PictureGroups(12)
+    few.fit(torch.cat([descriptions(4), descriptions(4, shift=60.0)]), most=8)
+    assert len(few.centre) == 1
+
+
+def test_scores_become_z_scores_of_their_group() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(40, 2, generator=generator) * torch.tensor([1.0, 30.0])
+    member = torch.zeros(40, 2)
+    member[:25, 0] = 1
+    member[25:, 1] = 1
+    scale = GroupScale(2)
+    scale.fit(scores, member)
+    z = scale(scores, member)
+    for rows in (slice(0, 25), slice(25, 40)):
+        assert z[rows].mean(0).numpy() == pytest.approx([0, 0], abs=1e-5)
+        assert z[rows].std(0, unbiased=False).numpy() == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_a_group_with_few_held_out_pictures_takes_the_scale_of_all() -> None:
+    scores = torch.arange(30.0)[:, None]
+    member = torch.zeros(30, 2)
+    member[:27, 0] = 1
+    member[27:, 1] = 1
+    scale = GroupScale(1)
+    scale.fit(scores, member)
+    assert scale.mean[:, 0].tolist() == pytest.approx([13.0, 14.5])
+
+
+def test_the_number_of_groups_comes_from_the_file() -> None:
+    gaussians = GroupedGaussians(12)
+    member = torch.eye(2).repeat_interleave(30, 0)
+    gaussians.fit(torch.cat([descriptions(30), descriptions(30, shift=9.0)]), member)
+    fresh = GroupedGaussians(12)
+    fresh.load_state_dict(gaussians.state_dict())
+    new = descriptions(3, shift=4.0)
+    assert torch.equal(fresh(new), gaussians(new))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        GroupedGaussians(13).load_state_dict(gaussians.state_dict())
