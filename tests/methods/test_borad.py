@@ -79,9 +79,11 @@ def test_half_of_the_steps_are_masked_and_the_student_rebuilds_what_no_mask_hide
     seen: list[tuple[torch.Tensor, ...]] = []
     embedded: list[tuple[torch.Tensor, ...]] = []
 
-    def record(levels: tuple[torch.Tensor, ...], rebuilt: list[torch.Tensor]) -> torch.Tensor:
+    def record(
+        levels: tuple[torch.Tensor, ...], rebuilt: list[torch.Tensor], *, flat: bool
+    ) -> torch.Tensor:
         seen.append(levels)
-        return distillation_loss(levels, rebuilt)
+        return distillation_loss(levels, rebuilt, flat=flat)
 
     original = method.embed
 
@@ -186,7 +188,7 @@ def test_a_weight_scales_its_part() -> None:
         method = build(spatial_weight=weight, global_weight=weight, view_rate=0.0)
         parts.append(method.loss(batch_of(method), method.stages()[0]))
     for name in ("spatial", "global"):
-        assert float(parts[1][name]) == pytest.approx(0.25 * float(parts[0][name]), rel=1e-5)
+        assert parts[1][name].item() == pytest.approx(0.25 * parts[0][name].item(), rel=1e-5)
 
 
 def test_the_model_file_holds_no_bank_no_head_and_no_target(
@@ -257,9 +259,10 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_what_the_bottleneck_cannot_hold_is_refused_with_a_remedy() -> None:
-    with pytest.raises(ConfigError, match="64 channels"):
-        build(prototypes=65)
-    build(prototypes=64)
+    channels = build().bottleneck.channels
+    with pytest.raises(ConfigError, match=f"{channels} channels"):
+        build(prototypes=channels + 1)
+    build(prototypes=channels)
 
 
 def test_the_smallest_input_has_nothing_spatial_to_align_and_still_trains() -> None:

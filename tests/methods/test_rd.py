@@ -18,18 +18,28 @@ def build(size: tuple[int, int] = (64, 96), **settings: object) -> RD:
     return RD(RDConfig(**settings), build_teacher(), size)  # type: ignore[arg-type]
 
 
-def test_the_loss_is_the_cosine_of_flattened_levels() -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_loss_is_the_mean_cosine_distance(flat: bool) -> None:
     rng = np.random.default_rng(0)
     shapes = ((3, 4, 8, 6), (3, 5, 4, 3), (3, 7, 2, 2))
     levels = [rng.normal(size=shape) for shape in shapes]
     rebuilt = [rng.normal(size=shape) for shape in shapes]
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(1 - a.ravel() @ b.ravel() / (np.linalg.norm(a) * np.linalg.norm(b)))
+
     expected = 0.0
     for f, s in zip(levels, rebuilt, strict=True):
-        for n in range(3):
-            a, b = f[n].ravel(), s[n].ravel()
-            expected += (1 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) / 3
+        _, _, height, width = f.shape
+        pairs = [(f[n], s[n]) for n in range(3)]
+        if not flat:
+            places = [(y, x) for y in range(height) for x in range(width)]
+            pairs = [(a[:, y, x], b[:, y, x]) for a, b in pairs for y, x in places]
+        expected += float(np.mean([distance(a, b) for a, b in pairs]))
     loss = distillation_loss(
-        tuple(torch.from_numpy(f) for f in levels), [torch.from_numpy(s) for s in rebuilt]
+        tuple(torch.from_numpy(f) for f in levels),
+        [torch.from_numpy(s) for s in rebuilt],
+        flat=flat,
     )
     assert float(loss) == pytest.approx(expected, abs=1e-9)
 

@@ -14,11 +14,11 @@ bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd`: standardised
 channels, balanced levels, light student, decay at 80 %, steps); a projection is added to its level
 instead of replacing it, for six channels are all that a light teacher's first level would pass
-through, and instance normalisation takes the picture's own level out of it; the bank has the bottleneck's real
-size; masks act on standardised features, so that a masked position reads as an average one; batch
-normalisations keep statistics of unmasked features alone, since prediction sees no others; the
-global predictor ends in a plain linear layer, because its target is signed; its normalisation is a
-layer normalisation.
+through, and instance normalisation takes the picture's own level out of it; the bank has the
+bottleneck's real size; masks act on standardised features, so that a masked position reads as an
+average one; batch normalisations keep statistics of unmasked features alone, since prediction sees
+no others; the global predictor ends in a plain linear layer, because its target is signed; its
+normalisation is a layer normalisation.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ class BoRAD(RD):
         online, other = self.views(levels) if masked else (levels, levels)
         with running_statistics_kept(self.bottleneck, self.student) if masked else nullcontext():
             mid = self.embed(online)  # (N, C, H, W)
-            distillation = distillation_loss(levels, self.student(mid))
+            rebuilt = self.student(mid)
+            distillation = distillation_loss(levels, rebuilt, flat=self.config.flat_loss)
         with torch.no_grad(), running_statistics_kept(self.bottleneck):
             mid_target = self.bottleneck(self.target(other))
         parts = {"distillation": distillation, **self.alignment(mid, mid_target)}

@@ -3,8 +3,9 @@
 Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022.
 
 Stated: frozen ImageNet teacher; one-class bottleneck over its levels; a student decoder rebuilds
-the levels from the bottleneck alone; loss = sum over levels of 1 − cosine of the flattened levels;
-Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
+the levels from the bottleneck alone; loss = sum over levels of the mean over positions of 1 −
+cosine (the paper's text; its authors' code takes the cosine of the whole flattened level instead:
+``flat_loss``); Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
 Gaussian σ = 4; image score = maximum of the map.
 Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
 the teacher's channels are standardised, and each level's map is divided by its deviation over good
@@ -44,6 +45,7 @@ class RDConfig(MethodConfig):
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
     bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
+    flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
@@ -110,7 +112,8 @@ class RD(Method):
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         levels = self.standardise(self.levels(batch))
-        return {"total": distillation_loss(levels, self.student(self.embed(levels)))}
+        rebuilt = self.student(self.embed(levels))
+        return {"total": distillation_loss(levels, rebuilt, flat=self.config.flat_loss)}
 
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         """Pairs of teacher level, standardised, and its reconstruction, shallow to deep."""
@@ -131,8 +134,12 @@ class RD(Method):
         return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
 
 
-def distillation_loss(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
-    """``Σ_l mean_n (1 − cos(vec f_l, vec s_l))``: cosine over the flattened level.
+def distillation_loss(
+    levels: tuple[Tensor, ...], rebuilt: list[Tensor], *, flat: bool = False
+) -> Tensor:
+    """``Σ_l mean (1 − cos(f_l, s_l))`` over images and positions; whole levels where ``flat``.
+
+    Shapes: pairs of ``(N, C_l, H_l, W_l)`` → ``()``, in 0..2 times the number of levels.
 
     Example:
         >>> import torch
@@ -141,8 +148,11 @@ def distillation_loss(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tens
         >>> bool(distillation_loss((f,), [-f]) > 1.99)
         True
     """
+    if flat:
+        levels = tuple(f.flatten(1) for f in levels)  # (N, C·H·W)
+        rebuilt = [s.flatten(1) for s in rebuilt]
     losses = [
-        (1.0 - F.cosine_similarity(f.flatten(1), s.flatten(1), dim=1)).mean()
+        (1.0 - F.cosine_similarity(f, s, dim=1, eps=1e-6)).mean()
         for f, s in zip(levels, rebuilt, strict=True)
     ]
     return sum(losses[1:], start=losses[0])
