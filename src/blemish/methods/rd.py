@@ -5,8 +5,8 @@ Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding"
 Stated: frozen ImageNet teacher; one-class bottleneck over its levels; a student decoder rebuilds
 the levels from the bottleneck alone; loss = sum over levels of the mean over positions of 1 −
 cosine (the paper's text; its authors' code takes the cosine of the whole flattened level instead:
-``flat_loss``); Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized, summed,
-Gaussian σ = 4; image score = maximum of the map.
+``flat_loss``); Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized,
+summed, Gaussian σ = 4; image score = maximum of the map.
 Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite);
 the teacher's channels are standardised, and each level's map is divided by its deviation over good
 images before the sum; the learning rate falls to a tenth at 80 % of the steps; training length
