@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, MethodConfig, MethodOutput, Stage
-from blemish.methods.rd import RD, RDConfig, distillation_loss, student_widths
+from blemish.methods.rd import RD, RDConfig, student_widths
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.nn.departure import RegionalDeparture
 from blemish.nn.feature_compensation import GuidedDecoder
@@ -110,7 +110,9 @@ class LogicRD(RD):
             self.semantics = GlobalSemantics(
                 sum(channels), size, levels=len(channels), width=config.code_width
             )
-            widths, _, outputs = student_widths(channels, config.width)
+            widths, _, outputs = student_widths(
+                channels, config.width, bottleneck=config.bottleneck
+            )
             self.student = GuidedDecoder(
                 outputs,
                 channels,
@@ -168,10 +170,10 @@ class LogicRD(RD):
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         clean = self.standardise(self.levels(batch))
         if not (self.config.semantics and self.config.compensation and self.config.gate):
-            return {"total": distillation_loss(clean, self.reconstruct(clean)[0])}
+            return {"total": self.distill(clean, self.reconstruct(clean)[0])}
         seen, mask = corrupt_patches(clean, share=self.config.pseudo_share)
         rebuilt, gates = self.reconstruct(seen)
-        distill = distillation_loss(clean, rebuilt)
+        distill = self.distill(clean, rebuilt)
         gating = gate_loss(gates, mask)
         total = distill + self.config.gate_weight * gating
         return {"total": total, "distill": distill, "gate": gating}

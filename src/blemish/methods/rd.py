@@ -112,8 +112,11 @@ class RD(Method):
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         levels = self.standardise(self.levels(batch))
-        rebuilt = self.student(self.embed(levels))
-        return {"total": distillation_loss(levels, rebuilt, flat=self.config.flat_loss)}
+        return {"total": self.distill(levels, self.student(self.embed(levels)))}
+
+    def distill(self, levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
+        """The reconstruction loss between the teacher's levels and the student's."""
+        return distillation_loss(levels, rebuilt, flat=self.config.flat_loss)
 
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         """Pairs of teacher level, standardised, and its reconstruction, shallow to deep."""
