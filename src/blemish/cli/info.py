@@ -43,6 +43,8 @@ def info(
     }
     if manifest.export is not None:
         rows["exported"] = _export_line(manifest.export)
+    if manifest.teacher.name == "none":
+        rows["teacher"] = "no teacher"
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}", str(value))

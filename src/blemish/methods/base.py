@@ -145,6 +145,8 @@ class Method(nn.Module, ABC):
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     #: Names of the entries in :attr:`MethodOutput.branches`.
     branch_names: ClassVar[tuple[str, ...]] = ()
+    #: False for a method that works on the pixels alone; its model file then holds no teacher.
+    uses_teacher: ClassVar[bool] = True
     #: True for a method that learns from labelled anomalies too, where there are any.
     uses_labelled_anomalies: ClassVar[bool] = False
     #: Share of the good training images that no stage sees, for :meth:`fit_held_out`.
@@ -154,6 +156,11 @@ class Method(nn.Module, ABC):
 
     def __init__(self, config: MethodConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__()
+        if self.uses_teacher and teacher.name == "none":
+            raise ConfigError(
+                f"{type(self).__name__} compares the features of a teacher, and 'none' was named. "
+                "Name one, such as efficientnet_lite0."
+            )
         self.config = config
         self.teacher = teacher
         self.input_size = input_size

@@ -80,12 +80,32 @@ class Teacher(nn.Module):
         return list(self.trunk((images.float() - self.mean) / self.std))
 
 
+class NoTeacher(Teacher):
+    """Stands where a method has no teacher: it has no weights, and no features to give.
+
+    Example:
+        >>> from blemish.teachers import NoTeacher
+        >>> NoTeacher().name, len(NoTeacher().state_dict())
+        ('none', 0)
+    """
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.name = "none"
+        self.pretrained = True
+        self.trunk = nn.Identity()
+        self.channels, self.strides = (), ()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        raise ValueError("there is no teacher, and so there are no features")
+
+
 def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained") -> Teacher:
     """Build a frozen teacher by name.
 
     Args:
         name: ``efficientnet_lite0`` (default), ``…1``, ``…2``, or ``timm/<backbone>`` for any
-            timm backbone that has levels at strides 4, 8 and 16.
+            timm backbone that has levels at strides 4, 8 and 16; ``none`` for methods without.
         weights: ``pretrained``, a local weight file, or ``random`` — random weights find no
             defects and exist for measuring speed and for tests; nothing chooses them silently.
 
@@ -104,6 +124,8 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
             raise ConfigError(
                 f"The teacher weights {weights} are not a file. Give a weight file, or pretrained."
             )
+    if name == "none":
+        return NoTeacher()
     if name.startswith("timm/"):
         from blemish.teachers.from_timm import build_timm_teacher
 
