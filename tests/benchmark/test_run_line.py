@@ -174,6 +174,34 @@ def test_unbalanced_reports_the_unseen_classes_apart(digits: Path, options: Make
     )
 
 
+def test_unbalanced_trains_on_labelled_anomalies_of_the_known_class(
+    digits: Path, options: Make
+) -> None:
+    found = lines(
+        options(
+            digits,
+            methods=("anomem",),
+            settings=(("steps", "2"), ("batch_size", "4"), ("encoder", "scratch"), ("width", "4")),
+            size=32,
+            layout="mnist",
+            protocol="unbalanced",
+            classes=("0",),
+            known=("1",),
+            ratios=(0.0, 0.2),
+        )
+    )
+    for one, labelled in zip(found, (0, 2), strict=True):
+        (row,) = one["rows"]
+        assert one["error"] is None
+        assert one["model"]["training_images"] == 8
+        assert row["counts"]["train_defective"] == labelled  # 2 of 2 + 8: a fifth
+        assert row["unseen"] == ["2", "3"]
+        assert row["measured"] == {"good": 5, "defective": 15, "masked": 0}
+        assert row["metrics"]["image_auroc_unseen"] is not None
+    first, second = (one["rows"][0]["metrics"]["image_auroc"] for one in found)
+    assert first != second
+
+
 def test_no_test_image_reaches_training_or_calibration(
     line: Path, options: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

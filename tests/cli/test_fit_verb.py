@@ -288,3 +288,22 @@ blemish.detector.write_bundle = write
     # The training itself is not lost.
     assert blemish("fit", part, *BRIEF, "-o", "m.blemish", "--resume").returncode == 0
     assert listing(tmp_path) == ["m.blemish"]
+
+
+def test_a_few_labelled_defects_teach_a_method_that_uses_them(
+    blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    stain = part / "test" / "stain"
+    result = blemish(
+        "fit", part, "--method", "anomem", "--defects", stain, *BRIEF, "-o", "m.blemish"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "trained on 2 labelled defects and 10 and calibrated on 2 good images" in result.stdout
+    assert read_manifest(tmp_path / "m.blemish").training["labelled_defects"] == 2
+    assert "rd learns from good images only" in refused(
+        blemish("fit", part, "--defects", stain, *BRIEF, "-o", "n.blemish")
+    )
+    assert "holds good/" in refused(
+        blemish("fit", part, "--method", "anomem", "--defects", part / "test", *BRIEF, "-o", "n.b")
+    )
+    assert listing(tmp_path) == ["m.blemish"]

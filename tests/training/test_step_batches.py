@@ -62,3 +62,27 @@ def test_what_is_set_aside_is_good_and_does_not_train() -> None:
 @pytest.mark.parametrize(("good", "share", "held"), [(40, 0.0, 0), (2, 0.5, 0), (3, 0.01, 1)])
 def test_two_good_images_always_train(good: int, share: float, held: int) -> None:
     assert len(rows_of([0] * good).set_aside(share, seed=0)[1]) == held
+
+
+@pytest.mark.parametrize(
+    ("share", "size", "labelled"), [(0.25, 8, 2), (0.01, 8, 1), (0.99, 4, 3), (0.5, 1, 0)]
+)
+def test_labelled_anomalies_take_a_fixed_share_of_every_batch(
+    share: float, size: int, labelled: int
+) -> None:
+    stage = Stage("s", (), 12, size, anomaly_share=share)
+    drawn = list(StepBatches(range(20), stage, (0, 0), 0, anomalies=(4, 7, 19)))
+    assert [len(batch) for batch in drawn] == [size] * 12
+    counts = Counter(row for batch in drawn for row in batch)
+    assert [sum(row in (4, 7, 19) for row in batch) for batch in drawn] == [labelled] * 12
+    assert max(counts[row] for row in (4, 7, 19)) - min(counts[row] for row in (4, 7, 19)) <= 1
+    resumed = StepBatches(range(20), stage, (0, 0), 7, anomalies=(4, 7, 19))
+    assert list(resumed) == drawn[7:]
+
+
+def test_without_a_share_or_without_anomalies_all_rows_are_drawn_alike() -> None:
+    asked = Stage("s", (), 5, 4, anomaly_share=0.5)
+    plain = batches(20, 5, 4)
+    assert list(StepBatches(range(20), asked, (0, 0), 0)) == plain
+    unasked = StepBatches(range(20), Stage("s", (), 5, 4), (0, 0), 0, anomalies=(4, 7))
+    assert list(unasked) == plain
