@@ -46,6 +46,7 @@ FLOORS = {
     "diagnostics": 6,
     "reporting": 6,
     "watching": 6,
+    "timing": 6,
     "export": 6,
     "runtime": 6,
     "cli": 7,
@@ -59,6 +60,8 @@ WITH_TORCH = {
 #: Those that ask inside a function, and say why there.
 ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed
+    "blemish.cli.bench",  # sets the threads of a trained model
+    "blemish.timing.floor",  # builds the teacher alone
     "blemish.metrics.components",  # labels the components of a mask
 }
 HEAVY = {"torch", "lightning", "sklearn", "scipy", "safetensors", "timm", "onnx"}

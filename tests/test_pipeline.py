@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import blemish.pipeline as pipeline
 from blemish.calibration import CalibrationRecord, calibrate
@@ -129,27 +128,33 @@ def test_few_predictions_are_held_whatever_the_batch(monkeypatch: pytest.MonkeyP
         assert made - count <= pipeline.POST_AHEAD
 
 
-def test_decoding_network_and_caller_overlap(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+def test_decoding_network_and_caller_overlap() -> None:
+    # Each pair meets only if both are under way at the same time; the clock decides nothing.
+    decoder_and_network = threading.Barrier(2, timeout=30)
+    network_and_caller = threading.Barrier(2, timeout=30)
+    batches = 0
 
-    class SlowDecoding(Preprocessing):
+    class Meeting(Preprocessing):
         def load(self, sample: Sample) -> Any:
-            time.sleep(0.02)
+            if sample.path.name == "#11":
+                decoder_and_network.wait()
             return super().load(sample)
 
-    def slow_network(pixels: Any) -> RawOutput:
-        time.sleep(0.02 * len(pixels))
+    def meeting(pixels: Any) -> RawOutput:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            decoder_and_network.wait()
+        if batches == 3:
+            network_and_caller.wait()
         return network(pixels)
 
-    samples = [Sample(tmp_path / "a.png", "", "test", None)] * 40
-    started = time.monotonic()
-    for _ in judge_samples(
-        slow_network, SlowDecoding(32, 32), samples, calibration=None, batch_size=4
-    ):
-        time.sleep(0.02)
-    seconds = time.monotonic() - started
-    # One after the other: 2.4 s. The slowest alone: 0.8 s, and filling the queues.
-    assert seconds < 1.7
+    samples = [picture(seed) for seed in range(20)]
+    pairs = judge_samples(meeting, Meeting(32, 32), samples, calibration=None, batch_size=4)
+    for number, _ in enumerate(pairs):
+        if number == 4:  # the first of the second batch: the third is with the network
+            network_and_caller.wait()
+    assert number == 19
 
 
 def test_the_network_is_called_from_one_thread_at_a_time() -> None:

@@ -14,6 +14,7 @@ import typer
 import typer.core
 
 from blemish import __version__
+from blemish.cli.bench import bench
 from blemish.cli.benchmark import benchmark_app
 from blemish.cli.calibrate import calibrate
 from blemish.cli.data import data_app
@@ -78,6 +79,7 @@ for verb in (
     calibrate,
     export,
     serve,
+    bench,
     info,
     doctor,
 ):

@@ -1,0 +1,190 @@
+"""``blemish bench``: how fast a model is on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli.options import Device, ModelFile, Quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blemish.data.sample import Sample
+    from blemish.timing import Bench
+
+#: Pictures drawn where none are given, and the most that are taken from a folder.
+_DRAWN, _MOST = 8, 200
+
+
+def bench(
+    model: ModelFile,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures as the line takes them. Default: synthetic ones."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Time for the latency, and again for the throughput.")
+    ] = 10.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per pass.")] = 8,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the network. Default: all cores.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Measure latency, throughput and memory of a model on this machine, stage by stage.
+
+    The floor is the model's teacher alone in the same runtime: no method on it can be faster.
+    """
+    import tempfile
+
+    from blemish.cli.output import print_notes
+    from blemish.data.image import read_image
+    from blemish.data.sources import images_to_judge
+    from blemish.models import is_exported, open_model
+    from blemish.pipeline import usable_cores
+    from blemish.timing import measure
+    from blemish.timing.floor import teacher_alone
+
+    opened = open_model(model, device=device, threads=threads)
+    if threads is not None and not is_exported(model):
+        import torch
+
+        torch.set_num_threads(threads)
+    said = ""
+
+    def make_floor() -> Any:
+        nonlocal said
+        floor, said = teacher_alone(opened)
+        return floor
+
+    with tempfile.TemporaryDirectory() as folder:
+        samples: Sequence[Sample] = images_to_judge(images or _draw(Path(folder)))[:_MOST]
+        height, width = read_image(samples[0].path, bit_depth=opened.bit_depth).shape[:2]
+        if not quiet:
+            print(f"Measuring for about {2 * seconds:.0f} s …", file=sys.stderr)
+        result = measure(
+            opened, samples, batch_size=batch_size, seconds=seconds, make_floor=make_floor
+        )
+    facts = {
+        "model": model.name,
+        "runtime": _runtime(opened),
+        "device": device,
+        "threads": threads or usable_cores(),
+        "pictures": f"{len(samples)} {'given' if images else 'synthetic'}, "
+        f"the first {height}×{width}",
+        "floor": said,
+    }
+    if json:
+        print(_as_json(facts, result))
+        return
+    _print(facts, result)
+    print_notes([said] if result.floor is None else [])
+    print_notes(_busy())
+
+
+def _draw(folder: Path) -> list[Path]:
+    """Synthetic pictures as PNG files, of a usual size."""
+    import numpy as np
+    from PIL import Image
+
+    from blemish.data.demo import render
+
+    paths = []
+    for seed in range(_DRAWN):
+        image, _ = render("metal", size=512, rng=np.random.default_rng(seed))
+        paths.append(folder / f"{seed}.png")
+        Image.fromarray(image).save(paths[-1])
+    return paths
+
+
+def _busy() -> list[str]:
+    """A note where other programs want more of the processor than there is."""
+    import os
+
+    from blemish.pipeline import usable_cores
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load <= usable_cores() + 1:
+        return []
+    return [
+        f"Other programs keep this machine busy (load {load:.1f} on {usable_cores()} cores): "
+        "times are longer than on a quiet one, and only the comparison with the floor holds."
+    ]
+
+
+def _runtime(model: Any) -> str:
+    entry = getattr(model, "export", None)
+    if entry is None:
+        return "PyTorch"
+    return f"{'OpenVINO' if entry.format == 'openvino' else 'ONNX Runtime'} {entry.precision}"
+
+
+def _as_json(facts: dict[str, Any], result: Bench) -> str:
+    import json
+    from dataclasses import asdict
+
+    from blemish.benchmark.environment import environment
+    from blemish.timing import STAGES
+
+    content = {
+        **facts,
+        **asdict(result),
+        "ratio_to_floor": result.ratio,
+        "includes": STAGES,
+        "unit": "milliseconds per picture at batch size 1",
+        "environment": environment(),
+    }
+    return json.dumps(content, indent=1)
+
+
+def _print(facts: dict[str, Any], result: Bench) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from blemish.timing import STAGES
+
+    console = Console()
+    console.print(
+        f"{facts['model']} in {facts['runtime']}, {facts['threads']} thread(s); "
+        f"{facts['pictures']}.",
+        highlight=False,
+        markup=False,
+    )
+    table = Table(header_style="bold", title="One picture at a time, in ms", title_justify="left")
+    table.add_column("stage")
+    for name in ("p50", "p95", "p99"):
+        table.add_column(name, justify="right")
+    table.add_column("includes")
+    rows = [(name, result.stages[name], words) for name, words in STAGES.items()]
+    rows.append(("total", result.total, "all of the above, one after the other"))
+    if result.floor is not None:
+        rows.append(("floor", result.floor, facts["floor"]))
+    for name, spread, words in rows:
+        if name in ("total", "floor"):
+            table.add_section()
+        figures = (f"{value:.2f}" for value in (spread.p50, spread.p95, spread.p99))
+        table.add_row(name, *figures, words)
+    console.print(table)
+    lines = []
+    if result.ratio is not None:
+        lines.append(
+            f"After decoding: {result.after_decoding.p50:.2f} ms, {result.ratio:.2f} × the floor."
+        )
+    lines.append(
+        f"Throughput: {result.images_per_second:.1f} pictures/s, "
+        f"{1e3 / result.images_per_second:.2f} ms each, at batch size {result.batch_size}, with "
+        f"all stages under way at once ({result.images} pictures)."
+    )
+    if result.peak_memory_mib is not None:
+        lines.append(
+            f"Peak memory: {result.peak_memory_mib:.0f} MiB of the whole process, Python and "
+            "libraries included, without the floor."
+        )
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
