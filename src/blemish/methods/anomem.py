@@ -41,7 +41,7 @@ from blemish.nn.resnet import ResNet
 from blemish.nn.standardise import ChannelStandardiser
 from blemish.nn.synthetic_negatives import box_mask, spoil_features, spoil_images
 from blemish.nn.views import Crop, ImageView, at_places, feature_view, shared_places
-from blemish.teachers import Teacher
+from blemish.teachers import NoTeacher, Teacher
 
 __all__ = ["AnoMem", "AnoMemConfig"]
 
@@ -74,11 +74,13 @@ class AnoMem(Method):
     used: Tensor
 
     def __init__(self, config: AnoMemConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
-        super().__init__(config, teacher, input_size)
+        # How many images there are is unknown here, so that ``auto`` is the teacher unless
+        # AnoMemConfig.settled said otherwise. An encoder of its own leaves the teacher out.
+        scratch = config.encoder == "scratch"
+        self.uses_teacher = not scratch  # type: ignore[misc]
+        super().__init__(config, NoTeacher() if scratch else teacher, input_size)
         c = config
-        #: Whether the encoder is learned; how many images there are is unknown here, so that
-        #: ``auto`` is the teacher unless :meth:`AnoMemConfig.settled` said otherwise.
-        self.scratch = c.encoder == "scratch"
+        self.scratch = scratch
         self.encoder: nn.Module = nn.Identity()
         channels, strides = teacher.channels, teacher.strides
         if self.scratch:
@@ -136,7 +138,13 @@ class AnoMem(Method):
         """The memory's read-out of unit vectors ``(…, d)``."""
         if not self.config.memory:
             return getattr(self, f"centre{scale}").expand_as(z)
-        return self.memories[scale](z)
+        return self.bank(scale)(z)
+
+    def bank(self, scale: int) -> PrototypeMemory:
+        """The memory of a scale."""
+        found = self.memories[scale]
+        assert isinstance(found, PrototypeMemory)
+        return found
 
     def deviations(self, maps: list[Tensor]) -> list[Tensor]:
         """``z_s − m_s(z_s)`` at every position ``(N, d, H_s, W_s)``."""
@@ -252,7 +260,7 @@ class AnoMem(Method):
         with torch.no_grad():
             centre = getattr(self, f"centre{scale}")
             centre.lerp_(n1.mean((0, 1)).to(centre.dtype), 0.05)
-            used = used_prototypes(self.memories[scale].weights(n1)).float().mean()
+            used = used_prototypes(self.bank(scale).weights(n1)).float().mean()
         variance = torch.stack([variance_penalty(m.flatten(0, 1)) for m in (m1, m2)]).mean()
         return 0.5 * loss, variance, used
 
@@ -309,13 +317,14 @@ class AnoMem(Method):
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         rows: list[Tensor] = []
-        used = [torch.zeros(m.prototypes.shape[0], dtype=torch.bool) for m in self.memories]
+        banks = [self.bank(scale) for scale in range(self.config.scales)]
+        used = [torch.zeros(len(bank.prototypes), dtype=torch.bool) for bank in banks]
         for batch in batches:
             maps = self.maps(self.inputs(batch))
             rows.append(self._moments(maps))
             for scale, (head, features) in enumerate(zip(self.heads, maps, strict=True)):
                 z = F.normalize(head(features), dim=1).permute(0, 2, 3, 1)
-                used[scale] |= used_prototypes(self.memories[scale].weights(z))
+                used[scale] |= used_prototypes(banks[scale].weights(z))
         moments = torch.cat(rows).double()  # (N, 3, 2, S)
         score, map_mean, map_square = moments.unbind(1)
         self.mean.copy_(torch.stack([score.mean(0), map_mean.mean(0)]))
@@ -362,9 +371,8 @@ class AnoMem(Method):
     def notes(self) -> list[str]:
         if not self.config.memory:
             return []
-        counts = [
-            (int(u), len(m.prototypes)) for u, m in zip(self.used, self.memories, strict=True)
-        ]
+        sizes = [len(self.bank(scale).prototypes) for scale in range(self.config.scales)]
+        counts = [(int(used), size) for used, size in zip(self.used, sizes, strict=True)]
         said = [
             "Memory: "
             + ", ".join(f"{used}/{count}" for used, count in counts)
@@ -376,11 +384,6 @@ class AnoMem(Method):
                 "larger batch_size or variance_weight, or with fewer prototypes."
             )
         return said
-
-    def inference_state(self) -> dict[str, Tensor]:
-        """An encoder of its own needs no teacher: the model file leaves it out."""
-        state = super().inference_state()
-        return {k: v for k, v in state.items() if not (self.scratch and k.startswith("teacher."))}
 
 
 def _projection(inputs: int, outputs: int) -> nn.Module:
