@@ -110,6 +110,13 @@ def test_remarks_name_what_is_not_there() -> None:
     assert "- a: Without a mask: 2 of dent." in text
 
 
+def test_a_remark_on_many_categories_is_made_once() -> None:
+    line = make_line({"a": 0.9, "b": 0.8})
+    for row in line["rows"]:
+        row["problems"] = ["No mask."]
+    assert "- a, b: No mask." in markdown([line])
+
+
 def test_csv_has_fractions_and_every_category() -> None:
     lines = [make_line({"a": 0.9, "b": 0.5}, seed=seed) for seed in (0, 1)]
     rows = list(csv.DictReader(io.StringIO(csv_text(lines))))

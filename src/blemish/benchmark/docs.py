@@ -45,7 +45,7 @@ def write_docs(folder: str | Path, page: str | Path) -> None:
     name = Path(folder).resolve().name
     begin, end = f"<!-- benchmark {name}: begin -->", f"<!-- benchmark {name}: end -->"
     tables = markdown(read_lines(folder))
-    block = f"{begin}\n{_generated(name, Path(page).name)}\n\n{tables}\n{end}"
+    block = f"{begin}\n{_generated(name, Path(page))}\n\n{tables}\n{end}"
     page = Path(page)
     text = page.read_text(encoding="utf-8") if page.is_file() else _TITLE
     if text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end):
@@ -62,8 +62,10 @@ def write_docs(folder: str | Path, page: str | Path) -> None:
         file.write(text.encode())
 
 
-def _generated(name: str, page: str) -> str:
-    command = f"python -m blemish.benchmark.docs benchmarks/results/{name} docs/{page}"
+def _generated(name: str, page: Path) -> str:
+    parts = page.resolve().parts
+    inside = parts[parts.index("docs") + 1 :] if "docs" in parts else parts[-1:]
+    command = f"python -m blemish.benchmark.docs benchmarks/results/{name} docs/{'/'.join(inside)}"
     return f"<!-- {command} -->"
 
 

@@ -274,12 +274,12 @@ def _remarks(section: Section, heading: str) -> list[str]:
                 f"{system.label}: some fit times leave out the teacher's features, which another "
                 "system's run had computed."
             )
-    remarks += dict.fromkeys(
-        f"{row['category']}: {problem}"
-        for run in section.runs
-        for row in run["rows"]
-        for problem in row.get("problems", ())
-    )
+    categories: dict[str, dict[str, None]] = {}
+    for run in section.runs:
+        for row in run["rows"]:
+            for problem in row.get("problems", ()):
+                categories.setdefault(problem, {})[str(row["category"])] = None
+    remarks += [f"{', '.join(names)}: {problem}" for problem, names in categories.items()]
     if not remarks:
         return []
     return [f"{heading}# Remarks\n", "\n".join(f"- {_one_line(text)}" for text in remarks) + "\n"]
