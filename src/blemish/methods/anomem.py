@@ -353,7 +353,7 @@ class AnoMem(Method):
             maps = self.maps([images.float()])
         else:
             maps = self.maps(self._of_levels(tuple(self.teacher(images))))
-        score = images.new_zeros(len(images), dtype=torch.float32)
+        score = images.new_zeros(images.shape[0], dtype=torch.float32)
         anomaly_map = score.view(-1, 1, 1, 1)
         for scale, kinds in enumerate(self._raw(maps)):
             for kind, values in enumerate(kinds):
