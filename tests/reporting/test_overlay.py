@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from blemish.errors import DataError
 from blemish.regions import find_regions
-from blemish.reporting.caption import VERDICT_COLOURS, _fitted, draw_caption
+from blemish.reporting.caption import VERDICT_COLOURS, _fitted, _numbers, draw_caption
 from blemish.reporting.overlay import draw_overlay
-from blemish.results import Prediction, Verdict
+from blemish.results import Explanation, Prediction, Verdict
 
 GREY = 100
 
@@ -152,3 +153,27 @@ def test_odd_file_names_and_many_branches_do_not_break_the_caption() -> None:
 def test_a_map_of_another_image_is_refused() -> None:
     with pytest.raises(DataError, match="made from another image"):
         draw_overlay(grey(30, 40), prediction(40, 30, None, "ok"), scale=(0.0, 1.0))
+
+
+def test_an_explanation_is_a_dashed_box_and_a_sentence_in_the_caption() -> None:
+    plain = prediction(480, 640, None, "defect")
+    sentence = "Look first at the dashed box (top right): " + "something is odd there. " * 4
+    told = replace(plain, explanation=Explanation("logical", (400, 40, 600, 140), sentence))
+    without = draw_overlay(grey(480, 640), plain, scale=(0.0, 1.0))
+    picture = draw_overlay(grey(480, 640), told, scale=(0.0, 1.0))
+    drawn = changed(picture, 480)
+    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (40, 139, 400, 599)
+    assert not drawn[60:120, 420:580].any()
+    edge = np.asarray(picture)[40, 400:600]
+    assert 0.3 < (edge == (120, 200, 255)).all(-1).mean() < 0.8
+    assert picture.height > without.height + 20
+
+
+def test_the_caption_says_each_branchs_verdict() -> None:
+    told = replace(
+        prediction(480, 640, None, "defect"),
+        branches={"structural": 0.1, "logical": 6.2},
+        branch_verdicts={"structural": "ok", "logical": "defect"},
+    )
+    assert _numbers(told).endswith("structural 0.1 (ok)   logical 6.2 (defect)")
