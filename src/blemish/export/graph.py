@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError, MissingExtraError
+from blemish.export.constants import fold_transposes
+from blemish.export.linear_maps import fuse_linear_maps
 from blemish.methods.base import Method
 from blemish.runtime.networks import INPUT, output_names
 
@@ -69,10 +71,11 @@ def onnx_graph(method: Method) -> bytes:
     except ModuleNotFoundError as error:
         raise MissingExtraError("Exporting a model", "export") from error
     # A copy: evaluation mode in every part, and the memory layout that ONNX knows.
-    graph = InferenceGraph(copy.deepcopy(method).cpu().to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
-    graph.eval().requires_grad_(False)
+    predicting = copy.deepcopy(method).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    _drop_training_only(predicting)
+    graph = InferenceGraph(predicting).eval().requires_grad_(False)
     # Two images: of a batch of one, torch would take the size for a constant.
-    example = torch.randint(0, 256, (2, *method.input_size, 3), dtype=torch.uint8)
+    example = torch.full((2, *method.input_size, 3), 127, dtype=torch.uint8)
     branches = method.branch_names
     try:
         with _quiet(), torch.no_grad():
@@ -88,16 +91,43 @@ def onnx_graph(method: Method) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # torch's exporter can raise nearly anything
-        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise ConfigError(
-            f"This {type(method).__name__} model cannot be exported: {reason.strip()} "
-            "It can still be used as it is, with blemish.Detector.load()."
-        ) from error
+        raise _refusal(method, _reason(error)) from error
     assert program is not None  # with dynamo it is given
     model = program.model_proto
+    if not all(
+        value.type.tensor_type.shape.dim[0].dim_param
+        for value in (*model.graph.input, *model.graph.output)
+    ):
+        raise _refusal(method, "its forward pass fixes the number of images, as len(images) does.")
     _strip(model)
+    fold_transposes(model)
+    fuse_linear_maps(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def _drop_training_only(method: Method) -> None:
+    """Remove what the model file does not hold either, so that the exporter need not read it."""
+    for name, _ in list(method.named_modules()):
+        if f"{name}.".startswith(method.training_only or ("\0",)):
+            parent, _, leaf = name.rpartition(".")
+            with contextlib.suppress(AttributeError):  # gone with a module around it
+                delattr(method.get_submodule(parent), leaf)
+
+
+def _refusal(method: Method, reason: str) -> ConfigError:
+    return ConfigError(
+        f"This {type(method).__name__} model cannot be exported: {reason} "
+        "It can still be used as it is, with blemish.Detector.load()."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong at the bottom; above it stand only the exporter's steps."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0].rstrip('.')}." if lines else f"{type(error).__name__}."
 
 
 def _strip(model: object) -> None:

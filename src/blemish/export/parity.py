@@ -37,8 +37,8 @@ class Parity:
         branches: As ``score``, by branch.
         verdicts: Number of images with a verdict from both.
         changed: Names of images whose verdict differs.
-        on_limit: Number of images whose verdict differs because the trained score *is* a limit,
-            to within rounding. A limit is the score of a calibration image.
+        on_limit: Number of images whose verdict differs because both scores *are* a limit, to
+            within rounding. A limit is the score of a calibration image.
         rank_correlation: Spearman's, of the scores.
     """
 
@@ -153,7 +153,7 @@ def compare(
     for sample, one, other in verdicts:
         if one.verdict == other.verdict:
             continue
-        if trained.calibration and _is_limit(one, trained.calibration, tolerance):
+        if trained.calibration and _at_limit(one, other, trained.calibration, tolerance):
             on_limit += 1
         else:
             changed.append(sample.path.name)
@@ -207,6 +207,12 @@ def _largest(values: NDArray[np.float64]) -> float:
     return float(values.max()) if np.isfinite(values).all() else float("inf")
 
 
-def _is_limit(prediction: Prediction, calibration: Calibration, tolerance: float) -> bool:
-    limits = calibration.limits(prediction.product)
-    return min(abs(prediction.score - v) for v in (limits.defect, limits.unsure)) <= tolerance
+def _at_limit(
+    one: Prediction, other: Prediction, calibration: Calibration, tolerance: float
+) -> bool:
+    """Whether both scores are one limit, to within rounding."""
+    limits = calibration.limits(one.product)
+    return any(
+        max(abs(one.score - limit), abs(other.score - limit)) <= tolerance
+        for limit in (limits.defect, limits.unsure)
+    )

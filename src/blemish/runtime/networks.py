@@ -7,6 +7,7 @@ A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``,
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +42,8 @@ class OnnxNetwork:
     Args:
         graph: The ONNX file's bytes.
         branches: Names of the method's branches.
-        threads: Threads of one call, ``None`` for all cores this process may use.
+        threads: Threads of one call; ``None``: as many as ``OMP_NUM_THREADS`` says, else as many
+            as this process may use cores.
 
     Raises:
         BundleError: ONNX Runtime cannot load the graph.
@@ -162,7 +164,9 @@ def _raw_output(values: list[Any], branches: tuple[str, ...]) -> RawOutput:
 def _checked(threads: int | None) -> int:
     if threads is not None and threads < 1:
         raise ConfigError(f"threads={threads}: expected at least 1, or None for all cores.")
-    return threads or usable_cores()
+    # The customary way to say it from outside, which neither runtime follows by itself.
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return threads or (int(asked) if asked.isdecimal() else 0) or usable_cores()
 
 
 def _first_line(error: Exception) -> str:

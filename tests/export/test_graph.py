@@ -1,0 +1,150 @@
+"""Every method as a graph: the trained numbers, in both runtimes, for batches of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from blemish.data.preprocess import Preprocessing
+from blemish.data.sources import training_data
+from blemish.errors import ConfigError
+from blemish.export.graph import onnx_graph
+from blemish.export.openvino_ir import intermediate_representation
+from blemish.inference import MethodNetwork
+from blemish.methods import METHODS, build_method
+from blemish.methods.base import Method, MethodOutput
+from blemish.methods.rd import RD, RDConfig
+from blemish.network import Network, RawOutput
+from blemish.progress import Progress
+from blemish.runtime.networks import IR, build_network
+from blemish.runtime.onnx_file import GRAPH
+from blemish.teachers import build_teacher
+from blemish.training import TrainingOptions, train
+
+Pixels = NDArray[np.uint8]
+OBLONG, SQUARE = (64, 96), (64, 64)
+
+
+def brief(name: str, size: tuple[int, int], images: Pixels, folder: Path) -> Method:
+    """Trained for two steps, so that every statistic of it is a fitted one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        method = build_method(name, {"steps": 2, "batch_size": 4}, build_teacher(), size)
+        options = TrainingOptions(work_dir=folder, device="cpu")
+        train(
+            method,
+            training_data(images).samples,
+            Preprocessing(*size),
+            options,
+            progress=Progress(quiet=True),
+        )
+    return method.eval()
+
+
+def agree(one: RawOutput, other: RawOutput) -> None:
+    """To a tenth of what an export may differ by."""
+    assert one.branches.keys() == other.branches.keys()
+    pairs = {"maps": (one.maps, other.maps), "scores": (one.scores, other.scores)}
+    pairs |= {name: (one.branches[name], other.branches[name]) for name in one.branches}
+    explained = (getattr(output, "explanations", None) for output in (one, other))
+    first, second = explained
+    assert (first is None) == (second is None)
+    if first is not None:
+        pairs["explanations"] = (first, second)
+    for what, (a, b) in pairs.items():
+        assert a.shape == b.shape, what
+        assert a.dtype == b.dtype, what
+        assert np.abs(a - b).max() <= 1e-4 * np.abs(a).max() + 1e-7, what
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            (name, size),
+            marks=[] if size == OBLONG else pytest.mark.slow,
+            id=f"{name}-{size[0]}x{size[1]}",
+        )
+        for name in METHODS
+        for size in (OBLONG, SQUARE)
+    ],
+)
+def exported(
+    request: pytest.FixtureRequest,
+    good_parts: Pixels,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Method, bytes]:
+    name, size = request.param
+    method = brief(name, size, good_parts, tmp_path_factory.mktemp("work"))
+    return method, onnx_graph(method)
+
+
+def check(method: Method, network: Network) -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 5):
+        noise = rng.integers(0, 256, (count, *method.input_size, 3)).astype(np.uint8)
+        smooth = np.linspace(0, 255, noise.size).astype(np.uint8).reshape(noise.shape)
+        for pixels in (noise, smooth):
+            agree(MethodNetwork(method)(pixels), network(pixels))
+
+
+def test_onnx_runtime_gives_the_trained_numbers(exported: tuple[Method, bytes]) -> None:
+    method, graph = exported
+    check(method, build_network("onnx", {GRAPH: graph}, method.branch_names, threads=1))
+
+
+def test_openvino_gives_the_trained_numbers(exported: tuple[Method, bytes]) -> None:
+    pytest.importorskip("openvino")
+    method, graph = exported
+    files = dict(zip(IR, intermediate_representation(graph), strict=True))
+    check(method, build_network("openvino", files, method.branch_names, threads=1))
+
+
+def test_the_graph_holds_nothing_of_the_machine_it_was_made_on(
+    exported: tuple[Method, bytes],
+) -> None:
+    _, graph = exported
+    model = onnx.load_from_string(graph)
+    assert not [node.op_type for node in model.graph.node if node.op_type == "BatchNormalization"]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for trace in (b"site-packages", b"Traceback", str(Path(torch.__file__).parent).encode()):
+        assert trace not in graph
+    assert str(Path(__file__).parents[2]).encode() not in graph
+
+
+def test_exporting_leaves_the_method_and_the_random_numbers_as_they_were() -> None:
+    method = build_method("rd", {}, build_teacher(weights="random"), SQUARE).train()
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    state = torch.get_rng_state()
+    onnx_graph(method)
+    assert method.training
+    assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_method_without_counterpart_in_onnx_says_why() -> None:
+    class Asking(RD):
+        def forward(self, images: torch.Tensor) -> MethodOutput:
+            output = super().forward(images)
+            if float(output.score.max()) > 1e9:  # a question that a graph cannot ask
+                return output._replace(score=output.score * 0)
+            return output
+
+    method = Asking(RDConfig(), build_teacher(weights="random"), SQUARE)
+    with pytest.raises(ConfigError, match=r"Asking model cannot be exported: .{20}"):
+        onnx_graph(method)
+
+
+def test_random_weights_give_another_graph(draw_part: Callable[..., Pixels]) -> None:
+    """The comparison above can fail: two models of one method disagree by far more."""
+    pixels = draw_part(0)[None]
+    with torch.random.fork_rng():
+        one, other = (build_method("rd", {}, build_teacher(), SQUARE).eval() for _ in range(2))
+    with pytest.raises(AssertionError):
+        agree(MethodNetwork(one)(pixels), MethodNetwork(other)(pixels))
