@@ -1,36 +1,52 @@
-"""Where a description departs: exact shares of the distance, and the right place."""
+"""Parts of a picture, and where one departs: exact shares of the distance, and the right place."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from blemish.nn.departure import RegionalDeparture
+from blemish.nn.departure import PictureParts, RegionalDeparture
 from blemish.nn.mahalanobis import GroupedGaussians
 
 
-def pooled(features: torch.Tensor, parts: int) -> torch.Tensor:
-    window = (features.shape[2] // parts, features.shape[3] // parts)
-    return torch.nn.functional.avg_pool2d(features, window).flatten(1)
+@pytest.mark.parametrize("size", [(8, 12), (10, 22), (2, 3)])
+def test_parts_are_means_over_rectangles_that_cover_the_picture(size: tuple[int, int]) -> None:
+    parts = PictureParts(size, finest=4)
+    features = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    found = parts(features)
+    expected = []
+    for divisions in (1, 2, 4):
+        rows, columns = min(divisions, size[0]), min(divisions, size[1])
+        y = [round(k * size[0] / rows) for k in range(rows + 1)]
+        x = [round(k * size[1] / columns) for k in range(columns + 1)]
+        for i in range(rows):
+            for j in range(columns):
+                expected.append(features[:, :, y[i] : y[i + 1], x[j] : x[j + 1]].mean((2, 3)))
+    assert parts.count == len(expected)
+    assert torch.allclose(found, torch.stack(expected, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_the_shares_of_all_places_sum_to_the_squared_distance(parts: int) -> None:
+@pytest.mark.parametrize("part", [0, 3])
+def test_the_shares_of_all_places_sum_to_the_squared_distance(part: int) -> None:
     generator = torch.Generator().manual_seed(0)
     good = torch.randn(50, 5, 8, 12, generator=generator)
     new = torch.randn(3, 5, 8, 12, generator=generator) + 0.4
     member = torch.ones(3, 1)
-    gaussian = GroupedGaussians(5 * parts**2)
-    gaussian.fit(pooled(good, parts), torch.ones(50, 1))
+    parts = PictureParts((8, 12), finest=2)
+    gaussian = GroupedGaussians(5, 5)
+    gaussian.fit(parts(good), torch.ones(50, 1))
     departure = RegionalDeparture(5, (8, 12))
     departure.usual = good.mean(0, keepdim=True)
-    weights = gaussian.pull(pooled(new, parts))[0].unflatten(1, (5, parts, parts))
-    shares = departure.shares(new, weights, member)
-    expected = gaussian(pooled(new, parts))[:, 0]
+    places = parts.pool[:, part].expand(3, -1)
+    shares = departure.shares(new, gaussian.pull(parts(new))[0, part], places, member)
+    expected = gaussian(parts(new))[:, 0, part]
     assert torch.allclose(shares.sum((1, 2, 3)), expected, rtol=1e-3)
+    if part:  # the third quarter: bottom left
+        assert not shares[:, :, :4].any()
+        assert not shares[..., 6:].any()
 
 
-def test_a_missing_part_is_found_as_well_as_an_extra_one() -> None:
+def test_a_missing_piece_is_found_as_well_as_an_extra_one() -> None:
     # Every good picture has a blob in each of four corners; channel 1 is clutter that moves.
     generator = torch.Generator().manual_seed(0)
 
@@ -43,14 +59,15 @@ def test_a_missing_part_is_found_as_well_as_an_extra_one() -> None:
         return features
 
     good = torch.stack([picture((1, 1, 1, 1)) for _ in range(60)])
-    gaussian = GroupedGaussians(2)
-    gaussian.fit(pooled(good, 1), torch.ones(60, 1))
+    parts = PictureParts((16, 16), finest=1)
+    gaussian = GroupedGaussians(1, 2)
+    gaussian.fit(parts(good), torch.ones(60, 1))
     departure = RegionalDeparture(2, (16, 16))
     departure.usual = good.mean(0, keepdim=True)
     for corners, (y, x) in (((1, 0, 1, 1), (3, 12)), ((1, 1, 2, 1), (12, 3))):
         new = picture(corners)[None]
-        weights = gaussian.pull(pooled(new, 1))[0].unflatten(1, (2, 1, 1))
-        found = departure(new, weights, torch.ones(1, 1))[0, 0]
+        pull = gaussian.pull(parts(new))[0, 0]
+        found = departure(new, pull, parts.pool.T, torch.ones(1, 1))[0, 0]
         row, column = divmod(int(found.argmax()), 16)
         assert abs(row - y) <= 3
         assert abs(column - x) <= 3

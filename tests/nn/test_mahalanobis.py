@@ -16,62 +16,69 @@ def descriptions(n: int = 60, d: int = 12, *, shift: float = 0.0) -> torch.Tenso
     return torch.from_numpy(rng.normal(size=(n, d)) @ mixing + shift).float()
 
 
+def reference(good: torch.Tensor, new: torch.Tensor) -> np.ndarray:
+    """Squared distances by scikit-learn, at equal deviations."""
+    x = good.double().numpy()
+    deviation = x.std(0)
+    fitted = LedoitWolf().fit(x / deviation)
+    found: np.ndarray = fitted.mahalanobis(new.double().numpy() / deviation)
+    return found
+
+
+def two_groups() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    first, second = descriptions(40), 2.0 * descriptions(50, shift=9.0)
+    return first, second, torch.eye(2).repeat_interleave(torch.tensor([40, 50]), 0)
+
+
 def test_the_distance_is_scikit_learns_with_ledoit_wolf() -> None:
     good, new = descriptions(), descriptions(20, shift=1.0)
-    gaussian = GroupedGaussians(12)
-    gaussian.fit(good, torch.ones(60, 1))
-    reference = LedoitWolf().fit(good.double().numpy())
+    gaussian = GroupedGaussians(1, 12)
+    gaussian.fit(good[:, None], torch.ones(60, 1))
     # The floor that keeps a constant description finite is far below what rounding changes.
-    expected = reference.mahalanobis(new.double().numpy())
-    assert gaussian(new)[:, 0].numpy() == pytest.approx(expected, rel=1e-3)
+    expected = reference(good, new)
+    assert gaussian(new[:, None])[:, 0, 0].numpy() == pytest.approx(expected, rel=1e-3)
 
 
-def test_each_group_has_its_own_gaussian_as_a_loop_says() -> None:
-    first, second = descriptions(40), 2.0 * descriptions(50, shift=9.0)
-    member = torch.zeros(90, 2)
-    member[:40, 0] = 1
-    member[40:, 1] = 1
-    gaussians = GroupedGaussians(12)
-    gaussians.fit(torch.cat([first, second]), member)
-    for group, values in enumerate((first, second)):
-        x = values.double().numpy()
-        covariance = LedoitWolf().fit(x).covariance_
-        for row in range(3):
-            apart = second[row].double().numpy() - x.mean(0)
-            expected = apart @ np.linalg.solve(covariance, apart)
-            assert float(gaussians(second)[row, group]) == pytest.approx(expected, rel=1e-3)
+def test_each_part_of_each_group_has_its_own_gaussian() -> None:
+    first, second, member = two_groups()
+    other = torch.cat([descriptions(45, shift=2.0), descriptions(45, shift=5.0)])
+    gaussians = GroupedGaussians(2, 12)
+    gaussians.fit(torch.stack([torch.cat([first, second]), other], 1), member)
+    new = torch.stack([second[:3], other[:3]], 1)  # (3, 2, 12)
+    found = gaussians(new).numpy()  # (3, K, P)
+    goods = (((first, other[:40])), ((second, other[40:])))
+    for group in (0, 1):
+        for part in (0, 1):
+            expected = reference(goods[group][part], new[:, part])
+            assert found[:, group, part] == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_shared_covariance_is_that_of_the_residuals() -> None:
-    first, second = descriptions(40), descriptions(50, shift=9.0)
-    member = torch.zeros(90, 2)
-    member[:40, 0] = 1
-    member[40:, 1] = 1
-    gaussians = GroupedGaussians(12, own=False)
-    gaussians.fit(torch.cat([first, second]), member)
-    assert gaussians.whiten.shape == (1, 12, 12)
-    residual = torch.cat([first - first.mean(0), second - second.mean(0)]).double().numpy()
-    covariance = LedoitWolf(assume_centered=True).fit(residual).covariance_
-    apart = (first[0] - second.mean(0)).double().numpy()
-    expected = apart @ np.linalg.solve(covariance, apart)
-    assert float(gaussians(first[:1])[0, 1]) == pytest.approx(expected, rel=1e-3)
+    first, second, member = two_groups()
+    gaussians = GroupedGaussians(1, 12, own=False)
+    gaussians.fit(torch.cat([first, second])[:, None], member)
+    assert gaussians.whiten.shape == (1, 1, 12, 12)
+    residual = torch.cat([first - first.mean(0), second - second.mean(0)])
+    apart = first[:1] - second.mean(0)  # the residuals' own mean is 0
+    expected = reference(residual, apart)[0]
+    assert float(gaussians(first[:1, None])[0, 1, 0]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_pull_is_half_the_gradient_of_the_squared_distance() -> None:
-    gaussian = GroupedGaussians(12)
-    gaussian.fit(descriptions(), torch.ones(60, 1))
-    new = descriptions(4, shift=2.0).requires_grad_()
+    gaussian = GroupedGaussians(1, 12)
+    gaussian.fit(descriptions()[:, None], torch.ones(60, 1))
+    new = descriptions(4, shift=2.0)[:, None].requires_grad_()
     (gradient,) = torch.autograd.grad(gaussian(new).sum(), new)
-    assert torch.allclose(gaussian.pull(new)[0], gradient / 2, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(gaussian.pull(new)[0, 0], gradient[:, 0] / 2, rtol=1e-3, atol=1e-3)
 
 
 def test_fewer_pictures_than_dimensions_and_constant_ones_stay_finite() -> None:
-    gaussian = GroupedGaussians(50)
-    gaussian.fit(descriptions(12, 50), torch.ones(12, 1))
-    assert gaussian(descriptions(5, 50, shift=3.0)).isfinite().all()
-    gaussian.fit(torch.ones(12, 50), torch.ones(12, 1))
-    assert gaussian(torch.ones(1, 50)).item() == pytest.approx(0.0, abs=1e-6)
-    assert gaussian(torch.zeros(1, 50)).isfinite().all()
+    gaussian = GroupedGaussians(1, 50)
+    gaussian.fit(descriptions(12, 50)[:, None], torch.ones(12, 1))
+    assert gaussian(descriptions(5, 50, shift=3.0)[:, None]).isfinite().all()
+    gaussian.fit(torch.ones(12, 1, 50), torch.ones(12, 1))
+    assert gaussian(torch.ones(1, 1, 50)).item() == pytest.approx(0.0, abs=1e-6)
+    assert gaussian(torch.zeros(1, 1, 50)).isfinite().all()
 
 
 def test_groups_are_found_without_labels_and_one_product_stays_one() -> None:
@@ -116,12 +123,12 @@ def test_a_group_with_few_held_out_pictures_takes_the_scale_of_all() -> None:
 
 
 def test_the_number_of_groups_comes_from_the_file() -> None:
-    gaussians = GroupedGaussians(12)
-    member = torch.eye(2).repeat_interleave(30, 0)
-    gaussians.fit(torch.cat([descriptions(30), descriptions(30, shift=9.0)]), member)
-    fresh = GroupedGaussians(12)
+    gaussians = GroupedGaussians(1, 12)
+    first, second, member = two_groups()
+    gaussians.fit(torch.cat([first, second])[:, None], member)
+    fresh = GroupedGaussians(1, 12)
     fresh.load_state_dict(gaussians.state_dict())
-    new = descriptions(3, shift=4.0)
+    new = descriptions(3, shift=4.0)[:, None]
     assert torch.equal(fresh(new), gaussians(new))
     with pytest.raises(RuntimeError, match="size mismatch"):
-        GroupedGaussians(13).load_state_dict(gaussians.state_dict())
+        GroupedGaussians(1, 13).load_state_dict(gaussians.state_dict())

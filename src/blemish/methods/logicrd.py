@@ -13,10 +13,10 @@ size, fuses them by 1×1 and runs two transformer blocks over the tokens; its co
 scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
 channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
 masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are;
-the distance is of the joined levels averaged over ``regions``² parts of the picture, beside GSE's
-codes where ``describe_codes`` says so; pictures are grouped without labels and each group has its
-Gaussian with Ledoit-Wolf covariance; the branches' z-scores, by group, over good images that no
-stage saw, are summed.
+the distance is of the joined levels averaged over the picture, over its quarters and over theirs,
+beside GSE's codes where ``describe_codes`` says so, and the part with the largest z-score counts;
+pictures are grouped without labels and each group has its Gaussians with Ledoit-Wolf covariance;
+z-scores, by group, are over good images that no stage saw, and those of the branches are summed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from blemish.errors import ConfigError
 from blemish.methods.base import Batch, MethodConfig, MethodOutput, Stage
 from blemish.methods.rd import RD, RDConfig, student_widths
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
-from blemish.nn.departure import RegionalDeparture
+from blemish.nn.departure import PictureParts, RegionalDeparture
 from blemish.nn.feature_compensation import GuidedDecoder
 from blemish.nn.global_semantics import GlobalSemantics, join_levels
 from blemish.nn.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
@@ -59,8 +59,8 @@ class LogicRDConfig(RDConfig):
     code_width: int = 64  # channels of GSE's tokens and codes
     pseudo_share: float = 0.5  # share of a batch's images that carry pseudo-anomalies
     gate_weight: float = 0.1  # of the gate's cross-entropy beside the distillation loss
-    regions: int = 2  # the picture is described in regions × regions parts: 1 (the paper's) or 2
-    describe_codes: bool = False  # GSE's codes are part of the description
+    regions: int = 4  # described are the whole picture, its quarters, and so on to regions² parts
+    describe_codes: bool = False  # GSE's codes are described too, as one more part
     own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
     most_groups: int = 16  # largest number of groups of pictures
 
@@ -73,8 +73,8 @@ class LogicRDConfig(RDConfig):
                 "compensation=true needs semantics=true: the detail is what the codes lack. "
                 "Set compensation=false as well."
             )
-        if self.regions not in (1, 2):
-            raise ConfigError(f"regions={self.regions}: expected 1 or 2.")
+        if self.regions not in (1, 2, 4, 8):
+            raise ConfigError(f"regions={self.regions}: expected 1, 2, 4 or 8.")
         if self.code_width < 4 or self.code_width % 4:
             raise ConfigError(f"code_width={self.code_width}: expected a multiple of 4.")
         if not 0 <= self.pseudo_share <= 1 or self.gate_weight < 0:
@@ -124,19 +124,31 @@ class LogicRD(RD):
             )
         if config.logical:
             self.groups = PictureGroups(sum(channels))
-            self.gaussians = GroupedGaussians(self.dimensions, own=config.own_covariance)
+            self.parts = PictureParts(size, finest=config.regions)
+            own = config.own_covariance
+            self.gaussians = GroupedGaussians(self.parts.count, sum(channels), own=own)
+            described = self.parts.count
+            if self.codes_described:
+                width = config.code_width * len(channels)
+                self.code_gaussian = GroupedGaussians(1, width, own=own)
+                described += 1
+            self.part_scale = GroupScale(described)
             self.departure = RegionalDeparture(sum(channels), size)
             self.scale = GroupScale(2)
         if not (config.structural and config.logical):
-            # A single branch is the score itself, and nothing has to be brought to one scale.
-            self.branch_names, self.held_out_share = (), 0.0  # type: ignore[misc]
+            self.branch_names = ()  # type: ignore[misc]  # a single branch is the score itself
+        if not config.logical:
+            self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
+        if not self.trains:
+            self.training_only = ("bottleneck.", "student.", "semantics.")  # type: ignore[misc]
 
     @property
-    def dimensions(self) -> int:
-        """Of the logical branch's description."""
-        config, channels = self.config, self.teacher.channels
-        codes = config.code_width * len(channels) if self.codes_described else 0
-        return sum(channels) * config.regions**2 + codes
+    def trains(self) -> bool:
+        """Whether anything is trained: the distance of the teacher's features alone is not."""
+        return self.config.structural or self.codes_described
+
+    def stages(self) -> list[Stage]:
+        return super().stages() if self.trains else []
 
     @property
     def codes_described(self) -> bool:
@@ -205,25 +217,25 @@ class LogicRD(RD):
 
     def describe(
         self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """What the logical branch looks at, given the standardised levels.
-
-        Returns:
-            The joined levels ``(N, ΣC, H_3, W_3)`` and the description ``(N, D)``: their average
-            over each part of the picture, channel by channel, then the codes if they belong to it.
-        """
+    ) -> Description:
+        """What the logical branch looks at, given the standardised levels."""
         joined = join_levels(levels)
-        parts = self.config.regions
-        # The deepest level's sides are even, so that both parts are equally large.
-        windows = (joined.shape[2] // parts, joined.shape[3] // parts)
-        vector = F.avg_pool2d(joined, windows).flatten(1)
+        whole = None
         if self.codes_described:
-            vector = torch.cat([vector, *(codes or self.codes(levels))], 1)
-        return joined, vector
+            whole = torch.cat(codes or self.codes(levels), 1)[:, None]
+        return Description(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
+
+    def part_distances(self, described: Description) -> Tensor:
+        """Mahalanobis distance of every part ``(N, P)``, the codes last where they are one."""
+        member = described.membership[..., None]  # (N, K, 1)
+        squared = (self.gaussians(described.parts) * member).sum(1)  # (N, P)
+        if described.codes is not None:
+            of_codes = (self.code_gaussian(described.codes) * member).sum(1)
+            squared = torch.cat([squared, of_codes], 1)
+        return squared.sqrt()
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        vectors: list[Tensor] = []
-        members: list[Tensor] = []
+        described: list[Description] = []
         sums: Tensor | float = 0.0
 
         def seen() -> Iterable[list[Tensor]]:
@@ -232,11 +244,10 @@ class LogicRD(RD):
                 levels = self.standardise(self.levels(batch))
                 codes = self.codes(levels) if self.config.semantics else None
                 if self.config.logical:
-                    joined, vector = self.describe(levels, codes)
-                    member = self.groups(joined.mean((2, 3)))
-                    vectors.append(vector)
-                    members.append(member)
-                    sums = sums + (member.double().T @ joined.flatten(1).double())
+                    new = self.describe(levels, codes)
+                    sums = sums + new.membership.double().T @ new.joined.flatten(1).double()
+                    # Only the sum of the features is kept, whatever the number of pictures.
+                    described.append(new._replace(joined=new.joined[:, :, :0, :0]))
                 if self.config.structural:
                     yield self._errors(levels, self.reconstruct(levels, codes)[0])
 
@@ -247,29 +258,32 @@ class LogicRD(RD):
                 pass
         if not self.config.logical:
             return
-        member = torch.cat(members)  # (M, K)
-        self.gaussians.fit(torch.cat(vectors), member)
+        member = torch.cat([d.membership for d in described])  # (M, K)
+        self.gaussians.fit(torch.cat([d.parts for d in described]), member)
+        if self.codes_described:
+            codes = torch.cat([d.codes for d in described if d.codes is not None])
+            self.code_gaussian.fit(codes, member)
         count = member.double().sum(0).clamp_min(1)[:, None]  # (K, 1)
         usual = torch.as_tensor(sums) / count
         self.departure.usual = usual.float().view(-1, *self.departure.usual.shape[1:])
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
-        if not (self.config.logical and self.config.structural):
+        if not self.config.logical:
             return
-        judged = [self.judge(self.levels(batch)) for batch in batches]
-        scores = torch.cat([self.raw_scores(*both) for both in judged])
-        self.scale.fit(scores, torch.cat([logical.membership for _, logical in judged]))
-
-    def judge(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, LogicalOutput]:
-        """Both branches' raw output, given the teacher's levels: the map and the distance."""
-        levels = self.standardise(levels)
-        codes = self.codes(levels) if self.config.semantics else None
-        return self.structural_map(levels, codes), self.logical(levels, codes)
-
-    @staticmethod
-    def raw_scores(anomaly_map: Tensor, logical: LogicalOutput) -> Tensor:
-        """``(N, 2)``: the maximum of the map and the Mahalanobis distance, not on one scale."""
-        return torch.stack([anomaly_map.flatten(1).amax(1), logical.distance], 1)
+        distances, peaks, members = [], [], []
+        for batch in batches:
+            levels = self.standardise(self.levels(batch))
+            codes = self.codes(levels) if self.config.semantics else None
+            described = self.describe(levels, codes)
+            distances.append(self.part_distances(described))
+            members.append(described.membership)
+            if self.config.structural:
+                peaks.append(self.structural_map(levels, codes).flatten(1).amax(1))
+        member = torch.cat(members)
+        self.part_scale.fit(torch.cat(distances), member)
+        if self.config.structural:
+            worst = self.part_scale(torch.cat(distances), member).amax(1)
+            self.scale.fit(torch.stack([torch.cat(peaks), worst], 1), member)
 
     def structural_map(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> Tensor:
         """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
@@ -278,29 +292,37 @@ class LogicRD(RD):
 
     def logical(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> LogicalOutput:
         """The logical branch, given the standardised levels."""
-        joined, vector = self.describe(levels, codes)
-        membership = self.groups(joined.mean((2, 3)))  # (N, K)
-        distance = (self.gaussians(vector) * membership).sum(1).sqrt()  # (N,)
-        pull = (self.gaussians.pull(vector) * membership.T[..., None]).sum(0)  # (N, D)
-        channels, parts = joined.shape[1], self.config.regions
-        weights = pull[:, : channels * parts**2].unflatten(1, (channels, parts, parts))
-        return LogicalOutput(distance, membership, self.departure(joined, weights, membership))
+        described = self.describe(levels, codes)
+        member = described.membership
+        z = self.part_scale(self.part_distances(described), member)  # (N, P)
+        # The part that is oddest explains; one-hot by comparison, which every exporter knows.
+        regional = z[:, : self.parts.count]
+        numbers = torch.arange(self.parts.count, device=z.device)
+        worst = (regional.argmax(1, keepdim=True) == numbers).to(z.dtype)  # (N, P)
+        own = member.T[:, None, :, None]  # (K, 1, N, 1)
+        pull = (self.gaussians.pull(described.parts) * own).sum(0)  # (P, N, D)
+        weights = (pull * worst.T[..., None]).sum(0)  # (N, ΣC)
+        places = worst @ self.parts.pool.T  # (N, H_3·W_3)
+        explanation = self.departure(described.joined, weights, places, member)
+        return LogicalOutput(z.amax(1), member, explanation)
 
     def forward(self, images: Tensor) -> MethodOutput:
-        levels = tuple(self.teacher(images))
-        if self.config.structural and self.config.logical:
-            anomaly_map, logical = self.judge(levels)
-            z = self.scale(self.raw_scores(anomaly_map, logical), logical.membership)  # (N, 2)
-            branches = {"structural": z[:, 0], "logical": z[:, 1]}
-            return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
-        levels = self.standardise(levels)
-        if self.config.structural:
-            codes = self.codes(levels) if self.config.semantics else None
-            anomaly_map = self.structural_map(levels, codes)
-            return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
-        logical = self.logical(levels, self.codes(levels) if self.codes_described else None)
-        anomaly_map = fuse_levels([logical.explanation], self.input_size)
-        return MethodOutput(anomaly_map, logical.distance, {}, logical.explanation)
+        levels = self.standardise(tuple(self.teacher(images)))
+        config = self.config
+        needed = config.structural or self.codes_described
+        codes = self.codes(levels) if config.semantics and needed else None
+        if not config.structural:
+            logical = self.logical(levels, codes)
+            anomaly_map = fuse_levels([logical.explanation], self.input_size)
+            return MethodOutput(anomaly_map, logical.score, {}, logical.explanation)
+        anomaly_map = self.structural_map(levels, codes)
+        peak = anomaly_map.flatten(1).amax(1)
+        if not config.logical:
+            return MethodOutput(anomaly_map, peak, {})
+        logical = self.logical(levels, codes)
+        z = self.scale(torch.stack([peak, logical.score], 1), logical.membership)  # (N, 2)
+        branches = {"structural": z[:, 0], "logical": z[:, 1]}
+        return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
 
 
 def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
@@ -328,15 +350,32 @@ def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+class Description(NamedTuple):
+    """What the logical branch looks at.
+
+    Attributes:
+        joined: ``(N, ΣC, H_3, W_3)`` the standardised levels at the deepest one's size.
+        parts: ``(N, P, ΣC)`` their mean over every part of the picture.
+        codes: ``(N, 1, 3·D)`` GSE's codes, or ``None`` where they are not described.
+        membership: ``(N, K)`` the picture's group, one 1 per row.
+    """
+
+    joined: Tensor
+    parts: Tensor
+    codes: Tensor | None
+    membership: Tensor
+
+
 class LogicalOutput(NamedTuple):
     """What the logical branch found.
 
     Attributes:
-        distance: ``(N,)`` Mahalanobis distance to the picture's group.
-        membership: ``(N, K)`` the group, one 1 per row.
-        explanation: ``(N, 1, H_3, W_3)`` each place's share in the squared distance, smoothed.
+        score: ``(N,)`` the largest z-score of a part's Mahalanobis distance.
+        membership: ``(N, K)`` the picture's group, one 1 per row.
+        explanation: ``(N, 1, H_3, W_3)`` each place's share in the squared distance of the part
+            with the largest one, smoothed.
     """
 
-    distance: Tensor
+    score: Tensor
     membership: Tensor
     explanation: Tensor

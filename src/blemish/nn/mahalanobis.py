@@ -33,25 +33,28 @@ class GroupBuffers(nn.Module):
 
 
 class GroupedGaussians(GroupBuffers):
-    """Mahalanobis distances to a few Gaussians, one for each group of pictures.
+    """Mahalanobis distances of several parts of a picture to the Gaussians of every group.
 
-    Each group's covariance is estimated with Ledoit and Wolf's shrinkage ("A well-conditioned
-    estimator for large-dimensional covariance matrices", J. Multivariate Analysis 2004), which
-    stays well conditioned with fewer pictures than dimensions. What is kept is the inverse of its
-    Cholesky factor, so that a distance is one product and one norm.
+    Each covariance is estimated with Ledoit and Wolf's shrinkage ("A well-conditioned estimator
+    for large-dimensional covariance matrices", J. Multivariate Analysis 2004), which stays well
+    conditioned with fewer pictures than dimensions, after every dimension was divided by its
+    deviation: the shrinkage pulls all variances towards one value, and channels differ widely.
+    What is kept is the inverse of the Cholesky factor, so that a distance is one product and one
+    norm.
 
     Args:
+        parts: Descriptions of a picture, each with a Gaussian of its own.
         dimensions: Of a description.
-        own: Each group its own covariance; otherwise one is shared by all.
+        own: Each group its own covariances; otherwise all share those of the residuals.
 
-    Shapes: descriptions ``(N, D)`` → squared distances to every group ``(N, K)``.
+    Shapes: descriptions ``(N, P, D)`` → squared distances ``(N, K, P)``.
 
     Example:
         >>> import torch
         >>> from blemish.nn.mahalanobis import GroupedGaussians
         >>> _ = torch.manual_seed(0)
-        >>> good = torch.randn(200, 3) * torch.tensor([1.0, 2.0, 4.0])
-        >>> gaussian = GroupedGaussians(3)
+        >>> good = torch.randn(200, 1, 3) * torch.tensor([1.0, 2.0, 4.0])
+        >>> gaussian = GroupedGaussians(1, 3)
         >>> gaussian.fit(good, torch.ones(200, 1))
         >>> 2.5 < gaussian(good).mean().item() < 3.5
         True
@@ -60,43 +63,44 @@ class GroupedGaussians(GroupBuffers):
     centre: Tensor
     whiten: Tensor
 
-    def __init__(self, dimensions: int, *, own: bool = True) -> None:
+    def __init__(self, parts: int, dimensions: int, *, own: bool = True) -> None:
         super().__init__()
         self.own = own
-        self.register_buffer("centre", torch.zeros(1, dimensions))
-        self.register_buffer("whiten", torch.eye(dimensions).unsqueeze(0))
+        self.register_buffer("centre", torch.zeros(1, parts, dimensions))
+        self.register_buffer("whiten", torch.eye(dimensions).repeat(1, parts, 1, 1))
 
     def fit(self, descriptions: Tensor, membership: Tensor) -> None:
         """Take the Gaussians from good pictures.
 
         Args:
-            descriptions: ``(N, D)``.
+            descriptions: ``(N, P, D)``.
             membership: ``(N, K)``, one 1 per row; a group without members gets the mean of all.
         """
         values = descriptions.double().cpu().numpy()
         labels = membership.argmax(1).cpu().numpy()
         count = membership.shape[1]
         members = [values[labels == g] for g in range(count)]
-        centre = np.stack([(own if len(own) else values).mean(0) for own in members])  # (K, D)
-        residual = values - centre[labels]
-        parts = [residual]
+        centre = np.stack([(own if len(own) else values).mean(0) for own in members])  # (K, P, D)
+        residual = values - centre[labels]  # (N, P, D)
+        shared = [residual]
         if self.own:
             # A covariance from a handful would be mostly shrinkage; the shared one knows more.
             enough = [len(own) >= _FEWEST for own in members]
-            parts = [residual[labels == g] if enough[g] else residual for g in range(count)]
+            shared = [residual[labels == g] if enough[g] else residual for g in range(count)]
+        whiten = [[_whitening(of[:, part]) for part in range(of.shape[1])] for of in shared]
         self.centre = torch.from_numpy(centre).float()
-        self.whiten = torch.from_numpy(np.stack([_whitening(part) for part in parts])).float()
+        self.whiten = torch.from_numpy(np.array(whiten)).float()  # (K or 1, P, D, D)
 
     def forward(self, descriptions: Tensor) -> Tensor:
-        return self.whitened(descriptions).square().sum(2).transpose(0, 1)  # (N, K)
+        return self.whitened(descriptions).square().sum(3).permute(2, 0, 1)  # (N, K, P)
 
     def whitened(self, descriptions: Tensor) -> Tensor:
-        """``L⁻¹ (v − μ)`` for every group ``(K, N, D)``, where ``Σ = L Lᵀ``."""
-        apart = descriptions - self.centre[:, None]  # (K, N, D)
-        return apart @ self.whiten.transpose(1, 2)
+        """``L⁻¹ (v − μ)`` for every group and part ``(K, P, N, D)``, where ``Σ = L Lᵀ``."""
+        apart = descriptions.transpose(0, 1) - self.centre[:, :, None]  # (K, P, N, D)
+        return apart @ self.whiten.transpose(2, 3)
 
     def pull(self, descriptions: Tensor) -> Tensor:
-        """``Σ⁻¹ (v − μ)`` for every group ``(K, N, D)``: half the squared distance's gradient."""
+        """``Σ⁻¹ (v − μ)``, half the squared distance's gradient: ``(K, P, N, D)``."""
         return self.whitened(descriptions) @ self.whiten
 
 
@@ -202,10 +206,12 @@ class PictureGroups(GroupBuffers):
 
 
 def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``L⁻¹`` of the shrunk covariance of centred residuals ``(N, D)``."""
+    """``L⁻¹`` of the covariance of centred residuals ``(N, D)``, shrunk at equal deviations."""
     from sklearn.covariance import ledoit_wolf
 
-    covariance, _ = ledoit_wolf(residual, assume_centered=True)
-    # Where nothing varies at all, distances stay finite.
-    covariance.flat[:: len(covariance) + 1] += 1e-6 * max(float(np.trace(covariance)), 1e-6)
-    return np.linalg.inv(np.linalg.cholesky(covariance))
+    deviation = np.sqrt(np.square(residual).mean(0))  # (D,)
+    # Where nothing varies, distances stay finite.
+    deviation = np.maximum(deviation, max(1e-3 * float(deviation.max()), 1e-6))
+    covariance, _ = ledoit_wolf(residual / deviation, assume_centered=True)
+    covariance.flat[:: len(covariance) + 1] += 1e-6
+    return np.linalg.inv(np.linalg.cholesky(covariance)) / deviation
