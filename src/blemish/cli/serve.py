@@ -65,6 +65,7 @@ def serve(
         images=min(max_images, queue),
         queue=queue,
         batch=batch_size,
+        header_seconds=min(10.0, timeout),
         body_seconds=timeout,
         answer_seconds=timeout,
         keep_pictures=keep,

@@ -41,6 +41,14 @@ class BranchAnswer(BaseModel):
     verdict: Verdict | None = None
 
 
+class ExplanationAnswer(BaseModel):
+    """Where to look when a branch objects that no map shows."""
+
+    branch: str
+    box: tuple[int, int, int, int]
+    sentence: str
+
+
 class PredictionAnswer(BaseModel):
     """One image of a request. Either a score, or an error with its status."""
 
@@ -53,6 +61,7 @@ class PredictionAnswer(BaseModel):
     p_value: float | None = Field(default=None, description="share of good parts at least this odd")
     branches: dict[str, BranchAnswer] = {}
     regions: list[RegionAnswer] = []
+    explanation: ExplanationAnswer | None = None
     map_png: str | None = Field(default=None, description="base64, where it was asked for")
     status: int = 200
     error: ErrorAnswer | None = None
@@ -86,6 +95,7 @@ class DetailAnswer(PictureAnswer):
 
     branches: dict[str, BranchAnswer]
     regions: list[RegionAnswer]
+    explanation: ExplanationAnswer | None
 
 
 class VersionAnswer(BaseModel):
@@ -158,6 +168,7 @@ def prediction_answer(
         p_value=item.prediction.p_value,
         branches=branch_answers(item.prediction, calibration),
         regions=region_answers(item.prediction),
+        explanation=explanation_answer(item.prediction),
         map_png=png,
     )
 
@@ -165,6 +176,14 @@ def prediction_answer(
 def region_answers(prediction: Prediction) -> list[RegionAnswer]:
     """What is found in a picture, the worst first."""
     return [RegionAnswer(box=r.box, area=r.area, peak=r.peak) for r in prediction.regions]
+
+
+def explanation_answer(prediction: Prediction) -> ExplanationAnswer | None:
+    """Where to look, in plain words, where a logical branch objects."""
+    found = prediction.explanation
+    if found is None:
+        return None
+    return ExplanationAnswer(branch=found.branch, box=found.box, sentence=found.sentence)
 
 
 def branch_answers(

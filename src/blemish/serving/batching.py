@@ -28,11 +28,13 @@ class RawAnswer(NamedTuple):
         input_map: ``(H, W)`` float32 at the model's input size, raw.
         score: Raw image score.
         branches: Raw scores by branch.
+        departure: ``(h, w)`` where a logical branch saw what departs; ``None`` without one.
     """
 
     input_map: NDArray[np.float32]
     score: float
     branches: dict[str, float]
+    departure: NDArray[np.float32] | None = None
 
 
 Waiting = tuple[NDArray[np.uint8], "Future[RawAnswer]"]
@@ -120,12 +122,14 @@ class BatchQueue:
     def _run(self, batch: list[Waiting]) -> None:
         try:
             output = self._network(np.stack([pixels for pixels, _ in batch]))  # (N, H, W, 3)
+            departures = output.explanations
             answers = [
                 RawAnswer(
                     # A copy: a view would keep the maps of the whole batch in memory.
                     np.array(output.maps[row], np.float32),
                     float(output.scores[row]),
                     {name: float(values[row]) for name, values in output.branches.items()},
+                    None if departures is None else np.array(departures[row], np.float32),
                 )
                 for row in range(len(batch))
             ]

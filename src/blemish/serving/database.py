@@ -56,7 +56,8 @@ CREATE TABLE contents (
     id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
     source BLOB NOT NULL,
     thumbnail BLOB NOT NULL,
-    map BLOB NOT NULL
+    map BLOB NOT NULL,
+    departure BLOB
 );
 """
 

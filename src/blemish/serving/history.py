@@ -73,11 +73,13 @@ class Contents:
         source: The file as it was uploaded.
         thumbnail: A small JPEG.
         map: The anomaly map at the model's input size, packed.
+        departure: The logical branch's map, packed; ``None`` for methods without one.
     """
 
     source: bytes = field(repr=False)
     thumbnail: bytes = field(repr=False)
     map: bytes = field(repr=False)
+    departure: bytes | None = field(default=None, repr=False)
 
 
 class PictureHistory:
@@ -100,7 +102,8 @@ class PictureHistory:
         Raises:
             RefusalError: 507, marked pictures fill the history, or the disk is full.
         """
-        size = len(contents.source) + len(contents.thumbnail) + len(contents.map)
+        parts = (contents.source, contents.thumbnail, contents.map, contents.departure)
+        size = sum(len(part) for part in parts if part is not None)
         product = picture.product or ""
         try:
             with self._db.transaction():
@@ -127,8 +130,8 @@ class PictureHistory:
                     ),
                 )
                 self._db.run(
-                    "INSERT INTO contents VALUES (?, ?, ?, ?)",
-                    (key, contents.source, contents.thumbnail, contents.map),
+                    "INSERT INTO contents VALUES (?, ?, ?, ?, ?)",
+                    (key, *parts),
                 )
                 return key
         except sqlite3.OperationalError as error:
@@ -164,6 +167,11 @@ class PictureHistory:
         if not rows:
             raise _gone(key)
         return bytes(rows[0][0])
+
+    def departure(self, key: int) -> bytes | None:
+        """The logical branch's map of a picture, packed, where its method has one."""
+        rows = self._db.rows("SELECT departure FROM contents WHERE id = ?", (_small(key),))
+        return bytes(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def set_mark(self, key: int, mark: Mark | None) -> Picture:
         """Write down what a person said of a picture.

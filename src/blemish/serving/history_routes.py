@@ -21,6 +21,7 @@ from blemish.serving.answers import (
     RemoveRequest,
     VersionAnswer,
     branch_answers,
+    explanation_answer,
     picture_answer,
     region_answers,
     version_answer,
@@ -84,11 +85,12 @@ def history_routes(service: InspectionService) -> APIRouter:
     @router.get("/pictures/{key}", response_model=DetailAnswer, summary="One kept picture")
     def detail(key: int, false_alarm_rate: Rate = None) -> DetailAnswer:
         picture, calibration = pictures.get(key), at(false_alarm_rate)
-        prediction = service.again(picture, unpack_map(pictures.contents(key, "map")), calibration)
+        prediction = service.again(picture, calibration)
         return DetailAnswer(
             **picture_answer(picture, calibration).model_dump(),
             branches=branch_answers(prediction, calibration),
             regions=region_answers(prediction),
+            explanation=explanation_answer(prediction),
         )
 
     @router.get("/pictures/{key}/source", summary="The picture, at its own size")

@@ -26,8 +26,8 @@ from blemish.serving.model import open_served
 from blemish.serving.security import Gate, check_token, is_loopback
 from blemish.serving.service import InspectionService
 from blemish.serving.versions import CalibrationVersions
+from blemish.serving.watch import LARGEST_HEADERS
 
-_LARGEST_HEADERS = 32 * 1024
 _KEEP_ALIVE_SECONDS = 15
 
 
@@ -90,7 +90,7 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=int(limits.shutdown_seconds),
-                h11_max_incomplete_event_size=_LARGEST_HEADERS,
+                h11_max_incomplete_event_size=LARGEST_HEADERS,
             )
             _Server(config, _url(listener), model.name).run_until_told(listener)
 

@@ -32,7 +32,7 @@ from blemish.serving.history import Contents, Picture, PictureHistory
 from blemish.serving.limits import ServeLimits
 from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import ServedModel
-from blemish.serving.pictures import MapKind, map_png, pack_map, thumbnail
+from blemish.serving.pictures import MapKind, map_png, pack_map, thumbnail, unpack_map
 from blemish.serving.refusals import RefusalError
 from blemish.serving.uploads import Upload, decode
 from blemish.serving.versions import CalibrationVersion, CalibrationVersions
@@ -188,12 +188,17 @@ class InspectionService:
             )
         return active
 
-    def again(
-        self, picture: Picture, input_map: NDArray[np.float32], calibration: Calibration | None
-    ) -> Prediction:
+    def again(self, picture: Picture, calibration: Calibration | None) -> Prediction:
         """The prediction of a kept picture by other limits, without the network."""
+        departure = self.pictures.departure(picture.id)
+        answer = RawAnswer(
+            unpack_map(self.pictures.contents(picture.id, "map")),
+            picture.score,
+            picture.branches,
+            None if departure is None else unpack_map(departure),
+        )
         return self._prediction(
-            RawAnswer(input_map, picture.score, picture.branches),
+            answer,
             picture.product,
             picture.size,
             calibration,
@@ -273,7 +278,12 @@ class InspectionService:
             verdict=prediction.verdict,
             version=version,
         )
-        contents = Contents(upload.content, thumbnail(image), pack_map(answer.input_map))
+        contents = Contents(
+            upload.content,
+            thumbnail(image),
+            pack_map(answer.input_map),
+            None if answer.departure is None else pack_map(answer.departure),
+        )
         return self.pictures.keep(picture, contents)
 
     def _prediction(
@@ -291,4 +301,5 @@ class InspectionService:
             source_size=size,
             preprocessing=self.model.preprocessing,
             calibration=calibration,
+            departure=answer.departure,
         )

@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+LARGEST_HEADERS = 32 * 1024
 _DRAIN_BYTES = 16 * 2**20  # of a refused body are read and thrown away, so that a client listens
 _DRAIN_SECONDS = 5.0
 
@@ -64,6 +65,7 @@ class Watched:
                 if b"cache-control" not in present:
                     extra.append((b"cache-control", b"no-store"))
                 unheard = status >= 400 and not body_ended and _is_sending(scope)
+                unheard = unheard and status != 408  # it was waited for long enough
                 # A client that is still sending would not see the answer otherwise.
                 if unheard and not await _drain(receive):
                     extra.append((b"connection", b"close"))
@@ -73,6 +75,7 @@ class Watched:
         try:
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
             try:
+                _check_size(scope)
                 self._gate.check(scope["method"], scope["path"], headers)
             except RefusalError as refusal:
                 self._metrics.count_error(refusal.code)
@@ -99,10 +102,27 @@ def refused(refusal: RefusalError) -> JSONResponse:
     return JSONResponse(refusal.content, refusal.status, headers=refusal.headers)
 
 
+def _check_size(scope: Message) -> None:
+    """Refuse large headers also where they came in one piece, which the parser lets pass."""
+    size = len(scope["query_string"]) + len(scope["raw_path"] or b"")
+    size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    if size > LARGEST_HEADERS:
+        raise RefusalError(
+            431,
+            "large_headers",
+            f"The headers hold {size:,} bytes; at most {LARGEST_HEADERS:,} are read.",
+            headers={"Connection": "close"},
+        )
+
+
 def _is_sending(scope: Message) -> bool:
-    names = {name for name, _ in scope["headers"]}
-    # Who asked whether to send has not begun.
-    return bool({b"content-length", b"transfer-encoding"} & names) and b"expect" not in names
+    headers = dict(scope["headers"])
+    if b"expect" in headers:  # who asked whether to send has not begun
+        return False
+    length = headers.get(b"content-length", b"0")
+    return b"transfer-encoding" in headers or (
+        length.isdigit() and 0 < int(length[:20]) <= _DRAIN_BYTES
+    )
 
 
 async def _drain(receive: Receive) -> bool:

@@ -20,6 +20,7 @@ function show(id) {
   byId("detail-source").alt = current.name;
   byId("detail-boxes").replaceChildren();
   byId("detail-regions").hidden = true;
+  byId("detail-hint").hidden = true;
   zoom = null;
   draw();
   lay();
@@ -74,8 +75,9 @@ async function more() {
   const detail = await get(`/v1/pictures/${id}`, { false_alarm_rate: rate }).catch(() => null);
   if (!detail || current?.id !== id) return;
   const [height, width] = detail.size;
-  byId("detail-boxes").replaceChildren(...detail.regions.map(({ box }) => {
-    const frame = make("span");
+  const frames = [...detail.regions.map(({ box }) => [box, ""]), ...(detail.explanation ? [[detail.explanation.box, "hint"]] : [])];
+  byId("detail-boxes").replaceChildren(...frames.map(([box, kind]) => {
+    const frame = make("span", kind);
     frame.style.left = `${(100 * box[0]) / width}%`;
     frame.style.top = `${(100 * box[1]) / height}%`;
     frame.style.width = `${(100 * (box[2] - box[0])) / width}%`;
@@ -93,6 +95,8 @@ async function more() {
     button.addEventListener("click", () => pick(index, region.box));
     return make("li", "", button);
   }));
+  byId("detail-hint").hidden = !detail.explanation;
+  byId("detail-hint").textContent = detail.explanation?.sentence ?? "";
   const branches = Object.entries(detail.branches).flatMap(([name, branch]) => [
     make("dt", "", name),
     make("dd", "", [branch.score === null ? "–" : score(branch.score), branch.verdict && verdictWord(branch.verdict)].filter(Boolean).join(" · ")),

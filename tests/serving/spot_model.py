@@ -1,0 +1,85 @@
+"""A model that takes no training: whatever is bright is odd. Also a program that serves it.
+
+    python spot_model.py serve NAME --port 0 …
+
+Its score is the brightest value of the picture as the network sees it, so that a test can say what
+it must be.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
+from blemish.data.preprocess import Preprocessing
+from blemish.network import RawOutput
+from blemish.serving.model import ServedModel
+
+GOOD = [100 + k / 4 for k in range(99)]  # scores of the good pictures behind the limits
+
+
+class SpotNetwork:
+    """Brightness as anomaly map, its maximum as score."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.batches: list[int] = []
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        self.batches.append(len(pixels))
+        time.sleep(self.seconds * len(pixels))
+        maps = pixels.max(axis=3).astype(np.float32)  # (N, H, W)
+        return RawOutput(maps, maps.max(axis=(1, 2)).astype(float), {})
+
+
+def spot_calibration(product: str | None = "nut") -> Calibration:
+    """Limits 124.5 for a defect and 123.5 for unsure, from 99 good pictures."""
+    return calibrate(CalibrationRecord(product, score=s, peak=s, map_low=60.0) for s in GOOD)
+
+
+def spot_model(**changes: Any) -> ServedModel:
+    """The model, ready to serve."""
+    content: dict[str, Any] = {
+        "name": "spots.blemish",
+        "identity": "spots",
+        "network": SpotNetwork(),
+        "preprocessing": Preprocessing(64, 64),
+        "products": ("nut",),
+        "calibration": spot_calibration(),
+        "facts": {"method": "spots"},
+    }
+    return ServedModel(**{**content, **changes})
+
+
+def part(level: int = 110, *, spot: int | None = None, size: tuple[int, int] = (64, 64)) -> NDArray:
+    """A grey picture ``(H, W, 3)``, with a bright square where there is a defect."""
+    image = np.full((*size, 3), 60, np.uint8)
+    image[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = level
+    if spot is not None:
+        image[-size[0] // 4 : -size[0] // 8, -size[1] // 4 : -size[1] // 8] = spot
+    return image
+
+
+def png(image: NDArray) -> bytes:
+    """The file's bytes."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    from blemish.cli import app as command_line
+    from blemish.serving import server
+
+    network = SpotNetwork(float(os.environ.get("SPOT_SECONDS", "0")))
+    server.open_served = lambda path, device="cpu": spot_model(network=network)  # type: ignore[assignment]
+    sys.argv[0] = "blemish"
+    command_line.main()
