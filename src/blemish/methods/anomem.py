@@ -15,8 +15,8 @@ embeddings and over sampled places that both views show. A labelled anomaly is c
 other view against read-outs that get no gradient, so that it moves the encoder and not the memory.
 Stage 2 is a hypersphere classifier (normals to the centre, anomalies out); synthetic negatives
 (pasted patches; from images also quarter turns) take part in it unless ``synthetic=false``. Score =
-sum over scales of the learned distance and of the plain deviation ‖z − m(z)‖², each standardised on
-the training normals. Memory over a frozen teacher's features (``encoder=teacher``) is ours
+sum over scales of the learned distance and of the plain deviation ‖z − m(z)‖², each in deviations of
+it over the training normals. Memory over a frozen teacher's features (``encoder=teacher``) is ours
 altogether: few industrial images cannot train a ResNet. Its views are made on the features (a crop
 shared by the levels, noise, silenced channels), and shallow levels are averaged to at most 1,024
 positions before the memory reads them.
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from blemish.methods.anomem_config import SMALL_SIDE, AnoMemConfig
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
-from blemish.nn.anomaly_map import GaussianBlur
+from blemish.nn.anomaly_map import GaussianBlur, fuse_levels
 from blemish.nn.contrastive import nt_xent, variance_penalty
 from blemish.nn.deviation import DeviationHead, push_out, top_mean
 from blemish.nn.hopfield import PrototypeMemory, used_prototypes
@@ -329,7 +329,9 @@ class AnoMem(Method):
         score, map_mean, map_square = moments.unbind(1)
         self.mean.copy_(torch.stack([score.mean(0), map_mean.mean(0)]))
         spread = map_square.mean(0) - map_mean.mean(0).square()
-        self.std.copy_(torch.stack([score.var(0, unbiased=False), spread]).clamp_min(1e-12).sqrt())
+        std = torch.stack([score.var(0, unbiased=False), spread]).clamp_min(0).sqrt()
+        # What hardly differs between good images would turn rounding into an alarm.
+        self.std.copy_(torch.maximum(std, 0.01 * self.mean.abs()).clamp_min(1e-6))
         self.used.copy_(torch.stack([u.sum() for u in used]))
 
     def _moments(self, maps: list[Tensor]) -> Tensor:
@@ -353,19 +355,16 @@ class AnoMem(Method):
             maps = self.maps([images.float()])
         else:
             maps = self.maps(self._of_levels(tuple(self.teacher(images))))
-        score = images.new_zeros(images.shape[0], dtype=torch.float32)
-        anomaly_map = score.view(-1, 1, 1, 1)
+        scores, fused = [], []
         for scale, kinds in enumerate(self._raw(maps)):
             for kind, values in enumerate(kinds):
                 weight = (1.0, self.config.plain_weight)[kind] / self.config.scales
-                top = top_mean(values, self.top_share)
-                score = (
-                    score + weight * (top - self.mean[0, kind, scale]) / self.std[0, kind, scale]
-                )
-                standard = (values - self.mean[1, kind, scale]) / self.std[1, kind, scale]
-                anomaly_map = anomaly_map + weight * F.interpolate(
-                    standard, size=self.input_size, mode="bilinear", align_corners=False
-                )
+                mean, std = self.mean[:, kind, scale], self.std[:, kind, scale]
+                # Not centred: that would shift every score alike, and cost digits near zero.
+                scores.append(weight * top_mean(values, self.top_share) / std[0])
+                fused.append(weight * (values - mean[1]) / std[1])
+        score = torch.stack(scores).sum(0)  # (N,)
+        anomaly_map = fuse_levels(fused, self.input_size)
         return MethodOutput(self.blur(anomaly_map), score, {})
 
     def notes(self) -> list[str]:
