@@ -172,6 +172,17 @@ def test_removing_leaves_what_is_marked(start: Start) -> None:
     assert server.stop() == 0
 
 
+def test_a_verdict_is_given_also_where_the_history_is_full(start: Start) -> None:
+    server = start("--keep", 1)
+    (key,) = keep(server, 101)
+    mark(server, key, "good")
+    answer = server.client.post("/v1/predict?keep=true", content=png(part(150)))
+    (result,) = answer.json()["results"]
+    assert (answer.status_code, result["verdict"], result["id"]) == (200, "defect", None)
+    assert result["error"]["error"] == "history_full"
+    assert server.stop() == 0
+
+
 def test_nothing_is_kept_unless_asked_for(start: Start) -> None:
     server = start()
     server.client.post("/v1/predict", content=png(part()), headers={"Content-Type": "image/png"})

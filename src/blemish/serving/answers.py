@@ -50,7 +50,7 @@ class ExplanationAnswer(BaseModel):
 
 
 class PredictionAnswer(BaseModel):
-    """One image of a request. Either a score, or an error with its status."""
+    """One image of a request: a score, or an error with its status; both if it was not kept."""
 
     name: str
     id: int | None = Field(default=None, description="in the history, where it was kept")
@@ -157,6 +157,7 @@ def prediction_answer(
     if isinstance(item, NotJudged):
         error = ErrorAnswer(error=item.refusal.code, detail=item.refusal.detail)
         return PredictionAnswer(name=item.name, status=item.refusal.status, error=error)
+    lost = item.not_kept
     png = None if item.map_png is None else base64.b64encode(item.map_png).decode()
     return PredictionAnswer(
         name=item.name,
@@ -170,6 +171,7 @@ def prediction_answer(
         regions=region_answers(item.prediction),
         explanation=explanation_answer(item.prediction),
         map_png=png,
+        error=None if lost is None else ErrorAnswer(error=lost.code, detail=lost.detail),
     )
 
 

@@ -26,7 +26,7 @@ from blemish.serving.answers import (
     region_answers,
     version_answer,
 )
-from blemish.serving.pictures import heat_layer, shown_source, unpack_map
+from blemish.serving.pictures import heat_layer, unpack_map
 from blemish.serving.recalibration import (
     How,
     at_rate,
@@ -36,7 +36,6 @@ from blemish.serving.recalibration import (
 )
 from blemish.serving.refusals import RefusalError
 from blemish.serving.service import InspectionService
-from blemish.serving.uploads import Upload
 
 Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
 #: Pictures never change under their number, but they can be removed.
@@ -95,12 +94,8 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     @router.get("/pictures/{key}/source", summary="The picture, at its own size")
     def source(key: int) -> Response:
-        content = pictures.contents(key, "source")
-        shown = shown_source(content, None)
-        if shown is None:
-            shown = shown_source(content, service.pixels(Upload(pictures.get(key).name, content)))
-        assert shown is not None
-        return Response(shown[0], media_type=shown[1], headers=_CACHED)
+        content, kind = service.shown(pictures.get(key))
+        return Response(content, media_type=kind, headers=_CACHED)
 
     @router.get("/pictures/{key}/thumbnail", summary="The picture, small")
     def small(key: int) -> Response:

@@ -102,18 +102,12 @@ def map_png(
     return _heat_png(prediction.anomaly_map, scale)
 
 
-def shown_source(content: bytes, pixels: NDArray[np.uint8] | None) -> tuple[bytes, str] | None:
-    """The uploaded file as a browser may be given it, with its type; or ``None``.
+def shown_as_it_is(content: bytes) -> tuple[bytes, str] | None:
+    """An uploaded file with its type, if every browser shows it as the model saw it.
 
-    Only a plain one-picture file in a browser's format, upright and without alpha, looks in every
-    browser as the model saw it. All others are drawn anew from the pixels the model saw.
-
-    Args:
-        content: The uploaded file.
-        pixels: ``(H, W, 3)`` uint8 as the model saw them; ``None`` to ask whether they are needed.
+    That is a plain file of one picture in a browser's format, upright, without alpha or a colour
+    profile. Others are to be drawn anew.
     """
-    if pixels is not None:
-        return _encoded(Image.fromarray(pixels), "PNG", compress_level=1), "image/png"
     types = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
     try:
         with io.BytesIO(content) as file:
@@ -121,14 +115,17 @@ def shown_source(content: bytes, pixels: NDArray[np.uint8] | None) -> tuple[byte
             plain = (
                 image.format in types
                 and image.mode in ("L", "RGB")
-                and "transparency" not in image.info
-                and "icc_profile" not in image.info
-                and "exif" not in image.info
+                and not {"transparency", "icc_profile", "exif"} & image.info.keys()
                 and getattr(image, "n_frames", 1) == 1
             )
             return (content, types[str(image.format)]) if plain else None
     except ImageError:
         return None
+
+
+def drawn_anew(pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
+    """Pixels ``(H, W, 3)`` as the model saw them as a file for a browser, with its type."""
+    return _encoded(Image.fromarray(pixels), "PNG", compress_level=1), "image/png"
 
 
 def _heat_png(amap: NDArray[np.float32], scale: tuple[float, float]) -> bytes:

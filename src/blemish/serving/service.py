@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,15 @@ from blemish.serving.history import Contents, Picture, PictureHistory
 from blemish.serving.limits import ServeLimits
 from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import ServedModel
-from blemish.serving.pictures import MapKind, map_png, pack_map, thumbnail, unpack_map
+from blemish.serving.pictures import (
+    MapKind,
+    drawn_anew,
+    map_png,
+    pack_map,
+    shown_as_it_is,
+    thumbnail,
+    unpack_map,
+)
 from blemish.serving.refusals import RefusalError
 from blemish.serving.uploads import Upload, decode
 from blemish.serving.versions import CalibrationVersion, CalibrationVersions
@@ -64,6 +73,7 @@ class Judged:
         version: Number of the calibration it was judged by.
         id: In the history, where it was kept.
         map_png: The picture of the map that was asked for.
+        not_kept: Why it is not in the history although that was asked for.
     """
 
     name: str
@@ -72,6 +82,7 @@ class Judged:
     version: int
     id: int | None
     map_png: bytes | None
+    not_kept: RefusalError | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,8 @@ class InspectionService:
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
         self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "pictures")
         self._working: set[asyncio.Task[list[Judged | NotJudged]]] = set()
+        # Pictures drawn for the page have the memory of these few at most.
+        self._drawing = threading.BoundedSemaphore(2)
         self.ready = False
 
     def warm_up(self) -> None:
@@ -197,12 +210,17 @@ class InspectionService:
             picture.branches,
             None if departure is None else unpack_map(departure),
         )
-        return self._prediction(
-            answer,
-            picture.product,
-            picture.size,
-            calibration,
-        )
+        with self._drawing:
+            return self._prediction(answer, picture.product, picture.size, calibration)
+
+    def shown(self, picture: Picture) -> tuple[bytes, str]:
+        """A kept picture as a browser can show it, and its type."""
+        content = self.pictures.contents(picture.id, "source")
+        as_it_is = shown_as_it_is(content)
+        if as_it_is is not None:
+            return as_it_is
+        with self._drawing:
+            return drawn_anew(self.pixels(Upload(picture.name, content)))
 
     async def _judge_all(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
         return list(await asyncio.gather(*(self._judge_one(each, order) for each in uploads)))
@@ -238,7 +256,7 @@ class InspectionService:
         prediction = self._prediction(answer, order.product, size, active.calibration)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
-        png = key = None
+        png = key = not_kept = None
         if order.map is not None or order.keep:
             # Decoded a second time: keeping the pixels of all that wait would need no bound less
             # than the queue times the largest picture.
@@ -247,7 +265,11 @@ class InspectionService:
                 scale = active.calibration.limits(order.product).map_scale
                 png = map_png(order.map, image, prediction, scale)
             if order.keep:
-                key = self._keep(upload, image, answer, prediction, active.version)
+                try:
+                    key = self._keep(upload, image, answer, prediction, active.version)
+                except RefusalError as refusal:  # the verdict is no worse for it
+                    self.metrics.count_error(refusal.code)
+                    not_kept = refusal
         # The maps of all images of a large request would not fit into memory.
         small = replace(
             prediction,
@@ -256,7 +278,7 @@ class InspectionService:
             mask=None,
             regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
         )
-        return Judged(upload.name, small, size, active.version, key, png)
+        return Judged(upload.name, small, size, active.version, key, png, not_kept)
 
     def _keep(
         self,
