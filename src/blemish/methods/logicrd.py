@@ -97,8 +97,8 @@ class LogicRD(RD):
 
     config: LogicRDConfig
     config_class: ClassVar[type[MethodConfig]] = LogicRDConfig
-    branch_names = ("structural", "logical")
-    held_out_share = 0.1
+    branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
+    held_out_share: ClassVar[float] = 0.1
 
     def __init__(
         self, config: LogicRDConfig, teacher: Teacher, input_size: tuple[int, int]

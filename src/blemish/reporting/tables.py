@@ -145,9 +145,9 @@ class CsvSink(LineSink):
                 p_value=float(row["p_value"]) if row["p_value"] else None,
                 branches={b: float(v) for b in self.branches if (v := row[f"branch_{b}"])},
                 branch_verdicts={
-                    b: v
+                    b: verdict
                     for b in self.branches
-                    if (v := _verdict(row[f"branch_{b}_verdict"] or None))
+                    if (verdict := _verdict(row[f"branch_{b}_verdict"] or None)) is not None
                 },
                 areas=int(row["n_regions"] or 0),
             )
