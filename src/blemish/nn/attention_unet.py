@@ -123,8 +123,9 @@ class _SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
         flat = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2)  # (N, HW, 3C)
-        query, key, value = flat.chunk(3, 2)
-        read = F.scaled_dot_product_attention(query, key, value)  # (N, HW, C)
+        # One head, spelt out: without that axis the ONNX exporter does not know the operator.
+        query, key, value = flat[:, None].chunk(3, 3)  # (N, 1, HW, C)
+        read = F.scaled_dot_product_attention(query, key, value)[:, 0]  # (N, HW, C)
         return x + self.output(read.transpose(1, 2).reshape(n, channels, height, width))
 
 

@@ -61,7 +61,7 @@ class IsolationForest(nn.Module):
         self.register_buffer("depth", torch.zeros(trees, nodes))
         self.register_buffer("normaliser", torch.ones(()))
         self.register_buffer("low", torch.zeros(features))
-        self.register_buffer("high", torch.zeros(features))
+        self.register_buffer("high", torch.ones(features))
 
     def fit(self, points: ArrayLike, *, seed: int = 0) -> None:
         """Grow the trees on points ``(N, features)``.
