@@ -10,6 +10,7 @@ from blemish.methods.base import Method, parse_settings
 from blemish.methods.borad import BoRAD
 from blemish.methods.hfr import HFR
 from blemish.methods.logicrd import LogicRD
+from blemish.methods.radar import RADAR
 from blemish.methods.rd import RD
 from blemish.names import unknown_name_message
 from blemish.teachers import Teacher
@@ -20,6 +21,7 @@ METHODS: dict[str, type[Method]] = {
     "rd": RD,
     "hfr": HFR,
     "anomem": AnoMem,
+    "radar": RADAR,
     "borad": BoRAD,
     "logicrd": LogicRD,
 }
