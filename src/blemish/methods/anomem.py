@@ -17,9 +17,9 @@ Stage 2 is a hypersphere classifier (normals to the centre, anomalies out); synt
 (pasted patches; from images also quarter turns) take part in it unless ``synthetic=false``. Score =
 sum over scales of the learned distance and of the plain deviation ‖z − m(z)‖², each in deviations
 of it over the training normals. Memory over a frozen teacher's features (``encoder=teacher``) is
-ours altogether: few industrial images cannot train a ResNet. Its views are made on the features (a crop
-shared by the levels, noise, silenced channels), and shallow levels are averaged to at most 1,024
-positions before the memory reads them.
+ours altogether: few industrial images cannot train a ResNet. Its views are made on the features (a
+crop shared by the levels, noise, silenced channels), and shallow levels are averaged to at most
+1,024 positions before the memory reads them.
 """
 
 from __future__ import annotations
