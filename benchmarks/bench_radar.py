@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,11 @@ def judge(detector: Detector, data: Any) -> dict[str, Any]:
         assert counts is not None
         names = ("accuracy", "precision", "recall", "f1")
         row = {name: round(float(getattr(counts, name)), 4) for name in names}
-        row |= {name: round(float(value), 4) for name, value in product.metrics.items()}
+        row |= {
+            name: round(float(value), 4)
+            for name, value in product.metrics.items()
+            if name.startswith(("image_", "pixel_")) and not math.isnan(value)
+        }
         row |= {"good": product.good, "defective": product.defective}
         row |= {"false_alarms": counts.fp, "found": counts.tp}
         row["kinds"] = {k: round(v.image_auroc, 3) for k, v in product.kinds.items()}
