@@ -169,7 +169,7 @@ def test_killed_at_any_statement_the_limits_are_old_or_new(tmp_path: Path) -> No
     old = spot_calibration()
     new = recalibrated(old, records(130.0), how="join")
     outcomes: list[Calibration | None] = []
-    here = str(Path(__file__).parent)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     for statement in range(12):
         folder = tmp_path / f"{statement}"
         done = subprocess.run(
@@ -177,7 +177,7 @@ def test_killed_at_any_statement_the_limits_are_old_or_new(tmp_path: Path) -> No
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "PYTHONPATH": here},
+            env={**os.environ, "PYTHONPATH": path},
             check=False,
         )
         database = Database.open(folder, "model")
