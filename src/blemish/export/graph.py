@@ -40,9 +40,8 @@ class InferenceGraph(nn.Module):
         output = self.method(pixels.permute(0, 3, 1, 2))
         values = [output.anomaly_map.squeeze(1), output.score]
         values += [output.branches[name] for name in self.method.branch_names]
-        explanation = getattr(output, "explanation", None)
-        if explanation is not None:
-            values.append(explanation.squeeze(1))
+        if output.explanation is not None:
+            values.append(output.explanation.squeeze(1))
         return tuple(values)
 
 

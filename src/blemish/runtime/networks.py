@@ -157,8 +157,7 @@ def _raw_output(values: list[Any], branches: tuple[str, ...]) -> RawOutput:
         name: value.astype(np.float64) for name, value in zip(branches, rest, strict=False)
     }
     explanation = rest[len(branches)] if len(rest) > len(branches) else None
-    output = RawOutput(anomaly_map, score.astype(np.float64), of_branches)
-    return output if explanation is None else output._replace(explanations=explanation)
+    return RawOutput(anomaly_map, score.astype(np.float64), of_branches, explanation)
 
 
 def _checked(threads: int | None) -> int:
