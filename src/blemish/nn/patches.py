@@ -120,5 +120,5 @@ def window(patch: int, *, like: Tensor) -> Tensor:
         [0.0625, 0.1875, 0.1875, 0.0625]
     """
     ramp = (torch.arange(patch, device=like.device) + 0.5) / patch
-    line = torch.minimum(ramp, 1 - ramp).to(like.dtype) * 0.5
-    return (2 * line[:, None] * 2 * line[None, :])[None, None]
+    line = 2 * torch.minimum(ramp, 1 - ramp).to(like.dtype)  # (patch,)
+    return (line[:, None] * line[None, :])[None, None]
