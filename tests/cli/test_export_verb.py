@@ -47,10 +47,7 @@ def test_int8_takes_ranges_and_limits_from_the_images(
         *("export", model_file, "-o", "m.blemish", "--int8", "--format", "openvino"),
         *("--images", part / "train" / "good"),
     )
-    if result.returncode == 2:  # four training steps: quantised scores may be in another order
-        assert "rank correlation" in result.stderr
-        assert not (tmp_path / "m.blemish").exists()
-        return
+    assert result.returncode == 0, result.stderr
     assert "The limits are new: from the int8 model's scores of the 12 images" in result.stderr
     exported = load(tmp_path / "m.blemish")
     assert (exported.export.precision, exported.export.format) == ("int8", "openvino")
