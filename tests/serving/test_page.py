@@ -191,8 +191,8 @@ def test_bottles_the_broken_ones_come_first(
     from blemish.progress import Progress
 
     bottle = shared_data / "mvtec" / "bottle"
-    good = [Sample(p, "bottle", "train", 0) for p in list_images(bottle / "train" / "good")[:80]]
-    detector = Detector("rd", image_size=64, settings={"steps": 60, "batch_size": 8})
+    good = [Sample(p, "bottle", "train", 0) for p in list_images(bottle / "train" / "good")[:40]]
+    detector = Detector("rd", image_size=64, settings={"steps": 30, "batch_size": 8})
     data = DataSet("folder", bottle, tuple(good))
     detector.fit(data, false_alarm_rate=0.1, hold_out_share=0.4, progress=Progress(quiet=True))
     detector.save(tmp_path / "bottle.blemish")

@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_steps import files, needs_chromium, upload
+from page_steps import files, needs_chromium
 from running_server import RunningServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = needs_chromium
-Start = Callable[..., RunningServer]
+
+
+@pytest.fixture(scope="module")
+def judged(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where a server has judged six pictures with long names."""
+    for path in files(tmp_path_factory.mktemp("looks"))[:6]:
+        query = {"keep": "true", "name": "a/rather/long/folder/" + "name" * 30 + ".png"}
+        answer = server.client.post("/v1/predict", content=Path(path).read_bytes(), params=query)
+        assert answer.status_code == 200
+    return server.url
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390, 320])
-def test_it_fits_its_window(
-    start: Start, look: Callable[..., Page], tmp_path: Path, width: int
-) -> None:
-    server = start()
-    for path in files(tmp_path)[:6]:
-        query = {"keep": "true", "name": "a/rather/long/folder/" + "name" * 30 + ".png"}
-        server.client.post("/v1/predict", content=Path(path).read_bytes(), params=query)
-    page = look(server.url, width=width, color_scheme="dark" if width == 768 else "light")
+def test_it_fits_its_window(judged: str, look: Callable[..., Page], width: int) -> None:
+    page = look(judged, width=width, color_scheme="dark" if width == 768 else "light")
     page.wait_for_selector(".tile")
 
     def fits() -> None:
@@ -52,21 +55,16 @@ def test_it_fits_its_window(
     stage = page.locator("#stage").bounding_box()
     assert stage
     assert stage["height"] > 300
-    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_its_words_can_be_read(
-    start: Start, look: Callable[..., Page], tmp_path: Path, scheme: str
-) -> None:
-    server = start()
-    page = look(server.url, color_scheme=scheme)
-    upload(page, files(tmp_path)[:6], 6)
+def test_its_words_can_be_read(judged: str, look: Callable[..., Page], scheme: str) -> None:
+    page = look(judged, color_scheme=scheme)
+    page.wait_for_selector(".tile")
     assert _contrasts(page) >= 4.5
     page.locator(".tile .open").first.click()
     page.wait_for_selector("#detail[open]")
     assert _contrasts(page) >= 4.5
-    assert server.stop() == 0
 
 
 def _contrasts(page: Page) -> float:

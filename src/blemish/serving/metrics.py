@@ -17,8 +17,8 @@ class ServerMetrics:
         >>> from blemish.serving.metrics import ServerMetrics
         >>> metrics = ServerMetrics()
         >>> metrics.count_verdict("defect")
-        >>> print([line for line in metrics.text().splitlines() if "verdict=" in line][0])
-        blemish_images_total{verdict="defect"} 1
+        >>> [line for line in metrics.text().splitlines() if line.endswith(" 1")]
+        ['blemish_images_total{verdict="defect"} 1']
     """
 
     def __init__(self) -> None:

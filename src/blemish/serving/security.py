@@ -85,13 +85,15 @@ class Gate:
         hosts: Names by which clients may call the server, beside ``localhost`` and addresses.
 
     Example:
+        >>> from blemish.serving.refusals import RefusalError
         >>> from blemish.serving.security import Gate
         >>> gate = Gate(token=None, loopback=True)
         >>> gate.check("GET", "/", {"host": "localhost:8000"})
-        >>> gate.check("GET", "/", {"host": "evil.example"})
-        Traceback (most recent call last):
-            ...
-        blemish.serving.refusals.RefusalError: This server is not called 'evil.example'. ...
+        >>> try:
+        ...     gate.check("GET", "/", {"host": "evil.example"})
+        ... except RefusalError as no:
+        ...     print(no.status, no.code)
+        421 unknown_host
     """
 
     #: What a browser needs before anybody has logged in, and what a supervisor asks.
