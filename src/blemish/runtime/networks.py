@@ -57,6 +57,8 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _checked(threads)
         options.inter_op_num_threads = 1
+        # Waiting threads would spin on cores that decoding and the server could use.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # it warns of nothing a user could act on
         try:
             self.session = onnxruntime.InferenceSession(
