@@ -43,7 +43,7 @@ def diagnose(
     rebuild features: rd, hfr, borad.
     """
     need_training_packages("Diagnosing")
-    from blemish.cli.output import print_failures, print_notes
+    from blemish.cli.output import print_failures, print_notes, write_text
     from blemish.diagnostics import diagnose as run_diagnosis
     from blemish.files import writable_target
     from blemish.models import open_model
@@ -63,14 +63,7 @@ def diagnose(
     if json is not None:
         from blemish.diagnostics import diagnosis_json
 
-        text = diagnosis_json(found)
-        if str(json) == "-":
-            print(text)
-        else:
-            from blemish.files import atomic_write
-
-            with atomic_write(json) as file:
-                file.write(text.encode())
+        write_text(json, diagnosis_json(found))
     if not quiet and str(json) != "-":
         _print_tables(found)
     if found.split == "train":

@@ -46,6 +46,7 @@ def evaluate(
     Metrics are computed on raw scores; the limits only decide the operating point.
     """
     need_training_packages("Evaluating")
+    from blemish.cli.output import print_failures, write_text
     from blemish.models import open_model
     from blemish.progress import Progress
 
@@ -56,18 +57,9 @@ def evaluate(
     if json is not None:
         from blemish.reporting.figures import evaluation_json
 
-        text = evaluation_json(evaluation)
-        if str(json) == "-":
-            print(text)
-        else:
-            from blemish.files import atomic_write
-
-            with atomic_write(json) as file:
-                file.write(text.encode())
+        write_text(json, evaluation_json(evaluation))
     if not quiet and str(json) != "-":
         _print_tables(evaluation)
-    from blemish.cli.output import print_failures
-
     print_failures(evaluation.failures)
     if evaluation.failures:
         sys.exit(2)

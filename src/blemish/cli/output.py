@@ -26,6 +26,21 @@ def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = 
             print(f"  … and {total - len(listed)} more.", file=sys.stderr)
 
 
+def write_text(target: Path, text: str) -> None:
+    """Write a text whole or not at all; to standard output where the target is ``-``.
+
+    Raises:
+        ConfigError: The file's folder cannot be written to.
+    """
+    if str(target) == "-":
+        print(text)
+        return
+    from blemish.files import atomic_write
+
+    with atomic_write(target) as file:
+        file.write(text.encode())
+
+
 def print_notes(notes: Iterable[str]) -> None:
     """List on standard error what the user should know."""
     for note in notes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
+
+from blemish.nn.reverse_distillation import ResidualBlock, conv_bn_relu
 
 STEM_STRIDES = (1, 2, 4)
 
@@ -33,16 +34,18 @@ class ResNet(nn.Module):
         super().__init__()
         if stem_stride == 4:
             self.stem = nn.Sequential(
-                *_normed(nn.Conv2d(3, width, 7, 2, 3, bias=False)), nn.MaxPool2d(3, 2, 1)
+                conv_bn_relu(3, width, kernel=7, stride=2), nn.MaxPool2d(3, 2, 1)
             )
         else:
-            self.stem = nn.Sequential(*_normed(nn.Conv2d(3, width, 3, stem_stride, 1, bias=False)))
+            self.stem = conv_bn_relu(3, width, stride=stem_stride)
         self.channels = tuple(width * 2**k for k in (1, 2, 3))
         widths = (width, width, *self.channels)
         self.stages = nn.ModuleList(
             nn.Sequential(
                 *(
-                    BasicBlock(before if i == 0 else after, after, 2 if k and i == 0 else 1)
+                    ResidualBlock(
+                        before if i == 0 else after, after, stride=2 if k and i == 0 else 1
+                    )
                     for i in range(blocks)
                 )
             )
@@ -56,34 +59,3 @@ class ResNet(nn.Module):
             x = stage(x)
             maps.append(x)
         return maps[1:]
-
-
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut: ``(N, C, H, W)`` → ``(N, C', H/stride, W/stride)``.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.resnet import BasicBlock
-        >>> tuple(BasicBlock(4, 8, 2)(torch.zeros(1, 4, 6, 6)).shape)
-        (1, 8, 3, 3)
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            *_normed(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def _normed(convolution: nn.Conv2d) -> tuple[nn.Module, ...]:
-    return convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
