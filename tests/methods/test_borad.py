@@ -91,7 +91,7 @@ def test_half_of_the_steps_are_masked_and_the_student_rebuilds_what_no_mask_hide
         embedded.append(levels)
         return original(levels)
 
-    monkeypatch.setattr("blemish.methods.borad.distillation_loss", record)
+    monkeypatch.setattr("blemish.methods.rd.distillation_loss", record)
     monkeypatch.setattr(method, "embed", embed)
     stage = method.stages()[0]
     for step in range(40):

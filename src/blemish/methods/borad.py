@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, MethodConfig, ParameterGroup, Stage
-from blemish.methods.rd import RD, RDConfig, distillation_loss
+from blemish.methods.rd import RD, RDConfig
 from blemish.nn.projection import (
     LevelProjections,
     frozen_copy,
@@ -190,8 +190,7 @@ class BoRAD(RD):
         online, other = self.views(levels) if masked else (levels, levels)
         with running_statistics_kept(self.bottleneck, self.student) if masked else nullcontext():
             mid = self.embed(online)  # (N, C, H, W)
-            rebuilt = self.student(mid)
-            distillation = distillation_loss(levels, rebuilt, flat=self.config.flat_loss)
+            distillation = self.distill(levels, self.student(mid))
         with torch.no_grad(), running_statistics_kept(self.bottleneck):
             mid_target = self.bottleneck(self.target(other))
         parts = {"distillation": distillation, **self.alignment(mid, mid_target)}
