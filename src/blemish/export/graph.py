@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError, MissingExtraError
+from blemish.export.blocked_layout import keep_blocked_layout
 from blemish.export.constants import fold_transposes
 from blemish.export.linear_maps import fuse_linear_maps
 from blemish.methods.base import Method
@@ -101,6 +102,7 @@ def onnx_graph(method: Method) -> bytes:
     _strip(model)
     fold_transposes(model)
     fuse_linear_maps(model)
+    keep_blocked_layout(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
