@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +42,7 @@ from blemish.serving.pictures import (
     unpack_map,
 )
 from blemish.serving.refusals import RefusalError
+from blemish.serving.steps import run_steps
 from blemish.serving.uploads import Upload, decode
 from blemish.serving.versions import CalibrationVersion, CalibrationVersions
 
@@ -226,11 +226,14 @@ class InspectionService:
         return list(await asyncio.gather(*(self._judge_one(each, order) for each in uploads)))
 
     async def _judge_one(self, upload: Upload, order: Order) -> Judged | NotJudged:
-        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        steps = run_steps(
+            self._threads,
+            lambda: self._prepare(upload),
+            lambda prepared: self.queue.submit(prepared[0]),
+            lambda prepared, answer: self._finish(upload, prepared[1], answer, order),
+        )
         try:
-            pixels, size = await in_thread(self._prepare, upload)
-            answer = await asyncio.wrap_future(self.queue.submit(pixels))
-            judged = await in_thread(self._finish, upload, size, answer, order)
+            judged = await asyncio.wrap_future(steps)
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
             return NotJudged(upload.name, refusal)

@@ -1,0 +1,70 @@
+"""One picture's way through threads and network, without going back to the event loop between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import suppress
+from typing import TypeVar
+
+Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+
+def run_steps(
+    threads: Executor,
+    prepare: Callable[[], Prepared],
+    infer: Callable[[Prepared], Future[Answer]],
+    finish: Callable[[Prepared, Answer], Result],
+) -> Future[Result]:
+    """Prepare in a thread, infer, finish in a thread; each begins when the one before is done.
+
+    The event loop would be woken at every step, and busy with it. Whoever cancels the future
+    returned stops what has not begun. What a step raises is raised by that future.
+
+    Args:
+        threads: Run the first and the last step.
+        prepare: The first step.
+        infer: Called in the same thread with what it gave; must not wait for its own answer.
+        finish: Called with both.
+
+    Example:
+        >>> from concurrent.futures import Future, ThreadPoolExecutor
+        >>> from blemish.serving.steps import run_steps
+        >>> def infer(value):
+        ...     answer = Future()
+        ...     answer.set_result(2 * value)
+        ...     return answer
+        >>> with ThreadPoolExecutor(1) as threads:
+        ...     run_steps(threads, lambda: 3, infer, lambda value, answer: (value, answer)).result()
+        (3, 6)
+    """
+    result: Future[Result] = Future()
+
+    def guarded(step: Callable[[], None]) -> None:
+        if result.cancelled():
+            return
+        try:
+            step()
+        except BaseException as error:  # whatever it is, somebody waits for it
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                result.set_exception(error)
+
+    def first() -> None:
+        prepared = prepare()
+        answer = infer(prepared)
+        result.add_done_callback(lambda _: answer.cancel())  # of a finished one: no effect
+
+        def last() -> None:
+            found = finish(prepared, answer.result())
+            with suppress(InvalidStateError):
+                result.set_result(found)
+
+        answer.add_done_callback(lambda _: guarded(lambda: _submit(last)))
+
+    def _submit(step: Callable[[], None]) -> None:
+        threads.submit(guarded, step)
+
+    guarded(lambda: _submit(first))
+    return result

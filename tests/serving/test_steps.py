@@ -1,0 +1,62 @@
+"""Steps in threads: order, errors of each, and a stop in the middle."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from blemish.serving.steps import run_steps
+
+
+@pytest.mark.parametrize("failing", ["prepare", "infer", "answer", "finish"])
+def test_an_error_of_any_step_is_the_answer(failing: str) -> None:
+    def step(name: str) -> str:
+        if name == failing:
+            raise KeyError(name)
+        return name
+
+    def infer(prepared: str) -> Future[str]:
+        answer: Future[str] = Future()
+        step("infer")
+        if failing == "answer":
+            answer.set_exception(KeyError("answer"))
+        else:
+            answer.set_result(prepared + " infer")
+        return answer
+
+    with ThreadPoolExecutor(1) as threads:
+        steps = run_steps(threads, lambda: step("prepare"), infer, lambda _, a: step("finish"))
+        with pytest.raises(KeyError, match=failing):
+            steps.result(10)
+
+
+def test_cancelled_steps_do_not_begin() -> None:
+    answer: Future[int] = Future()
+    asked, finished = threading.Event(), threading.Event()
+
+    def infer(prepared: int) -> Future[int]:
+        asked.set()
+        return answer
+
+    with ThreadPoolExecutor(1) as threads:
+        steps = run_steps(threads, lambda: 1, infer, lambda *_: finished.set())
+        assert asked.wait(10)
+        assert steps.cancel()
+        assert answer.cancelled()  # the network leaves it out
+    later: Future[int] = Future()
+    with ThreadPoolExecutor(1) as threads:
+        steps = run_steps(threads, lambda: 1, lambda _: later, lambda p, a: finished.set())
+        threads.submit(lambda: None).result(10)
+        later.set_running_or_notify_cancel()
+        assert steps.cancel()
+        later.set_result(2)  # the network had begun: its answer comes, and nobody wants it
+    assert not finished.is_set()
+
+
+def test_no_thread_left_is_an_error_and_no_silence() -> None:
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    with pytest.raises(RuntimeError):
+        run_steps(threads, lambda: 1, lambda _: Future(), lambda *_: 2).result(10)
