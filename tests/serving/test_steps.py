@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -60,3 +62,32 @@ def test_no_thread_left_is_an_error_and_no_silence() -> None:
     threads.shutdown()
     with pytest.raises(RuntimeError):
         run_steps(threads, lambda: 1, lambda _: Future(), lambda *_: 2).result(10)
+
+
+def test_what_is_done_is_let_go_without_the_garbage_collector() -> None:
+    class Large:
+        """Stands for pixels; a plain object cannot be watched."""
+
+    seen: list[weakref.ref[object]] = []
+
+    def prepare() -> Large:
+        large = Large()
+        seen.append(weakref.ref(large))
+        return large
+
+    def infer(prepared: Large) -> Future[Large]:
+        answer: Future[Large] = Future()
+        seen.append(weakref.ref(answer))
+        network.submit(lambda: answer.set_result(Large()))
+        return answer
+
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as threads, ThreadPoolExecutor(1) as network:
+            assert run_steps(threads, prepare, infer, lambda *_: 1).result(10) == 1
+        assert len(seen) == 2
+        assert [alive() for alive in seen] == [None, None]
+    finally:
+        if enabled:
+            gc.enable()

@@ -41,6 +41,9 @@ def run_steps(
         (3, 6)
     """
     result: Future[Result] = Future()
+    # A list, emptied when the answer is there: two futures that hold each other, with pixels and
+    # map in their hands, would stay in memory until the garbage collector comes by.
+    awaited: list[Future[Answer]] = []
 
     def guarded(step: Callable[[], None]) -> None:
         if result.cancelled():
@@ -53,18 +56,18 @@ def run_steps(
 
     def first() -> None:
         prepared = prepare()
-        answer = infer(prepared)
-        result.add_done_callback(lambda _: answer.cancel())  # of a finished one: no effect
+        awaited.append(infer(prepared))
 
         def last() -> None:
-            found = finish(prepared, answer.result())
+            found = finish(prepared, awaited.pop().result())
             with suppress(InvalidStateError):
                 result.set_result(found)
 
-        answer.add_done_callback(lambda _: guarded(lambda: _submit(last)))
+        awaited[0].add_done_callback(lambda _: guarded(lambda: submit(last)))
 
-    def _submit(step: Callable[[], None]) -> None:
+    def submit(step: Callable[[], None]) -> None:
         threads.submit(guarded, step)
 
-    guarded(lambda: _submit(first))
+    result.add_done_callback(lambda _: [answer.cancel() for answer in awaited])
+    guarded(lambda: submit(first))
     return result
