@@ -29,12 +29,18 @@ def test_a_residual_projection_adds_the_detour() -> None:
     torch.manual_seed(0)
     level = torch.randn(2, 8, 4, 4)
     projection = Projection(8, residual=True)
-    assert torch.equal(projection(level), level + projection.detour(level))
+    assert torch.equal(projection(level), level)  # at first nothing is changed
+    assert projection.scale is not None
+    with torch.no_grad():
+        projection.scale.copy_(torch.linspace(-1, 1, 8).view(1, 8, 1, 1))
+    expected = level + projection.scale * projection.detour(level)
+    assert torch.equal(projection(level), expected)
+    assert not torch.equal(projection(level), level)
 
 
 def test_every_level_has_a_projection_of_its_own() -> None:
     torch.manual_seed(0)
-    project = LevelProjections((8, 8))
+    project = LevelProjections((8, 8), residual=False)
     level = torch.randn(1, 8, 4, 4)
     first, second = project((level, level))
     assert not torch.equal(first, second)

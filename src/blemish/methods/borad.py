@@ -13,8 +13,9 @@ clip 5 on the network; 100 epochs, batch 16. Prediction is the plain pass: teach
 bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd`: standardised
 channels, balanced levels, light student, decay at 80 %, steps); a projection is added to its level
-instead of replacing it, for six channels are all that a light teacher's first level would pass
-through, and instance normalisation takes the picture's own level out of it; the bank has the
+instead of replacing it, times a learned factor per channel that starts at zero, for six channels
+are all that a light teacher's first level would pass through, and instance normalisation takes the
+picture's own level out of it; the bank has the
 bottleneck's real size; masks act on standardised features, so that a masked position reads as an
 average one; batch normalisations keep statistics of unmasked features alone, since prediction sees
 no others; the global predictor ends in a plain linear layer, because its target is signed; its

@@ -36,7 +36,8 @@ class Projection(nn.Module):
 
     Args:
         channels: Channels C of the level.
-        residual: Add the detour to the level instead of replacing it.
+        residual: Add the detour to the level instead of replacing it, times a learned factor per
+            channel that starts at zero: at first the level passes as it is.
 
     Shapes: ``(N, C, H, W)`` → the same.
 
@@ -53,11 +54,11 @@ class Projection(nn.Module):
         self.detour = nn.Sequential(
             *(conv_norm_act(a, b, kernel=3) for a, b in itertools.pairwise(widths))
         )
-        self.residual = residual
+        self.scale = nn.Parameter(torch.zeros(1, channels, 1, 1)) if residual else None
 
     def forward(self, level: Tensor) -> Tensor:
         projected = self.detour(level)
-        return level + projected if self.residual else projected
+        return projected if self.scale is None else level + self.scale * projected
 
 
 class LevelProjections(nn.Module):
