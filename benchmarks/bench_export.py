@@ -7,9 +7,10 @@ MODEL is trained; DATA a data set with good training and labelled test images. E
 times (ONNX float32, ONNX int8, OpenVINO float32), each compared with it on good training images.
 
 Speed is that of the network from pixels at the input size to map and score, batch 1 and 8. The
-model, the teacher alone in the same runtime, and the trained model in PyTorch are timed in turn,
-so that a busy machine slows all three; `wall_ms` and `cpu_ms` are medians per image. Ratios of
-`cpu_ms` at one thread hold on a busy machine too.
+model, the teacher alone in the same runtime, and the trained model in PyTorch are timed in blocks
+of calls in turn, so that a busy machine slows all three; the first calls of a block do not count,
+for the threads of the library before it go on spinning for a while. `wall_ms` and `cpu_ms` are
+medians per image. Ratios of `cpu_ms` at one thread hold on a busy machine too.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from blemish.timing.floor import teacher_alone
 
 FORMATS = {"onnx": {}, "onnx-int8": {"int8": True}, "openvino": {"format": "openvino"}}
 GOOD_PER_PRODUCT = 24
+WARM_UP, BLOCK = 6, 10  # calls of one network in a row: not timed, timed
 
 
 def main(model: str, data: str, result: str, rounds: int = 40) -> None:
@@ -129,12 +131,13 @@ def speed(
     if floor is not None:
         calls["teacher"] = floor
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for turn in range(rounds + 5):
+    for _ in range(max(1, rounds // BLOCK)):
         for name, call in calls.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            call(pixels)
-            if turn >= 5:  # the first calls choose and allocate
-                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            for turn in range(WARM_UP + BLOCK):
+                wall, cpu = time.perf_counter(), time.process_time()
+                call(pixels)
+                if turn >= WARM_UP:
+                    times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     medians = {name: 1e3 * np.median(values, axis=0) / batch for name, values in times.items()}
     line: dict[str, Any] = {"threads": threads, "batch": batch, "floor": what}
     for name, (wall_ms, cpu_ms) in medians.items():
