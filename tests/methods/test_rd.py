@@ -100,6 +100,18 @@ def test_the_student_grows_with_the_teacher() -> None:
     assert student_widths((24, 40, 112), 0.0, bottleneck=16)[2] == 16
 
 
+def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level() -> None:
+    teacher = build_teacher(weights="random")
+    full, light = (
+        RD(RDConfig(student_blocks=blocks), teacher, (64, 96)) for blocks in ((1, 1, 1), (0, 0, 0))
+    )
+    sizes = [sum(p.numel() for p in m.student.parameters()) for m in (full, light)]
+    assert sizes[1] < sizes[0] / 2
+    levels = light.standardise(tuple(teacher(torch.zeros(1, 3, 64, 96))))
+    rebuilt = light.student(light.embed(levels))
+    assert [s.shape for s in rebuilt] == [f.shape for f in levels]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -110,6 +122,8 @@ def test_the_student_grows_with_the_teacher() -> None:
         {"width": -1.0},
         {"bottleneck": -1},
         {"clip_norm": 0.0},
+        {"student_blocks": (1, 1)},
+        {"student_blocks": (1, -1, 1)},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:

@@ -90,7 +90,10 @@ class HFR(Method):
         )
         self.bottleneck = OneClassBottleneck(teacher.channels[-1:], fused=fused, outputs=outputs)
         self.student = StudentDecoder(
-            outputs, rebuilt, widths=widths[-config.levels :], blocks=(1,) * config.levels
+            outputs,
+            rebuilt,
+            widths=widths[-config.levels :],
+            blocks=config.student_blocks[-config.levels :],
         )
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(config.levels)

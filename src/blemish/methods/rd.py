@@ -45,6 +45,7 @@ class RDConfig(MethodConfig):
     clip_norm: float = 5.0  # largest gradient norm
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
     bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
+    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
     flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
@@ -56,6 +57,11 @@ class RDConfig(MethodConfig):
             raise ConfigError(f"decay_at={self.decay_at}: expected a share in (0, 1].")
         if self.bottleneck < 0:
             raise ConfigError(f"bottleneck={self.bottleneck}: expected channels, or 0.")
+        if len(self.student_blocks) != 3 or min(self.student_blocks) < 0:
+            raise ConfigError(
+                f"student_blocks={self.student_blocks}: expected three numbers from 0, such as "
+                "0,1,1: the residual blocks of the student, shallow to deep level."
+            )
         if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
             raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
 
@@ -81,7 +87,9 @@ class RD(Method):
             teacher.channels, config.width, bottleneck=config.bottleneck
         )
         self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
-        self.student = StudentDecoder(outputs, teacher.channels, widths=widths, blocks=(1, 1, 1))
+        self.student = StudentDecoder(
+            outputs, teacher.channels, widths=widths, blocks=config.student_blocks
+        )
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(len(teacher.channels))
         self.blur = GaussianBlur(config.sigma)
