@@ -98,14 +98,14 @@ def test_the_second_stage_leaves_encoder_and_memory_alone() -> None:
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
     losses = method.loss(Batch(images=images, labels=labels), stage)
-    assert set(losses) == {"normal", "synthetic", "labelled", "total"}
+    assert set(losses) == {"normal", "synthetic", "labelled", "not_labelled", "total"}
     losses["total"].backward()
     moved = {k for k, p in method.named_parameters() if p.grad is not None}
     assert moved
-    assert all(name.startswith("detectors.") for name in moved)
+    assert {name.partition(".")[0] for name in moved} == {"detectors", "labelled"}
     # Batch statistics are no parameters, and stay as well.
     after = method.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert {k for k, v in before.items() if not torch.equal(v, after[k])} == {"scores.labels_seen"}
 
 
 def test_labelled_anomalies_are_pushed_out_and_normals_pulled_in() -> None:
@@ -114,13 +114,14 @@ def test_labelled_anomalies_are_pushed_out_and_normals_pulled_in() -> None:
     images = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
     images[8:] //= 8
     batch = Batch(images=images, labels=torch.tensor([0] * 8 + [1] * 8))
-    optimiser = torch.optim.Adam(method.detectors.parameters(), 3e-3)
+    optimiser = torch.optim.Adam(method.labelled.parameters(), 3e-3)
     for _ in range(40):
         optimiser.zero_grad()
         method.loss(batch, stage)["total"].backward()
         optimiser.step()
     with torch.inference_mode():
-        distance = torch.stack([d.mean((1, 2, 3)) for d in method.distances([images.float()])])
+        distances = method.distances([images.float()], method.labelled)
+        distance = torch.stack([d.mean((1, 2, 3)) for d in distances])
     assert distance[:, 8:].min() > 5 * distance[:, :8].max()
 
 
@@ -133,11 +134,11 @@ def test_the_score_is_the_sum_over_scales_in_deviations(encoder: str, small_part
     with torch.inference_mode():
         method.fit_statistics([batch])
         output = method(images)
-        raw = method._raw(method.maps(method.inputs(batch)))
+        raw = method._kinds(method.maps(method.inputs(batch)))
     expected = np.zeros(6)
     count = 0
     for kinds in raw:
-        for weight, values in zip((1.0, 0.5), kinds, strict=True):
+        for weight, values in zip((1.0, 0.5), kinds[:2], strict=True):  # no labels were seen
             flat = np.sort(values.flatten(1).double().numpy(), 1)
             top = max(1, round((1.0 if encoder == "scratch" else 0.02) * flat.shape[1]))
             each = flat[:, -top:].mean(1)

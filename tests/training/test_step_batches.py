@@ -65,14 +65,17 @@ def test_two_good_images_always_train(good: int, share: float, held: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("share", "size", "labelled"), [(0.25, 8, 2), (0.01, 8, 1), (0.99, 4, 3), (0.5, 1, 0)]
+    ("share", "size", "labelled"), [(0.25, 8, 2), (0.01, 8, 1), (0.99, 4, 4), (0.5, 1, 1)]
 )
-def test_labelled_anomalies_take_a_fixed_share_of_every_batch(
+def test_labelled_anomalies_join_every_batch_in_fixed_number(
     share: float, size: int, labelled: int
 ) -> None:
     stage = Stage("s", (), 12, size, anomaly_share=share)
     drawn = list(StepBatches(range(20), stage, (0, 0), 0, anomalies=(4, 7, 19)))
-    assert [len(batch) for batch in drawn] == [size] * 12
+    assert [len(batch) for batch in drawn] == [size + labelled] * 12
+    good = [[row for row in batch if row not in (4, 7, 19)] for batch in drawn]
+    alone = [row for row in range(20) if row not in (4, 7, 19)]
+    assert good == list(StepBatches(alone, Stage("s", (), 12, size), (0, 0), 0))  # as without them
     counts = Counter(row for batch in drawn for row in batch)
     assert [sum(row in (4, 7, 19) for row in batch) for batch in drawn] == [labelled] * 12
     assert max(counts[row] for row in (4, 7, 19)) - min(counts[row] for row in (4, 7, 19)) <= 1

@@ -13,13 +13,14 @@ Ours: ResNet-18 (CIFAR stem up to 64 pixels), scales = stages 2, 3, 4; heads of 
 β = 8, τ = 0.2, banks of 256/128/64; all scales weigh the same. NT-Xent is taken over pooled
 embeddings and over sampled places that both views show. A labelled anomaly is contrasted with its
 other view against read-outs that get no gradient, so that it moves the encoder and not the memory.
-Stage 2 is a hypersphere classifier (normals to the centre, anomalies out); synthetic negatives
-(pasted patches; from images also quarter turns) take part in it unless ``synthetic=false``. Score =
-sum over scales of the learned distance and of the plain deviation ‖z − m(z)‖², each in deviations
-of it over the training normals. Memory over a frozen teacher's features (``encoder=teacher``) is
-ours altogether: few industrial images cannot train a ResNet. Its views are made on the features (a
-crop shared by the levels, noise, silenced channels), and shallow levels are averaged to at most
-1,024 positions before the memory reads them.
+Stage 2 is a hypersphere classifier (normals to the centre, anomalies out) against synthetic
+negatives (pasted patches; from images also quarter turns; ``synthetic=false`` leaves them out), and
+a second one against the labelled anomalies. Score = sum over scales of both learned distances and
+of the plain deviation ‖z − m(z)‖², each in deviations of it over the training normals; that of the
+labelled anomalies counts from one deviation above the mean. Memory over a frozen teacher's features
+(``encoder=teacher``) is ours altogether: few industrial images cannot train a ResNet. Its views are
+made on the features (a crop shared by the levels, noise, silenced channels), and shallow levels are
+averaged to at most 1,024 positions before the memory reads them.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from torch import Tensor, nn
 
 from blemish.methods.anomem_config import SMALL_SIDE, AnoMemConfig
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
-from blemish.nn.anomaly_map import GaussianBlur, fuse_levels
+from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.contrastive import nt_xent, variance_penalty
 from blemish.nn.deviation import DeviationHead, push_out, top_mean
+from blemish.nn.deviation_scores import DeviationScores, Kinds
 from blemish.nn.hopfield import PrototypeMemory, used_prototypes
 from blemish.nn.resnet import ResNet
 from blemish.nn.standardise import ChannelStandardiser
@@ -69,8 +71,6 @@ class AnoMem(Method):
     config: AnoMemConfig
     config_class: ClassVar[type[MethodConfig]] = AnoMemConfig
     uses_labelled_anomalies: ClassVar[bool] = True
-    mean: Tensor
-    std: Tensor
     used: Tensor
 
     def __init__(self, config: AnoMemConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
@@ -96,13 +96,18 @@ class AnoMem(Method):
             PrototypeMemory(count, c.channels, beta=c.beta) for count in c.prototypes[-c.scales :]
         )
         self.detectors = nn.ModuleList(DeviationHead(c.channels) for _ in range(c.scales))
+        # Heads of their own: pushed out by the first ones, a few anomalies of one kind would
+        # decide what they make of every other kind.
+        self.labelled = nn.ModuleList(DeviationHead(c.channels) for _ in range(c.scales))
         for scale in range(c.scales):  # what takes the memory's place in the ablation
             self.register_buffer(f"centre{scale}", torch.zeros(c.channels))
-        # Of the learned distance and the plain deviation, for score and map, over good images.
-        self.register_buffer("mean", torch.zeros(2, 2, c.scales))
-        self.register_buffer("std", torch.ones(2, 2, c.scales))
         self.register_buffer("used", torch.zeros(c.scales, dtype=torch.long))
-        self.top_share = c.top_share or (1.0 if self.scratch else 0.02)
+        self.scores = DeviationScores(
+            c.scales,
+            plain_weight=c.plain_weight,
+            labelled_weight=c.labelled_weight,
+            top_share=c.top_share or (1.0 if self.scratch else 0.02),
+        )
         self.blur = GaussianBlur(c.sigma) if min(input_size) > 128 else nn.Identity()
         self.view = ImageView(smallest=0.3, blur=max(input_size) > SMALL_SIDE)
 
@@ -177,7 +182,7 @@ class AnoMem(Method):
 
         return [
             stage("memory", learned, c.steps, c.batch_size),
-            stage("distance", (self.detectors,), c.second_steps, second_batch),
+            stage("distance", (self.detectors, self.labelled), c.second_steps, second_batch),
         ]
 
     def prepare(self, batches: Iterable[Batch]) -> None:
@@ -271,8 +276,7 @@ class AnoMem(Method):
         """
         self.encoder.eval()
         good = [level[normal] for level in inputs]
-        pull = self._top_and_mean(good)
-        losses = {"normal": torch.stack([0.5 * (top + mean) for top, mean in pull]).mean()}
+        losses = {"normal": self._pull(self.distances(good))}
         if self.config.synthetic:
             if self.scratch:
                 images, boxes = spoil_images(good[0])
@@ -281,26 +285,28 @@ class AnoMem(Method):
                 spoilt, boxes = spoil_features(good)
             losses["synthetic"] = self._push_boxes(spoilt, boxes)
         if not bool(normal.all()):
-            tops = self._top_and_mean([level[~normal] for level in inputs], push=True)
-            losses["labelled"] = torch.stack([top for top, _ in tops]).mean()
+            self.scores.has_labels()
+            pushed = self.distances([level[~normal] for level in inputs], self.labelled)
+            tops = [push_out(self._top(distance)).mean() for distance in pushed]
+            losses["labelled"] = torch.stack(tops).mean()
+            losses["not_labelled"] = self._pull(self.distances(good, self.labelled))
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses
 
-    def distances(self, inputs: list[Tensor]) -> list[Tensor]:
+    def distances(self, inputs: list[Tensor], heads: nn.ModuleList | None = None) -> list[Tensor]:
         """Learned distances ``(N, 1, H_s, W_s)``; no gradient reaches encoder or memory."""
         with torch.no_grad():
             deviations = self.deviations(self.maps(inputs))
-        return [detect(d) for detect, d in zip(self.detectors, deviations, strict=True)]
+        heads = self.detectors if heads is None else heads
+        return [detect(d) for detect, d in zip(heads, deviations, strict=True)]
 
-    def _top_and_mean(
-        self, inputs: list[Tensor], *, push: bool = False
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Per scale the batch means of the images' distances and of all positions'."""
-        found = []
-        for distance in self.distances(inputs):
-            top = top_mean(distance, self.top_share)  # (N,)
-            found.append(((push_out(top) if push else top).mean(), distance.mean()))
-        return found
+    def _top(self, distance: Tensor) -> Tensor:
+        """The images' distances ``(N,)``: of the positions that make the score."""
+        return top_mean(distance, self.scores.top_share)
+
+    def _pull(self, distances: list[Tensor]) -> Tensor:
+        """Mean of the images' distances and of all positions'."""
+        return torch.stack([0.5 * (self._top(d).mean() + d.mean()) for d in distances]).mean()
 
     def _push_boxes(self, spoilt: list[Tensor], boxes: Tensor) -> Tensor:
         """What lies inside the boxes is pushed out; a box between all positions counts nothing."""
@@ -321,33 +327,20 @@ class AnoMem(Method):
         used = [torch.zeros(len(bank.prototypes), dtype=torch.bool) for bank in banks]
         for batch in batches:
             maps = self.maps(self.inputs(batch))
-            rows.append(self._moments(maps))
+            rows.append(self.scores.moments(self._kinds(maps)))
             for scale, (head, features) in enumerate(zip(self.heads, maps, strict=True)):
                 z = F.normalize(head(features), dim=1).permute(0, 2, 3, 1)
                 used[scale] |= used_prototypes(banks[scale].weights(z))
-        moments = torch.cat(rows).double()  # (N, 3, 2, S)
-        score, map_mean, map_square = moments.unbind(1)
-        self.mean.copy_(torch.stack([score.mean(0), map_mean.mean(0)]))
-        spread = map_square.mean(0) - map_mean.mean(0).square()
-        std = torch.stack([score.var(0, unbiased=False), spread]).clamp_min(0).sqrt()
-        # What hardly differs between good images would turn rounding into an alarm.
-        self.std.copy_(torch.maximum(std, 0.01 * self.mean.abs()).clamp_min(1e-6))
+        self.scores.fit(rows)
         self.used.copy_(torch.stack([u.sum() for u in used]))
 
-    def _moments(self, maps: list[Tensor]) -> Tensor:
-        """Per image: score, mean and mean square of each kind of map ``(N, 3, 2, S)``."""
-        per_scale = []
-        for kinds in self._raw(maps):
-            flat = torch.stack([kind.flatten(1) for kind in kinds], 1)  # (N, 2, H·W)
-            score = torch.stack([top_mean(kind, self.top_share) for kind in kinds], 1)  # (N, 2)
-            per_scale.append(torch.stack([score, flat.mean(2), flat.square().mean(2)], 1))
-        return torch.stack(per_scale, 3)
-
-    def _raw(self, maps: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Per scale the learned distance and the plain deviation, each ``(N, 1, H_s, W_s)``."""
+    def _kinds(self, maps: list[Tensor]) -> list[Kinds]:
+        """Per scale the learned distance, the plain deviation and the labelled distance."""
         return [
-            (detect(deviation), deviation.square().sum(1, keepdim=True))
-            for detect, deviation in zip(self.detectors, self.deviations(maps), strict=True)
+            (detect(deviation), deviation.square().sum(1, keepdim=True), labelled(deviation))
+            for detect, labelled, deviation in zip(
+                self.detectors, self.labelled, self.deviations(maps), strict=True
+            )
         ]
 
     def forward(self, images: Tensor) -> MethodOutput:
@@ -355,16 +348,7 @@ class AnoMem(Method):
             maps = self.maps([images.float()])
         else:
             maps = self.maps(self._of_levels(tuple(self.teacher(images))))
-        scores, fused = [], []
-        for scale, kinds in enumerate(self._raw(maps)):
-            for kind, values in enumerate(kinds):
-                weight = (1.0, self.config.plain_weight)[kind] / self.config.scales
-                mean, std = self.mean[:, kind, scale], self.std[:, kind, scale]
-                # Not centred: that would shift every score alike, and cost digits near zero.
-                scores.append(weight * top_mean(values, self.top_share) / std[0])
-                fused.append(weight * (values - mean[1]) / std[1])
-        score = torch.stack(scores).sum(0)  # (N,)
-        anomaly_map = fuse_levels(fused, self.input_size)
+        score, anomaly_map = self.scores(self._kinds(maps), self.input_size)
         return MethodOutput(self.blur(anomaly_map), score, {})
 
     def notes(self) -> list[str]:

@@ -46,8 +46,9 @@ class AnoMemConfig(MethodConfig):
     positions: int = 4  # places per image and scale at which the memory is also trained
     memory: bool = True  # false: the same network without memory (ablation)
     synthetic: bool = True  # teach the distance with synthetic negatives too (declared)
-    anomaly_share: float = 0.15  # share of labelled anomalies in a batch, where there are any
+    anomaly_share: float = 0.15  # labelled anomalies added to a batch, relative to its size
     plain_weight: float = 1.0  # weight of the plain deviation beside the learned distance
+    labelled_weight: float = 1.0  # weight of the distance that labelled anomalies taught
     top_share: float = 0.0  # share of a map that makes its score; 0 = all (scratch), 0.02 (teacher)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input; none up to 128 pixels
 
@@ -69,7 +70,7 @@ class AnoMemConfig(MethodConfig):
         for name in ("learning_rate", "beta", "temperature", "sigma"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected a positive number.")
-        for name in ("distance_steps", "variance_weight", "plain_weight"):
+        for name in ("distance_steps", "variance_weight", "plain_weight", "labelled_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected at least 0.")
         if not 0 < self.decay_at <= 1:

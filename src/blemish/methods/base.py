@@ -83,8 +83,8 @@ class Stage:
         batch_size: Images per step.
         decay_at: Share of the steps after which the learning rate is divided by ten; 1 = never.
         needs_images: True when the stage cannot work on cached teacher features.
-        anomaly_share: Share of each batch that is drawn from the labelled anomalies, where there
-            are any (at least one); 0 = they come as often as good images do.
+        anomaly_share: Labelled anomalies that join each batch of good images, where there are any,
+            relative to its size (at least one); 0 = they come among the good ones, as often.
     """
 
     name: str

@@ -24,7 +24,7 @@ class StepBatches(Sampler[list[int]]):
 
     Args:
         rows: Rows that train.
-        stage: Gives the number of steps, the size of a batch and the share of anomalies in it.
+        stage: Gives the number of steps, the size of a batch and how many anomalies join it.
         seed: Seed of the training and position of the stage.
         first: The first step that is still to be done.
         anomalies: Those of the rows that are labelled anomalies.
@@ -35,7 +35,7 @@ class StepBatches(Sampler[list[int]]):
         >>> stage = Stage("push", (), steps=2, batch_size=4, anomaly_share=0.25)
         >>> [row > 7 for batch in StepBatches(range(10), stage, (0, 0), 0, anomalies=(8, 9))
         ...  for row in batch]
-        [False, False, False, True, False, False, False, True]
+        [False, False, False, False, True, False, False, False, False, True]
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class StepBatches(Sampler[list[int]]):
         apart = set(anomalies) if stage.anomaly_share > 0 else set()
         self.rows = np.asarray([row for row in rows if row not in apart])
         self.anomalies = np.asarray([row for row in rows if row in apart])
+        # Beside the good images, not in their place: the same good ones train with and without.
         share = round(stage.anomaly_share * stage.batch_size)
-        # A batch of one image is a good one.
-        self.labelled = min(max(1, share), stage.batch_size - 1) if len(self.anomalies) else 0
+        self.labelled = max(1, share) if len(self.anomalies) else 0
 
     def __len__(self) -> int:
         # The number of all steps: Lightning counts the ones before a resumed start too.
         return self.stage.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        good = _shuffled(self.rows, self.stage.batch_size - self.labelled, (*self.seed, 7))
+        good = _shuffled(self.rows, self.stage.batch_size, (*self.seed, 7))
         labelled = _shuffled(self.anomalies, self.labelled, (*self.seed, 8))
         for step in range(self.stage.steps):
             rows = next(good) + (next(labelled) if self.labelled else [])
