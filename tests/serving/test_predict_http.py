@@ -202,7 +202,7 @@ def test_metrics_count_what_happened(server: RunningServer) -> None:
     before = numbers()
     judge(server, png(part(spot=230)))
     server.client.post("/v1/predict", content=b"no image at all", headers=RAW)
-    server.client.request("PROPFIND", "/v1/predict")
+    server.client.request("BREW", "/v1/predict")
     after = numbers()
     moved = {name: after[name] - before.get(name, 0) for name in after}
     assert moved['blemish_images_total{verdict="defect"}'] == 1

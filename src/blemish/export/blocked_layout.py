@@ -45,7 +45,7 @@ class _Graph:
         self.graph = graph
         self.made_by = {name: node for node in graph.node for name in node.output}
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
-        self._shapes = {v.name: v.type.tensor_type.shape.dim for v in graph.value_info}
+        self._types = {v.name: v.type.tensor_type for v in (*graph.value_info, *graph.input)}
 
     def node(self, name: str, kind: str) -> Any:
         """The node of this kind that makes a tensor, ``None`` if another one does."""
@@ -66,9 +66,11 @@ class _Graph:
         return value.ravel() if value.size == value.shape[-3] > 1 else None
 
     def channels(self, name: str) -> int:
-        """Channels of a tensor ``(N, C, H, W)``; 0 where that is not known."""
-        dims = self._shapes.get(name, ())
-        return dims[1].dim_value if len(dims) == 4 else 0
+        """Channels of float32 features ``(N, C, H, W)``; 0 of any other tensor."""
+        kind = self._types.get(name)
+        if kind is None or kind.elem_type != 1 or len(kind.shape.dim) != 4:
+            return 0
+        return int(kind.shape.dim[1].dim_value)
 
     def add(self, name: str, value: np.ndarray) -> str:
         """Add a constant under a name, once."""
@@ -102,6 +104,8 @@ def _affine(graph: _Graph, node: Any) -> bool:
     mean = None if centred is None else graph.per_channel(centred.input[1])
     if mean is None or scale is None or len(mean) != len(scale):
         return False
+    if graph.channels(centred.input[0]) != len(scale):  # broadcast, or no features
+        return False
     out = node.output[0]
     weight = graph.add(f"{out}.weight", scale.reshape(-1, 1, 1, 1))
     bias = graph.add(f"{out}.bias", -mean * scale)
@@ -116,8 +120,10 @@ def _cosine(graph: _Graph, node: Any) -> bool:
         return False
     product = graph.node(node.input[0], "Mul")
     sides = [] if product is None else [graph.node(name, "Div") for name in product.input]
-    channels = graph.channels(node.input[0])
-    if len(sides) != 2 or None in sides or not channels:
+    if len(sides) != 2 or None in sides:
+        return False
+    channels = graph.channels(sides[0].input[0])
+    if not channels or channels != graph.channels(sides[1].input[0]):
         return False
     bounds = [_bounded_norm(graph, side) for side in sides]
     if None in bounds:

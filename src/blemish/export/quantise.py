@@ -73,17 +73,20 @@ def quantise(graph: bytes, preprocessing: Preprocessing, good: Sequence[Sample])
 
 
 def kept_convolutions(model: Any) -> list[str]:
-    """Names of the convolutions that stay in float32: the teacher's, and the filters over the map.
+    """Names of the convolutions that stay in float32.
+
+    They are the teacher's, those that bring its channels to one scale, and those of one channel,
+    which compare features or filter the map.
 
     Example: see :func:`quantise`.
     """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and (".teacher." in f".{node.input[1]}" or shapes.get(node.input[1], (0,))[0] == 1)
-    ]
+
+    def kept(weight: str) -> bool:
+        shape = shapes.get(weight, (0,))
+        return ".teacher." in f".{weight}" or shape[0] == 1 or shape[1:] == (1, 1, 1)
+
+    return [n.name for n in model.graph.node if n.op_type == "Conv" and kept(n.input[1])]
 
 
 class _Batches:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
 from blemish.serving.app import create_app
@@ -90,6 +90,7 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=int(limits.shutdown_seconds),
+                h11_max_incomplete_event_size=LARGEST_HEADERS,
             )
             _Server(config, _url(listener), model.name).run_until_told(listener)
 
@@ -140,41 +141,26 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def protocol(limits: ServeLimits) -> type[HttpToolsProtocol]:
-    """Uvicorn's HTTP protocol with a bound on connections, on headers and on the time for them."""
+def protocol(limits: ServeLimits) -> type[H11Protocol]:
+    """Uvicorn's HTTP protocol with a bound on connections and on the time for headers."""
 
-    class BoundedProtocol(HttpToolsProtocol):
+    class BoundedProtocol(H11Protocol):
         _patience: asyncio.TimerHandle | None = None
-        _in_headers = False
-        _header_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
-                self._refuse("503 Service Unavailable", "Retry-After: 5")
+                transport.write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
+                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                transport.close()
                 return
             self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._in_headers, self._header_bytes = True, 0
-
-        def on_headers_complete(self) -> None:
-            self._in_headers = False
-            super().on_headers_complete()
-
         def data_received(self, data: bytes) -> None:
-            if self.transport.is_closing():
-                return  # refused; what was on its way is not looked at
-            begun = self._in_headers
             super().data_received(data)
-            if self.transport.is_closing():
-                return
-            if begun and self._in_headers:  # the first piece may hold the body before it
-                self._header_bytes += len(data)
-                if self._header_bytes > LARGEST_HEADERS:
-                    self._refuse("431 Request Header Fields Too Large")
-            elif self._patience is not None and not self._awaits_headers():
+            if self._patience is not None and not self._awaits_headers():
                 self._patience.cancel()  # the headers are complete; the body has its own time
                 self._patience = None
             elif self._patience is None and self._awaits_headers():  # the next request's
@@ -184,18 +170,6 @@ def protocol(limits: ServeLimits) -> type[HttpToolsProtocol]:
             if self._patience is not None:
                 self._patience.cancel()
             super().connection_lost(exc)
-
-        def _refuse(self, status: str, *headers: str) -> None:
-            """Answer without an application, and hang up."""
-            head = (
-                f"HTTP/1.1 {status}",
-                *headers,
-                "Content-Length: 0",
-                "Connection: close",
-                "\r\n",
-            )
-            self.transport.write("\r\n".join(head).encode())
-            self.transport.close()
 
         def _lost_patience(self) -> None:
             if self._awaits_headers():

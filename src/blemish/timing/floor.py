@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from blemish.inspector import Inspector
 from blemish.runtime.exported import ExportedDetector
-from blemish.runtime.networks import OnnxNetwork, OpenVinoNetwork
+from blemish.runtime.networks import ONNX_PASS, OnnxNetwork, OpenVinoNetwork
 from blemish.timing.stages import Floor
 
 if TYPE_CHECKING:
@@ -95,7 +95,14 @@ def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:
 
     options = network.session.get_session_options()  # the model's own threads and settings
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run([_LEVEL], {_PIXELS: pixels})
+
+    def floor(pixels: NDArray[np.uint8]) -> object:  # in passes as the model's
+        return [
+            session.run([_LEVEL], {_PIXELS: pixels[start : start + ONNX_PASS]})
+            for start in range(0, len(pixels), ONNX_PASS)
+        ]
+
+    return floor
 
 
 def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
