@@ -5,8 +5,8 @@
 Starts ``blemish serve MODEL`` and keeps that many requests in flight, one image each, over
 connections that stay open. A client that is told 503 waits as long as it is told. Before and after,
 without the server, the same images go through ``predict`` in batches, as often as fills a third of
-the time. Client and server share the machine's cores: what one takes, the other does not get. Goes to
-``benchmarks/results/serve.json``.
+the time. Client and server share the machine's cores: what one takes, the other does not get. Goes
+to ``benchmarks/results/serve.json``.
 """
 
 from __future__ import annotations
