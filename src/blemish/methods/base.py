@@ -130,7 +130,7 @@ class MethodConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
-        return asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 class Method(nn.Module, ABC):

@@ -98,7 +98,7 @@ def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:
 
     def floor(pixels: NDArray[np.uint8]) -> object:  # in passes as the model's
         return [
-            session.run([_LEVEL], {_PIXELS: pixels[start : start + ONNX_PASS]})
+            session.run([_LEVEL], {_PIXELS: pixels[start : start + ONNX_PASS]})[0]
             for start in range(0, len(pixels), ONNX_PASS)
         ]
 
