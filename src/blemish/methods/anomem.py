@@ -276,7 +276,8 @@ class AnoMem(Method):
         """
         self.encoder.eval()
         good = [level[normal] for level in inputs]
-        losses = {"normal": self._pull(self.distances(good))}
+        deviations = self._frozen_deviations(good)
+        losses = {"normal": self._pull(self.detectors, deviations)}
         if self.config.synthetic:
             if self.scratch:
                 images, boxes = spoil_images(good[0])
@@ -289,23 +290,26 @@ class AnoMem(Method):
             pushed = self.distances([level[~normal] for level in inputs], self.labelled)
             tops = [push_out(self._top(distance)).mean() for distance in pushed]
             losses["labelled"] = torch.stack(tops).mean()
-            losses["not_labelled"] = self._pull(self.distances(good, self.labelled))
+            losses["not_labelled"] = self._pull(self.labelled, deviations)
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses
 
     def distances(self, inputs: list[Tensor], heads: nn.ModuleList | None = None) -> list[Tensor]:
         """Learned distances ``(N, 1, H_s, W_s)``; no gradient reaches encoder or memory."""
-        with torch.no_grad():
-            deviations = self.deviations(self.maps(inputs))
         heads = self.detectors if heads is None else heads
-        return [detect(d) for detect, d in zip(heads, deviations, strict=True)]
+        return _detected(heads, self._frozen_deviations(inputs))
+
+    def _frozen_deviations(self, inputs: list[Tensor]) -> list[Tensor]:
+        with torch.no_grad():
+            return self.deviations(self.maps(inputs))
 
     def _top(self, distance: Tensor) -> Tensor:
         """The images' distances ``(N,)``: of the positions that make the score."""
         return top_mean(distance, self.scores.top_share)
 
-    def _pull(self, distances: list[Tensor]) -> Tensor:
+    def _pull(self, heads: nn.ModuleList, deviations: list[Tensor]) -> Tensor:
         """Mean of the images' distances and of all positions'."""
+        distances = _detected(heads, deviations)
         return torch.stack([0.5 * (self._top(d).mean() + d.mean()) for d in distances]).mean()
 
     def _push_boxes(self, spoilt: list[Tensor], boxes: Tensor) -> Tensor:
@@ -367,6 +371,11 @@ class AnoMem(Method):
                 "larger batch_size or variance_weight, or with fewer prototypes."
             )
         return said
+
+
+def _detected(heads: nn.ModuleList, deviations: list[Tensor]) -> list[Tensor]:
+    """What the heads of all scales make of deviations: ``(N, 1, H_s, W_s)`` each."""
+    return [detect(d) for detect, d in zip(heads, deviations, strict=True)]
 
 
 def _projection(inputs: int, outputs: int) -> nn.Module:

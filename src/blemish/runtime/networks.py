@@ -81,16 +81,19 @@ class OnnxNetwork:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
-        passes = [
-            self.session.run(self.names, {INPUT: pixels[start : start + ONNX_PASS]})
-            for start in range(0, max(1, len(pixels)), ONNX_PASS)
-        ]
-        values = (
-            passes[0]
-            if len(passes) == 1
-            else [np.concatenate(v) for v in zip(*passes, strict=True)]
-        )
-        return _raw_output(values, self.branches)
+        return _raw_output(run_in_passes(self.session, self.names, pixels), self.branches)
+
+
+def run_in_passes(session: Any, names: list[str], pixels: NDArray[np.uint8]) -> list[Any]:
+    """Outputs of an ONNX Runtime session by name, its input cut into passes of a few images.
+
+    Example: see :class:`OnnxNetwork`.
+    """
+    passes = [
+        session.run(names, {INPUT: pixels[start : start + ONNX_PASS]})
+        for start in range(0, max(1, len(pixels)), ONNX_PASS)
+    ]
+    return passes[0] if len(passes) == 1 else [np.concatenate(v) for v in zip(*passes, strict=True)]
 
 
 class OpenVinoNetwork:

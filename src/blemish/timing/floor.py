@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from blemish.inspector import Inspector
 from blemish.runtime.exported import ExportedDetector
-from blemish.runtime.networks import ONNX_PASS, OnnxNetwork, OpenVinoNetwork
+from blemish.runtime.networks import INPUT, OnnxNetwork, OpenVinoNetwork, run_in_passes
 from blemish.timing.stages import Floor
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
 
-_PIXELS = "pixels"
 _LEVEL = "level"
 
 
@@ -95,14 +94,7 @@ def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:
 
     options = network.session.get_session_options()  # the model's own threads and settings
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    def floor(pixels: NDArray[np.uint8]) -> object:  # in passes as the model's
-        return [
-            session.run([_LEVEL], {_PIXELS: pixels[start : start + ONNX_PASS]})[0]
-            for start in range(0, len(pixels), ONNX_PASS)
-        ]
-
-    return floor
+    return lambda pixels: run_in_passes(session, [_LEVEL], pixels)
 
 
 def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
@@ -113,7 +105,7 @@ def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(graph), "CPU", settings)
     request = compiled.create_infer_request()
-    return lambda pixels: request.infer({_PIXELS: pixels})
+    return lambda pixels: request.infer({INPUT: pixels})
 
 
 def write_teacher(name: str, size: tuple[int, int], target: Path) -> None:
@@ -147,7 +139,7 @@ def write_teacher(name: str, size: tuple[int, int], target: Path) -> None:
         Alone().eval().requires_grad_(False),
         (example,),
         dynamo=True,
-        input_names=[_PIXELS],
+        input_names=[INPUT],
         output_names=[_LEVEL],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         verbose=False,
