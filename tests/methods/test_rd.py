@@ -44,6 +44,37 @@ def test_the_loss_is_the_mean_cosine_distance(flat: bool) -> None:
     assert float(loss) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("focus", [1.0, 2.5])
+def test_a_focused_loss_weighs_positions_by_their_own_distance(focus: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    f, s = torch.randn(2, 3, 5, 4, 4, generator=generator, dtype=torch.float64)
+    s.requires_grad_()
+    loss = distillation_loss((f,), [s], focus=focus)
+    (gradient,) = torch.autograd.grad(loss, s)
+    distances = []
+    for n in range(3):
+        for y in range(4):
+            for x in range(4):
+                a, b = f[n, :, y, x], s[n, :, y, x]
+                distances.append(1 - a @ b / (a.norm() * b.norm()))
+    weights = [float(d) ** focus for d in distances]
+    mean = sum(weights) / len(weights)
+    expected = sum(w / mean * d for w, d in zip(weights, distances, strict=True)) / len(distances)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+    # The weights are constants: their own gradient would pull easy positions away.
+    assert torch.allclose(gradient, torch.autograd.grad(expected, s)[0])
+
+
+def test_perfect_positions_do_not_break_a_focused_loss() -> None:
+    f = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    s = (3 * f).requires_grad_()
+    loss = distillation_loss((f,), [s], focus=0.5)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert s.grad is not None
+    assert bool(s.grad.isfinite().all())
+
+
 def test_the_map_is_the_smoothed_sum_of_cosine_distances() -> None:
     method = build().eval()
     generator = torch.Generator().manual_seed(1)
@@ -122,6 +153,8 @@ def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level()
         {"width": -1.0},
         {"bottleneck": -1},
         {"clip_norm": 0.0},
+        {"focus": -0.1},
+        {"focus": 9.0},
         {"student_blocks": (1, 1)},
         {"student_blocks": (1, -1, 1)},
     ],

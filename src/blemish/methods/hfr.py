@@ -52,6 +52,7 @@ class HFRConfig(RDConfig):
         3
     """
 
+    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
     levels: int = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
     loss: str = "cosine"  # cosine or mse; the cosine does not weigh positions by their norm
     fusion: str = "sum"  # sum or product of the levels' maps; a product wants all levels to agree

@@ -117,7 +117,7 @@ class LogicRD(RD):
                 outputs,
                 channels,
                 widths=widths,
-                blocks=(1,) * len(channels),
+                blocks=config.student_blocks,
                 code=config.code_width,
                 compensate=config.compensation,
                 gated=config.gate,
