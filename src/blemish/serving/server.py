@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -11,10 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
 from blemish.serving.app import create_app
@@ -23,6 +20,7 @@ from blemish.serving.history import PictureHistory
 from blemish.serving.limits import ServeLimits
 from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import open_served
+from blemish.serving.protocol import protocol
 from blemish.serving.security import Gate, check_token, is_loopback
 from blemish.serving.service import InspectionService
 from blemish.serving.versions import CalibrationVersions
@@ -139,47 +137,6 @@ def bind(host: str, port: int) -> socket.socket:
             "with --port, or stop the program that uses it."
         ) from error
     return listener
-
-
-def protocol(limits: ServeLimits) -> type[H11Protocol]:
-    """Uvicorn's HTTP protocol with a bound on connections and on the time for headers."""
-
-    class BoundedProtocol(H11Protocol):
-        _patience: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                transport.write(
-                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
-                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-                )
-                transport.close()
-                return
-            self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._patience is not None and not self._awaits_headers():
-                self._patience.cancel()  # the headers are complete; the body has its own time
-                self._patience = None
-            elif self._patience is None and self._awaits_headers():  # the next request's
-                self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._patience is not None:
-                self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _lost_patience(self) -> None:
-            if self._awaits_headers():
-                self.transport.close()
-
-        def _awaits_headers(self) -> bool:
-            cycle: Any = self.cycle  # None before the first request
-            return cycle is None or cycle.response_complete
-
-    return BoundedProtocol
 
 
 class _Server(uvicorn.Server):
