@@ -58,24 +58,49 @@ def test_errors_and_others_cancelling_pass_through() -> None:
 def test_all_are_waited_for_whatever_becomes_of_them() -> None:
     futures: list[Future[int]] = [Future() for _ in range(3)]
 
-    async def wait() -> None:
-        ended = all_done(futures)
+    async def wait() -> bool:
+        ended = all_done(futures, 60)
         threading.Thread(target=futures[0].set_result, args=(1,)).start()
         threading.Thread(target=futures[1].set_exception, args=(KeyError("two"),)).start()
         done, _ = await asyncio.wait((ended,), timeout=0.05)
         assert not done
         futures[2].cancel()
-        await asyncio.wait_for(ended, 10)
+        return await asyncio.wait_for(ended, 10)
 
-    asyncio.run(wait())
+    assert asyncio.run(wait())
     assert futures[0].result() == 1
+
+
+def test_what_takes_too_long_is_not_waited_for_and_may_still_end() -> None:
+    late: Future[int] = Future()
+
+    async def wait() -> bool:
+        in_time = await all_done([late], 0.01)
+        late.set_result(1)
+        await asyncio.sleep(0.02)
+        return in_time
+
+    assert not asyncio.run(wait())
+
+
+def test_who_stops_waiting_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    late: Future[int] = Future()
+
+    async def stop() -> None:
+        ended = all_done([late], 60)
+        ended.cancel()
+        late.set_result(1)
+        await asyncio.sleep(0.02)
+
+    asyncio.run(stop())
+    assert caplog.records == []
 
 
 def test_what_ends_after_the_event_loop_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
     late: Future[int] = Future()
 
     async def forget() -> None:
-        all_done([late])
+        all_done([late], 60)
 
     asyncio.run(forget())
     late.set_result(1)

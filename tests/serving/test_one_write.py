@@ -24,12 +24,7 @@ class Wire:
         self.sent.append(b"closed")
 
 
-async def turns(count: int = 3) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-def test_what_one_turn_writes_is_sent_once_and_in_order() -> None:
+def test_what_is_written_is_held_until_the_answer_is_complete() -> None:
     async def write() -> list[bytes]:
         wire = Wire()
         transport = OneWrite(wire, asyncio.get_running_loop())
@@ -37,12 +32,26 @@ def test_what_one_turn_writes_is_sent_once_and_in_order() -> None:
         transport.write(b"body")
         transport.write(b"")
         assert wire.sent == []
-        await turns()
-        transport.write(b"next")
-        await turns()
+        transport.flush()
+        transport.flush()
+        assert wire.sent == [b"head body"]
+        await asyncio.sleep(0.05)
         return wire.sent
 
-    assert asyncio.run(write()) == [b"head body", b"next"]
+    assert asyncio.run(write()) == [b"head body"]
+
+
+def test_an_answer_that_comes_slowly_leaves_as_it_comes() -> None:
+    async def write() -> list[bytes]:
+        wire = Wire()
+        transport = OneWrite(wire, asyncio.get_running_loop())
+        for part in (b"one", b"two"):
+            transport.write(part)
+            while part not in wire.sent:
+                await asyncio.sleep(0.001)
+        return wire.sent
+
+    assert asyncio.run(asyncio.wait_for(write(), 30)) == [b"one", b"two"]
 
 
 def test_what_is_large_goes_at_once_so_that_it_can_be_slowed_down() -> None:
@@ -52,7 +61,7 @@ def test_what_is_large_goes_at_once_so_that_it_can_be_slowed_down() -> None:
         transport.write(b"head")
         transport.write(bytes(2**20))
         assert [len(data) for data in wire.sent] == [4 + 2**20]
-        await turns()
+        await asyncio.sleep(0.05)
         return wire.sent
 
     assert len(asyncio.run(write())) == 1
@@ -65,7 +74,7 @@ def test_nothing_held_is_lost_by_closing() -> None:
         transport.write(b"last words")
         transport.close()
         assert transport.name == "wire"  # all else is the transport's own
-        await turns()
+        await asyncio.sleep(0.05)
         return wire.sent
 
     assert asyncio.run(write()) == [b"last words", b"closed"]

@@ -64,25 +64,36 @@ class Deadline:
         self._task.cancel()
 
 
-def all_done(futures: Sequence[Future[Any]]) -> asyncio.Future[None]:
-    """A future of the running event loop that is done once all these of other threads are.
+def all_done(futures: Sequence[Future[Any]], seconds: float) -> asyncio.Future[bool]:
+    """A future of the running event loop: whether all these of other threads ended in time.
 
-    It has no result of its own: whether they failed or were cancelled is theirs to say.
+    Whether they failed or were cancelled is theirs to say. It is awaited itself: what stands
+    between it and who waits costs a turn of the event loop each.
+
+    Args:
+        futures: At least one.
+        seconds: After which it is done in any case.
     """
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
+    ended: asyncio.Future[bool] = loop.create_future()
     left = len(futures)
 
     def one_less() -> None:  # in the event loop
         nonlocal left
         left -= 1
         if left == 0:
-            ended.set_result(None)
+            timer.cancel()
+            end(True)
+
+    def end(in_time: bool) -> None:
+        if not ended.done():
+            ended.set_result(in_time)
 
     def tell(_: Future[Any]) -> None:  # in any thread
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             loop.call_soon_threadsafe(one_less)
 
+    timer = loop.call_later(seconds, end, False)
     for future in futures:
         future.add_done_callback(tell)
     return ended

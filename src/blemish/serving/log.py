@@ -21,7 +21,10 @@ class Lines(logging.StreamHandler):
     def __init__(self) -> None:
         super().__init__()
         self._held: list[str] = []
-        self._timer: threading.Timer | None = None
+        self._some = threading.Event()
+        self._closed = False
+        # A daemon: at the end of the process ``logging`` flushes every handler by itself.
+        threading.Thread(target=self._write_later, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -31,23 +34,32 @@ class Lines(logging.StreamHandler):
             return
         if record.levelno >= logging.WARNING or len(self._held) >= _HELD_LINES:
             self.flush()
-        elif self._timer is None:
-            self._timer = threading.Timer(_HELD_SECONDS, self.flush)
-            self._timer.daemon = True  # the end of the process writes what is held, see flush()
-            self._timer.start()
+        elif not self._some.is_set():
+            self._some.set()
 
     def flush(self) -> None:
-        """Write what is held. ``logging`` calls it at the end of the process, too."""
+        """Write what is held."""
         with self.lock or threading.RLock():
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
             held, self._held = self._held, []
             # Nobody reads the log any more: no reason for a request to fail.
             with suppress(OSError, ValueError):
                 if held:
                     self.stream.write("".join(held))
                 super().flush()
+
+    def close(self) -> None:
+        """Write what is held, and let the thread go."""
+        self._closed = True
+        self._some.set()
+        self.flush()
+        super().close()
+
+    def _write_later(self) -> None:
+        while not self._closed:
+            self._some.wait()
+            time.sleep(_HELD_SECONDS)
+            self._some.clear()
+            self.flush()
 
 
 class _Times(logging.Formatter):

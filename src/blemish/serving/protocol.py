@@ -14,17 +14,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from blemish.serving.limits import ServeLimits
 
 _HELD_BYTES = 64 * 1024
+_HELD_SECONDS = 0.002
 
 
 class OneWrite:
-    """A transport that sends what one turn of the event loop writes in one piece.
+    """A transport that sends an answer in one piece.
 
     Uvicorn writes the headers of an answer and its body apart: two system calls, and two wakings of
-    the client for an answer of a few hundred bytes.
+    the client for an answer of a few hundred bytes. What is written is held until the answer is
+    complete, but for 2 ms at most, and nothing that is large: a long answer leaves as it comes, and
+    can be slowed down.
 
     Args:
         transport: Sends; what is not here is asked of it.
-        loop: Whose turns count.
+        loop: Keeps the time.
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -32,23 +35,27 @@ class OneWrite:
         self._loop = loop
         self._held: list[bytes] = []
         self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send in this turn; what is large goes at once, so that the transport can slow it down."""
+        """Hold it, or send it with what is held."""
         if not data:
             return
-        if not self._held:
-            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > _HELD_BYTES:
             self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_HELD_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Send what is held."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._held:
             held, self._held, self._size = self._held, [], 0
             self._transport.write(b"".join(held))
@@ -66,7 +73,8 @@ def protocol(limits: ServeLimits) -> type[H11Protocol]:
         _patience: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+            self._whole = OneWrite(transport, self.loop)
+            super().connection_made(self._whole)  # type: ignore[arg-type]
             if len(self.connections) > limits.connections:
                 transport.write(
                     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
@@ -83,6 +91,10 @@ def protocol(limits: ServeLimits) -> type[H11Protocol]:
                 self._patience = None
             elif self._patience is None and self._awaits_headers():  # the next request's
                 self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
+
+        def on_response_complete(self) -> None:
+            self._whole.flush()
+            super().on_response_complete()
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._patience is not None:

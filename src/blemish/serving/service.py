@@ -124,7 +124,7 @@ class InspectionService:
         self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
         self._threads = Threads(max(2, os.cpu_count() or 1), "pictures")
-        self._working: set[asyncio.Future[None]] = set()
+        self._working: set[asyncio.Future[bool]] = set()
         # Pictures drawn for the page have the memory of these few at most.
         self._drawing = threading.BoundedSemaphore(2)
         self.ready = False
@@ -173,13 +173,11 @@ class InspectionService:
         """
         self.admission.enter(len(uploads))
         steps = [self._steps(upload, order) for upload in uploads]
-        ended = all_done(steps)
+        ended = all_done(steps, self.limits.answer_seconds)
         self._working.add(ended)
         ended.add_done_callback(self._working.discard)
-        # The places are given back when it ends, not when somebody stops waiting for it.
         ended.add_done_callback(lambda _: self.admission.leave(len(uploads), time.monotonic()))
-        await asyncio.wait((ended,), timeout=self.limits.answer_seconds)
-        if not ended.done():
+        if not await ended:
             for step in steps:
                 step.cancel()
             raise RefusalError(
