@@ -17,7 +17,8 @@ from blemish.export.blocked_layout import keep_blocked_layout
 from blemish.export.constants import fold_transposes
 from blemish.export.linear_maps import fuse_linear_maps
 from blemish.methods.base import Method
-from blemish.runtime.networks import INPUT, output_names
+from blemish.runtime.networks import output_names
+from blemish.runtime.passes import INPUT
 
 #: What ONNX Runtime 1.18, the oldest that blemish accepts, reads.
 OPSET = 20

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from blemish.data.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError, MissingExtraError
-from blemish.runtime.networks import INPUT
+from blemish.runtime.passes import INPUT
 
 #: Ranges settle after some dozens of images.
 MOST_IMAGES = 64

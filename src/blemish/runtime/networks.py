@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from blemish.errors import BundleError, ConfigError, MissingExtraError
 from blemish.network import Network, RawOutput
 from blemish.pipeline import usable_cores
+from blemish.runtime.passes import INPUT, OnnxPasses
 
-INPUT = "pixels"
 MAP, SCORE, BRANCH, EXPLANATION = "anomaly_map", "score", "branch_", "explanation"
 #: Members of a model file that holds OpenVINO's intermediate representation.
 IR = ("model.xml", "model.bin")
-#: Images of one ONNX pass: their features still fit the second-level cache, and 4 together cost
-#: less per image than 8 or more (``benchmarks/bench_export.py``).
-ONNX_PASS = 4
 
 
 def output_names(branches: tuple[str, ...], *, explains: bool = False) -> list[str]:
@@ -55,45 +52,19 @@ class OnnxNetwork:
     def __init__(
         self, graph: bytes, branches: tuple[str, ...], *, threads: int | None = None
     ) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _checked(threads)
-        options.inter_op_num_threads = 1
-        # Waiting threads would spin on cores that decoding and the server could use.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # it warns of nothing a user could act on
-        try:
-            self.session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common class but this
-            raise BundleError(
-                f"ONNX Runtime cannot load the graph: {_first_line(error)}"
-            ) from error
-        given = {output.name for output in self.session.get_outputs()}
+        self.passes = OnnxPasses(graph, _checked(threads))
+        session = self.passes.session
+        given = {output.name for output in session.get_outputs()}
         self.branches = branches
         self.names = output_names(branches, explains=EXPLANATION in given)
         missing = set(self.names) - given
-        if missing or [i.name for i in self.session.get_inputs()] != [INPUT]:
+        if missing or [i.name for i in session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
             raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
 
     def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
-        return _raw_output(run_in_passes(self.session, self.names, pixels), self.branches)
-
-
-def run_in_passes(session: Any, names: list[str], pixels: NDArray[np.uint8]) -> list[Any]:
-    """Outputs of an ONNX Runtime session by name, its input cut into passes of a few images.
-
-    Example: see :class:`OnnxNetwork`.
-    """
-    passes = [
-        session.run(names, {INPUT: pixels[start : start + ONNX_PASS]})
-        for start in range(0, max(1, len(pixels)), ONNX_PASS)
-    ]
-    return passes[0] if len(passes) == 1 else [np.concatenate(v) for v in zip(*passes, strict=True)]
+        return _raw_output(self.passes(self.names, pixels), self.branches)
 
 
 class OpenVinoNetwork:

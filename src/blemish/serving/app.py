@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from blemish import __version__
-from blemish.errors import BlemishError
 from blemish.serving.answers import LoginRequest
+from blemish.serving.direct import Direct
+from blemish.serving.failures import FORESEEN, failure
 from blemish.serving.history_routes import history_routes
-from blemish.serving.predict_routes import predict_routes
+from blemish.serving.predict_routes import PREDICT, Predict, predict_routes
 from blemish.serving.refusals import RefusalError
 from blemish.serving.security import COOKIE, Gate
 from blemish.serving.service import InspectionService
 from blemish.serving.watch import Watched, refused
-
-log = logging.getLogger("blemish.serve")
 
 _PAGE_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -59,48 +54,23 @@ def create_app(service: InspectionService, gate: Gate) -> Watched:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.include_router(predict_routes(service))
+    predict = Predict(service)
+    app.include_router(predict_routes(service, predict))
     app.include_router(history_routes(service))
     _add_errors(app, service)
     _add_supervision(app, service)
     _add_session(app, gate)
     _add_page(app)
-    return Watched(app, gate, service.metrics)
+    direct = Direct(app, {("POST", PREDICT): predict.asked}, service.metrics)
+    return Watched(direct, gate, service.metrics)
 
 
 def _add_errors(app: FastAPI, service: InspectionService) -> None:
-    @app.exception_handler(RefusalError)
-    async def says_no(request: Request, refusal: RefusalError) -> Response:
-        service.metrics.count_error(refusal.code)
-        return refused(refusal)
+    async def answer(request: Request, error: Exception) -> Response:
+        return failure(error, service.metrics)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])[:100]
-        service.metrics.count_error("invalid")
-        return refused(RefusalError(422, "invalid", f"{where}: {first['msg']}"[:300]))
-
-    @app.exception_handler(HTTPException)
-    async def plain(request: Request, error: HTTPException) -> Response:
-        service.metrics.count_error(f"http_{error.status_code}")
-        refusal = RefusalError(error.status_code, f"http_{error.status_code}", str(error.detail))
-        refusal.headers = dict(error.headers or {})
-        return refused(refusal)
-
-    @app.exception_handler(BlemishError)
-    async def failed(request: Request, error: BlemishError) -> Response:
-        log.error("%s: %s", type(error).__name__, error)
-        return refused(RefusalError(500, "model", str(error)))
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return refused(RefusalError(400, "gone", "The client went away."))
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> Response:
-        service.metrics.count_error("bug")
-        return refused(RefusalError(500, "bug", "Something is wrong in the server; see its log."))
+    for kind in (*FORESEEN, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def _add_supervision(app: FastAPI, service: InspectionService) -> None:

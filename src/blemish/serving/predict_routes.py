@@ -6,7 +6,9 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
 
 from blemish import __version__
 from blemish.serving.answers import (
@@ -19,7 +21,7 @@ from blemish.serving.answers import (
 from blemish.serving.pictures import MapKind
 from blemish.serving.refusals import RefusalError
 from blemish.serving.service import InspectionService, Judged, Order
-from blemish.serving.uploads import received
+from blemish.serving.uploads import Body
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
@@ -49,43 +51,57 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def predict_routes(service: InspectionService) -> APIRouter:
-    """The routes for programs."""
-    router = APIRouter(prefix="/v1", tags=["predict"])
+PREDICT = "/v1/predict"
 
-    @router.post(
-        "/predict",
-        response_model=PredictAnswer,
-        responses=REFUSALS,
-        openapi_extra={"requestBody": _BODY},
-        summary="Judge one or several images",
-    )
-    async def predict(
-        request: Request,
-        product: Annotated[str | None, Query(max_length=200)] = None,
-        keep: Annotated[bool, Query(description="keep them in the history, for the page")] = False,
-        map: Annotated[MapKind | None, Query(description="add a picture of the map")] = None,
-        name: Annotated[str | None, Query(description="of a raw image")] = None,
-    ) -> Response:
-        """Judge images: multipart form data with any field names, or the bytes of one image.
 
-        Images of one request are judged independently: one that cannot be read has an `error`
-        of its own. The status is 200 if any was judged, else that of the first error. With
-        `Accept: image/png` the answer to one image is the picture of its map.
+class PredictQuery(BaseModel):
+    """What the query of a request may say."""
+
+    product: str | None = Field(default=None, max_length=200)
+    keep: bool = Field(default=False, description="keep them in the history, for the page")
+    map: MapKind | None = Field(default=None, description="add a picture of the map")
+    name: str | None = Field(default=None, description="of a raw image")
+
+
+_NOTHING_ASKED = PredictQuery()
+
+
+class Predict:
+    """Answers requests to judge images.
+
+    Args:
+        service: Judges.
+    """
+
+    def __init__(self, service: InspectionService) -> None:
+        self._service = service
+
+    async def asked(self, request: Request) -> Response:
+        """The answer to a request that comes without the framework's reading of its query."""
+        return await self.answer(request, _query(request))
+
+    async def answer(self, request: Request, query: PredictQuery) -> Response:
+        """The answer to a request.
+
+        Raises:
+            RefusalError: It is not served, or none of its images was judged.
         """
-        order = service.check_order(Order(product or None, keep, _map_of(request, map)))
-        async with received(request, service.limits, service.admission, name=name) as uploads:
-            if _wants_png(request) and len(uploads) > 1:
+        service = self._service
+        png = request.headers.get("accept", "").strip().lower().startswith("image/png")
+        asked = "overlay" if query.map is None and png else query.map
+        order = service.check_order(Order(query.product or None, query.keep, asked))
+        with Body(request, service.limits, service.admission) as body:
+            uploads = await body.uploads(query.name)
+            if png and len(uploads) > 1:
                 raise RefusalError(
                     422, "one_image", "Accept: image/png is for one image; ask for JSON."
                 )
             items = await service.judge(uploads, order)
         active = service.versions.active
-        results = [prediction_answer(item, active.calibration) for item in items]
-        if all(result.status != 200 for result in results):
+        first = next((item for item in items if isinstance(item, Judged)), None)
+        if first is None:
             raise items[0].refusal  # type: ignore[union-attr]  # none of them was judged
-        first = items[0]
-        if _wants_png(request) and isinstance(first, Judged) and first.map_png is not None:
+        if png and first.map_png is not None:
             return Response(
                 first.map_png,
                 media_type="image/png",
@@ -95,11 +111,34 @@ def predict_routes(service: InspectionService) -> APIRouter:
                 },
             )
         answer = PredictAnswer(
-            model=service.model.name, calibration=active.version, results=results
+            model=service.model.name,
+            calibration=active.version,
+            results=[prediction_answer(item, active.calibration) for item in items],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    @router.get("/model", summary="The model, its limits and the server's bounds")
+
+def predict_routes(service: InspectionService, judge: Predict) -> APIRouter:
+    """The routes for programs."""
+    router = APIRouter(tags=["predict"])
+
+    @router.post(
+        PREDICT,
+        response_model=PredictAnswer,
+        responses=REFUSALS,
+        openapi_extra={"requestBody": _BODY},
+        summary="Judge one or several images",
+    )
+    async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
+        """Judge images: multipart form data with any field names, or the bytes of one image.
+
+        Images of one request are judged independently: one that cannot be read has an `error`
+        of its own. The status is 200 if any was judged, else that of the first error. With
+        `Accept: image/png` the answer to one image is the picture of its map.
+        """
+        return await judge.answer(request, query)
+
+    @router.get("/v1/model", summary="The model, its limits and the server's bounds")
     async def model() -> JSONResponse:
         active = service.versions.active
         served = service.model
@@ -118,12 +157,12 @@ def predict_routes(service: InspectionService) -> APIRouter:
             }
         )
 
-    @router.get("/calibrations", response_model=list[VersionAnswer], summary="All calibrations")
+    @router.get("/v1/calibrations", response_model=list[VersionAnswer], summary="All calibrations")
     def calibrations() -> list[VersionAnswer]:
         active = service.versions.active.version
         return [version_answer(v, active=v.version == active) for v in service.versions.all()]
 
-    @router.get("/calibrations/{version}", summary="One calibration with its scores")
+    @router.get("/v1/calibrations/{version}", summary="One calibration with its scores")
     def calibration(version: int) -> JSONResponse:
         found = service.versions.get(version)
         return JSONResponse(None if found.calibration is None else found.calibration.to_json())
@@ -131,9 +170,11 @@ def predict_routes(service: InspectionService) -> APIRouter:
     return router
 
 
-def _wants_png(request: Request) -> bool:
-    return request.headers.get("accept", "").strip().lower().startswith("image/png")
-
-
-def _map_of(request: Request, asked: MapKind | None) -> MapKind | None:
-    return "overlay" if asked is None and _wants_png(request) else asked
+def _query(request: Request) -> PredictQuery:
+    if not request.scope["query_string"]:
+        return _NOTHING_ASKED
+    try:
+        return PredictQuery.model_validate(dict(request.query_params))
+    except ValidationError as error:  # told as the framework tells it
+        errors = [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(errors) from error

@@ -13,6 +13,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from blemish.errors import ConfigError
@@ -105,6 +106,8 @@ class Gate:
         self._hosts = {"localhost", *(name.lower().rstrip(".") for name in hosts)}
         if not loopback:
             self._hosts.add(socket.gethostname().lower())
+        # Nearly all requests name the same few hosts.
+        self._knows = lru_cache(maxsize=64)(self._is_ours)
 
     @property
     def needs_token(self) -> bool:
@@ -171,7 +174,7 @@ class Gate:
         assert self._token is not None
         return hmac.new(self._token, f"blemish session {end}".encode(), hashlib.sha256).hexdigest()
 
-    def _knows(self, host: str) -> bool:
+    def _is_ours(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname
         except ValueError:

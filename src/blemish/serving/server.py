@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
+import gc
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
 from blemish.serving.app import create_app
 from blemish.serving.database import Database
 from blemish.serving.history import PictureHistory
 from blemish.serving.limits import ServeLimits
+from blemish.serving.log import log_to_stderr
 from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import open_served
+from blemish.serving.protocol import protocol
 from blemish.serving.security import Gate, check_token, is_loopback
 from blemish.serving.service import InspectionService
 from blemish.serving.versions import CalibrationVersions
@@ -78,7 +77,7 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 limits=limits,
                 metrics=ServerMetrics(),
             )
-            _log_to_stderr()
+            log_to_stderr()
             config = uvicorn.Config(
                 create_app(service, gate),
                 http=protocol(limits),
@@ -92,7 +91,8 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 timeout_graceful_shutdown=int(limits.shutdown_seconds),
                 h11_max_incomplete_event_size=LARGEST_HEADERS,
             )
-            _Server(config, _url(listener), model.name).run_until_told(listener)
+            with _rare_collections():
+                _Server(config, _url(listener), model.name).run_until_told(listener)
 
 
 def make_gate(options: ServeOptions) -> Gate:
@@ -141,45 +141,22 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def protocol(limits: ServeLimits) -> type[H11Protocol]:
-    """Uvicorn's HTTP protocol with a bound on connections and on the time for headers."""
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """The garbage collector comes by less often, and leaves alone what stays to the end.
 
-    class BoundedProtocol(H11Protocol):
-        _patience: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                transport.write(
-                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
-                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-                )
-                transport.close()
-                return
-            self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._patience is not None and not self._awaits_headers():
-                self._patience.cancel()  # the headers are complete; the body has its own time
-                self._patience = None
-            elif self._patience is None and self._awaits_headers():  # the next request's
-                self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._patience is not None:
-                self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _lost_patience(self) -> None:
-            if self._awaits_headers():
-                self.transport.close()
-
-        def _awaits_headers(self) -> bool:
-            cycle: Any = self.cycle  # None before the first request
-            return cycle is None or cycle.response_complete
-
-    return BoundedProtocol
+    Modules and model are tens of thousands of objects that it would look through again and again;
+    what a request makes goes without it.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 class _Server(uvicorn.Server):
@@ -212,13 +189,3 @@ def _nothing(number: int, frame: object) -> None:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name, level in (("blemish.serve", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
-        logger.setLevel(level)
-        logger.propagate = False

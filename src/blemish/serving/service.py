@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from blemish.judging import make_prediction
 from blemish.results import Prediction
 from blemish.serving.admission import Admission
 from blemish.serving.batching import BatchQueue, RawAnswer
+from blemish.serving.deadline import all_done
 from blemish.serving.history import Contents, Picture, PictureHistory
 from blemish.serving.limits import ServeLimits
 from blemish.serving.metrics import ServerMetrics
@@ -43,6 +44,7 @@ from blemish.serving.pictures import (
 )
 from blemish.serving.refusals import RefusalError
 from blemish.serving.steps import run_steps
+from blemish.serving.threads import Threads
 from blemish.serving.uploads import Upload, decode
 from blemish.serving.versions import CalibrationVersion, CalibrationVersions
 
@@ -121,8 +123,8 @@ class InspectionService:
         self.admission = Admission(limits)
         self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
-        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "pictures")
-        self._working: set[asyncio.Task[list[Judged | NotJudged]]] = set()
+        self._threads = Threads(max(2, os.cpu_count() or 1), "pictures")
+        self._working: set[asyncio.Future[bool]] = set()
         # Pictures drawn for the page have the memory of these few at most.
         self._drawing = threading.BoundedSemaphore(2)
         self.ready = False
@@ -170,20 +172,20 @@ class InspectionService:
             RefusalError: 503, too many images wait already; 504, it took too long.
         """
         self.admission.enter(len(uploads))
-        task = asyncio.create_task(self._judge_all(uploads, order))
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
-        # Its places are given back when it ends, not when somebody stops waiting for it.
-        task.add_done_callback(lambda _: self.admission.leave(len(uploads), time.monotonic()))
-        try:
-            return await asyncio.wait_for(asyncio.shield(task), self.limits.answer_seconds)
-        except asyncio.TimeoutError:
-            task.cancel()
+        steps = [self._steps(upload, order) for upload in uploads]
+        ended = all_done(steps, self.limits.answer_seconds)
+        self._working.add(ended)
+        ended.add_done_callback(self._working.discard)
+        ended.add_done_callback(lambda _: self.admission.leave(len(uploads), time.monotonic()))
+        if not await ended:
+            for step in steps:
+                step.cancel()
             raise RefusalError(
                 504,
                 "too_slow",
                 f"There was no answer after {self.limits.answer_seconds:g} seconds.",
-            ) from None
+            )
+        return [self._answer(*pair) for pair in zip(uploads, steps, strict=True)]
 
     def calibrated(self) -> CalibrationVersion:
         """The calibration in force, for what needs limits.
@@ -222,18 +224,17 @@ class InspectionService:
         with self._drawing:
             return drawn_anew(self.pixels(Upload(picture.name, content)))
 
-    async def _judge_all(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
-        return list(await asyncio.gather(*(self._judge_one(each, order) for each in uploads)))
-
-    async def _judge_one(self, upload: Upload, order: Order) -> Judged | NotJudged:
-        steps = run_steps(
+    def _steps(self, upload: Upload, order: Order) -> Future[Judged]:
+        return run_steps(
             self._threads,
             lambda: self._prepare(upload),
             lambda prepared: self.queue.submit(prepared[0]),
             lambda prepared, answer: self._finish(upload, prepared[1], answer, order),
         )
+
+    def _answer(self, upload: Upload, steps: Future[Judged]) -> Judged | NotJudged:
         try:
-            judged = await asyncio.wrap_future(steps)
+            judged = steps.result()
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
             return NotJudged(upload.name, refusal)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 Prepared = TypeVar("Prepared")
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 
+class Workers(Protocol):
+    """Threads, or an executor of the standard library."""
+
+    def submit(self, work: Callable[[], object], /) -> object:
+        """Have it run in a thread."""
+
+
 def run_steps(
-    threads: Executor,
+    threads: Workers,
     prepare: Callable[[], Prepared],
     infer: Callable[[Prepared], Future[Answer]],
     finish: Callable[[Prepared, Answer], Result],
@@ -66,7 +74,7 @@ def run_steps(
         awaited[0].add_done_callback(lambda _: guarded(lambda: submit(last)))
 
     def submit(step: Callable[[], None]) -> None:
-        threads.submit(guarded, step)
+        threads.submit(partial(guarded, step))
 
     result.add_done_callback(lambda _: [answer.cancel() for answer in awaited])
     guarded(lambda: submit(first))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from blemish.data.image import read_image_bytes
 from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
 from blemish.serving.admission import Admission
+from blemish.serving.deadline import Deadline
 from blemish.serving.limits import ServeLimits
 from blemish.serving.refusals import RefusalError
 
@@ -43,49 +43,122 @@ class _Parser(MultiPartParser):
     spool_max_size = 2**62
 
 
-@asynccontextmanager
-async def received(
-    request: Request, limits: ServeLimits, admission: Admission, *, name: str | None
-) -> AsyncIterator[list[Upload]]:
-    """The files of a request, whose memory is accounted for as long as the context is open.
+class Body:
+    """The body of a request, whose memory is accounted for as long as the context is open.
 
     Args:
         request: With multipart form data, or the raw bytes of one image.
-        name: Of a raw image.
-
-    Raises:
-        RefusalError: 400, 408, 413, 415, 422 or 503.
+        limits: Its bounds.
+        admission: Counts the bytes of all bodies together.
     """
-    declared = _declared_length(request, limits)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    multipart = kind == "multipart/form-data"
-    if not multipart and kind and not kind.startswith(_RAW_TYPES):
-        raise RefusalError(
-            415,
-            "not_an_image",
-            f"Found content of type {kind[:60]!r}. Send the bytes of an image with its own type, "
-            "such as image/png, or several images as multipart/form-data.",
-        )
-    body = _Body(request, limits, admission)
-    try:
-        body.expect(declared)
-        try:
-            files = await asyncio.wait_for(
-                _form(request, body, limits) if multipart else _raw(body, name),
-                limits.body_seconds,
+
+    def __init__(self, request: Request, limits: ServeLimits, admission: Admission) -> None:
+        self._request = request
+        self._limits = limits
+        self._admission = admission
+        self._held = 0
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._admission.release(self._held)
+        self._held = 0
+
+    async def uploads(self, name: str | None) -> list[Upload]:
+        """Its files.
+
+        Args:
+            name: Of a raw image.
+
+        Raises:
+            RefusalError: 400, 408, 413, 415, 422 or 503.
+        """
+        declared = _declared_length(self._request, self._limits)
+        kind = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        multipart = kind == "multipart/form-data"
+        if not multipart and kind and not kind.startswith(_RAW_TYPES):
+            raise RefusalError(
+                415,
+                "not_an_image",
+                f"Found content of type {kind[:60]!r}. Send the bytes of an image with its own "
+                "type, such as image/png, or several images as multipart/form-data.",
             )
+        self._hold(declared)
+        try:
+            with Deadline(self._limits.body_seconds):
+                files = await (self._form() if multipart else self._raw(name))
         except asyncio.TimeoutError:
             raise RefusalError(
                 408,
                 "too_slow",
-                f"The request was not complete after {limits.body_seconds:g} seconds.",
+                f"The request was not complete after {self._limits.body_seconds:g} seconds.",
                 headers={"Connection": "close"},
             ) from None
         if not files:
             raise RefusalError(422, "no_image", "No image was sent. With curl: -F image=@part.png")
-        yield files
-    finally:
-        body.close()
+        return files
+
+    async def _raw(self, name: str | None) -> list[Upload]:
+        content = b"".join([chunk async for chunk in self._chunks()])
+        return [Upload(safe_name(name), content)] if content else []
+
+    async def _form(self) -> list[Upload]:
+        parser = _Parser(
+            self._request.headers,
+            self._chunks(),
+            max_files=self._limits.images,
+            max_fields=8,
+            max_part_size=64 * 1024,
+        )
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            if error.message.startswith("Too many files"):
+                raise _too_many(self._limits) from error
+            raise RefusalError(
+                400, "bad_form", f"The form data cannot be read: {error.message}"
+            ) from error
+        except RefusalError:
+            raise
+        except (KeyError, ValueError, UnicodeError) as error:
+            raise RefusalError(
+                400, "bad_form", f"The form data cannot be read: {type(error).__name__}."
+            ) from error
+        files = []
+        try:
+            for field_name, part in form.multi_items():
+                if not isinstance(part, UploadFile):
+                    raise RefusalError(
+                        422,
+                        "no_image",
+                        f"Found the text field {field_name[:60]!r}. Expected files only, with file "
+                        "names: curl -F image=@part.png; options go into the query.",
+                    )
+                files.append(Upload(safe_name(part.filename), await part.read()))
+        finally:
+            await form.close()
+        return files
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """What arrives, counted against the request's own bound and that of all together."""
+        total = 0
+        more = True
+        while more:
+            message = await self._request.receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            total += len(chunk)
+            if total > self._limits.body_bytes:
+                raise _too_large(self._limits)
+            if total > self._held:  # no length was declared
+                self._hold(total - self._held)
+            yield chunk
+
+    def _hold(self, count: int) -> None:
+        self._admission.hold(count)
+        self._held += count
 
 
 def decode(upload: Upload, *, bit_depth: int, max_pixels: int) -> NDArray[np.uint8]:
@@ -124,77 +197,6 @@ def safe_name(name: str | None) -> str:
     parts = PurePosixPath(text.replace("\\", "/")).parts
     text = "/".join(part for part in parts if part not in ("/", "..", "."))
     return text[-_LONGEST_NAME:].strip() or "picture"
-
-
-class _Body:
-    """Reads a body and counts it, against the request's own bound and that of all together."""
-
-    def __init__(self, request: Request, limits: ServeLimits, admission: Admission) -> None:
-        self._request = request
-        self._limits = limits
-        self._admission = admission
-        self._held = 0
-
-    def expect(self, count: int) -> None:
-        self._admission.hold(count)
-        self._held += count
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        total = 0
-        async for chunk in self._request.stream():
-            total += len(chunk)
-            if total > self._limits.body_bytes:
-                raise _too_large(self._limits)
-            if total > self._held:  # no length was declared
-                self.expect(total - self._held)
-            yield chunk
-
-    def close(self) -> None:
-        self._admission.release(self._held)
-        self._held = 0
-
-
-async def _raw(body: _Body, name: str | None) -> list[Upload]:
-    content = b"".join([chunk async for chunk in body.stream()])
-    return [Upload(safe_name(name), content)] if content else []
-
-
-async def _form(request: Request, body: _Body, limits: ServeLimits) -> list[Upload]:
-    parser = _Parser(
-        request.headers,
-        body.stream(),
-        max_files=limits.images,
-        max_fields=8,
-        max_part_size=64 * 1024,
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise _too_many(limits) from error
-        raise RefusalError(
-            400, "bad_form", f"The form data cannot be read: {error.message}"
-        ) from error
-    except RefusalError:
-        raise
-    except (KeyError, ValueError, UnicodeError) as error:
-        raise RefusalError(
-            400, "bad_form", f"The form data cannot be read: {type(error).__name__}."
-        ) from error
-    files = []
-    try:
-        for field_name, part in form.multi_items():
-            if not isinstance(part, UploadFile):
-                raise RefusalError(
-                    422,
-                    "no_image",
-                    f"Found the text field {field_name[:60]!r}. Expected files only, with file "
-                    "names: curl -F image=@part.png; options go into the query.",
-                )
-            files.append(Upload(safe_name(part.filename), await part.read()))
-    finally:
-        await form.close()
-    return files
 
 
 def _declared_length(request: Request, limits: ServeLimits) -> int:

@@ -41,6 +41,7 @@ class Watched:
         self._metrics = metrics
         self._gate = gate
         self._headers = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+        self._uncached = [*self._headers, (b"cache-control", b"no-store")]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,16 +61,16 @@ class Watched:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = {name.lower() for name, _ in message["headers"]}
-                extra = list(self._headers)
-                if b"cache-control" not in present:
-                    extra.append((b"cache-control", b"no-store"))
+                cached = any(name.lower() == b"cache-control" for name, _ in message["headers"])
+                message["headers"] = [
+                    *message["headers"],
+                    *(self._headers if cached else self._uncached),
+                ]
                 unheard = status >= 400 and not body_ended and _is_sending(scope)
                 unheard = unheard and status != 408  # it was waited for long enough
                 # A client that is still sending would not see the answer otherwise.
                 if unheard and not await _drain(receive):
-                    extra.append((b"connection", b"close"))
-                message["headers"] = [*message["headers"], *extra]
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

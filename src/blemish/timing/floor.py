@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from blemish.inspector import Inspector
 from blemish.runtime.exported import ExportedDetector
-from blemish.runtime.networks import INPUT, OnnxNetwork, OpenVinoNetwork, run_in_passes
+from blemish.runtime.networks import OnnxNetwork, OpenVinoNetwork
+from blemish.runtime.passes import INPUT, OnnxPasses
 from blemish.timing.stages import Floor
 
 if TYPE_CHECKING:
@@ -90,11 +91,8 @@ def _exported(model: ExportedDetector) -> tuple[Floor | None, str]:
 
 
 def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:
-    import onnxruntime
-
-    options = network.session.get_session_options()  # the model's own threads and settings
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return lambda pixels: run_in_passes(session, [_LEVEL], pixels)
+    passes = OnnxPasses(graph, network.passes.threads)  # cut and shared out as the model's own
+    return lambda pixels: passes([_LEVEL], pixels)
 
 
 def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
