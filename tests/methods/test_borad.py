@@ -281,3 +281,20 @@ def test_settings_are_read_from_text() -> None:
     config = parse_settings(BoRADConfig, {"momentum": "0.9,0.95", "spatial_weight": "0"})
     assert isinstance(config, BoRADConfig)
     assert (config.momentum, config.spatial_weight, config.aligns) == ((0.9, 0.95), 0.0, True)
+
+
+@pytest.mark.parametrize(("halvings", "convolutions"), [(0, 2), (1, 2), (2, 4)])
+def test_projections_of_a_narrow_teacher_halve_once_unless_told_otherwise(
+    halvings: int, convolutions: int
+) -> None:
+    (first, *_) = build(halvings=halvings).projection.projections
+    found = [m for m in first.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(found) == convolutions
+
+
+def test_projections_of_a_wide_teacher_are_the_stated_ones() -> None:
+    teacher = build_teacher(weights="random")
+    teacher.channels = (128, 256, 512)
+    (first, *_) = BoRAD(BoRADConfig(), teacher, SIZE).projection.projections
+    widths = [m.out_channels for m in first.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert widths == [64, 32, 64, 128]

@@ -50,7 +50,8 @@ def fitted(method: LogicRD, n: int = 48) -> LogicRD:
 def test_all_switches_off_is_reverse_distillation() -> None:
     plain = build(semantics=False, compensation=False, gate=False, logical=False)
     torch.manual_seed(0)
-    reference = RD(RDConfig(), build_teacher(), SIZE).eval()
+    same = RDConfig(student_blocks=(1, 1, 1), focus=0.0)  # LogicRD's own defaults
+    reference = RD(same, build_teacher(), SIZE).eval()
     images = pictures(2)
     assert plain.state_dict().keys() == reference.state_dict().keys()
     with torch.inference_mode():

@@ -25,6 +25,11 @@ def test_the_detour_narrows_to_a_quarter_and_comes_back() -> None:
     assert all(c.kernel_size == (3, 3) for c in convolutions)
 
 
+def test_a_detour_that_halves_once_has_two_convolutions() -> None:
+    convolutions = [m for m in Projection(24, halvings=1).modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(24, 12), (12, 24)]
+
+
 def test_a_residual_projection_adds_the_detour() -> None:
     torch.manual_seed(0)
     level = torch.randn(2, 8, 4, 4)

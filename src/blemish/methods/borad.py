@@ -12,13 +12,13 @@ prototype-relative global alignment, weights 1; Adam 5e-3 of their own for bank 
 clip 5 on the network; 100 epochs, batch 16. Prediction is the plain pass: teacher → projection →
 bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd`: standardised
-channels, balanced levels, light student, decay at 80 %, steps); a projection is added to its level
-instead of replacing it, times a learned factor per channel that starts at zero, for six channels
-are all that a light teacher's first level would pass through, and instance normalisation takes the
-picture's own level out of it; the bank has the
-bottleneck's real size; masks act on standardised features, so that a masked position reads as an
-average one; batch normalisations keep statistics of unmasked features alone, since prediction sees
-no others; the global predictor ends in a plain linear layer, because its target is signed; its
+channels, focused loss, balanced levels, light student, decay at 80 %, steps); a projection is added
+to its level instead of replacing it, times a learned factor per channel that starts at zero, for
+instance normalisation takes the picture's own level out of it; it halves its channels once and not
+twice where the teacher is narrow, whose first level would pass through six channels; the bank has
+the bottleneck's real size; masks act on standardised features, so that a masked position reads as
+an average one; batch normalisations keep statistics of unmasked features alone, since prediction
+sees no others; the global predictor ends in a plain linear layer, because its target is signed; its
 normalisation is a layer normalisation.
 """
 
@@ -44,6 +44,9 @@ from blemish.nn.projection import (
 from blemish.nn.prototypes import GlobalAlignment, PrototypeBank, SpatialAlignment
 from blemish.teachers import Teacher
 
+#: Channels of a teacher's narrowest level from which projections halve twice, as stated.
+WIDE = 128
+
 
 @dataclass(frozen=True)
 class BoRADConfig(RDConfig):
@@ -63,6 +66,7 @@ class BoRADConfig(RDConfig):
     momentum: tuple[float, float] = (0.99, 0.999)  # of the target, first and last step (stated)
     head_learning_rate: float = 5e-3  # Adam's step size for bank and heads (stated)
     residual: bool = True  # add the projection to the level; false: replace it (stated)
+    halvings: int = 0  # of a projection's channels (stated: 2); 0 = 2 for wide teachers, else 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +76,8 @@ class BoRADConfig(RDConfig):
             )
         if self.prototypes < 1:
             raise ConfigError(f"prototypes={self.prototypes}: expected at least 1.")
+        if not 0 <= self.halvings <= 4:
+            raise ConfigError(f"halvings={self.halvings}: expected 1 to 4, or 0.")
         if not (0 <= self.view_rate < 1 and 0 <= self.mask_share < 1):
             # Unmasked steps are where the normalisations learn what prediction will see.
             raise ConfigError(
@@ -135,7 +141,12 @@ class BoRAD(RD):
 
     def __init__(self, config: BoRADConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        self.projection = LevelProjections(teacher.channels, residual=config.residual)
+        wide = min(teacher.channels) >= WIDE
+        self.projection = LevelProjections(
+            teacher.channels,
+            halvings=config.halvings or (2 if wide else 1),
+            residual=config.residual,
+        )
         self.target: nn.Module | None = None
         self.alignment: PrototypeAlignment | None = None
         if not config.aligns:

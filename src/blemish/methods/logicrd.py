@@ -51,6 +51,8 @@ class LogicRDConfig(RDConfig):
         True
     """
 
+    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
+    focus: float = 0.0  # power of a position's weight; 0 = plain mean: pseudo-anomalies stay hard
     semantics: bool = True  # GSE: codes of the whole picture modulate the student
     compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
     gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it

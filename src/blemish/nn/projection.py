@@ -32,10 +32,12 @@ def conv_norm_act(inputs: int, outputs: int, *, kernel: int) -> nn.Sequential:
 
 
 class Projection(nn.Module):
-    """A narrow detour C → C/2 → C/4 → C/2 → C of 3×3 convolutions that normal features survive.
+    """A narrow detour of 3×3 convolutions that normal features survive.
 
     Args:
         channels: Channels C of the level.
+        halvings: How often the detour halves its channels before it doubles them as often. RD++
+            and BoRAD state two: C → C/2 → C/4 → C/2 → C.
         residual: Add the detour to the level instead of replacing it, times a learned factor per
             channel that starts at zero: at first the level passes as it is.
 
@@ -48,9 +50,10 @@ class Projection(nn.Module):
         (2, 8, 4, 4)
     """
 
-    def __init__(self, channels: int, *, residual: bool = False) -> None:
+    def __init__(self, channels: int, *, halvings: int = 2, residual: bool = False) -> None:
         super().__init__()
-        widths = (channels, channels // 2, channels // 4, channels // 2, channels)
+        down = [max(1, channels >> step) for step in range(halvings + 1)]
+        widths = (*down, *down[-2::-1])
         self.detour = nn.Sequential(
             *(conv_norm_act(a, b, kernel=3) for a, b in itertools.pairwise(widths))
         )
@@ -66,7 +69,7 @@ class LevelProjections(nn.Module):
 
     Args:
         channels: Channels of the levels.
-        residual: As for :class:`Projection`.
+        halvings, residual: As for :class:`Projection`.
 
     Example:
         >>> import torch
@@ -76,9 +79,13 @@ class LevelProjections(nn.Module):
         [(1, 8, 4, 4), (1, 16, 2, 2)]
     """
 
-    def __init__(self, channels: Sequence[int], *, residual: bool = False) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, halvings: int = 2, residual: bool = False
+    ) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(Projection(c, residual=residual) for c in channels)
+        self.projections = nn.ModuleList(
+            Projection(c, halvings=halvings, residual=residual) for c in channels
+        )
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return tuple(p(f) for p, f in zip(self.projections, levels, strict=True))
