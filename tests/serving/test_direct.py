@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
+from numpy.typing import NDArray
 from spot_model import part, png, spot_model
 from starlette.requests import Request
 from starlette.responses import Response
 
 from blemish.errors import ConfigError
+from blemish.serving import service as service_room
 from blemish.serving.app import create_app
 from blemish.serving.database import Database
 from blemish.serving.direct import Direct
@@ -25,6 +30,7 @@ from blemish.serving.metrics import ServerMetrics
 from blemish.serving.refusals import RefusalError
 from blemish.serving.security import Gate
 from blemish.serving.service import InspectionService
+from blemish.serving.uploads import Upload, decode
 from blemish.serving.versions import CalibrationVersions
 
 RAW = {"Content-Type": "image/png"}
@@ -90,6 +96,37 @@ def test_both_ways_give_the_same_answer(
     assert short.content == long.content
     theirs = {name: value for name, value in short.headers.items() if name in long.headers}
     assert theirs == dict(long.headers)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"content": b"%PDF-1.7", "headers": RAW},
+        {"content": png(part())[:90], "headers": RAW},
+        {"files": [("a", ("a.txt", b"text")), ("b", ("b.png", png(part())[:90]))]},
+        {"content": png(part()), "headers": RAW},
+    ],
+)
+def test_what_was_sent_is_gone_once_it_is_answered(
+    ways: tuple[Any, FastAPI], request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[weakref.ref[Upload]] = []
+
+    def watched(upload: Upload, **bounds: int) -> NDArray[np.uint8]:
+        seen.append(weakref.ref(upload))
+        return decode(upload, **bounds)
+
+    monkeypatch.setattr(service_room, "decode", watched)
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(3):
+            ask(ways[0], **request_)
+        # The threads may still be letting go of the last one.
+        assert [alive() for alive in seen[: len(seen) * 2 // 3]] == [None] * (len(seen) * 2 // 3)
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def test_other_methods_and_paths_go_the_long_way(ways: tuple[Any, FastAPI]) -> None:

@@ -91,3 +91,41 @@ def test_what_is_done_is_let_go_without_the_garbage_collector() -> None:
     finally:
         if enabled:
             gc.enable()
+
+
+@pytest.mark.parametrize("failing", ["prepare", "finish"])
+def test_an_error_holds_neither_the_picture_nor_itself(failing: str) -> None:
+    class Large:
+        """Stands for pixels."""
+
+    seen: list[weakref.ref[object]] = []
+
+    def step(name: str) -> None:
+        large = Large()
+        seen.append(weakref.ref(large))
+        if name == failing:
+            try:
+                raise ValueError("damaged")
+            except ValueError as error:
+                raise KeyError(name) from error
+
+    def infer(prepared: None) -> Future[int]:
+        answer: Future[int] = Future()
+        answer.set_result(1)
+        return answer
+
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            steps = run_steps(threads, lambda: step("prepare"), infer, lambda *_: step("finish"))
+            error = steps.exception(10)
+        assert isinstance(error, KeyError)
+        assert error.__traceback__ is not None  # where it comes from is still told
+        assert {alive() for alive in seen} == {None}  # while the error waits for its request
+        ended = weakref.ref(steps)
+        del steps, error
+        assert ended() is None
+    finally:
+        if enabled:
+            gc.enable()

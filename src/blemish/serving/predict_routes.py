@@ -100,7 +100,8 @@ class Predict:
         active = service.versions.active
         first = next((item for item in items if isinstance(item, Judged)), None)
         if first is None:
-            raise items[0].refusal  # type: ignore[union-attr]  # none of them was judged
+            # Out of the list: what is raised holds this function, and with it the images sent.
+            raise items.pop(0).refusal  # type: ignore[union-attr]  # none of them was judged
         if png and first.map_png is not None:
             return Response(
                 first.map_png,

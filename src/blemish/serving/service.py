@@ -233,14 +233,15 @@ class InspectionService:
         )
 
     def _answer(self, upload: Upload, steps: Future[Judged]) -> Judged | NotJudged:
-        try:
-            judged = steps.result()
-        except RefusalError as refusal:
-            self.metrics.count_error(refusal.code)
-            return NotJudged(upload.name, refusal)
-        except BlemishError as error:
+        # Not raised here: the error would hold this function, which holds the error by ``steps``.
+        error = steps.exception()
+        if isinstance(error, RefusalError):
+            self.metrics.count_error(error.code)
+            return NotJudged(upload.name, error)
+        if isinstance(error, BlemishError):
             self.metrics.count_error("model")
             return NotJudged(upload.name, RefusalError(500, "model", str(error)))
+        judged = steps.result()
         self.metrics.count_verdict(judged.prediction.verdict)
         return judged
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
+from traceback import clear_frames
 from typing import Protocol, TypeVar
 
 Prepared = TypeVar("Prepared")
@@ -52,15 +53,18 @@ def run_steps(
     # A list, emptied when the answer is there: two futures that hold each other, with pixels and
     # map in their hands, would stay in memory until the garbage collector comes by.
     awaited: list[Future[Answer]] = []
+    # Emptied by an error, for the same reason: it holds the functions that it came through.
+    promised = [result]
 
     def guarded(step: Callable[[], None]) -> None:
-        if result.cancelled():
+        if not promised or promised[0].cancelled():
             return
         try:
             step()
         except BaseException as error:  # whatever it is, somebody waits for it
+            _let_go(error)
             with suppress(InvalidStateError):  # cancelled meanwhile
-                result.set_exception(error)
+                promised.pop().set_exception(error)
 
     def first() -> None:
         prepared = prepare()
@@ -69,7 +73,7 @@ def run_steps(
         def last() -> None:
             found = finish(prepared, awaited.pop().result())
             with suppress(InvalidStateError):
-                result.set_result(found)
+                promised[0].set_result(found)
 
         awaited[0].add_done_callback(lambda _: guarded(lambda: submit(last)))
 
@@ -79,3 +83,17 @@ def run_steps(
     result.add_done_callback(lambda _: [answer.cancel() for answer in awaited])
     guarded(lambda: submit(first))
     return result
+
+
+def _let_go(error: BaseException) -> None:
+    """Take file and pixels out of the functions that an error came through; their lines stay.
+
+    An error lives until the request is answered, and so would what was decoded of its picture.
+    """
+    left, seen = [error], set[int]()
+    while left:
+        each = left.pop()
+        seen.add(id(each))
+        clear_frames(each.__traceback__)
+        behind = (each.__cause__, each.__context__)
+        left += [other for other in behind if other is not None and id(other) not in seen]
