@@ -61,6 +61,8 @@ def test_names_can_be_allowed_and_addresses_reach_an_open_server() -> None:
         ({"origin": "http://127.0.0.1:9000"}, 403),  # another server on this machine
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),  # no address at all
+        ({"origin": "http://[::1"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
     ],

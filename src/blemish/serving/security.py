@@ -195,7 +195,12 @@ def _from_elsewhere(headers: Mapping[str, str], host: str) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:  # no browser sends such an address, and it is not ours
+        return True
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:
