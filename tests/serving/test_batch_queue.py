@@ -59,6 +59,21 @@ def test_it_holds_no_more_than_its_capacity() -> None:
     queue.close()
 
 
+def test_the_place_of_who_went_away_is_free_at_once() -> None:
+    network = Held()
+    queue = BatchQueue(network, batch=1, capacity=2)
+    first = queue.submit(pixels(1))
+    assert network.began.wait(10)
+    gone = [queue.submit(pixels(2)), queue.submit(pixels(3))]
+    assert all(future.cancel() for future in gone)
+    rest = [queue.submit(pixels(4)), queue.submit(pixels(5))]  # the network is at its first still
+    with pytest.raises(QueueFullError):
+        queue.submit(pixels(6))
+    network.go.set()
+    assert [future.result(10).score for future in (first, *rest)] == [1, 4, 5]
+    queue.close()
+
+
 def test_a_failed_pass_fails_its_inputs_and_no_others() -> None:
     class Fragile(SpotNetwork):
         def __call__(self, batch: NDArray[np.uint8]) -> RawOutput:

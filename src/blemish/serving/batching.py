@@ -89,6 +89,9 @@ class BatchQueue:
             if self._closing:
                 raise RuntimeError("the queue is closed")
             if len(self._waiting) >= self._capacity:
+                # Clients that went away gave their places to others, who must find them free.
+                self._waiting = deque(each for each in self._waiting if not each[1].cancelled())
+            if len(self._waiting) >= self._capacity:
                 raise QueueFullError(f"{self._capacity} inputs wait already")
             self._waiting.append((pixels, future))
             if self._thread is None:
