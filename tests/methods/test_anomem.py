@@ -231,6 +231,7 @@ def test_the_encoder_follows_the_images() -> None:
         {"top_share": 1.5},
         {"decay_at": 0.0},
         {"positions": 0},
+        {"width": 7},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
@@ -314,7 +315,7 @@ def test_the_settled_encoder_is_in_the_file(
 ) -> None:
     tiny = np.stack([draw_part(seed, size=64)[::2, ::2][:28, :28] for seed in range(8)])
     many = np.concatenate([tiny] * 125 + [tiny])
-    settings = {"steps": 1, "width": 4, "blocks": 1, "batch_size": 4, "distance_steps": 1}
+    settings = {"steps": 1, "width": 8, "blocks": 1, "batch_size": 4, "distance_steps": 1}
     detector = Detector("anomem", settings=settings)
     samples: list[Sample] = list(training_data(many).samples)
     detector.fit(many, hold_out_share=0.005, false_alarm_rate=0.3, device="cpu", progress=QUIET)
