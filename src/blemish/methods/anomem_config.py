@@ -65,8 +65,8 @@ class AnoMemConfig(MethodConfig):
         if self.stem_stride not in (0, *STEM_STRIDES):
             raise ConfigError(f"stem_stride={self.stem_stride}: expected 1, 2, 4, or 0 for auto.")
         if self.width < 8:
-            # oneDNN 3.12 (in torch 2.13) writes past its buffer on processors with AVX2 and no more where a 1×1
-            # convolution of stride 2 has fewer input channels, and the process dies.
+            # With fewer input channels a 1×1 convolution of stride 2 makes oneDNN 3.12 (torch 2.13)
+            # write past its buffer on processors without AVX-512, and the process dies.
             raise ConfigError(f"width={self.width}: expected at least 8 channels.")
         for name in ("blocks", "channels", "positions"):
             if getattr(self, name) < 1:
