@@ -83,6 +83,20 @@ def test_an_image_has_the_same_answer_in_any_company(exported_file: Path, count:
         assert together.scores[row] == pytest.approx(alone.scores[0], rel=1e-5)
 
 
+def test_the_second_session_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[bytes, int]] = []
+
+    def open_session(graph: bytes, threads: int) -> Session:
+        opened.append((graph, threads))
+        return Session(threads, [])
+
+    monkeypatch.setattr(room, "open_session", open_session)
+    run = OnnxPasses(b"graph", 2)
+    for count in (1, 4, 3, 1):
+        run(["a"], np.zeros((count, 1, 1, 1), np.uint8))
+    assert opened == [(b"graph", 2), (b"graph", 1)]
+
+
 def test_what_is_no_graph_says_so() -> None:
     with pytest.raises(BundleError, match="ONNX Runtime cannot load the graph"):
         OnnxPasses(b"no graph at all", 1)

@@ -86,3 +86,16 @@ def test_a_client_has_headers_and_body_from_one_read(server: RunningServer) -> N
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b'{"status":"ok"}')
+
+
+def test_requests_sent_without_waiting_are_answered_in_their_order(server: RunningServer) -> None:
+    asked = [b"/healthz", b"/nowhere", b"/readyz"]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(
+            b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in asked[:-1])
+            + b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % asked[-1]
+        )
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+    statuses = [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"404", b"200"]
+    assert answers.index(b'{"status":"ok"}') < answers.index(b"404")

@@ -68,6 +68,7 @@ class OnnxPasses:
             if self._beside is None:
                 session = open_session(self._graph, 1)
                 self._beside = session, ThreadPoolExecutor(self.threads, "onnx")
+                self._graph = b""  # both sessions have it now
             return self._beside
 
 

@@ -130,9 +130,11 @@ class InspectionService:
         self.ready = False
 
     def warm_up(self) -> None:
-        """One pass over an empty picture, so that the first client does not pay for it."""
+        """Empty pictures, alone and together, so that the first clients do not pay for them."""
         blank = np.zeros((*self.model.preprocessing.size, 3), np.uint8)
-        self.queue.submit(blank).result()
+        count = min(self.limits.batch + 1, self.limits.queue)
+        for judged in [self.queue.submit(blank) for _ in range(count)]:
+            judged.result()
         self.ready = True
 
     async def close(self) -> None:
