@@ -8,15 +8,16 @@ teacher's levels into global representations by cross-hierarchical fusion; a fea
 pathway (FCP) gives the student back fine detail; a normal-information-inhibition gate (NII) stops
 anomalies from leaking through it; logical anomalies, which do not show in an anomaly map, are
 measured by a Mahalanobis distance of features; both branches are judged jointly.
-Ours: the trunk is that of :mod:`blemish.methods.rd`; GSE joins all levels at the deepest one's
-size, fuses them by 1×1 and runs two transformer blocks over the tokens; its code of each level
-scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
-channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
-masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are;
-the distance is of the joined levels averaged over the picture, over its quarters and over theirs,
-beside GSE's codes where ``describe_codes`` says so, and the part with the largest z-score counts;
-pictures are grouped without labels and each group has its Gaussians with Ledoit-Wolf covariance;
-z-scores, by group, are over good images that no stage saw, and those of the branches are summed.
+Ours: the trunk is that of :mod:`blemish.methods.rd`, with residual blocks in the student and a
+plain mean in the loss; GSE joins all levels at the deepest one's size, fuses them by 1×1 and runs
+two transformer blocks over the tokens; its code of each level scales and shifts the student (FiLM);
+FCP is 1×1 of the teacher's level to an eighth of its channels, times the gate; the gate and the
+student train on feature-space pseudo-anomalies (patches masked or swapped), whose clean feature
+must be rebuilt, and the gate is told where they are; the distance is of the joined levels averaged
+over the picture, over its quarters and over theirs, beside GSE's codes where ``describe_codes``
+says so, and the part with the largest z-score counts; pictures are grouped without labels and each
+group has its Gaussians with Ledoit-Wolf covariance; z-scores, by group, are over good images that
+no stage saw, and those of the branches are summed.
 """
 
 from __future__ import annotations
