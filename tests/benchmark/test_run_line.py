@@ -195,7 +195,7 @@ def test_unbalanced_trains_on_labelled_anomalies_of_the_known_class(
                 ("steps", "2"),
                 ("batch_size", "4"),
                 ("encoder", "scratch"),
-                ("width", "4"),
+                ("width", "8"),
             ),
             size=32,
             layout="mnist",
