@@ -57,10 +57,10 @@ def test_a_focused_loss_weighs_positions_by_their_own_distance(focus: float) -> 
             for x in range(4):
                 a, b = f[n, :, y, x], s[n, :, y, x]
                 distances.append(1 - a @ b / (a.norm() * b.norm()))
-    weights = [float(d) ** focus for d in distances]
+    weights = [float(d.detach()) ** focus for d in distances]
     mean = sum(weights) / len(weights)
     expected = sum(w / mean * d for w, d in zip(weights, distances, strict=True)) / len(distances)
-    assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
     # The weights are constants: their own gradient would pull easy positions away.
     assert torch.allclose(gradient, torch.autograd.grad(expected, s)[0])
 
