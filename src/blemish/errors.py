@@ -64,3 +64,15 @@ class MissingExtraError(BlemishError):
             f'{what} needs packages that are not installed. Run: pip install "blemish[{extra}]"'
         )
         self.extra = extra
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error that says something, else the error's class.
+
+    Example:
+        >>> from blemish.errors import first_line
+        >>> first_line(ValueError("\\n no such operator\\n at ...")), first_line(KeyError())
+        ('no such operator', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

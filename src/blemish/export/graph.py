@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from blemish.errors import ConfigError, MissingExtraError
+from blemish.errors import ConfigError, MissingExtraError, first_line
 from blemish.export.blocked_layout import keep_blocked_layout
 from blemish.export.constants import fold_transposes
 from blemish.export.linear_maps import fuse_linear_maps
@@ -128,8 +128,7 @@ def _reason(error: BaseException) -> str:
     """The first line of what went wrong at the bottom; above it stand only the exporter's steps."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0].rstrip('.')}." if lines else f"{type(error).__name__}."
+    return f"{first_line(error).rstrip('.')}."
 
 
 def _strip(model: object) -> None:

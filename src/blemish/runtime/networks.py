@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.errors import BundleError, ConfigError, MissingExtraError
+from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
 from blemish.network import Network, RawOutput
 from blemish.pipeline import usable_cores
 from blemish.runtime.passes import INPUT, OnnxPasses
@@ -104,7 +104,7 @@ class OpenVinoNetwork:
             names = output_names(branches, explains=EXPLANATION in given)
             self.outputs = [self.compiled.output(name) for name in names]
         except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
-            raise BundleError(f"OpenVINO cannot load the graph: {_first_line(error)}") from error
+            raise BundleError(f"OpenVINO cannot load the graph: {first_line(error)}") from error
         self.branches = branches
         self.lock = threading.Lock()
 
@@ -154,8 +154,3 @@ def _checked(threads: int | None) -> int:
     # The customary way to say it from outside, which neither runtime follows by itself.
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return threads or (int(asked) if asked.isdecimal() else 0) or usable_cores()
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.errors import BundleError
+from blemish.errors import BundleError, first_line
 
 INPUT = "pixels"
 #: Images of one pass at most: their features still fit the second-level cache, and 4 together cost
@@ -89,6 +89,4 @@ def open_session(graph: bytes, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class but this
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else type(error).__name__
-        raise BundleError(f"ONNX Runtime cannot load the graph: {reason}") from error
+        raise BundleError(f"ONNX Runtime cannot load the graph: {first_line(error)}") from error
