@@ -283,13 +283,16 @@ def test_settings_are_read_from_text() -> None:
     assert (config.momentum, config.spatial_weight, config.aligns) == ((0.9, 0.95), 0.0, True)
 
 
-@pytest.mark.parametrize(("halvings", "convolutions"), [(0, 2), (1, 2), (2, 4)])
-def test_projections_of_a_narrow_teacher_halve_once_unless_told_otherwise(
-    halvings: int, convolutions: int
+@pytest.mark.parametrize(
+    ("divisors", "widths"), [((0,), [8, 24]), ((2,), [12, 24]), ((2, 4, 2), [12, 8, 12, 24])]
+)
+def test_projections_of_a_narrow_teacher_are_light_unless_told_otherwise(
+    divisors: tuple[int, ...], widths: list[int]
 ) -> None:
-    (first, *_) = build(halvings=halvings).projection.projections
-    found = [m for m in first.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert len(found) == convolutions
+    (first, *_) = build(divisors=divisors).projection.projections
+    assert [m.out_channels for m in first.modules() if isinstance(m, torch.nn.Conv2d)] == widths
+    with pytest.raises(ConfigError, match="divisors"):
+        BoRADConfig(divisors=(2, 0))
 
 
 def test_projections_of_a_wide_teacher_are_the_stated_ones() -> None:

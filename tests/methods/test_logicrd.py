@@ -50,8 +50,7 @@ def fitted(method: LogicRD, n: int = 48) -> LogicRD:
 def test_all_switches_off_is_reverse_distillation() -> None:
     plain = build(semantics=False, compensation=False, gate=False, logical=False)
     torch.manual_seed(0)
-    same = RDConfig(student_blocks=(1, 1, 1), focus=0.0)  # LogicRD's own defaults
-    reference = RD(same, build_teacher(), SIZE).eval()
+    reference = RD(RDConfig(), build_teacher(), SIZE).eval()
     images = pictures(2)
     assert plain.state_dict().keys() == reference.state_dict().keys()
     with torch.inference_mode():
@@ -71,7 +70,7 @@ def test_the_score_is_the_sum_of_z_scores_on_held_out_pictures() -> None:
     with torch.inference_mode():
         output = method(held)
         levels = method.standardise(tuple(method.teacher(held)))
-        distances = method.part_distances(method.describe(levels))
+        distances, _ = method.part_distances(method.describe(levels))
     raw = {"structural": output.anomaly_map.flatten(1).amax(1)}
     for group in (slice(0, None, 2), slice(1, None, 2)):  # 20 pictures of each kind
         own = distances[group]
@@ -93,7 +92,8 @@ def test_the_explanation_lies_in_the_oddest_part() -> None:
     with torch.inference_mode():
         output = method(new)
         described = method.describe(method.standardise(tuple(method.teacher(new))))
-        z = method.part_scale(method.part_distances(described), described.membership)
+        distances, _ = method.part_distances(described)
+        z = method.part_scale(distances, described.membership)
     worst = int(z.argmax())
     assert output.explanation is not None
     peak = int(output.explanation[0, 0].argmax())
@@ -131,12 +131,11 @@ def test_codes_are_described_as_one_more_part() -> None:
     method = fitted(build(describe_codes=True, regions=1))
     with torch.inference_mode():
         levels = method.standardise(tuple(method.teacher(pictures(2))))
-        distances = method.part_distances(method.describe(levels, method.codes(levels)))
+        distances, _ = method.part_distances(method.describe(levels, method.codes(levels)))
         assert distances.shape == (2, 2)  # the whole picture, and the codes
         codes = torch.cat(method.codes(levels), 1)[:, None]
-        member = method.describe(levels).membership[..., None]
-        expected = (method.code_gaussian(codes) * member).sum((1, 2)).sqrt()
-        assert torch.allclose(distances[:, 1], expected)
+        expected = method.code_gaussian(codes, method.describe(levels).membership).sqrt()
+        assert torch.allclose(distances[:, 1:], expected)
         assert method(pictures(2)).score.isfinite().all()
 
 

@@ -36,7 +36,8 @@ def test_the_distance_is_scikit_learns_with_ledoit_wolf() -> None:
     gaussian.fit(good[:, None], torch.ones(60, 1))
     # The floor that keeps a constant description finite is far below what rounding changes.
     expected = reference(good, new)
-    assert gaussian(new[:, None])[:, 0, 0].numpy() == pytest.approx(expected, rel=1e-3)
+    found = gaussian(new[:, None], torch.ones(20, 1))
+    assert found[:, 0].numpy() == pytest.approx(expected, rel=1e-3)
 
 
 def test_each_part_of_each_group_has_its_own_gaussian() -> None:
@@ -45,40 +46,49 @@ def test_each_part_of_each_group_has_its_own_gaussian() -> None:
     gaussians = GroupedGaussians(2, 12)
     gaussians.fit(torch.stack([torch.cat([first, second]), other], 1), member)
     new = torch.stack([second[:3], other[:3]], 1)  # (3, 2, 12)
-    found = gaussians(new).numpy()  # (3, K, P)
     goods = (((first, other[:40])), ((second, other[40:])))
     for group in (0, 1):
+        found = gaussians(new, torch.eye(2)[[group] * 3]).numpy()  # (3, P)
         for part in (0, 1):
             expected = reference(goods[group][part], new[:, part])
-            assert found[:, group, part] == pytest.approx(expected, rel=1e-3)
+            assert found[:, part] == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_shared_covariance_is_that_of_the_residuals() -> None:
     first, second, member = two_groups()
     gaussians = GroupedGaussians(1, 12, own=False)
     gaussians.fit(torch.cat([first, second])[:, None], member)
-    assert gaussians.whiten.shape == (1, 1, 12, 12)
+    assert gaussians.factor.shape == (1, 1, 12, 12)
     residual = torch.cat([first - first.mean(0), second - second.mean(0)])
     apart = first[:1] - second.mean(0)  # the residuals' own mean is 0
     expected = reference(residual, apart)[0]
-    assert float(gaussians(first[:1, None])[0, 1, 0]) == pytest.approx(expected, rel=1e-3)
+    found = gaussians(first[:1, None], torch.tensor([[0.0, 1.0]]))
+    assert float(found) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_pull_is_half_the_gradient_of_the_squared_distance() -> None:
-    gaussian = GroupedGaussians(1, 12)
-    gaussian.fit(descriptions()[:, None], torch.ones(60, 1))
-    new = descriptions(4, shift=2.0)[:, None].requires_grad_()
-    (gradient,) = torch.autograd.grad(gaussian(new).sum(), new)
-    assert torch.allclose(gaussian.pull(new)[0, 0], gradient[:, 0] / 2, rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize("own", [True, False])
+def test_the_pull_is_half_the_gradient_of_the_squared_distance(own: bool) -> None:
+    first, second, member = two_groups()
+    other = torch.cat([descriptions(45, shift=2.0), descriptions(45, shift=5.0)])
+    gaussians = GroupedGaussians(2, 12, own=own)
+    gaussians.fit(torch.stack([torch.cat([first, second]), other], 1), member)
+    new = torch.stack([descriptions(4, shift=2.0), descriptions(4, shift=3.0)], 1).requires_grad_()
+    group, part = torch.eye(2)[[0, 1, 0, 1]], torch.tensor([0, 0, 1, 1])
+    chosen = gaussians(new, group)[torch.arange(4), part]
+    (gradient,) = torch.autograd.grad(chosen.sum(), new)  # (4, P, D)
+    found = gaussians.pull(gaussians.whitened(new, group), part, group)
+    expected = gradient[torch.arange(4), part] / 2
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_fewer_pictures_than_dimensions_and_constant_ones_stay_finite() -> None:
     gaussian = GroupedGaussians(1, 50)
     gaussian.fit(descriptions(12, 50)[:, None], torch.ones(12, 1))
-    assert gaussian(descriptions(5, 50, shift=3.0)[:, None]).isfinite().all()
+    assert gaussian(descriptions(5, 50, shift=3.0)[:, None], torch.ones(5, 1)).isfinite().all()
     gaussian.fit(torch.ones(12, 1, 50), torch.ones(12, 1))
-    assert gaussian(torch.ones(1, 1, 50)).item() == pytest.approx(0.0, abs=1e-6)
-    assert gaussian(torch.zeros(1, 1, 50)).isfinite().all()
+    one = torch.ones(1, 1)
+    assert gaussian(torch.ones(1, 1, 50), one).item() == pytest.approx(0.0, abs=1e-6)
+    assert gaussian(torch.zeros(1, 1, 50), one).isfinite().all()
 
 
 def test_groups_are_found_without_labels_and_one_product_stays_one() -> None:
@@ -129,6 +139,7 @@ def test_the_number_of_groups_comes_from_the_file() -> None:
     fresh = GroupedGaussians(1, 12)
     fresh.load_state_dict(gaussians.state_dict())
     new = descriptions(3, shift=4.0)[:, None]
-    assert torch.equal(fresh(new), gaussians(new))
+    group = torch.tensor([[0.0, 1.0]] * 3)
+    assert torch.equal(fresh(new, group), gaussians(new, group))
     with pytest.raises(RuntimeError, match="size mismatch"):
         GroupedGaussians(1, 13).load_state_dict(gaussians.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -14,20 +15,22 @@ from blemish.nn.projection import (
 )
 
 
-def test_the_detour_narrows_to_a_quarter_and_comes_back() -> None:
-    convolutions = [m for m in Projection(24).modules() if isinstance(m, nn.Conv2d)]
-    assert [(c.in_channels, c.out_channels) for c in convolutions] == [
-        (24, 12),
-        (12, 6),
-        (6, 12),
-        (12, 24),
-    ]
+@pytest.mark.parametrize(
+    ("channels", "divisors", "widths"),
+    [
+        (64, (2, 4, 2), [64, 32, 16, 32, 64]),  # as stated
+        (64, (4,), [64, 16, 64]),
+        (24, (2, 4, 2), [24, 12, 8, 12, 24]),  # not below eight …
+        (6, (4,), [6, 6, 6]),  # … nor above what there is
+    ],
+)
+def test_the_detour_narrows_and_comes_back(
+    channels: int, divisors: tuple[int, ...], widths: list[int]
+) -> None:
+    detour = Projection(channels, divisors=divisors)
+    convolutions = [m for m in detour.modules() if isinstance(m, nn.Conv2d)]
+    assert [convolutions[0].in_channels, *(c.out_channels for c in convolutions)] == widths
     assert all(c.kernel_size == (3, 3) for c in convolutions)
-
-
-def test_a_detour_that_halves_once_has_two_convolutions() -> None:
-    convolutions = [m for m in Projection(24, halvings=1).modules() if isinstance(m, nn.Conv2d)]
-    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(24, 12), (12, 24)]
 
 
 def test_a_residual_projection_adds_the_detour() -> None:

@@ -14,12 +14,12 @@ bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd`: standardised
 channels, focused loss, balanced levels, light student, decay at 80 %, steps); a projection is added
 to its level instead of replacing it, times a learned factor per channel that starts at zero, for
-instance normalisation takes the picture's own level out of it; it halves its channels once and not
-twice where the teacher is narrow, whose first level would pass through six channels; the bank has
-the bottleneck's real size; masks act on standardised features, so that a masked position reads as
-an average one; batch normalisations keep statistics of unmasked features alone, since prediction
-sees no others; the global predictor ends in a plain linear layer, because its target is signed; its
-normalisation is a layer normalisation.
+instance normalisation takes the picture's own level out of it; where the teacher is narrow it goes
+straight to a quarter of the channels and back; the bank has the bottleneck's real size; masks act
+on standardised features, so that a masked position reads as an average one; batch normalisations
+keep statistics of unmasked features alone, since prediction sees no others; the global predictor
+ends in a plain linear layer, because its target is signed; its normalisation is a layer
+normalisation.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from blemish.errors import ConfigError
 from blemish.methods.base import Batch, MethodConfig, ParameterGroup, Stage
 from blemish.methods.rd import RD, RDConfig
 from blemish.nn.projection import (
+    STATED,
     LevelProjections,
     frozen_copy,
     move_average,
@@ -44,8 +45,10 @@ from blemish.nn.projection import (
 from blemish.nn.prototypes import GlobalAlignment, PrototypeBank, SpatialAlignment
 from blemish.teachers import Teacher
 
-#: Channels of a teacher's narrowest level from which projections halve twice, as stated.
+#: Channels of a teacher's narrowest level from which projections are as stated.
 WIDE = 128
+#: Divisors of a projection's channels for narrower teachers: C → C/4 → C.
+LIGHT = (4,)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class BoRADConfig(RDConfig):
     momentum: tuple[float, float] = (0.99, 0.999)  # of the target, first and last step (stated)
     head_learning_rate: float = 5e-3  # Adam's step size for bank and heads (stated)
     residual: bool = True  # add the projection to the level; false: replace it (stated)
-    halvings: int = 0  # of a projection's channels (stated: 2); 0 = 2 for wide teachers, else 1
+    divisors: tuple[int, ...] = (0,)  # of a projection's channels (stated: 2,4,2); 0 = by teacher
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +79,12 @@ class BoRADConfig(RDConfig):
             )
         if self.prototypes < 1:
             raise ConfigError(f"prototypes={self.prototypes}: expected at least 1.")
-        if not 0 <= self.halvings <= 4:
-            raise ConfigError(f"halvings={self.halvings}: expected 1 to 4, or 0.")
+        if self.divisors != (0,) and any(divisor < 1 for divisor in self.divisors):
+            raise ConfigError(
+                f"divisors={self.divisors}: expected whole numbers from 1, such as 2,4,2: what a "
+                "projection's channels are divided by after each convolution but the last. 0 "
+                "follows the teacher."
+            )
         if not (0 <= self.view_rate < 1 and 0 <= self.mask_share < 1):
             # Unmasked steps are where the normalisations learn what prediction will see.
             raise ConfigError(
@@ -141,11 +148,11 @@ class BoRAD(RD):
 
     def __init__(self, config: BoRADConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        wide = min(teacher.channels) >= WIDE
+        divisors = config.divisors
+        if divisors == (0,):
+            divisors = STATED if min(teacher.channels) >= WIDE else LIGHT
         self.projection = LevelProjections(
-            teacher.channels,
-            halvings=config.halvings or (2 if wide else 1),
-            residual=config.residual,
+            teacher.channels, divisors=divisors, residual=config.residual
         )
         self.target: nn.Module | None = None
         self.alignment: PrototypeAlignment | None = None

@@ -8,16 +8,15 @@ teacher's levels into global representations by cross-hierarchical fusion; a fea
 pathway (FCP) gives the student back fine detail; a normal-information-inhibition gate (NII) stops
 anomalies from leaking through it; logical anomalies, which do not show in an anomaly map, are
 measured by a Mahalanobis distance of features; both branches are judged jointly.
-Ours: the trunk is that of :mod:`blemish.methods.rd`, with residual blocks in the student and a
-plain mean in the loss; GSE joins all levels at the deepest one's size, fuses them by 1×1 and runs
-two transformer blocks over the tokens; its code of each level scales and shifts the student (FiLM);
-FCP is 1×1 of the teacher's level to an eighth of its channels, times the gate; the gate and the
-student train on feature-space pseudo-anomalies (patches masked or swapped), whose clean feature
-must be rebuilt, and the gate is told where they are; the distance is of the joined levels averaged
-over the picture, over its quarters and over theirs, beside GSE's codes where ``describe_codes``
-says so, and the part with the largest z-score counts; pictures are grouped without labels and each
-group has its Gaussians with Ledoit-Wolf covariance; z-scores, by group, are over good images that
-no stage saw, and those of the branches are summed.
+Ours: the trunk is that of :mod:`blemish.methods.rd`; GSE joins all levels at the deepest one's
+size, fuses them by 1×1 and runs two transformer blocks over the tokens; its code of each level
+scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
+channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
+masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are; the
+distance is of the joined levels averaged over the picture, over its quarters and over theirs,
+beside GSE's codes where ``describe_codes`` says so, and the part with the largest z-score counts;
+pictures are grouped without labels and each group has its Gaussians with Ledoit-Wolf covariance;
+z-scores, by group, are over good images that no stage saw, and those of the branches are summed.
 """
 
 from __future__ import annotations
@@ -52,8 +51,6 @@ class LogicRDConfig(RDConfig):
         True
     """
 
-    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
-    focus: float = 0.0  # power of a position's weight; 0 = plain mean: pseudo-anomalies stay hard
     semantics: bool = True  # GSE: codes of the whole picture modulate the student
     compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
     gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it
@@ -228,14 +225,17 @@ class LogicRD(RD):
             whole = torch.cat(codes or self.codes(levels), 1)[:, None]
         return Description(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
 
-    def part_distances(self, described: Description) -> Tensor:
-        """Mahalanobis distance of every part ``(N, P)``, the codes last where they are one."""
-        member = described.membership[..., None]  # (N, K, 1)
-        squared = (self.gaussians(described.parts) * member).sum(1)  # (N, P)
+    def part_distances(self, described: Description) -> tuple[Tensor, Tensor]:
+        """Mahalanobis distances ``(N, P)`` of the parts, and the whitened parts ``(N, P, ΣC)``.
+
+        The codes, where they are described, are one more distance, the last.
+        """
+        whitened = self.gaussians.whitened(described.parts, described.membership)
+        squared = whitened.square().sum(2)  # (N, P)
         if described.codes is not None:
-            of_codes = (self.code_gaussian(described.codes) * member).sum(1)
+            of_codes = self.code_gaussian(described.codes, described.membership)
             squared = torch.cat([squared, of_codes], 1)
-        return squared.sqrt()
+        return squared.sqrt(), whitened
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         described: list[Description] = []
@@ -278,7 +278,7 @@ class LogicRD(RD):
             levels = self.standardise(self.levels(batch))
             codes = self.codes(levels) if self.config.semantics else None
             described = self.describe(levels, codes)
-            distances.append(self.part_distances(described))
+            distances.append(self.part_distances(described)[0])
             members.append(described.membership)
             if self.config.structural:
                 peaks.append(self.structural_map(levels, codes).flatten(1).amax(1))
@@ -297,15 +297,11 @@ class LogicRD(RD):
         """The logical branch, given the standardised levels."""
         described = self.describe(levels, codes)
         member = described.membership
-        z = self.part_scale(self.part_distances(described), member)  # (N, P)
-        # The part that is oddest explains; one-hot by comparison, which every exporter knows.
-        regional = z[:, : self.parts.count]
-        numbers = torch.arange(self.parts.count, device=z.device)
-        worst = (regional.argmax(1, keepdim=True) == numbers).to(z.dtype)  # (N, P)
-        own = member.T[:, None, :, None]  # (K, 1, N, 1)
-        pull = (self.gaussians.pull(described.parts) * own).sum(0)  # (P, N, D)
-        weights = (pull * worst.T[..., None]).sum(0)  # (N, ΣC)
-        places = worst @ self.parts.pool.T  # (N, H_3·W_3)
+        distances, whitened = self.part_distances(described)
+        z = self.part_scale(distances, member)  # (N, P)
+        worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
+        weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
+        places = self.parts.pool.T[worst]  # (N, H_3·W_3)
         explanation = self.departure(described.joined, weights, places, member)
         return LogicalOutput(z.amax(1), member, explanation)
 

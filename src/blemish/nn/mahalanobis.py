@@ -39,15 +39,17 @@ class GroupedGaussians(GroupBuffers):
     for large-dimensional covariance matrices", J. Multivariate Analysis 2004), which stays well
     conditioned with fewer pictures than dimensions, after every dimension was divided by its
     deviation: the shrinkage pulls all variances towards one value, and channels differ widely.
-    What is kept is the inverse of the Cholesky factor, so that a distance is one product and one
-    norm.
+    What is kept is ``L⁻ᵀ``, where ``Σ = L Lᵀ``, so that a distance is one product and one norm.
+    The matrices are far larger than the pictures' descriptions, and reading them is what takes
+    the time: a picture is measured by those of its own group alone.
 
     Args:
         parts: Descriptions of a picture, each with a Gaussian of its own.
         dimensions: Of a description.
         own: Each group its own covariances; otherwise all share those of the residuals.
 
-    Shapes: descriptions ``(N, P, D)`` → squared distances ``(N, K, P)``.
+    Shapes: descriptions ``(N, P, D)`` and membership ``(N, K)``, one 1 per row → squared distances
+    ``(N, P)``.
 
     Example:
         >>> import torch
@@ -56,18 +58,18 @@ class GroupedGaussians(GroupBuffers):
         >>> good = torch.randn(200, 1, 3) * torch.tensor([1.0, 2.0, 4.0])
         >>> gaussian = GroupedGaussians(1, 3)
         >>> gaussian.fit(good, torch.ones(200, 1))
-        >>> 2.5 < gaussian(good).mean().item() < 3.5
+        >>> 2.5 < gaussian(good, torch.ones(200, 1)).mean().item() < 3.5
         True
     """
 
     centre: Tensor
-    whiten: Tensor
+    factor: Tensor
 
     def __init__(self, parts: int, dimensions: int, *, own: bool = True) -> None:
         super().__init__()
         self.own = own
         self.register_buffer("centre", torch.zeros(1, parts, dimensions))
-        self.register_buffer("whiten", torch.eye(dimensions).repeat(1, parts, 1, 1))
+        self.register_buffer("factor", torch.eye(dimensions).repeat(1, parts, 1, 1))
 
     def fit(self, descriptions: Tensor, membership: Tensor) -> None:
         """Take the Gaussians from good pictures.
@@ -87,21 +89,39 @@ class GroupedGaussians(GroupBuffers):
             # A covariance from a handful would be mostly shrinkage; the shared one knows more.
             enough = [len(own) >= _FEWEST for own in members]
             shared = [residual[labels == g] if enough[g] else residual for g in range(count)]
-        whiten = [[_whitening(of[:, part]) for part in range(of.shape[1])] for of in shared]
+        factor = [[_whitening(of[:, part]) for part in range(of.shape[1])] for of in shared]
         self.centre = torch.from_numpy(centre).float()
-        self.whiten = torch.from_numpy(np.array(whiten)).float()  # (K or 1, P, D, D)
+        self.factor = torch.from_numpy(np.array(factor)).float()  # (K or 1, P, D, D)
 
-    def forward(self, descriptions: Tensor) -> Tensor:
-        return self.whitened(descriptions).square().sum(3).permute(2, 0, 1)  # (N, K, P)
+    def forward(self, descriptions: Tensor, membership: Tensor) -> Tensor:
+        return self.whitened(descriptions, membership).square().sum(2)
 
-    def whitened(self, descriptions: Tensor) -> Tensor:
-        """``L⁻¹ (v − μ)`` for every group and part ``(K, P, N, D)``, where ``Σ = L Lᵀ``."""
-        apart = descriptions.transpose(0, 1) - self.centre[:, :, None]  # (K, P, N, D)
-        return apart @ self.whiten.transpose(2, 3)
+    def whitened(self, descriptions: Tensor, membership: Tensor) -> Tensor:
+        """``L⁻¹ (v − μ)`` of every part by the picture's own group: ``(N, P, D)``."""
+        group = membership.argmax(1)
+        apart = descriptions - self.centre[group]
+        if len(self.factor) == 1:
+            return (apart.transpose(0, 1) @ self.factor[0]).transpose(0, 1)
+        return (apart[:, :, None] @ self.factor[group]).squeeze(2)
 
-    def pull(self, descriptions: Tensor) -> Tensor:
-        """``Σ⁻¹ (v − μ)``, half the squared distance's gradient: ``(K, P, N, D)``."""
-        return self.whitened(descriptions) @ self.whiten
+    def pull(self, whitened: Tensor, part: Tensor, membership: Tensor) -> Tensor:
+        """``Σ⁻¹ (v − μ)`` of one part of each picture, half the squared distance's gradient.
+
+        Args:
+            whitened: ``(N, P, D)``, see :meth:`whitened`.
+            part: ``(N,)`` the part's number.
+            membership: ``(N, K)``.
+
+        Returns:
+            ``(N, D)``.
+        """
+        matrix = part  # one covariance for all groups
+        if len(self.factor) > 1:
+            matrix = membership.argmax(1) * whitened.shape[1] + part
+        factor = self.factor.flatten(0, 1)[matrix]  # (N, D, D)
+        # Not take_along_dim, which fixes the number of pictures in an exported graph.
+        own = whitened.gather(1, part[:, None, None].expand(-1, 1, whitened.shape[2]))  # (N, 1, D)
+        return (own @ factor.transpose(1, 2)).squeeze(1)
 
 
 class GroupScale(GroupBuffers):
@@ -206,7 +226,7 @@ class PictureGroups(GroupBuffers):
 
 
 def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``L⁻¹`` of the covariance of centred residuals ``(N, D)``, shrunk at equal deviations."""
+    """``L⁻ᵀ`` of the covariance of centred residuals ``(N, D)``, shrunk at equal deviations."""
     from sklearn.covariance import ledoit_wolf
 
     deviation = np.sqrt(np.square(residual).mean(0))  # (D,)
@@ -214,4 +234,4 @@ def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = np.maximum(deviation, max(1e-3 * float(deviation.max()), 1e-6))
     covariance, _ = ledoit_wolf(residual / deviation, assume_centered=True)
     covariance.flat[:: len(covariance) + 1] += 1e-6
-    return np.linalg.inv(np.linalg.cholesky(covariance)) / deviation
+    return (np.linalg.inv(np.linalg.cholesky(covariance)) / deviation).T

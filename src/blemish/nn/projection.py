@@ -13,6 +13,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+#: Divisors of a projection's channels in RD++ and BoRAD.
+STATED = (2, 4, 2)
+_FEWEST = 8  # channels of a convolution that processors compute as fast as one
+
 
 def conv_norm_act(inputs: int, outputs: int, *, kernel: int) -> nn.Sequential:
     """Convolution, instance normalisation, LeakyReLU; keeps the size.
@@ -36,8 +40,9 @@ class Projection(nn.Module):
 
     Args:
         channels: Channels C of the level.
-        halvings: How often the detour halves its channels before it doubles them as often. RD++
-            and BoRAD state two: C → C/2 → C/4 → C/2 → C.
+        divisors: What the channels are divided by after each convolution but the last, which
+            brings them back; never to fewer than eight, where the level has as many. RD++ and
+            BoRAD state (2, 4, 2): C → C/2 → C/4 → C/2 → C.
         residual: Add the detour to the level instead of replacing it, times a learned factor per
             channel that starts at zero: at first the level passes as it is.
 
@@ -50,10 +55,12 @@ class Projection(nn.Module):
         (2, 8, 4, 4)
     """
 
-    def __init__(self, channels: int, *, halvings: int = 2, residual: bool = False) -> None:
+    def __init__(
+        self, channels: int, *, divisors: Sequence[int] = STATED, residual: bool = False
+    ) -> None:
         super().__init__()
-        down = [max(1, channels >> step) for step in range(halvings + 1)]
-        widths = (*down, *down[-2::-1])
+        narrow = (max(min(channels, _FEWEST), channels // divisor) for divisor in divisors)
+        widths = (channels, *narrow, channels)
         self.detour = nn.Sequential(
             *(conv_norm_act(a, b, kernel=3) for a, b in itertools.pairwise(widths))
         )
@@ -69,7 +76,7 @@ class LevelProjections(nn.Module):
 
     Args:
         channels: Channels of the levels.
-        halvings, residual: As for :class:`Projection`.
+        divisors, residual: As for :class:`Projection`.
 
     Example:
         >>> import torch
@@ -80,11 +87,15 @@ class LevelProjections(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], *, halvings: int = 2, residual: bool = False
+        self,
+        channels: Sequence[int],
+        *,
+        divisors: Sequence[int] = STATED,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.projections = nn.ModuleList(
-            Projection(c, halvings=halvings, residual=residual) for c in channels
+            Projection(c, divisors=divisors, residual=residual) for c in channels
         )
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
