@@ -301,7 +301,7 @@ class LogicRD(RD):
         z = self.part_scale(distances, member)  # (N, P)
         worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
         weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
-        places = self.parts.pool.T[worst]  # (N, H_3·W_3)
+        places = self.parts.pool.T.index_select(0, worst)  # (N, H_3·W_3)
         explanation = self.departure(described.joined, weights, places, member)
         return LogicalOutput(z.amax(1), member, explanation)
 
