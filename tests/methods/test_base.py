@@ -72,6 +72,13 @@ def test_an_unknown_setting_names_the_nearest() -> None:
         parse_settings(_Config, {"step": 3})
 
 
+@pytest.mark.parametrize("setting", ["focus", "flat_loss"])
+def test_a_setting_of_another_method_is_refused(setting: str) -> None:
+    # HFR has a loss of its own, on which RD's settings would have no effect.
+    with pytest.raises(ConfigError, match=setting):
+        parse_settings(method_class("hfr").config_class, {setting: "1"})
+
+
 def test_an_unknown_method_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'rd'"):
         method_class("rdd")

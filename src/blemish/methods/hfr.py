@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
-from blemish.methods.rd import RDConfig, student_widths
+from blemish.methods.rd import ReconstructionConfig, student_widths
 from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
 from blemish.nn.standardise import ChannelStandardiser
@@ -43,8 +43,8 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class HFRConfig(RDConfig):
-    """Settings of HFR, beyond those of reverse distillation.
+class HFRConfig(ReconstructionConfig):
+    """Settings of HFR, beyond those of any reconstruction.
 
     Example:
         >>> from blemish.methods.hfr import HFRConfig

@@ -33,12 +33,12 @@ from blemish.teachers import Teacher
 
 
 @dataclass(frozen=True)
-class RDConfig(MethodConfig):
-    """Settings of reverse distillation.
+class ReconstructionConfig(MethodConfig):
+    """Settings of what rebuilds a teacher's levels from a bottleneck.
 
     Example:
-        >>> from blemish.methods.rd import RDConfig
-        >>> RDConfig(steps=200).learning_rate
+        >>> from blemish.methods.rd import ReconstructionConfig
+        >>> ReconstructionConfig(steps=200).learning_rate
         0.005
     """
 
@@ -48,8 +48,6 @@ class RDConfig(MethodConfig):
     width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
     bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
     student_blocks: tuple[int, ...] = (0, 0, 0)  # residual blocks per level, shallow to deep
-    focus: float = 1.0  # weight of a position: its distance to this power; 0 = plain mean (stated)
-    flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
@@ -65,10 +63,27 @@ class RDConfig(MethodConfig):
                 f"student_blocks={self.student_blocks}: expected three numbers from 0, such as "
                 "0,1,1: the residual blocks of the student, shallow to deep level."
             )
-        if not 0 <= self.focus <= 8:
-            raise ConfigError(f"focus={self.focus}: expected a power from 0 (plain mean) to 8.")
         if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
             raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
+
+
+@dataclass(frozen=True)
+class RDConfig(ReconstructionConfig):
+    """Settings of reverse distillation, beyond those of any reconstruction.
+
+    Example:
+        >>> from blemish.methods.rd import RDConfig
+        >>> RDConfig(focus=0).flat_loss
+        False
+    """
+
+    focus: float = 1.0  # weight of a position: its distance to this power; 0 = plain mean (stated)
+    flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.focus <= 8:
+            raise ConfigError(f"focus={self.focus}: expected a power from 0 (plain mean) to 8.")
 
 
 class RD(Method):
