@@ -1,0 +1,54 @@
+"""Several data sets as one line in MVTec AD's layout, made of links: more products for one model.
+
+    pip install elpv-dataset
+    python benchmarks/join_data_sets.py six ../shared/data elpv
+    blemish benchmark --method rd,borad --data six --protocol one_for_all --out results
+
+The first argument is the folder to make, the others data sets in any layout that blemish reads.
+Products keep their names and each set its own split into training and test images. Good training
+images go to ``train/good``, the others to ``test/<defect>``; masks, where there are any, to
+``ground_truth``. Pictures are neither copied nor changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from blemish.data.layouts import read_data_set
+
+
+def join(target: Path, sources: list[str]) -> dict[str, int]:
+    """Link the samples of every source under ``target``; returns pictures by product."""
+    counts: dict[str, int] = {}
+    for source in sources:
+        data = read_data_set(source)
+        if taken := sorted(counts.keys() & {sample.product for sample in data.samples}):
+            sys.exit(f"{source}: its products {', '.join(taken)} are in another data set as well.")
+        for number, sample in enumerate(data.samples):
+            if sample.split == "validation":
+                sys.exit(f"{source}: has validation images, for which this layout has no place.")
+            kind = "good" if sample.is_good else str(sample.defect_kind)
+            # Numbered: two folders of one source may hold the same file name.
+            stem = f"{number:05}-{sample.path.stem}"
+            product = target / sample.product
+            link(product / sample.split / kind / f"{stem}{sample.path.suffix}", sample.path)
+            if len(sample.mask_paths) == 1:
+                (mask,) = sample.mask_paths
+                link(product / "ground_truth" / kind / f"{stem}_mask{mask.suffix}", mask)
+            counts[sample.product] = counts.get(sample.product, 0) + 1
+    return counts
+
+
+def link(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target.resolve())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    if Path(sys.argv[1]).exists():
+        sys.exit(f"{sys.argv[1]} exists: name a new folder.")
+    for name, count in join(Path(sys.argv[1]), sys.argv[2:]).items():
+        print(f"{name}: {count} pictures")
