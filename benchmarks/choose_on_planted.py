@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--cache-dir", type=Path, default=None)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()  # variants may follow the options
     file: Path = given.result
     rows = json.loads(file.read_text())["rows"] if file.is_file() else []
     for seed in map(int, given.seeds.split(",")):
