@@ -38,8 +38,10 @@ def test_the_shares_of_all_places_sum_to_the_squared_distance(part: int) -> None
     departure = RegionalDeparture(5, (8, 12))
     departure.usual = good.mean(0, keepdim=True)
     places = parts.pool[:, part].expand(3, -1)
-    shares = departure.shares(new, gaussian.pull(parts(new))[0, part], places, member)
-    expected = gaussian(parts(new))[:, 0, part]
+    whitened = gaussian.whitened(parts(new), member)
+    pull = gaussian.pull(whitened, torch.full((len(new),), part), member)
+    shares = departure.shares(new, pull, places, member)
+    expected = gaussian(parts(new), member)[:, part]
     assert torch.allclose(shares.sum((1, 2, 3)), expected, rtol=1e-3)
     if part:  # the third quarter: bottom left
         assert not shares[:, :, :4].any()
@@ -66,8 +68,9 @@ def test_a_missing_piece_is_found_as_well_as_an_extra_one() -> None:
     departure.usual = good.mean(0, keepdim=True)
     for corners, (y, x) in (((1, 0, 1, 1), (3, 12)), ((1, 1, 2, 1), (12, 3))):
         new = picture(corners)[None]
-        pull = gaussian.pull(parts(new))[0, 0]
-        found = departure(new, pull, parts.pool.T, torch.ones(1, 1))[0, 0]
+        one = torch.ones(1, 1)
+        pull = gaussian.pull(gaussian.whitened(parts(new), one), torch.tensor([0]), one)
+        found = departure(new, pull, parts.pool.T, one)[0, 0]
         row, column = divmod(int(found.argmax()), 16)
         assert abs(row - y) <= 3
         assert abs(column - x) <= 3
