@@ -28,6 +28,8 @@ def join(target: Path, sources: list[str]) -> dict[str, int]:
         for number, sample in enumerate(data.samples):
             if sample.split == "validation":
                 sys.exit(f"{source}: has validation images, for which this layout has no place.")
+            if sample.label is None or sample.image is not None:
+                sys.exit(f"{sample.path}: expected a file that is known to be good or defective.")
             kind = "good" if sample.is_good else str(sample.defect_kind)
             # Numbered: two folders of one source may hold the same file name.
             stem = f"{number:05}-{sample.path.stem}"
