@@ -114,12 +114,14 @@ def part_inputs(model: Any, kept: Sequence[str]) -> int:
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
+    results = {output.name for output in graph.output}  # read by the caller
     doubles = 0
     for position, node in reversed(list(enumerate(graph.node))):
         for name in node.output:
             rounded = [r for r in readers.get(name, ()) if r.op_type == "Conv"]
             rounded = [r for r in rounded if r.name not in kept and r.input[0] == name]
-            if not rounded or len(rounded) == len(readers[name]):
+            alone = len(rounded) == len(readers.get(name, ())) and name not in results
+            if not rounded or alone:
                 continue
             double = f"{name}.rounded"
             for reader in rounded:

@@ -110,7 +110,8 @@ class GroupedGaussians(GroupBuffers):
         whitened = torch.zeros_like(apart)
         for number, factor in enumerate(self.factor):  # without a copy of them for every picture
             rows = group == number
-            whitened[rows] = (apart[rows].transpose(0, 1) @ factor).transpose(0, 1)
+            own = (apart[rows].transpose(0, 1) @ factor).transpose(0, 1)
+            whitened[rows] = own.to(apart.dtype)  # mixed precision multiplies in another one
         return whitened
 
     def pull(self, whitened: Tensor, part: Tensor, membership: Tensor) -> Tensor:
