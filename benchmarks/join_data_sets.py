@@ -19,8 +19,12 @@ from blemish.data.layouts import read_data_set
 
 
 def join(target: Path, sources: list[str]) -> dict[str, int]:
-    """Link the samples of every source under ``target``; returns pictures by product."""
+    """Link the samples of every source under ``target``; returns pictures by product.
+
+    Nothing is made before every sample is known to have a place.
+    """
     counts: dict[str, int] = {}
+    links: list[tuple[Path, Path]] = []
     for source in sources:
         data = read_data_set(source)
         if taken := sorted(counts.keys() & {sample.product for sample in data.samples}):
@@ -30,21 +34,22 @@ def join(target: Path, sources: list[str]) -> dict[str, int]:
                 sys.exit(f"{source}: has validation images, for which this layout has no place.")
             if sample.label is None or sample.image is not None:
                 sys.exit(f"{sample.path}: expected a file that is known to be good or defective.")
+            if len(sample.mask_paths) > 1:
+                sys.exit(f"{sample.path}: has several masks; this layout has one per picture.")
             kind = "good" if sample.is_good else str(sample.defect_kind)
             # Numbered: two folders of one source may hold the same file name.
             stem = f"{number:05}-{sample.path.stem}"
             product = target / sample.product
-            link(product / sample.split / kind / f"{stem}{sample.path.suffix}", sample.path)
-            if len(sample.mask_paths) == 1:
-                (mask,) = sample.mask_paths
-                link(product / "ground_truth" / kind / f"{stem}_mask{mask.suffix}", mask)
+            picture = product / sample.split / kind / f"{stem}{sample.path.suffix}"
+            links.append((picture, sample.path))
+            for mask in sample.mask_paths:
+                place = product / "ground_truth" / kind / f"{stem}_mask{mask.suffix}"
+                links.append((place, mask))
             counts[sample.product] = counts.get(sample.product, 0) + 1
+    for place, file in links:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(file.resolve())
     return counts
-
-
-def link(place: Path, target: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target.resolve())
 
 
 if __name__ == "__main__":

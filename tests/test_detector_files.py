@@ -23,7 +23,7 @@ def _resealed(model_file: Path, path: Path, **changes: Any) -> Path:
     ("changes", "said"),
     [
         ({"method": "future"}, "Unknown method"),
-        ({"config": {"depth": 3}}, "Unknown setting"),
+        ({"config": {"depth": 3}}, "Unknown setting.*train the model again"),
         ({"config": {"steps": "many"}}, "steps"),
         ({"config": {"width": 2.0}}, "do not fit"),
         ({"preprocessing": {"height": 64}}, "not complete"),

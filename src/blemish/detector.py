@@ -260,7 +260,11 @@ class Detector(Inspector):
             if manifest.calibration is not None:
                 detector.calibration = Calibration.from_json(manifest.calibration)
         except (ConfigError, CalibrationError) as error:
-            raise BundleError(f"{path} cannot be used: {error}") from error
+            written = f"{manifest.created[:10]} by blemish {manifest.versions.get('blemish', '?')}"
+            raise BundleError(
+                f"{path} cannot be used: {error} The file was written on {written}; train the "
+                "model again with this version."
+            ) from error
         method = unpack_method(path, bundle, preprocessing)
         detector.method = _ready(method).to(device)
         detector.preprocessing = preprocessing
