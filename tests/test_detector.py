@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from PIL import Image
 
 from blemish import Detector
 from blemish.bundle import read_bundle
+from blemish.cli.benchmark import benchmark as cli_benchmark
+from blemish.cli.fit import fit as cli_fit
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import CalibrationError, ConfigError, DataError, ImageError
@@ -38,6 +41,13 @@ def fit(detector: Detector, data: Any, **options: Any) -> Any:
     return detector.fit(
         data, **{"false_alarm_rate": 0.3, "device": "cpu", "progress": QUIET, **options}
     )
+
+
+def test_the_library_and_the_command_line_train_the_same_system_by_default() -> None:
+    def default(of: Callable[..., Any]) -> Any:
+        return inspect.signature(of).parameters["method"].default
+
+    assert default(Detector) == default(cli_fit) == default(cli_benchmark) == "borad"
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ Show it good parts; it finds what is wrong with the others, where, and how sure 
 
 Example:
     >>> from blemish import Detector
-    >>> Detector("rd").method_name
-    'rd'
+    >>> Detector().method_name
+    'borad'
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Detector(Inspector):
 
     def __init__(
         self,
-        method: str = "rd",
+        method: str = "borad",
         *,
         teacher: str = DEFAULT_TEACHER,
         teacher_weights: Weights | str = "pretrained",

@@ -21,12 +21,14 @@ BRIEF = ("--set", "steps=4", "--set", "batch_size=4", "--size", "64", "--device"
 # Sends a real Ctrl-C (or several) from inside the given training step.
 CTRL_C = """
 import os, signal
-from blemish.methods.rd import RD
+from blemish.methods.borad import BoRAD
+after = BoRAD.after_step
 def after_step(self, stage, step):
+    after(self, stage, step)
     if step == {step}:
         for _ in range({times}):
             os.kill(os.getpid(), signal.SIGINT)
-RD.after_step = after_step
+BoRAD.after_step = after_step
 """
 
 
@@ -47,7 +49,7 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert result.returncode == 0, result.stderr
     assert listing(tmp_path) == ["part.blemish"]
     manifest = read_manifest(tmp_path / "part.blemish")
-    assert (manifest.method, manifest.products) == ("rd", ("part",))
+    assert (manifest.method, manifest.products) == ("borad", ("part",))
     assert manifest.config["steps"] == 4
     assert "Training" in result.stderr  # progress as plain lines
     assert "\r" not in result.stderr
@@ -300,7 +302,7 @@ def test_a_few_labelled_defects_teach_a_method_that_uses_them(
     assert result.returncode == 0, result.stderr
     assert "trained on 2 labelled defects and 10 and calibrated on 2 good images" in result.stdout
     assert read_manifest(tmp_path / "m.blemish").training["labelled_defects"] == 2
-    assert "rd learns from good images only" in refused(
+    assert "borad learns from good images only" in refused(
         blemish("fit", part, "--defects", stain, *BRIEF, "-o", "n.blemish")
     )
     assert "holds good/" in refused(

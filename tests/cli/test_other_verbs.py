@@ -135,8 +135,8 @@ def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
 def test_a_stopped_demo_goes_on_and_other_options_begin_anew(blemish: Any, tmp_path: Path) -> None:
     stop = """
 import os, signal
-from blemish.methods.rd import RD
-RD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
+from blemish.methods.borad import BoRAD
+BoRAD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
 """
     stopped = blemish(*DEMO, before=_small_line(stop))
     assert stopped.returncode == 130, stopped.stderr

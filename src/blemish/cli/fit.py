@@ -41,7 +41,7 @@ def fit(
             "them (anomem). Repeatable."
         ),
     ] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "rd",
+    method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "borad",
     teacher: Annotated[
         str, typer.Option(help="efficientnet_lite0, …1, …2, or timm/<backbone>.")
     ] = "efficientnet_lite0",
