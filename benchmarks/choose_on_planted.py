@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,8 @@ from blemish.benchmark.environment import environment
 from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
+from blemish.data.sample import Sample
+from blemish.errors import BlemishError
 from blemish.files import atomic_write
 from blemish.metrics import PixelAccumulator, auroc
 from blemish.progress import Progress
@@ -54,7 +57,7 @@ def measure(
     seconds = time.monotonic() - started
     assert detector.preprocessing is not None
     # The draw is that of the training: the same function, share and seed.
-    _, held = hold_out(good_training_samples(read_data_set(data), [])[0], SHARE, seed)
+    _, held = hold_out(_good(data), SHARE, seed)
     products: dict[str, dict[str, float]] = {}
     for product in dict.fromkeys(sample.product for sample in held):
         own = [sample for sample in held if sample.product == product][:MOST]
@@ -72,6 +75,14 @@ def measure(
         "mean": mean,
         "products": products,
     }
+
+
+def _good(data: str) -> list[Sample]:
+    data_set = read_data_set(data)
+    if any(sample.is_good for sample in data_set.split("validation").samples):
+        # Those would calibrate, nothing be held out, and the draw below name images that trained.
+        sys.exit(f"{data} has validation images; this is for data sets without.")
+    return good_training_samples(data_set, [])[0]
 
 
 def _figures(
@@ -132,7 +143,10 @@ def main() -> None:
             if any((r["variant"], r["seed"], r["steps"], r["size"]) == key for r in rows):
                 continue
             options = {"steps": given.steps, "seed": seed, "size": given.size}
-            rows.append(measure(given.data, variant, **options, cache=given.cache_dir))
+            try:
+                rows.append(measure(given.data, variant, **options, cache=given.cache_dir))
+            except BlemishError as error:
+                sys.exit(f"{variant}: {error}")
             content = {
                 "command": "python benchmarks/choose_on_planted.py DATA RESULT --steps STEPS "
                 "--seeds SEED VARIANT, as in each row",

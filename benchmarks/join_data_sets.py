@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from blemish.data.layouts import read_data_set
+from blemish.errors import BlemishError
 
 
 def join(target: Path, sources: list[str]) -> dict[str, int]:
@@ -57,5 +58,9 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     if Path(sys.argv[1]).exists():
         sys.exit(f"{sys.argv[1]} exists: name a new folder.")
-    for name, count in join(Path(sys.argv[1]), sys.argv[2:]).items():
+    try:
+        counts = join(Path(sys.argv[1]), sys.argv[2:])
+    except BlemishError as error:
+        sys.exit(str(error))
+    for name, count in counts.items():
         print(f"{name}: {count} pictures")

@@ -92,6 +92,7 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
             f"{manifest.versions.get('blemish', '?')}; use that version, or train again."
         )
     teacher.pretrained = manifest.teacher.pretrained
+    method.drop_training_only()
     return method
 
 

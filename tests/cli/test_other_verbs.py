@@ -144,6 +144,27 @@ BoRAD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
     other = blemish(*DEMO[:-1], "3", before=_small_line())
     assert other.returncode == 0, other.stderr
     assert not list((tmp_path / "here").glob("training*"))
+    stopped = blemish(*DEMO, before=_small_line(stop))
+    assert stopped.returncode == 130, stopped.stderr
+    goes_on = blemish(*DEMO, before=_small_line())
+    assert goes_on.returncode == 0, goes_on.stderr
+    assert "2/2" in goes_on.stderr
+    assert "1/2" not in goes_on.stderr
+
+
+def test_a_demo_of_other_defaults_begins_anew(blemish: Any, tmp_path: Path) -> None:
+    earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('rd',)\n"
+    stop = """
+import os, signal
+from blemish.methods.rd import RD
+RD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
+"""
+    assert blemish(*DEMO, before=_small_line(earlier + stop)).returncode == 130
+    for before in ("", earlier, ""):  # over one that was stopped, and over finished ones
+        result = blemish(*DEMO, before=_small_line(before))
+        assert result.returncode == 0, result.stderr
+        method = read_manifest(tmp_path / "here" / "demo.blemish").method
+        assert method == ("rd" if before else "borad")
 
 
 def test_an_unknown_product_of_the_demo_is_refused(

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish import Detector
-from blemish.diagnostics import diagnose, diagnosis_json
+from blemish.data.sample import Sample
+from blemish.diagnostics import _few, diagnose, diagnosis_json
 from blemish.errors import ConfigError, DataError
 from blemish.progress import Progress
 
@@ -93,6 +94,11 @@ def test_the_scores_are_those_of_prediction(detector: Detector, line: Path) -> N
     measured.add_good(detector.method, np.array(Image.open(path)), np.random.default_rng(0))
     assert measured.good[0] == pytest.approx(next(detector.predict(path)).score, rel=1e-4)
     assert len(measured.planted) == 5
+    method, (embedded,) = detector.method, measured.embedded
+    picture = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        mid = method.embed(method.standardise(tuple(method.teacher(picture))))
+    assert np.allclose(embedded, mid.mean((2, 3))[0].numpy(), atol=1e-4)
     assert sum(score > measured.good[0] for score in measured.planted) >= 4
 
 
@@ -108,6 +114,16 @@ def test_the_split_can_be_chosen_and_the_number_limited(line: Path) -> None:
         diagnose(detector, line, split="tset")
     with pytest.raises(ConfigError, match="-1 images"):
         diagnose(detector, line, images=-1)
+
+
+def test_a_limited_number_is_spread_evenly() -> None:
+    def sample(product: str, number: int) -> Sample:
+        return Sample(Path(f"{product}{number}.png"), product, "test", 0)
+
+    samples = [sample("a", i) for i in range(10)] + [sample("b", i) for i in range(2)]
+    names = [sample.path.stem for sample in _few(samples, 3)]
+    assert names == ["a0", "a3", "a6", "b0", "b1"]
+    assert _few(samples, 0) == samples
 
 
 def test_unreadable_images_are_listed_and_left_out(

@@ -20,6 +20,7 @@ from blemish.export.openvino_ir import intermediate_representation
 from blemish.inference import MethodNetwork
 from blemish.methods import METHODS, build_method
 from blemish.methods.base import Method, MethodOutput
+from blemish.methods.borad import BoRAD
 from blemish.methods.rd import RD, RDConfig
 from blemish.network import Network, RawOutput
 from blemish.progress import Progress
@@ -45,6 +46,9 @@ def brief(name: str, size: tuple[int, int], images: Pixels, folder: Path) -> Met
             options,
             progress=Progress(quiet=True),
         )
+        if isinstance(method, BoRAD):  # two steps leave its projections next to nothing
+            for projection in method.projection.projections:
+                projection.scale.data.fill_(1.0)
     return method.eval()
 
 

@@ -28,6 +28,15 @@ def build(size: tuple[int, int] = SIZE, **settings: object) -> BoRAD:
     return BoRAD(BoRADConfig(**settings), build_teacher(), size)  # type: ignore[arg-type]
 
 
+def awake(method: BoRAD) -> BoRAD:
+    """With projections that do something, as after training; new ones are added times zero."""
+    with torch.no_grad():
+        for projection in method.projection.projections:
+            if projection.scale is not None:
+                projection.scale.fill_(1.0)
+    return method
+
+
 def batch_of(method: RD, count: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(3)
     images = torch.randint(
@@ -229,15 +238,60 @@ def test_prediction_never_calls_what_only_training_needs() -> None:
         assert torch.equal(method(images).anomaly_map, before)
 
 
-def test_the_student_sees_the_projected_levels_alone() -> None:
-    method = build().eval()
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_bottleneck_sees_the_levels_through_their_projections(residual: bool) -> None:
+    method = build(residual=residual).eval()
     levels = method.standardise(method.levels(batch_of(method)))
     with torch.inference_mode():
-        assert torch.equal(method.embed(levels), method.bottleneck(method.projection(levels)))
-        for p in method.projection.parameters():
-            p.zero_()
-        hidden = method.embed(levels)
-        assert torch.equal(hidden[:1].expand_as(hidden), hidden) != method.config.residual
+        if residual:  # new projections change nothing
+            assert torch.equal(method.embed(levels), method.bottleneck(levels))
+        awake(method)
+        seen = tuple(
+            (level if residual else 0) + projection.detour(level)
+            for level, projection in zip(levels, method.projection.projections, strict=True)
+        )
+        assert torch.allclose(method.embed(levels), method.bottleneck(seen), atol=1e-5)
+        assert not torch.allclose(method.embed(levels), method.bottleneck(levels), atol=1e-2)
+
+
+def test_an_image_is_judged_by_itself_through_projections_that_have_learned() -> None:
+    method = awake(build()).eval()
+    images = torch.randint(0, 256, (3, 3, *SIZE), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        together = method(images).score
+        alone = torch.cat([method(image[None]).score for image in images])
+    assert torch.allclose(together, alone, rtol=1e-4)
+
+
+def test_the_alignment_compares_with_the_other_view_through_the_running_average() -> None:
+    method = build(view_rate=0.999999)
+    method.train()
+    assert method.target is not None
+    assert method.alignment is not None
+    with torch.no_grad():  # a running average that has stayed behind
+        for n, projection in enumerate(method.target.projections):
+            projection.scale.fill_(0.5 + n)
+    views: list[tuple[tuple[torch.Tensor, ...], ...]] = []
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+    draw, align = method.views, method.alignment.forward
+
+    def views_kept(levels: Any) -> Any:
+        views.append(draw(levels))
+        return views[-1]
+
+    def align_kept(mid: torch.Tensor, target: torch.Tensor) -> Any:
+        given.append((mid, target))
+        return align(mid, target)
+
+    method.views, method.alignment.forward = views_kept, align_kept  # type: ignore[method-assign]
+    method.loss(batch_of(method), method.stages()[0])
+    ((online, other),), ((mid, target),) = views, given
+    with torch.no_grad():
+        assert torch.allclose(mid, method.embed(online), atol=1e-5)
+        assert torch.allclose(target, method.bottleneck(method.target(other)), atol=1e-5)
+        for not_this in (method.target(online), method.projection(other)):
+            assert not torch.allclose(target, method.bottleneck(not_this), atol=1e-2)
+    assert not target.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -246,6 +300,7 @@ def test_the_student_sees_the_projected_levels_alone() -> None:
         {"spatial_weight": -1.0},
         {"global_weight": -0.1},
         {"prototypes": 0},
+        {"divisors": ()},
         {"view_rate": 1.0},
         {"view_rate": -0.1},
         {"mask_share": 1.0},
@@ -275,6 +330,29 @@ def test_the_smallest_input_has_nothing_spatial_to_align_and_still_trains() -> N
         assert set(losses) == {"total", "distillation", "global"}
         assert all(value.isfinite() for value in losses.values())
         losses["total"].backward()
+
+
+def test_at_one_location_spatial_alignment_alone_is_plain_training() -> None:
+    method = build((32, 32), global_weight=0.0)
+    assert method.alignment is None
+    assert method.target is None
+    assert len(method.stages()[0].groups) == 1
+
+
+def test_a_loaded_model_has_only_what_predicts(
+    good_parts: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    detector = Detector("borad", settings={"steps": 2, "batch_size": 4})
+    detector.fit(good_parts, false_alarm_rate=0.2, progress=Progress(quiet=True))
+    detector.save(tmp_path / "model.blemish")
+    loaded = Detector.load(tmp_path / "model.blemish")
+    assert loaded.method is not None
+    names = {name for name, _ in loaded.method.named_children()}
+    assert "projection" in names
+    assert not names & {"target", "alignment"}
+    loaded.save(tmp_path / "again.blemish")
+    one, other = (read_bundle(tmp_path / f"{name}.blemish") for name in ("model", "again"))
+    assert one.files == other.files
 
 
 def test_settings_are_read_from_text() -> None:

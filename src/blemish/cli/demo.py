@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -53,12 +55,20 @@ def demo(
     line = write_demo_line(folder / "line", products=chosen, seed=seed)
     data_set = read_data_set(line, layout="mvtec_loco")
     model = folder / "demo.blemish"
-    wanted = {"steps": steps, "seed": seed, "products": list(chosen), "rate": false_alarm_rate}
+    new = Detector(settings={"steps": steps})
+    wanted = {
+        "products": list(chosen),
+        "seed": seed,
+        "rate": false_alarm_rate,
+        "method": new.method_name,
+        "config": new.config.to_json(),
+    }
     detector = _trained_before(model, wanted)
     if detector is None:
-        detector = Detector(settings={"steps": steps})
-        # A stopped demo goes on; one with other options begins anew, beside it.
-        work_dir = folder / f"training-{'-'.join(chosen)}-{steps}-{seed}"
+        detector = new
+        # A stopped demo goes on; one with other options, or defaults, begins anew, beside it.
+        digest = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
+        work_dir = folder / f"training-{digest[:12]}"
         report = detector.fit(
             data_set,
             false_alarm_rate=false_alarm_rate,

@@ -40,7 +40,7 @@ def diagnose(
     """Say why a model finds or misses: does it copy anomalies, mix up products, separate scores?
 
     Anomalies are planted into good images, so that no defective part is needed. For methods that
-    rebuild features: rd, hfr, borad.
+    rebuild features: rd, hfr, borad, logicrd.
     """
     need_training_packages("Diagnosing")
     from blemish.cli.output import print_failures, print_notes, write_text
@@ -68,7 +68,10 @@ def diagnose(
         _print_tables(found)
     if found.split == "train":
         print_notes(
-            ["The good images are of the training split: what the model has seen flatters it."]
+            [
+                f"The good images are training images of {data}. If this model has seen them, "
+                "the figures flatter it."
+            ]
         )
     print_failures(found.failures)
     if found.failures:

@@ -134,7 +134,7 @@ def diagnose(
     if not isinstance(method, Rebuilds):
         raise ConfigError(
             f"The method {detector.method_name!r} does not rebuild features from a bottleneck, so "
-            "there is no leakage to measure. Diagnostics work on such as rd, hfr and borad."
+            "there is no leakage to measure. Diagnostics work on rd, hfr, borad and logicrd."
         )
     data_set = training_data(data, layout=layout, bit_depth=preprocessing.bit_depth)
     chosen = _choose_split(data_set, split)

@@ -73,7 +73,7 @@ def onnx_graph(method: Method) -> bytes:
         raise MissingExtraError("Exporting a model", "export") from error
     # A copy: evaluation mode in every part, and the memory layout that ONNX knows.
     predicting = copy.deepcopy(method).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    _drop_training_only(predicting)
+    predicting.drop_training_only()  # so that the exporter need not read it
     graph = InferenceGraph(predicting).eval().requires_grad_(False)
     # Two images: of a batch of one, torch would take the size for a constant.
     example = torch.full((2, *method.input_size, 3), 127, dtype=torch.uint8)
@@ -106,15 +106,6 @@ def onnx_graph(method: Method) -> bytes:
     keep_blocked_layout(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def _drop_training_only(method: Method) -> None:
-    """Remove what the model file does not hold either, so that the exporter need not read it."""
-    for name, _ in list(method.named_modules()):
-        if f"{name}.".startswith(method.training_only or ("\0",)):
-            parent, _, leaf = name.rpartition(".")
-            with contextlib.suppress(AttributeError):  # gone with a module around it
-                delattr(method.get_submodule(parent), leaf)
 
 
 def _refusal(method: Method, reason: str) -> ConfigError:

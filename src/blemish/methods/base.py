@@ -213,6 +213,14 @@ class Method(nn.Module, ABC):
             if not key.startswith(self.training_only or ("\0",))
         }
 
+    def drop_training_only(self) -> None:
+        """Remove the modules the model file does not hold: what is left predicts as before."""
+        for name, _ in list(self.named_modules()):
+            if f"{name}.".startswith(self.training_only or ("\0",)):
+                parent, _, leaf = name.rpartition(".")
+                with contextlib.suppress(AttributeError):  # gone with a module around it
+                    delattr(self.get_submodule(parent), leaf)
+
 
 def parse_settings(config_class: type[MethodConfig], settings: dict[str, Any]) -> MethodConfig:
     """Build a config from names and values, given as values or as text from a command line.

@@ -19,7 +19,8 @@ straight to a quarter of the channels and back; the bank has the bottleneck's re
 on standardised features, so that a masked position reads as an average one; batch normalisations
 keep statistics of unmasked features alone, since prediction sees no others; the global predictor
 ends in a plain linear layer, because its target is signed; its normalisation is a layer
-normalisation.
+normalisation; Adam's betas and the decay are the same for bank and heads as for the network; where
+the bottleneck has one location, nothing is spatial and that part is left out.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class BoRADConfig(RDConfig):
             )
         if self.prototypes < 1:
             raise ConfigError(f"prototypes={self.prototypes}: expected at least 1.")
-        if self.divisors != (0,) and any(divisor < 1 for divisor in self.divisors):
+        if self.divisors != (0,) and (not self.divisors or min(self.divisors) < 1):
             raise ConfigError(
                 f"divisors={self.divisors}: expected whole numbers from 1, such as 2,4,2: what a "
                 "projection's channels are divided by after each convolution but the last. 0 "
@@ -95,7 +96,7 @@ class BoRADConfig(RDConfig):
 
     @property
     def aligns(self) -> bool:
-        """True when anything beyond the reconstruction is trained."""
+        """True when anything beyond the reconstruction is asked for."""
         return self.spatial_weight > 0 or self.global_weight > 0
 
 
@@ -164,10 +165,11 @@ class BoRAD(RD):
         if config.prototypes > channels:
             raise ConfigError(
                 f"prototypes={config.prototypes}: the bottleneck has {channels} channels, and no "
-                "more prototypes than that can be orthonormal. Choose fewer, or a larger width."
+                "more prototypes than that can be orthonormal. Choose fewer, or a wider bottleneck."
             )
-        self.target = frozen_copy(self.projection)
-        self.alignment = PrototypeAlignment(size, channels, config)
+        alignment = PrototypeAlignment(size, channels, config)
+        if alignment.heads:
+            self.target, self.alignment = frozen_copy(self.projection), alignment
 
     def trained_modules(self) -> tuple[nn.Module, ...]:
         return (self.projection, *super().trained_modules())

@@ -258,8 +258,8 @@ class RADAR(Method):
 
     def _unfitted(self, config: RADARConfig) -> RADAR:
         other = RADAR(config, self.teacher, self.input_size)
-        for module, trained in ((other.unet, self.unet), (other.average, self.average)):
-            module.load_state_dict(trained.state_dict())
+        other.average.load_state_dict(self.average.state_dict())
+        other.drop_training_only()  # its network has not trained, and nothing predicts with it
         other.noise.copy_(self.noise)
         return other.to(self.noise.device).eval()
 
