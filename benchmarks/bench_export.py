@@ -1,6 +1,6 @@
 """What exporting costs and gains: parity, accuracy by product, speed, size, time to import.
 
-    blemish fit DATA --out MODEL
+    blemish fit DATA --method rd --out MODEL
     python benchmarks/bench_export.py MODEL DATA benchmarks/results/export.json
 
 MODEL is trained; DATA a data set with good training and labelled test images. Exports MODEL three

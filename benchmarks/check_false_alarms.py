@@ -1,6 +1,6 @@
 """Does the promised false-alarm rate hold on good images that nothing was fitted to?
 
-    blemish fit DATA --products bottle,pill --out MODEL
+    blemish fit DATA --method rd --products bottle,pill --out MODEL
     python benchmarks/check_false_alarms.py MODEL DATA benchmarks/results/false-alarms.json
 
 Judges the good test images of every product at the asked-for rate. With n calibration images the
