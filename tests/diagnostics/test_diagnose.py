@@ -155,6 +155,11 @@ def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> No
         diagnose(Detector("rd"), line)
     with pytest.raises(ConfigError, match="exported model"):
         diagnose(object(), line)  # type: ignore[arg-type]
+    settings = {"structural": False, "describe_codes": False}
+    distances = Detector("logicrd", image_size=64, settings=settings)
+    distances.fit(line, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True))
+    with pytest.raises(ConfigError, match="'logicrd' model was fitted without training"):
+        diagnose(distances, line)
     detector = fitted("rd", line)
     detector.method_name = "forest"
     detector.method = torch.nn.Module()  # type: ignore[assignment]

@@ -350,6 +350,7 @@ def test_a_loaded_model_has_only_what_predicts(
     names = {name for name, _ in loaded.method.named_children()}
     assert "projection" in names
     assert not names & {"target", "alignment"}
+    assert len(loaded.method.stages()[0].groups) == 1  # as one that never aligned
     loaded.save(tmp_path / "again.blemish")
     one, other = (read_bundle(tmp_path / f"{name}.blemish") for name in ("model", "again"))
     assert one.files == other.files

@@ -136,6 +136,11 @@ def diagnose(
             f"The method {detector.method_name!r} does not rebuild features from a bottleneck, so "
             "there is no leakage to measure. Diagnostics work on rd, hfr, borad and logicrd."
         )
+    if not method.stages():
+        raise ConfigError(
+            f"This {detector.method_name!r} model was fitted without training, so that it rebuilds "
+            "nothing. Diagnose one whose settings train a reconstruction."
+        )
     data_set = training_data(data, layout=layout, bit_depth=preprocessing.bit_depth)
     chosen = _choose_split(data_set, split)
     samples = [s for s in data_set.split(chosen).samples if s.label is not None]

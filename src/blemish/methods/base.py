@@ -214,12 +214,12 @@ class Method(nn.Module, ABC):
         }
 
     def drop_training_only(self) -> None:
-        """Remove the modules the model file does not hold: what is left predicts as before."""
+        """Put ``None`` for modules the model file does not hold; the rest predicts as before."""
         for name, _ in list(self.named_modules()):
             if f"{name}.".startswith(self.training_only or ("\0",)):
                 parent, _, leaf = name.rpartition(".")
                 with contextlib.suppress(AttributeError):  # gone with a module around it
-                    delattr(self.get_submodule(parent), leaf)
+                    setattr(self.get_submodule(parent), leaf, None)
 
 
 def parse_settings(config_class: type[MethodConfig], settings: dict[str, Any]) -> MethodConfig:
