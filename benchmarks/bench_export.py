@@ -29,17 +29,17 @@ import torch
 from numpy.typing import NDArray
 
 from blemish import Detector
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
+from blemish.evaluation.timing_floor import teacher_alone
 from blemish.export import ParityError, export_model
-from blemish.files import atomic_write
+from blemish.inspection.pipeline import usable_cores
 from blemish.inspector import Inspector
 from blemish.metrics import auroc
-from blemish.pipeline import usable_cores
-from blemish.progress import Progress
 from blemish.runtime import ExportedDetector, load
 from blemish.runtime.networks import OnnxNetwork
-from blemish.timing.floor import teacher_alone
 
 FORMATS = {"onnx": {}, "onnx-int8": {"int8": True}, "openvino": {"format": "openvino"}}
 GOOD_PER_PRODUCT = 24
@@ -184,7 +184,7 @@ def profile(exported: ExportedDetector) -> dict[str, float]:
 def import_seconds(path: Path, repeats: int = 3) -> float:
     """Least seconds of processor time of a fresh interpreter that opens the model."""
     program = (
-        "import time; from blemish.models import open_model; "
+        "import time; from blemish.model_file.opening import open_model; "
         f"open_model({str(path)!r}, threads=1); "
         "print(time.process_time())"
     )

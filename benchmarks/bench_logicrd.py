@@ -10,7 +10,7 @@ passes. Weights do not matter for speed and are not trained.
 ``boxes`` trains LogicRD with and without the gate on a line in the layout of MVTec LOCO. It counts
 how often the box of the explanation touches the ground truth of a logical defect, beside a box of
 the same size anywhere in the picture, and measures anomaly leakage
-(:mod:`blemish.diagnostics.leakage`) and how far the gates stand open inside and outside planted
+(:mod:`blemish.evaluation.leakage`) and how far the gates stand open inside and outside planted
 anomalies. Everything goes to ``benchmarks/results/logicrd-<part>.json``.
 """
 
@@ -29,17 +29,17 @@ import torch
 from numpy.typing import NDArray
 
 from blemish import Detector
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
-from blemish.data.image import read_mask
+from blemish.data.images.image import read_mask
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_anomaly
-from blemish.diagnostics import diagnose
-from blemish.explanation import explain
-from blemish.files import atomic_write
-from blemish.methods import build_method
-from blemish.methods.logicrd import LogicRD
-from blemish.progress import Progress
-from blemish.teachers import build_teacher
+from blemish.evaluation.diagnosis import diagnose
+from blemish.inspection.explanation import explain
+from blemish.methods.logicrd.model import LogicRD
+from blemish.methods.registry import build_method
+from blemish.teachers.teacher import build_teacher
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.data.image import list_images, read_image
+from blemish.data.images.image import list_images, read_image
 from blemish.data.sample import Sample
-from blemish.files import atomic_write
+from blemish.evaluation.timing_floor import teacher_alone
+from blemish.inspection.pipeline import Decoded, infer_batch, judge_raw
 from blemish.inspector import Inspector
-from blemish.models import open_model
-from blemish.pipeline import Decoded, infer_batch, judge_raw
-from blemish.timing.floor import teacher_alone
+from blemish.model_file.opening import open_model
 
 WARM_UP = 3
 

@@ -1,6 +1,6 @@
 """RADAR against reconstruction with the same trained U-Net, and what its settings change.
 
-    python -c "from pathlib import Path; from blemish.data.demo import write_demo_line as w; \
+    python -c "from pathlib import Path; from blemish.demo_line import write_demo_line as w; \
 w(Path('line'), products=['metal', 'fabric'], size=128)"
     python benchmarks/bench_radar.py line/metal RESULTS --size 128 --set steps=300
     python benchmarks/bench_radar.py line/metal RESULTS --size 128 --set steps=300 --sensitivity
@@ -26,14 +26,14 @@ import numpy as np
 import torch
 
 from blemish import Detector
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sources import training_data
-from blemish.evaluation import Evaluation
-from blemish.files import atomic_write
+from blemish.evaluation.evaluator import Evaluation
 from blemish.methods.base import Batch
-from blemish.methods.radar import RADAR
+from blemish.methods.radar.model import RADAR
 from blemish.metrics import auroc, confusion, f1_max
 from blemish.training.batches import ImageBatches
 

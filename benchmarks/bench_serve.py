@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from blemish.benchmark.environment import environment
-from blemish.data.image import list_images
-from blemish.models import open_model
+from blemish.data.images.image import list_images
+from blemish.model_file.opening import open_model
 
 RESULT = Path(__file__).parent / "results" / "serve.json"
 

@@ -24,11 +24,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.data.image import image_size, list_images
-from blemish.files import atomic_write
-from blemish.models import is_exported
-from blemish.timing.memory import peak_memory_mib
+from blemish.data.images.image import image_size, list_images
+from blemish.evaluation.memory import peak_memory_mib
+from blemish.model_file.opening import is_exported
 
 LIMIT_MIB = 600
 

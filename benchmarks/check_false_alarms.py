@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from blemish import Detector
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
-from blemish.files import atomic_write
-from blemish.reporting.report_promise import check_promise
+from blemish.report.promise import check_promise
 
 RATE = 0.05
 

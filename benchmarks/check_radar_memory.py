@@ -14,10 +14,10 @@ import time
 
 import torch
 
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.files import atomic_write
-from blemish.methods.radar import RADAR, RADARConfig
-from blemish.teachers import NoTeacher
+from blemish.methods.radar.model import RADAR, RADARConfig
+from blemish.teachers.teacher import NoTeacher
 
 SIZE = (3008, 4000)
 

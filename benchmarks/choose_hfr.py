@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from blemish import Detector
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
-from blemish.files import atomic_write
 from blemish.metrics import auroc
-from blemish.progress import Progress
 
 CLASSES = ("tshirt_top", "pullover", "coat", "shirt", "bag")
 SEED = 0

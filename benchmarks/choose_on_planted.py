@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 
 from blemish import Detector
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError
-from blemish.files import atomic_write
 from blemish.metrics import PixelAccumulator, auroc
-from blemish.progress import Progress
 
 SHARE, MOST = 0.3, 20
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_aupro")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from blemish import Detector
 from blemish.data.sources import training_data
-from blemish.methods.radar import RADAR
+from blemish.methods.radar.model import RADAR
 
 SIDE, GAP = 192, 6
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from blemish import Detector
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
-from blemish.evaluation import Evaluator
-from blemish.files import atomic_write
-from blemish.progress import Progress
+from blemish.evaluation.evaluator import Evaluator
 
 COUNTS = (0, 2, 5, 10)
 SEEDS = (0, 1)

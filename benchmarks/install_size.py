@@ -20,8 +20,8 @@ import venv
 from pathlib import Path
 from typing import Any
 
+from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 INSTALLATIONS = {"base": ".", "train": ".[train]"}

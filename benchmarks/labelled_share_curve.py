@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from blemish._files import atomic_write
 from blemish.benchmark.rows import read_lines
-from blemish.files import atomic_write
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 300, 190, 44, 30, 24
 PANELS = {

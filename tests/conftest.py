@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.demo import render
 from blemish.data.planted import plant_anomaly
+from blemish.demo_line import render
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -93,7 +93,7 @@ def part(tmp_path_factory: pytest.TempPathFactory, part_folder: PartFolder) -> P
 def model_file(tmp_path_factory: pytest.TempPathFactory, part: Path) -> Path:
     """A model trained on :func:`part` for four steps, to be read only."""
     from blemish import Detector
-    from blemish.progress import Progress
+    from blemish._progress import Progress
 
     detector = Detector("rd", image_size=64, settings={"steps": 4, "batch_size": 4})
     detector.fit(part, false_alarm_rate=0.3, progress=Progress(quiet=True))

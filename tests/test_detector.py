@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish import Detector
-from blemish.bundle import read_bundle
+from blemish._progress import Progress
 from blemish.cli.benchmark import benchmark as cli_benchmark
 from blemish.cli.fit import fit as cli_fit
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import CalibrationError, ConfigError, DataError, ImageError
-from blemish.methods.rd import RD
-from blemish.progress import Progress
-from blemish.training import TrainingInterruptedError
+from blemish.methods.rd.model import RD
+from blemish.model_file.bundle import read_bundle
+from blemish.training.train import TrainingInterruptedError
 
 QUIET = Progress(quiet=True)
 BRIEF = {"steps": 2, "batch_size": 4}
@@ -137,8 +137,8 @@ def test_validation_images_calibrate_where_there_are_some(
 def test_calibration_images_never_train(
     part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import blemish.fitting as fitting
     import blemish.inspector as inspector
+    import blemish.training.fitting as fitting
 
     trained: list[Path] = []
     calibrated: list[Path] = []
@@ -202,7 +202,7 @@ def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
 def test_impossible_options_are_refused_before_training(
     wrong: dict[str, Any], good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(ConfigError):
         fit(brief(), good_parts, **wrong)
 
@@ -373,7 +373,7 @@ def test_evaluation_needs_labelled_test_images(detector: Detector, good_parts: P
 def test_a_product_name_that_is_no_text_is_refused_before_training(
     good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     samples = tuple(
         Sample(Path(f"{i}.png"), "nut\udcff", "train", 0, image=image)
         for i, image in enumerate(good_parts)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from blemish import Detector
-from blemish.bundle import Manifest, read_bundle, write_bundle
 from blemish.errors import BundleError, ConfigError
+from blemish.model_file.bundle import Manifest, read_bundle, write_bundle
 
 
 def _resealed(model_file: Path, path: Path, **changes: Any) -> Path:

@@ -16,7 +16,7 @@ from blemish.results import Prediction, Region, Verdict
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
-    from blemish.models import open_model
+    from blemish.model_file.opening import open_model
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "Prediction", "Region", "Verdict", "__version__", "open_model"]
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
             raise MissingExtraError("Training and loading a model", "train") from error
         return Detector
     if name == "open_model":
-        from blemish.models import open_model
+        from blemish.model_file.opening import open_model
 
         return open_model
     raise AttributeError(f"module 'blemish' has no attribute {name!r}")

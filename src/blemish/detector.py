@@ -9,33 +9,33 @@ from typing import Any
 
 import torch
 
-from blemish.bundle import read_bundle, write_bundle
-from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.pixels import check_bit_depth
-from blemish.data.preprocess import Preprocessing
+from blemish._progress import Progress
+from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.data.images.pixels import check_bit_depth
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
-from blemish.devices import resolve_device
 from blemish.errors import BundleError, CalibrationError, ConfigError
-from blemish.fit_report import NOT_CALIBRATED, FitReport
-from blemish.fitting import check_labels_are_used, learn
-from blemish.inference import MethodNetwork
+from blemish.inspection.network import Network
 from blemish.inspector import Inspector
-from blemish.methods import method_class
 from blemish.methods.base import Method, parse_settings
-from blemish.model_state import describe_method, pack_weights, unpack_method
-from blemish.network import Network
-from blemish.progress import Progress
-from blemish.teachers import DEFAULT_TEACHER, Weights
-from blemish.training import TrainingOptions
+from blemish.methods.registry import method_class
+from blemish.model_file.bundle import read_bundle, write_bundle
+from blemish.model_file.method_network import MethodNetwork
+from blemish.model_file.weights import describe_method, pack_weights, unpack_method
+from blemish.teachers.teacher import DEFAULT_TEACHER, Weights
+from blemish.training.devices import resolve_device
+from blemish.training.fit_report import NOT_CALIBRATED, FitReport
+from blemish.training.fitting import check_labels_are_used, learn
+from blemish.training.train import TrainingOptions
 
 
 class Detector(Inspector):
     """Visual anomaly detection: show it good parts, it finds what is wrong with the others.
 
     Args:
-        method: Name of the system, see :data:`blemish.methods.METHODS`.
-        teacher: Name of the teacher, see :func:`blemish.teachers.build_teacher`.
+        method: Name of the system, see :data:`blemish.methods.registry.METHODS`.
+        teacher: Name of the teacher, see :func:`blemish.teachers.teacher.build_teacher`.
         teacher_weights: ``pretrained``, a local file, or ``random``.
         image_size: Input size: a side, ``(H, W)``, or ``None`` to follow the images.
         bit_depth: Bits used in 16-bit images.
@@ -47,7 +47,7 @@ class Detector(Inspector):
     Example:
         >>> import numpy as np
         >>> from blemish import Detector
-        >>> from blemish.progress import Progress
+        >>> from blemish._progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
         >>> detector = Detector("rd", settings={"steps": 2, "batch_size": 4})
         >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.preprocess import Preprocessing
+from blemish._progress import Progress
+from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
-from blemish.evaluation import Evaluation, Evaluator
-from blemish.network import Network
-from blemish.pipeline import OnError, judge_samples
-from blemish.progress import Progress
+from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.inspection.network import Network
+from blemish.inspection.pipeline import OnError, judge_samples
 from blemish.results import Prediction
 
 __all__ = ["Inspector", "OnError"]
@@ -65,7 +65,7 @@ class Inspector(ABC):
         batch_size: int = 8,
         on_error: OnError | None = None,
     ) -> Iterator[tuple[Sample, Prediction]]:
-        """:func:`blemish.pipeline.judge_samples` with this model and the limits given."""
+        """:func:`blemish.inspection.pipeline.judge_samples` with this model."""
         network, preprocessing = self.ready()
         return judge_samples(
             network,

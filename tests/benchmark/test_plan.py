@@ -106,7 +106,7 @@ def test_labelled_anomalies_are_not_dropped_in_silence(digits: Path, options: Ma
 def test_a_method_that_uses_them_is_planned(
     digits: Path, options: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.methods.rd.RD.uses_labelled_anomalies", True)
+    monkeypatch.setattr("blemish.methods.rd.model.RD.uses_labelled_anomalies", True)
     runs = plan_runs(
         options(digits, layout="mnist", protocol="unbalanced", known=("1", "2"), ratios=(0.1, 0.2))
     )

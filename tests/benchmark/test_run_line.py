@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from blemish import Detector
+from blemish._progress import Progress
 from blemish.benchmark.options import BenchmarkOptions
 from blemish.benchmark.plan import plan_runs
 from blemish.benchmark.protocols import split_parts
 from blemish.benchmark.run import Workplace, peak_memory_mib, run_line
 from blemish.data.layouts import read_data_set
-from blemish.methods.anomem import AnoMem
-from blemish.progress import Progress
+from blemish.methods.anomem.model import AnoMem
 
 Make = Callable[..., BenchmarkOptions]
 QUIET = Workplace()

@@ -69,7 +69,7 @@ def test_a_wrong_command_line_is_an_error(words: tuple[str, ...], fresh_blemish:
 
 def test_a_bug_is_no_defect(fresh_blemish: Any, model_file: Path) -> None:
     """Python's own exit code for an unexpected error would read as "a defect was found"."""
-    broken = "import blemish.bundle\nblemish.bundle.read_manifest = None\n"
+    broken = "import blemish.model_file.bundle\nblemish.model_file.bundle.read_manifest = None\n"
     result = fresh_blemish("info", model_file, before=broken)
     assert result.returncode == 2
     assert "Traceback" in result.stderr

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blemish._progress import Progress
 from blemish.detector import Detector
-from blemish.progress import Progress
 
 RunBlemish = Callable[..., object]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.bundle import read_manifest
+from blemish.model_file.bundle import read_manifest
 from blemish.runtime import load
 
 RunBlemish = Callable[..., Any]

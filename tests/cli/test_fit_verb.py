@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.bundle import read_bundle, read_manifest
+from blemish.model_file.bundle import read_bundle, read_manifest
 
 Pixels = NDArray[np.uint8]
 
@@ -21,7 +21,7 @@ BRIEF = ("--set", "steps=4", "--set", "batch_size=4", "--size", "64", "--device"
 # Sends a real Ctrl-C (or several) from inside the given training step.
 CTRL_C = """
 import os, signal
-from blemish.methods.borad import BoRAD
+from blemish.methods.borad.model import BoRAD
 after = BoRAD.after_step
 def after_step(self, stage, step):
     after(self, stage, step)
@@ -169,8 +169,8 @@ def test_wrong_options_are_refused_before_training(
     """In this process, to be quick."""
     from blemish.cli.app import main
 
-    monkeypatch.setattr("blemish.training.train", lambda *a, **k: pytest.fail("it trained"))
-    monkeypatch.setattr("blemish.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["blemish", "fit", str(part), *words])
     with pytest.raises(SystemExit) as ended:
@@ -197,10 +197,10 @@ def test_too_little_memory_is_said_on_one_line(
     error: str, blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:
     full = f"""
-import blemish.fitting
+import blemish.training.fitting
 def train(*args, **kwargs):
     raise {error}
-blemish.fitting.train = train
+blemish.training.fitting.train = train
 """
     assert "not enough memory" in refused(blemish("fit", part, *BRIEF, before=full))
     assert listing(tmp_path) == []
@@ -274,9 +274,9 @@ def test_a_second_ctrl_c_ends_at_once(times: int, blemish: Any, part: Path, tmp_
 def test_a_full_disk_leaves_no_half_model(blemish: Any, part: Path, tmp_path: Path) -> None:
     (tmp_path / "m.blemish").write_text("the old model")
     full = """
-import blemish.fitting
+import blemish.training.fitting
 def write(path, manifest, files):
-    from blemish.files import atomic_write
+    from blemish._files import atomic_write
     with atomic_write(path) as file:
         file.write(b"half")
         raise OSError(28, "No space left on device")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from blemish import Detector
-from blemish.bundle import read_manifest
+from blemish.model_file.bundle import read_manifest
 
 
 def test_evaluate_prints_tables_and_writes_figures(
@@ -107,7 +107,7 @@ DEMO = ("demo", "here", "--products", "metal", "--steps", "2")
 def _small_line(before: str = "") -> str:
     """The demo with small pictures and few of them."""
     return (
-        "import blemish.data.demo as line, functools\n"
+        "import blemish.demo_line as line, functools\n"
         "line.write_demo_line = functools.partial(line.write_demo_line, size=64)\n" + before
     )
 
@@ -135,7 +135,7 @@ def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
 def test_a_stopped_demo_goes_on_and_other_options_begin_anew(blemish: Any, tmp_path: Path) -> None:
     stop = """
 import os, signal
-from blemish.methods.borad import BoRAD
+from blemish.methods.borad.model import BoRAD
 BoRAD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
 """
     stopped = blemish(*DEMO, before=_small_line(stop))
@@ -156,7 +156,7 @@ def test_a_demo_of_other_defaults_begins_anew(blemish: Any, tmp_path: Path) -> N
     earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('rd',)\n"
     stop = """
 import os, signal
-from blemish.methods.rd import RD
+from blemish.methods.rd.model import RD
 RD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
 """
     assert blemish(*DEMO, before=_small_line(earlier + stop)).returncode == 130

@@ -14,7 +14,7 @@ import pytest
 
 SLOWLY = """
 import time
-import blemish.pipeline as pipeline
+import blemish.inspection.pipeline as pipeline
 make = pipeline.make_prediction
 def slowly(*args, **kwargs):
     time.sleep(0.05)
@@ -84,7 +84,9 @@ def test_nothing_is_left_to_do_and_the_exit_code_is_that_of_the_whole(
     words = ("predict", judging["model"], "a.png", "--json", "o.jsonl", "--resume")
     assert blemish(*words).returncode == 1
     before = (tmp_path / "o.jsonl").read_text()
-    again = blemish(*words, before="import blemish.pipeline as p; p.make_prediction = None")
+    again = blemish(
+        *words, before="import blemish.inspection.pipeline as p; p.make_prediction = None"
+    )
     assert (again.returncode, (tmp_path / "o.jsonl").read_text()) == (1, before)
     shutil.copy(judging["ok"], tmp_path / "b.png")
     more = blemish("predict", judging["model"], "./a.png", tmp_path / "b.png", *words[3:])
@@ -103,8 +105,8 @@ def test_pictures_are_there_for_every_line(
     # Killed between picture and line, and between line and picture if that is the order.
     stop = """
 import os, signal
-from blemish.reporting.line_sink import LineSink
-from blemish.reporting.pictures import OverlaySink
+from blemish.outputs.line_sink import LineSink
+from blemish.outputs.pictures import OverlaySink
 written = []
 def counted(write):
     def wrapped(self, *args):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.bundle import read_bundle, write_bundle
+from blemish.model_file.bundle import read_bundle, write_bundle
 
 
 def test_the_exit_code_is_the_verdict(blemish: Any, judging: dict[str, Path]) -> None:
@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_whole_lines(blemish: Any, judging: dict[str, Path], tmp_p
         shutil.copy(judging["ok"], tmp_path / "new" / f"{number:02}.png")
     stop = """
 import os, signal
-import blemish.pipeline as pipeline
+import blemish.inspection.pipeline as pipeline
 make, made = pipeline.make_prediction, []
 def interrupted(*args, **kwargs):
     made.append(1)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blemish._progress import Progress
 from blemish.cli.app import main
 from blemish.detector import Detector
-from blemish.progress import Progress
 
 
 @pytest.fixture(scope="module")

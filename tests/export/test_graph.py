@@ -12,22 +12,22 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from blemish.data.preprocess import Preprocessing
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.export.openvino_ir import intermediate_representation
-from blemish.inference import MethodNetwork
-from blemish.methods import METHODS, build_method
+from blemish.inspection.network import Network, RawOutput
 from blemish.methods.base import Method, MethodOutput
-from blemish.methods.borad import BoRAD
-from blemish.methods.rd import RD, RDConfig
-from blemish.network import Network, RawOutput
-from blemish.progress import Progress
+from blemish.methods.borad.model import BoRAD
+from blemish.methods.rd.model import RD, RDConfig
+from blemish.methods.registry import METHODS, build_method
+from blemish.model_file.method_network import MethodNetwork
+from blemish.model_file.onnx_file import GRAPH
 from blemish.runtime.networks import IR, build_network
-from blemish.runtime.onnx_file import GRAPH
-from blemish.teachers import build_teacher
-from blemish.training import TrainingOptions, train
+from blemish.teachers.teacher import build_teacher
+from blemish.training.train import TrainingOptions, train
 
 Pixels = NDArray[np.uint8]
 OBLONG, SQUARE = (64, 96), (64, 64)

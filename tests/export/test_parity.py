@@ -17,7 +17,7 @@ from blemish.data.sample import Sample
 from blemish.errors import CalibrationError, DataError
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare, rank_correlation
-from blemish.network import Network, RawOutput
+from blemish.inspection.network import Network, RawOutput
 from blemish.runtime import ExportedDetector, load
 
 Change = Callable[[RawOutput], RawOutput]

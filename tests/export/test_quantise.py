@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.preprocess import Preprocessing
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.export.graph import onnx_graph
 from blemish.export.quantise import part_inputs, quantise
-from blemish.methods import build_method
-from blemish.teachers import build_teacher
+from blemish.methods.registry import build_method
+from blemish.teachers.teacher import build_teacher
 
 SIDE = 64
 SHARED = """

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from blemish.errors import ConfigError
-from blemish.methods import METHODS, build_method, method_class
 from blemish.methods.base import MethodConfig, ParameterGroup, parse_settings
-from blemish.teachers import build_teacher
+from blemish.methods.registry import METHODS, build_method, method_class
+from blemish.teachers.teacher import build_teacher
 
 
 @dataclass(frozen=True)

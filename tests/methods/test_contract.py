@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from blemish import Detector
-from blemish.bundle import read_bundle
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.planted import plant_anomaly
-from blemish.data.preprocess import Preprocessing
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError
-from blemish.methods import METHODS, build_method
 from blemish.methods.base import Batch, Method, parse_settings
-from blemish.progress import Progress
-from blemish.teachers import build_teacher
-from blemish.training import TrainingOptions, TrainingReport, train
+from blemish.methods.registry import METHODS, build_method
+from blemish.model_file.bundle import read_bundle
+from blemish.teachers.teacher import build_teacher
+from blemish.training.train import TrainingOptions, TrainingReport, train
 
 QUIET = Progress(quiet=True)
 SIZE = (64, 96)

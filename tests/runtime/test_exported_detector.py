@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 import blemish
 from blemish import Detector
-from blemish.bundle import read_bundle, read_manifest, write_bundle
 from blemish.errors import BundleError, ConfigError, DataError
-from blemish.models import is_exported, model_manifest, open_model
+from blemish.model_file.bundle import read_bundle, read_manifest, write_bundle
+from blemish.model_file.onnx_file import split
+from blemish.model_file.opening import is_exported, model_manifest, open_model
 from blemish.runtime import ExportedDetector, load
-from blemish.runtime.onnx_file import split
 
 Pixels = NDArray[np.uint8]
 

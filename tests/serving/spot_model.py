@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.preprocess import Preprocessing
-from blemish.network import RawOutput
+from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.data.images.preprocess import Preprocessing
+from blemish.inspection.network import RawOutput
 from blemish.serving.model import ServedModel
 
 GOOD = [100 + k / 4 for k in range(99)]  # scores of the good pictures behind the limits
@@ -77,7 +77,7 @@ def png(image: NDArray) -> bytes:
 
 if __name__ == "__main__":
     from blemish.cli import app as command_line
-    from blemish.serving import server
+    from blemish.serving.http import server
 
     network = SpotNetwork(float(os.environ.get("SPOT_SECONDS", "0")))
     server.open_served = lambda path, device="cpu": spot_model(network=network)  # type: ignore[assignment]

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from spot_model import SpotNetwork
 
-from blemish.network import RawOutput
+from blemish.inspection.network import RawOutput
 from blemish.serving.batching import BatchQueue, QueueFullError
 
 

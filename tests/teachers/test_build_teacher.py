@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from blemish.errors import ConfigError, MissingExtraError
-from blemish.teachers import build_teacher
 from blemish.teachers.efficientnet_lite import weights_file
+from blemish.teachers.teacher import build_teacher
 
 
 def test_a_teacher_takes_raw_pixels() -> None:

@@ -11,8 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from blemish.errors import MissingExtraError
-from blemish.teachers import build_teacher
 from blemish.teachers.efficientnet_lite import NAMES, EfficientNetLite, weights_file
+from blemish.teachers.teacher import build_teacher
 
 # Last block of the stages at strides 4, 8 and 16.
 TAPS = {"efficientnet_lite0": (2, 4, 10), "efficientnet_lite1": (3, 6, 14)}
@@ -65,8 +65,8 @@ def test_odd_sizes_are_rounded_up() -> None:
 
 def test_published_weights_tell_photographs_apart(shared_data: Path) -> None:
     """Two bottles are nearer to one another than to a pill: the weights are really loaded."""
-    from blemish.data.image import read_image
-    from blemish.data.preprocess import Preprocessing
+    from blemish.data.images.image import read_image
+    from blemish.data.images.preprocess import Preprocessing
 
     prepare = Preprocessing(128, 128)
     bottles, pills = (

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from blemish.errors import ConfigError, MissingExtraError
-from blemish.teachers import build_teacher
 from blemish.teachers.efficientnet_lite import weights_file
+from blemish.teachers.teacher import build_teacher
 
 needs_timm = pytest.mark.skipif(
     importlib.util.find_spec("timm") is None, reason="needs the extra [timm]"

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from blemish.data.preprocess import Preprocessing
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.methods.base import (
     Batch,
@@ -23,9 +24,8 @@ from blemish.methods.base import (
     ParameterGroup,
     Stage,
 )
-from blemish.progress import Progress
-from blemish.teachers import Weights, build_teacher
-from blemish.training import TrainingOptions, TrainingReport, train
+from blemish.teachers.teacher import Weights, build_teacher
+from blemish.training.train import TrainingOptions, TrainingReport, train
 
 
 class TwoStages(Method):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from blemish.data.preprocess import Preprocessing
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.progress import Progress
-from blemish.teachers import Teacher, build_teacher
+from blemish.teachers.teacher import Teacher, build_teacher
 from blemish.training.feature_cache import FeatureCache, build_feature_cache, cache_bytes
 
 PREPARE = Preprocessing(64, 64)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from blemish.errors import ConfigError
-from blemish.training import TrainingInterruptedError
+from blemish.training.train import TrainingInterruptedError
 
 Weights = dict[str, torch.Tensor]
 

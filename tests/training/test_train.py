@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
-from blemish.teachers import build_teacher
-from blemish.training import TrainingOptions
+from blemish.teachers.teacher import build_teacher
+from blemish.training.train import TrainingOptions
 
 
 class Slope(Method):
@@ -176,7 +176,7 @@ def test_images_train_as_cached_features_do(
 def test_a_full_disk_is_foreseen(
     two_stages: Any, run_training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training._free_bytes", lambda folder: 100_000)
+    monkeypatch.setattr("blemish.training.train._free_bytes", lambda folder: 100_000)
     report = run_training(two_stages(steps=2), tmp_path / "run")
     assert not report.cached
     assert not (tmp_path / "run" / "features").exists()
@@ -211,8 +211,8 @@ def test_impossible_options_are_refused(wrong: dict[str, Any], said: str) -> Non
 def test_a_gpu_that_is_not_there_is_said_before_any_work(
     two_stages: Any, run_training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blemish.data.preprocess import Preprocessing
-    from blemish.training import train
+    from blemish.data.images.preprocess import Preprocessing
+    from blemish.training.train import train
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     options = TrainingOptions(work_dir=tmp_path / "run", device="cuda")

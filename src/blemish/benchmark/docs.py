@@ -13,10 +13,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from blemish._files import atomic_write
 from blemish.benchmark.rows import read_lines
 from blemish.benchmark.tables import markdown
 from blemish.errors import BlemishError, ConfigError
-from blemish.files import atomic_write
 
 _TITLE = """# Results
 

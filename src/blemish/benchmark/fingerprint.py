@@ -17,7 +17,10 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 #: is among them: a method's own file counts, the arrival of another method does not.
 _NEUTRAL = frozenset(
     f"blemish.{name}"
-    for name in ("progress", "files", "errors", "names", "bundle", "model_state", "methods")
+    for name in (
+        *("errors", "_files", "_names", "_progress"),
+        *("model_file.bundle", "model_file.weights", "methods.registry"),
+    )
 )
 
 
@@ -76,12 +79,12 @@ def code_fingerprint(method_module: str, *, package: Path = _PACKAGE) -> str:
     blemish; comments, docstrings and formatting do not count.
 
     Args:
-        method_module: E.g. ``blemish.methods.rd``.
+        method_module: E.g. ``blemish.methods.rd.model``.
         package: Folder of the package.
 
     Example:
         >>> from blemish.benchmark.fingerprint import code_fingerprint
-        >>> len(code_fingerprint("blemish.methods.rd"))
+        >>> len(code_fingerprint("blemish.methods.rd.model"))
         16
     """
     waiting = [method_module, "blemish.detector", "blemish.benchmark.protocols"]

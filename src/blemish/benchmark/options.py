@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from blemish._names import unknown_name_message
 from blemish.benchmark.protocols import CLASS_PROTOCOLS, PROTOCOLS
 from blemish.errors import ConfigError
-from blemish.names import unknown_name_message
-from blemish.teachers import DEFAULT_TEACHER
 from blemish.teachers.efficientnet_lite import NAMES
+from blemish.teachers.teacher import DEFAULT_TEACHER
 
 
 @dataclass(frozen=True)

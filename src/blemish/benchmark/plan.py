@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blemish import __version__
+from blemish._names import unknown_name_message
 from blemish.benchmark.fingerprint import code_fingerprint, data_fingerprints
 from blemish.benchmark.options import BenchmarkOptions, check_options, named_data
 from blemish.benchmark.protocols import CLASS_PROTOCOLS, Unit, plan_units
@@ -17,9 +18,8 @@ from blemish.benchmark.public_text import without_paths
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, ConfigError
-from blemish.methods import method_class
 from blemish.methods.base import MethodConfig, parse_settings
-from blemish.names import unknown_name_message
+from blemish.methods.registry import method_class
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blemish._names import unknown_name_message
 from blemish.data.holdout import hold_out
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
-from blemish.names import unknown_name_message
 
 PROTOCOLS = ("one_for_all", "per_category", "one_class", "unbalanced")
 #: Protocols over classification data sets, in which nothing is defective before relabelling.

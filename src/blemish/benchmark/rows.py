@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from blemish._files import atomic_write
 from blemish.errors import ConfigError, DataError
-from blemish.files import atomic_write
 
 FILE_NAME = "rows.jsonl"
 SCHEMA = 1

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.benchmark.plan import RunSpec, chosen_data
 from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
@@ -24,10 +26,8 @@ from blemish.benchmark.public_text import without_paths
 from blemish.benchmark.rows import SCHEMA
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
-from blemish.evaluation import Evaluation, Evaluator, ProductResult
-from blemish.files import atomic_write
-from blemish.progress import Progress
-from blemish.reporting.figures import json_ready
+from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult
+from blemish.outputs.figures import json_ready
 
 _LISTED = 5  # unreadable images named in a row
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from blemish._files import atomic_write
 from blemish.benchmark.aggregate import Figure, Section, sections
 from blemish.benchmark.published import full_data_set, published_figures, same_layout
 from blemish.benchmark.rows import read_lines
-from blemish.files import atomic_write
 
 SEVEN = {
     "image_auroc": "image AUROC",

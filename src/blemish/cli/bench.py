@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blemish.data.sample import Sample
-    from blemish.timing import Bench
+    from blemish.evaluation.timing import Bench
 
 #: Pictures drawn where none are given, and the most that are taken from a folder.
 _DRAWN, _MOST = 8, 200
@@ -44,12 +44,12 @@ def bench(
     import tempfile
 
     from blemish.cli.output import print_notes
-    from blemish.data.image import read_image
+    from blemish.data.images.image import read_image
     from blemish.data.sources import images_to_judge
-    from blemish.models import is_exported, open_model
-    from blemish.pipeline import usable_cores
-    from blemish.timing import measure
-    from blemish.timing.floor import teacher_alone
+    from blemish.evaluation.timing import measure
+    from blemish.evaluation.timing_floor import teacher_alone
+    from blemish.inspection.pipeline import usable_cores
+    from blemish.model_file.opening import is_exported, open_model
 
     opened = open_model(model, device=device, threads=threads)
     if threads is not None and not is_exported(model):
@@ -93,7 +93,7 @@ def _draw(folder: Path) -> list[Path]:
     import numpy as np
     from PIL import Image
 
-    from blemish.data.demo import render
+    from blemish.demo_line import render
 
     paths = []
     for seed in range(_DRAWN):
@@ -107,7 +107,7 @@ def _busy() -> list[str]:
     """A note where other programs want more of the processor than there is."""
     import os
 
-    from blemish.pipeline import usable_cores
+    from blemish.inspection.pipeline import usable_cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load <= usable_cores() + 1:
@@ -130,7 +130,7 @@ def _as_json(facts: dict[str, Any], result: Bench) -> str:
     from dataclasses import asdict
 
     from blemish.benchmark.environment import environment
-    from blemish.timing import STAGES
+    from blemish.evaluation.timing import STAGES
 
     content = {
         **facts,
@@ -147,7 +147,7 @@ def _print(facts: dict[str, Any], result: Bench) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from blemish.timing import STAGES
+    from blemish.evaluation.timing import STAGES
 
     console = Console()
     console.print(

@@ -30,10 +30,10 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes
     from blemish.errors import CalibrationError
-    from blemish.models import open_model
-    from blemish.progress import Progress
+    from blemish.model_file.opening import open_model
 
     detector = open_model(model)
     failures: list[tuple[Path, str]] = []

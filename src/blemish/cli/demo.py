@@ -39,13 +39,13 @@ def demo(
     need_training_packages("The demo")
     from rich.console import Console
 
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes
-    from blemish.data.demo import write_demo_line
     from blemish.data.layouts import read_data_set
+    from blemish.demo_line import write_demo_line
     from blemish.detector import Detector
-    from blemish.progress import Progress
-    from blemish.reporting.outputs import OutputPlan, Outputs, judge_into
-    from blemish.reporting.pictures import common_root
+    from blemish.outputs.outputs import OutputPlan, Outputs, judge_into
+    from blemish.outputs.pictures import common_root
 
     chosen = tuple(name.strip() for name in products.split(","))
     progress = Progress(quiet=quiet)

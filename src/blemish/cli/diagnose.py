@@ -13,7 +13,7 @@ from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blemish.diagnostics import Diagnosis, Leakage, Separability, Separation
+    from blemish.evaluation.diagnosis import Diagnosis, Leakage, Separability, Separation
 
 
 def diagnose(
@@ -43,11 +43,11 @@ def diagnose(
     rebuild features: rd, hfr, borad, logicrd.
     """
     need_training_packages("Diagnosing")
+    from blemish._files import writable_target
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes, write_text
-    from blemish.diagnostics import diagnose as run_diagnosis
-    from blemish.files import writable_target
-    from blemish.models import open_model
-    from blemish.progress import Progress
+    from blemish.evaluation.diagnosis import diagnose as run_diagnosis
+    from blemish.model_file.opening import open_model
 
     if json is not None and str(json) != "-":
         writable_target(json)
@@ -61,7 +61,7 @@ def diagnose(
         progress=Progress(quiet=quiet),
     )
     if json is not None:
-        from blemish.diagnostics import diagnosis_json
+        from blemish.evaluation.diagnosis import diagnosis_json
 
         write_text(json, diagnosis_json(found))
     if not quiet and str(json) != "-":

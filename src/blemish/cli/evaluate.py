@@ -46,16 +46,16 @@ def evaluate(
     Metrics are computed on raw scores; the limits only decide the operating point.
     """
     need_training_packages("Evaluating")
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures, write_text
-    from blemish.models import open_model
-    from blemish.progress import Progress
+    from blemish.model_file.opening import open_model
 
     detector = open_model(model, device=device)
     evaluation = detector.evaluate(
         data, layout=layout, histogram=histogram, progress=Progress(quiet=quiet)
     )
     if json is not None:
-        from blemish.reporting.figures import evaluation_json
+        from blemish.outputs.figures import evaluation_json
 
         write_text(json, evaluation_json(evaluation))
     if not quiet and str(json) != "-":
@@ -69,7 +69,7 @@ def _print_tables(evaluation: object) -> None:
     from rich.console import Console
 
     from blemish.cli.output import figure, metrics_table, print_notes
-    from blemish.evaluation import Evaluation
+    from blemish.evaluation.evaluator import Evaluation
 
     assert isinstance(evaluation, Evaluation)
     console = Console()

@@ -49,9 +49,9 @@ def export(
     more than 1e-3 relative, or a verdict, nothing is written and the exit code is 2.
     """
     need_training_packages("Exporting a model")
+    from blemish._progress import Progress
     from blemish.cli.output import print_notes
     from blemish.export import export_model
-    from blemish.progress import Progress
 
     report = export_model(
         model,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blemish._files import writable_target
 from blemish.cli.options import (
     Device,
     FalseAlarmRate,
@@ -18,10 +19,9 @@ from blemish.cli.options import (
     parse_assignments,
     parse_size,
 )
-from blemish.files import writable_target
 
 if TYPE_CHECKING:
-    from blemish.fit_report import FitReport
+    from blemish.training.fit_report import FitReport
 
 
 def fit(
@@ -93,11 +93,11 @@ def fit(
     validation images) sets the limits for ok, unsure and defect.
     """
     need_training_packages("Training")
+    from blemish._progress import Progress
     from blemish.data.sources import training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError
-    from blemish.fitting import check_labels_are_used
-    from blemish.progress import Progress
+    from blemish.training.fitting import check_labels_are_used
 
     if defects:
         check_labels_are_used(method)

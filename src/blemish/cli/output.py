@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blemish.evaluation import Evaluation
+    from blemish.evaluation.evaluator import Evaluation
 
 
 def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = None) -> None:
@@ -35,7 +35,7 @@ def write_text(target: Path, text: str) -> None:
     if str(target) == "-":
         print(text)
         return
-    from blemish.files import atomic_write
+    from blemish._files import atomic_write
 
     with atomic_write(target) as file:
         file.write(text.encode())

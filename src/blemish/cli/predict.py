@@ -13,7 +13,7 @@ from blemish.cli.options import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
     from blemish.inspector import Inspector
-    from blemish.reporting.outputs import Outputs
+    from blemish.outputs.outputs import Outputs
     from blemish.results import Prediction
 
 
@@ -60,13 +60,13 @@ def predict(
     """
     from rich.console import Console
 
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes
-    from blemish.data.arrivals import Arrivals, folders_to_watch
+    from blemish.data.images.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
-    from blemish.models import open_model
-    from blemish.progress import Progress
-    from blemish.reporting.outputs import OutputPlan, Outputs, judge_into
-    from blemish.reporting.pictures import common_root
+    from blemish.model_file.opening import open_model
+    from blemish.outputs.outputs import OutputPlan, Outputs, judge_into
+    from blemish.outputs.pictures import common_root
 
     plan = OutputPlan(csv=csv, json=json, heatmaps=heatmaps, masks=masks, resume=resume)
     opened = open_model(model, device=device)
@@ -110,7 +110,7 @@ def predict(
 
 def _digest(path: Path, model: Inspector) -> str:
     """The digest of the model file's manifest, limits included."""
-    from blemish.bundle import read_manifest
+    from blemish.model_file.bundle import read_manifest
 
     manifest = getattr(model, "manifest", None)  # an exported model's may stand in a bare graph
     return (manifest or read_manifest(path)).digest
@@ -129,8 +129,8 @@ def _watch(
     from rich.console import Console
     from rich.text import Text
 
-    from blemish.reporting.tally import Judged, verdict_line
-    from blemish.watching import watch
+    from blemish.outputs.tally import Judged, verdict_line
+    from blemish.outputs.watching import watch
 
     console = Console(highlight=False, soft_wrap=True)
 

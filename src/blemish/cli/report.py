@@ -37,12 +37,12 @@ def report(
     It opens in any browser, on a phone too, and loads nothing from anywhere.
     """
     need_training_packages("A report")
+    from blemish._files import writable_target
+    from blemish._progress import Progress
     from blemish.cli.output import print_failures
-    from blemish.files import writable_target
-    from blemish.models import model_manifest, open_model
-    from blemish.progress import Progress
-    from blemish.reporting.report import make_report, write_report
-    from blemish.reporting.report_summary import summary_cards
+    from blemish.model_file.opening import model_manifest, open_model
+    from blemish.report.report import make_report, write_report
+    from blemish.report.summary import summary_cards
 
     # Found out now, not after an hour of judging.
     writable_target(out)
@@ -51,7 +51,7 @@ def report(
     load_seconds = time.perf_counter() - started
     found = None
     if diagnose:
-        from blemish.diagnostics import diagnose as run_diagnosis
+        from blemish.evaluation.diagnosis import diagnose as run_diagnosis
 
         found = run_diagnosis(detector, data, layout=layout, progress=Progress(quiet=quiet))
     made = make_report(

@@ -54,9 +54,9 @@ def serve(
     for package in ("fastapi", "uvicorn", "python_multipart"):
         if find_spec(package) is None:
             raise MissingExtraError("Serving", "serve")
-    from blemish.serving.limits import MIB, ServeLimits
-    from blemish.serving.server import ServeOptions
-    from blemish.serving.server import serve as run
+    from blemish.serving.http.limits import MIB, ServeLimits
+    from blemish.serving.http.server import ServeOptions
+    from blemish.serving.http.server import serve as run
 
     limits = ServeLimits(
         body_bytes=max_mib * MIB,

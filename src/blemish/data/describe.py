@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blemish.data.image import read_header, read_image, read_mask
+from blemish.data.images.image import read_header, read_image, read_mask
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
-from blemish.names import unknown_name_message
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

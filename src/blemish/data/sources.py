@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.image import list_images
-from blemish.data.image_list import is_visible_folder_name
+from blemish.data.images.image import list_images
+from blemish.data.images.image_list import is_visible_folder_name
+from blemish.data.images.pixels import to_rgb
 from blemish.data.layouts import read_data_set, recognise
-from blemish.data.pixels import to_rgb
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError
 

@@ -9,18 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from blemish.bundle import ExportEntry, read_manifest
+from blemish._files import writable_target
+from blemish._progress import Progress
 from blemish.data.sample import Sample
 from blemish.detector import Detector
 from blemish.errors import BlemishError, ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare
-from blemish.files import writable_target
-from blemish.progress import Progress
+from blemish.model_file.bundle import ExportEntry, read_manifest
+from blemish.model_file.onnx_file import GRAPH
 from blemish.runtime.exported import ExportedDetector, load, write_exported
 from blemish.runtime.networks import IR
-from blemish.runtime.onnx_file import GRAPH
 
 Format = Literal["onnx", "openvino"]
 _RECORDED = ("blemish", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")

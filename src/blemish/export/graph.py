@@ -60,8 +60,8 @@ def onnx_graph(method: Method) -> bytes:
 
     Example:
         >>> from blemish.export.graph import onnx_graph
-        >>> from blemish.methods import build_method
-        >>> from blemish.teachers import build_teacher
+        >>> from blemish.methods.registry import build_method
+        >>> from blemish.teachers.teacher import build_teacher
         >>> method = build_method("rd", {}, build_teacher(weights="random"), (64, 64))
         >>> len(onnx_graph(method)) > 1_000_000
         True

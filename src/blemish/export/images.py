@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish.data.demo import PRODUCTS, render
-from blemish.data.image import read_image
-from blemish.data.pixels import to_rgb
+from blemish.data.images.image import read_image
+from blemish.data.images.pixels import to_rgb
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample
 from blemish.data.sources import images_to_judge
+from blemish.demo_line import PRODUCTS, render
 from blemish.errors import DataError, ImageError
 
 #: More good images than this prove nothing more and only cost time.

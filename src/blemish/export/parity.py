@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import Calibration
+from blemish._progress import Progress
+from blemish.calibration.limits import Calibration
 from blemish.data.sample import Sample
 from blemish.inspector import Inspector
-from blemish.progress import Progress
 from blemish.results import Prediction
 
 #: Largest relative difference of a float32 export, in scores, branch scores and maps.
@@ -123,7 +123,7 @@ def compare(
         >>> from blemish import Detector
         >>> from blemish.data.sample import Sample
         >>> from blemish.export.parity import compare
-        >>> from blemish.progress import Progress
+        >>> from blemish._progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
         >>> detector = Detector("rd", settings={"steps": 1, "batch_size": 4})
         >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.preprocess import Preprocessing
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError, MissingExtraError
 from blemish.runtime.passes import INPUT

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
-from blemish.names import unknown_name_message
-from blemish.teachers import Teacher
+from blemish.teachers.teacher import Teacher
 
 
 class MethodOutput(NamedTuple):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from blemish.bundle import Bundle, ExportEntry, Manifest, read_bundle, seal, write_bundle
-from blemish.calibration import Calibration
-from blemish.data.preprocess import Preprocessing
+from blemish._files import atomic_write
+from blemish.calibration.limits import Calibration
+from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import BundleError, CalibrationError, ConfigError
-from blemish.files import atomic_write
+from blemish.inspection.network import Network
 from blemish.inspector import Inspector
-from blemish.network import Network
+from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_bundle, seal, write_bundle
+from blemish.model_file.onnx_file import GRAPH, read_onnx, split, with_manifest
 from blemish.runtime.networks import build_network
-from blemish.runtime.onnx_file import GRAPH, read_onnx, split, with_manifest
 
 
 class ExportedDetector(Inspector):
@@ -89,7 +89,7 @@ def write_exported(path: str | Path, manifest: Manifest, files: Mapping[str, byt
         The manifest as written.
 
     Raises:
-        ConfigError: As :func:`blemish.bundle.write_bundle`, or the graph is not an ONNX one.
+        ConfigError: As ``write_bundle``, or the graph is not an ONNX one.
     """
     if Path(path).suffix.lower() != ".onnx":
         if GRAPH in files:

@@ -1,4 +1,4 @@
-"""Exported graphs as a :class:`~blemish.network.Network`: ONNX Runtime, and OpenVINO if asked for.
+"""Exported graphs as networks: ONNX Runtime, and OpenVINO if asked for.
 
 A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
 ``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``explanation
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
-from blemish.network import Network, RawOutput
-from blemish.pipeline import usable_cores
+from blemish.inspection.network import Network, RawOutput
+from blemish.inspection.pipeline import usable_cores
 from blemish.runtime.passes import INPUT, OnnxPasses
 
 MAP, SCORE, BRANCH, EXPLANATION = "anomaly_map", "score", "branch_", "explanation"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.network import Network
+from blemish.inspection.network import Network
 
 
 class QueueFullError(Exception):
@@ -50,7 +50,7 @@ class BatchQueue:
 
     Example:
         >>> import numpy as np
-        >>> from blemish.network import RawOutput
+        >>> from blemish.inspection.network import RawOutput
         >>> from blemish.serving.batching import BatchQueue
         >>> def network(pixels):
         ...     maps = pixels.mean(axis=3, dtype="f4")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blemish.bundle import Manifest, read_manifest
-from blemish.calibration import Calibration
-from blemish.data.preprocess import Preprocessing
-from blemish.network import Network
+from blemish.calibration.limits import Calibration
+from blemish.data.images.preprocess import Preprocessing
+from blemish.inspection.network import Network
+from blemish.model_file.bundle import Manifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
         ConfigError: The device is unknown or not there.
         MissingExtraError: The model needs packages that are not installed.
     """
-    from blemish.models import is_exported, open_model
+    from blemish.model_file.opening import is_exported, open_model
     from blemish.runtime.exported import read_exported
 
     path = Path(path)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.image_file import open_header
-from blemish.data.preprocess import Preprocessing
+from blemish.data.images.image_file import open_header
+from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import ImageError
-from blemish.reporting.heat import heat_colours, heat_opacity, heat_steps
-from blemish.reporting.overlay import draw_overlay
+from blemish.outputs.heat import heat_colours, heat_opacity, heat_steps
+from blemish.outputs.overlay import draw_overlay
 from blemish.results import Prediction
 
 MapKind = Literal["heat", "grey", "overlay"]

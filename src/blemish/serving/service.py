@@ -21,17 +21,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import Calibration
+from blemish.calibration.limits import Calibration
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, ConfigError
-from blemish.judging import make_prediction
+from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
-from blemish.serving.admission import Admission
 from blemish.serving.batching import BatchQueue, RawAnswer
-from blemish.serving.deadline import all_done
-from blemish.serving.history import Contents, Picture, PictureHistory
-from blemish.serving.limits import ServeLimits
-from blemish.serving.metrics import ServerMetrics
+from blemish.serving.history.pictures import Contents, Picture, PictureHistory
+from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
+from blemish.serving.http.admission import Admission
+from blemish.serving.http.deadline import all_done
+from blemish.serving.http.limits import ServeLimits
+from blemish.serving.http.metrics import ServerMetrics
+from blemish.serving.http.refusals import RefusalError
+from blemish.serving.http.steps import run_steps
+from blemish.serving.http.threads import Threads
+from blemish.serving.http.uploads import Upload, decode
 from blemish.serving.model import ServedModel
 from blemish.serving.pictures import (
     MapKind,
@@ -42,11 +47,6 @@ from blemish.serving.pictures import (
     thumbnail,
     unpack_map,
 )
-from blemish.serving.refusals import RefusalError
-from blemish.serving.steps import run_steps
-from blemish.serving.threads import Threads
-from blemish.serving.uploads import Upload, decode
-from blemish.serving.versions import CalibrationVersion, CalibrationVersions
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blemish._names import unknown_name_message
 from blemish.errors import ConfigError, MissingExtraError
-from blemish.names import unknown_name_message
 
 if TYPE_CHECKING:
-    from blemish.teachers import Teacher, Weights
+    from blemish.teachers.teacher import Teacher, Weights
 
 _STRIDES = (4, 8, 16)
 
 
 def build_timm_teacher(name: str, *, weights: Weights) -> Teacher:
-    """Build ``timm/<backbone>``; see :func:`blemish.teachers.build_teacher`.
+    """Build ``timm/<backbone>``; see :func:`blemish.teachers.teacher.build_teacher`.
 
     Example:
-        >>> from blemish.teachers import build_teacher
+        >>> from blemish.teachers.teacher import build_teacher
         >>> build_teacher("timm/wide_resnet50_2", weights="random").channels  # doctest: +SKIP
         (256, 512, 1024)
     """
-    from blemish.teachers import Teacher
+    from blemish.teachers.teacher import Teacher
 
     backbone = name.removeprefix("timm/")
     try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from blemish.data.preprocess import Preprocessing
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Stage
 from blemish.training.feature_cache import FeatureCache

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.data.preprocess import Preprocessing
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
-from blemish.files import atomic_write
-from blemish.progress import Progress
-from blemish.teachers import Teacher
+from blemish.teachers.teacher import Teacher
 
 #: Written last: a folder without it is no cache.
 _RECORD = "complete.json"
@@ -62,7 +62,7 @@ def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
 
     Example:
         >>> from blemish.training.feature_cache import cache_bytes
-        >>> from blemish.teachers import build_teacher
+        >>> from blemish.teachers.teacher import build_teacher
         >>> cache_bytes(build_teacher(weights="random"), (256, 256), 1)
         335872
     """

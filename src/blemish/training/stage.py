@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from blemish._progress import Progress, Task
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, Stage
-from blemish.progress import Progress, Task
 from blemish.training.batches import StepBatches, TrainingBatches
 from blemish.training.interruption import TrainingInterruptedError
 

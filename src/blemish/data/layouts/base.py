@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from blemish.data.image_list import natural_key
+from blemish.data.images.image_list import natural_key
 from blemish.data.sample import Sample
 from blemish.errors import DataError
 

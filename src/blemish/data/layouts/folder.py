@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blemish.data.image_list import list_images
+from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each
 from blemish.data.layouts.tree import defects_in_training, masks_by_stem, subfolders
 from blemish.data.sample import Sample, Split

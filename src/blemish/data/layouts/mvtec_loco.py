@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blemish.data.image_list import list_images
+from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, read_each
 from blemish.data.layouts.tree import find_categories, read_category, subfolders
 from blemish.errors import DataError

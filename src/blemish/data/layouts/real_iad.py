@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from blemish.data.image_list import natural_key
+from blemish.data.images.image_list import natural_key
 from blemish.data.layouts.base import Layout, Reading, read_each
 from blemish.data.layouts.tree import Listing, defects_in_training, inside
 from blemish.data.sample import Sample, Split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blemish._names import unknown_name_message
 from blemish.data.layouts import (
     btad,
     cifar10,
@@ -18,7 +19,6 @@ from blemish.data.layouts import (
 from blemish.data.layouts.base import Layout, found_in
 from blemish.data.sample import DataSet
 from blemish.errors import ConfigError, DataError
-from blemish.names import unknown_name_message
 
 #: In the order in which they are tried: the special before the general.
 LAYOUTS: dict[str, Layout] = {

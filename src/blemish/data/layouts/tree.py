@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 
-from blemish.data.image_list import is_visible_folder_name, list_images, natural_key
+from blemish.data.images.image_list import is_visible_folder_name, list_images, natural_key
 from blemish.data.layouts.base import Reading
 from blemish.data.sample import Sample, Split
 from blemish.errors import DataError

@@ -17,7 +17,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from blemish.data.image_list import natural_key
+from blemish.data.images.image_list import natural_key
 from blemish.data.layouts.base import Layout, Reading, arranged, read_each
 from blemish.data.layouts.tree import Listing, find_categories, inside, read_category, subfolders
 from blemish.data.sample import Sample

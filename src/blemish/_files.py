@@ -1,0 +1,105 @@
+"""Writing a file so that nobody ever sees half of it.
+
+The bytes go to a temporary file beside the target, are flushed to the disk and renamed over it: a
+reader finds the old file or the new one, also after a crash, a full disk or an interrupt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from blemish.errors import ConfigError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` and rename it to ``path`` on a clean exit.
+
+    On an exception, an interrupt included, the temporary file is removed and an existing ``path``
+    stays as it was. A symbolic link is followed: its target is replaced, not the link.
+
+    Args:
+        path: The file to write. Its folder must exist.
+
+    Yields:
+        A binary file, readable, writable and seekable. For text, encode first.
+
+    Raises:
+        ConfigError: The folder does not exist, ``path`` is a folder, or writing is not permitted.
+
+    Example:
+        >>> import tempfile
+        >>> from blemish._files import atomic_write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     target = Path(folder) / "notes.txt"
+        ...     with atomic_write(target) as file:
+        ...         _ = file.write(b"whole or not at all")
+        ...     target.read_text()
+        'whole or not at all'
+    """
+    target = writable_target(path)
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        # "x": never through somebody's prepared link. Unlike mkstemp's 0600 this mode follows the
+        # umask, so the result can be read by whoever may read the user's other files.
+        file = open(temporary, "x+b")  # noqa: SIM115, PTH123  closed before the rename
+    except PermissionError as error:
+        raise ConfigError(
+            f"Cannot write {target}: no permission to create files in {target.parent}. "
+            "Choose another folder or change its permissions."
+        ) from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def writable_target(path: str | Path) -> Path:
+    """The file that ``path`` stands for, links resolved, after checking that its folder exists.
+
+    Args:
+        path: A file to be written.
+
+    Raises:
+        ConfigError: The folder does not exist, or ``path`` is itself a folder.
+
+    Example:
+        >>> from blemish._files import writable_target
+        >>> writable_target("report.csv").name
+        'report.csv'
+    """
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise ConfigError(f"Cannot write {path}: it is a folder. Give the name of a file in it.")
+    if not target.parent.is_dir():
+        raise ConfigError(
+            f"Cannot write {path}: the folder {Path(path).parent} does not exist. "
+            "Create it first, or name a file in a folder that exists."
+        )
+    return target
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system can sync a folder."""
+    if os.name != "posix":
+        return
+    # Some network file systems refuse to sync a folder; the file is whole all the same.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

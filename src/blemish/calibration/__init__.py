@@ -1,0 +1,1 @@
+"""Calibration: limits from good images, and nowhere else."""

@@ -1,0 +1,400 @@
+"""From the scores of good images to verdicts: the only place where thresholds live.
+
+Held-out good images alone decide. The arithmetic that turns a false-alarm rate into limits, and
+its guarantee, are in ``conformal.py``; what that promises on a line, in ``docs/calibration.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from statistics import median
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from blemish.calibration.conformal import images_needed, limit_rank, p_value
+from blemish.calibration.good_scores import CalibrationRecord, GoodScores, Scores, fingerprint
+from blemish.errors import CalibrationError, ConfigError
+from blemish.results import Verdict
+
+__all__ = ["Calibration", "CalibrationRecord", "Judgement", "Limits", "calibrate"]
+
+DEFAULT_FALSE_ALARM_RATE = 0.01
+UNSURE_FACTOR = 5
+MAX_RATE = 0.5
+
+Rate = Annotated[float, Field(gt=0.0, le=MAX_RATE)]
+
+
+class Judgement(NamedTuple):
+    """The p-value of a score and the verdict that follows from it.
+
+    Without enough good images for the false-alarm rate the verdict can be ``defect`` although the
+    p-value is above the rate: it cannot be smaller than 1 / (n + 1). ``Calibration.notes`` says so.
+    """
+
+    p_value: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where the verdicts change for one product, and how often a good image crosses.
+
+    Attributes:
+        defect: A score above it is a ``defect``.
+        unsure: A score above it, and not above ``defect``, is ``unsure``.
+        map: Pixels of the anomaly map above it are marked. A good image has any marked pixel with
+            a probability of at most ``unsure_rate``.
+        map_scale: Map values shown as 0 % and 100 % of a colour scale that is the same for every
+            image: the typical background of good maps, and twice as far above it as the peaks
+            reach at the false-alarm rate (which is thus at 50 %).
+        defect_rate: Guaranteed upper bound of the rate at which good images are ``defect``.
+        unsure_rate: The same for "``unsure`` or ``defect``".
+        n: Number of good images behind these limits.
+        product: The product they belong to; ``None`` for the pooled ones.
+    """
+
+    defect: float
+    unsure: float
+    map: float
+    map_scale: tuple[float, float]
+    defect_rate: float
+    unsure_rate: float
+    n: int
+    product: str | None
+
+    @property
+    def pooled(self) -> bool:
+        """True if these are the limits over all products together."""
+        return self.product is None
+
+
+class Calibration(BaseModel):
+    """Verdicts at a false-alarm rate, from the scores of good images.
+
+    Immutable. Keeps the scores themselves, so that ``at`` moves to other rates at no cost.
+
+    Attributes:
+        false_alarm_rate: Share of good images that may be called ``defect``.
+        unsure_rate: Share of good images that may be called ``unsure`` or ``defect``.
+        groups: The good images by product.
+        fingerprint: SHA-256 over the identities of the images; empty if none were given.
+
+    Example:
+        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> records = [CalibrationRecord("bottle", score=s, peak=s) for s in range(99)]
+        >>> calibration = calibrate(records)
+        >>> calibration.judge(98.5, "bottle")
+        Judgement(p_value=0.01, verdict='defect')
+        >>> calibration.judge(95.5, "bottle").verdict, calibration.judge(5.0, "bottle").verdict
+        ('unsure', 'ok')
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    false_alarm_rate: Rate
+    unsure_rate: Rate
+    groups: tuple[GoodScores, ...]
+    fingerprint: str = ""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Calibration:
+        if self.unsure_rate < self.false_alarm_rate:
+            raise ValueError("the unsure rate is below the false-alarm rate")
+        if not self.groups:
+            raise ValueError("there are no good images")
+        if len({g.product for g in self.groups}) != len(self.groups):
+            raise ValueError("a product is listed twice")
+        if len({frozenset(g.branches) for g in self.groups}) != 1:
+            raise ValueError("the products have different branches")
+        return self
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Names of the products that have limits of their own."""
+        return tuple(g.product for g in self.groups if g.product is not None)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """Names of the method's branches, empty where it has none."""
+        return tuple(self.groups[0].branches)
+
+    @property
+    def n(self) -> int:
+        """Number of good images over all products."""
+        return sum(g.n for g in self.groups)
+
+    def at(
+        self, *, false_alarm_rate: float | None = None, unsure_rate: float | None = None
+    ) -> Calibration:
+        """The same good images judged at other rates.
+
+        Args:
+            false_alarm_rate: As in ``calibrate``; as it was where not given.
+            unsure_rate: As in ``calibrate``; follows the false-alarm rate where not given.
+
+        Raises:
+            ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
+
+        Example:
+            >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+            >>> records = [CalibrationRecord(None, score=s, peak=s) for s in range(99)]
+            >>> calibrate(records).at(false_alarm_rate=0.1).limits().defect
+            89.0
+        """
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        alarm, unsure = _checked_rates(rate, unsure_rate)
+        return self.model_copy(update={"false_alarm_rate": alarm, "unsure_rate": unsure})
+
+    def limits(self, product: str | None = None) -> Limits:
+        """The limits of a product; the pooled ones if it is ``None`` or was not calibrated."""
+        group = self._group(product)
+        k_defect, k_unsure = self._ranks(group.n)
+        low = median(group.map_lows)
+        high = low + 2.0 * (group.peaks[-k_defect] - low)
+        return Limits(
+            defect=group.scores[-k_defect],
+            unsure=group.scores[-k_unsure],
+            map=group.peaks[-k_unsure],
+            map_scale=(low, high if high > low else low + 1.0),  # good maps without any structure
+            defect_rate=k_defect / (group.n + 1),
+            unsure_rate=k_unsure / (group.n + 1),
+            n=group.n,
+            product=group.product,
+        )
+
+    def judge(self, score: float, product: str | None = None) -> Judgement:
+        """The p-value and verdict of a score.
+
+        A product that was not calibrated is judged by the pooled limits: see ``limits().pooled``.
+
+        Raises:
+            CalibrationError: The score is not a finite number.
+        """
+        group = self._group(product)
+        return _judge(score, group.scores, *self._ranks(group.n))
+
+    def judge_branches(
+        self, branches: Mapping[str, float], product: str | None = None
+    ) -> dict[str, Judgement]:
+        """The p-value and verdict of each branch's score, at the same rates as the whole.
+
+        Each branch keeps the rate for itself: that *some* branch raises a false alarm may happen
+        up to as many times as often as there are branches.
+
+        Raises:
+            CalibrationError: A branch was not calibrated, or a score is not a finite number.
+
+        Example:
+            >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+            >>> records = [
+            ...     CalibrationRecord(None, score=s, peak=s, branches={"logical": s})
+            ...     for s in range(99)
+            ... ]
+            >>> calibrate(records).judge_branches({"logical": 98.5})
+            {'logical': Judgement(p_value=0.01, verdict='defect')}
+        """
+        group = self._group(product)
+        unknown = [name for name in branches if name not in group.branches]
+        if unknown:
+            raise CalibrationError(
+                f"The calibration knows the branches {list(group.branches)}, not {unknown}: it "
+                "belongs to another method. Calibrate this model again with: blemish calibrate"
+            )
+        ranks = self._ranks(group.n)
+        return {
+            name: _judge(score, group.branches[name], *ranks) for name, score in branches.items()
+        }
+
+    def mask(
+        self, anomaly_map: NDArray[np.float32], product: str | None = None
+    ) -> NDArray[np.bool_]:
+        """The pixels of an anomaly map above the product's map limit.
+
+        Args:
+            anomaly_map: ``(H, W)`` float32, raw.
+
+        Returns:
+            ``(H, W)`` bool.
+        """
+        limit = self.limits(product).map
+        # A float32 map compares in float32; rounding the limit up would lose pixels above it.
+        rounded = np.float32(limit)
+        if float(rounded) > limit:
+            rounded = np.nextafter(rounded, np.float32(-np.inf))
+        above: NDArray[np.bool_] = np.asarray(anomaly_map, np.float32) > rounded  # (H, W)
+        return above
+
+    def notes(self, asked: Iterable[str | None] = ()) -> list[str]:
+        """What the user should know about these limits, one sentence each; empty if all is well.
+
+        Args:
+            asked: Products of the images being judged; those without own limits are named.
+        """
+        groups = self.groups
+        if len(groups) > 1 and self.n < images_needed(self.false_alarm_rate):
+            groups = (*groups, self._pooled)
+        notes = [note for group in groups for note in self._notes_of(group)]
+        unknown = sorted({p for p in asked if p is not None} - set(self.products))
+        if unknown:
+            notes.append(
+                f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
+                f"pooled over all {self.n} good images; for limits of their own, calibrate with "
+                "good images of these products."
+            )
+        return notes
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for ``json``; scores come back from it to the last bit."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Calibration:
+        """The calibration that ``to_json`` wrote.
+
+        Raises:
+            CalibrationError: The content is not a whole calibration.
+
+        Example:
+            >>> from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+            >>> calibration = calibrate([CalibrationRecord(None, score=0.1 + 0.2, peak=1.0)])
+            >>> Calibration.from_json(calibration.to_json()) == calibration
+            True
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "as a whole"
+            raise CalibrationError(
+                f"The stored calibration is not valid ({where}: {first['msg']}): it was altered or "
+                "written by another version. Calibrate the model again with: blemish calibrate"
+            ) from error
+
+    @cached_property
+    def _pooled(self) -> GoodScores:
+        return GoodScores.pooled(self.groups)
+
+    def _group(self, product: str | None) -> GoodScores:
+        if product is not None:
+            for group in self.groups:
+                if group.product == product:
+                    return group
+        return self._pooled
+
+    def _ranks(self, n: int) -> tuple[int, int]:
+        """Ranks of the two limits; with too few images the largest score, at rate 1 / (n + 1)."""
+        return (
+            max(limit_rank(self.false_alarm_rate, n), 1),
+            max(limit_rank(self.unsure_rate, n), 1),
+        )
+
+    def _notes_of(self, group: GoodScores) -> list[str]:
+        n = group.n
+        unnamed = "images of unknown product" if group in self.groups else "all products together"
+        prefix = "" if len(self.groups) == 1 else f"{group.product or unnamed}: "
+        notes = []
+        for rate, limit, effect in (
+            (self.false_alarm_rate, "the limit", "a false-alarm rate"),
+            (self.unsure_rate, "the limit for 'unsure' and for marked pixels", "a rate"),
+        ):
+            if limit_rank(rate, n) == 0:
+                notes.append(
+                    f"{prefix}{_percent(rate)} needs at least {images_needed(rate)} good images, "
+                    f"{n} {'was' if n == 1 else 'were'} given: {limit} used has {effect} of at "
+                    f"most {100 / (n + 1):.2g} %."
+                )
+        if self.unsure_rate > self.false_alarm_rate and len(set(self._ranks(n))) == 1:
+            notes.append(
+                f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
+                "the verdict is never 'unsure'."
+            )
+        if n > 1 and group.scores[0] == group.scores[-1]:
+            notes.append(
+                f"{prefix}all {n} good images have the same score: the model tells nothing apart."
+            )
+        return notes
+
+
+def calibrate(
+    records: Iterable[CalibrationRecord],
+    *,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+    unsure_rate: float | None = None,
+) -> Calibration:
+    """Limits from held-out good images: images that took no part in training.
+
+    Args:
+        records: One per good image, in any order.
+        false_alarm_rate: Share of good images that may be called ``defect``, in (0, 0.5].
+        unsure_rate: Share of good images that may be called ``unsure`` or ``defect``; five times
+            the false-alarm rate, at most 0.5, where not given.
+
+    Raises:
+        CalibrationError: No records, a number that is not finite, or records whose branches
+            differ.
+        ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
+
+    Example:
+        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> calibration = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(42)])
+        >>> calibration.limits("nut").defect
+        41.0
+        >>> print(calibration.notes()[0])  # doctest: +NORMALIZE_WHITESPACE
+        1 % needs at least 99 good images, 42 were given: the limit used has a false-alarm rate of
+        at most 2.3 %.
+    """
+    alarm, unsure = _checked_rates(false_alarm_rate, unsure_rate)
+    records = tuple(records)
+    return Calibration(
+        false_alarm_rate=alarm,
+        unsure_rate=unsure,
+        groups=GoodScores.by_product(records),
+        fingerprint=fingerprint(records),
+    )
+
+
+def _judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Judgement:
+    score = float(score)
+    if not math.isfinite(score):
+        raise CalibrationError(
+            f"The score of this image is {score}, not a finite number: no verdict can be given. "
+            "The model file may be damaged, or its training did not converge."
+        )
+    if score > good_scores[-k_defect]:
+        verdict: Verdict = "defect"
+    elif score > good_scores[-k_unsure]:
+        verdict = "unsure"
+    else:
+        verdict = "ok"
+    return Judgement(p_value(score, good_scores), verdict)
+
+
+def _checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
+    alarm = float(false_alarm_rate)
+    if not 0 < alarm <= MAX_RATE:
+        raise ConfigError(
+            f"The false-alarm rate is {alarm}; it must be above 0 and at most {MAX_RATE}, "
+            "e.g. 0.01 for 1 %."
+        )
+    if unsure_rate is None:
+        # In decimals, so that 5 times 7 % is 35 % and not a hair beside it.
+        return alarm, min(float(UNSURE_FACTOR * Decimal(repr(alarm))), MAX_RATE)
+    unsure = float(unsure_rate)
+    if not alarm <= unsure <= MAX_RATE:
+        raise ConfigError(
+            f"The unsure rate is {unsure}; it must be at least the false-alarm rate ({alarm}) and "
+            f"at most {MAX_RATE}."
+        )
+    return alarm, unsure
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.4g} %"

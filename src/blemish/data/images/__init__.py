@@ -1,0 +1,1 @@
+"""Images: reading files and arrays, and the one preprocessing."""

@@ -1,0 +1,315 @@
+"""Reading image files: one function, fixed rules, one kind of error.
+
+Formats: PNG, JPEG, BMP, TIFF and WebP, told by content and not by suffix. Every image becomes
+``(H, W, 3)`` uint8 by the rules of :mod:`blemish.data.images.pixels`, with these additions:
+
+- The EXIF orientation is applied, here and in :func:`image_size`.
+- Of an animated or multi-page file the first frame is read.
+- Palette, 1-bit and grey images become RGB; CMYK by Pillow's plain formula; embedded colour
+  profiles are not applied.
+- 32-bit integer images count as 16-bit when no value exceeds 65535, and are refused otherwise.
+- Colour images with 16 bits per channel keep their upper 8 bits, which is all Pillow delivers.
+- A TIFF that declares fewer than 16 bits per sample is scaled by what it declares.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.images.image_file import (
+    MAX_PIXELS,
+    declared_bits,
+    decode,
+    has_deep_colour,
+    header_orientation,
+    open_header,
+    open_image,
+    orient,
+    stored_size,
+)
+from blemish.data.images.image_list import IMAGE_SUFFIXES, list_images
+from blemish.data.images.pixels import (
+    check_bit_depth,
+    composite_on_black,
+    full_scale,
+    grey_to_rgb,
+    to_rgb,
+)
+from blemish.errors import DataError, ImageError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ImageHeader",
+    "image_size",
+    "list_images",
+    "read_header",
+    "read_image",
+    "read_image_bytes",
+    "read_mask",
+    "to_rgb",
+]
+
+_WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+_PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says of its image before any pixel is decoded.
+
+    Attributes:
+        size: ``(H, W)`` in pixels, after the EXIF orientation.
+        mode: Pillow's name of the pixel format, e.g. ``L``, ``RGB``, ``I;16``.
+        format: ``PNG``, ``JPEG``, ``MPO`` (a JPEG with several pictures), ``BMP``, ``TIFF`` or
+            ``WEBP``.
+    """
+
+    size: tuple[int, int]
+    mode: str
+    format: str
+
+
+def read_image(
+    path: str | Path, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """The image in a file, as RGB, the right way up.
+
+    Args:
+        path: A PNG, JPEG, BMP, TIFF or WebP file.
+        bit_depth: Bits in use in 16-bit grey images; 10, 12 or 14 for cameras that store fewer
+            than 16. Other images are not affected.
+        max_pixels: Images with more pixels are refused before they are decoded: a file of a few
+            kilobytes can otherwise fill the memory.
+
+    Returns:
+        ``(H, W, 3)`` uint8, contiguous.
+
+    Raises:
+        ImageError: The file is missing, a folder, empty, not an image, cut short, damaged, too
+            large, of an unsupported pixel format, or its values leave the stated range.
+        ConfigError: A bit depth outside 8 to 16.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from blemish.data.images.image import read_image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "part.png"
+        ...     Image.new("L", (6, 4), 200).save(path)
+        ...     read_image(path).shape
+        (4, 6, 3)
+    """
+    check_bit_depth(bit_depth)
+    path = Path(path)
+    with open_image(path, max_pixels) as image:
+        return _pixels(image, path, bit_depth)
+
+
+def read_image_bytes(
+    content: bytes, name: str, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """As :func:`read_image`, for the content of a file that is in memory already.
+
+    Args:
+        content: A whole PNG, JPEG, BMP, TIFF or WebP file.
+        name: What messages call it; never opened.
+        bit_depth, max_pixels: As in :func:`read_image`.
+
+    Raises:
+        ImageError: As :func:`read_image`.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from blemish.data.images.image import read_image_bytes
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (6, 4), 200).save(file, "PNG")
+        >>> read_image_bytes(file.getvalue(), "upload.png").shape
+        (4, 6, 3)
+    """
+    check_bit_depth(bit_depth)
+    path = Path(name)
+    with io.BytesIO(content) as file:
+        return _pixels(open_header(file, path, max_pixels), path, bit_depth)
+
+
+def read_mask(
+    path: str | Path,
+    *,
+    expected_size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
+    """The raw pixel values of a ground-truth mask; above 0 means defect.
+
+    The values are not binarised: in MVTec LOCO and VisA they name the kind of defect. Palette
+    images give the palette's indices; colour images the largest channel, transparent pixels 0;
+    values above 255 become 255. A mask saved as JPEG carries compression noise around its
+    edges: there, values below 128 count as 0.
+
+    Args:
+        path: The mask's file.
+        expected_size: ``(H, W)`` of the image it belongs to.
+        max_pixels: As in :func:`read_image`.
+
+    Returns:
+        ``(H, W)`` uint8.
+
+    Raises:
+        ImageError: The file cannot be read, or holds floats or negative numbers.
+        DataError: Its size is not ``expected_size``.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from blemish.data.images.image import read_mask
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "000_mask.png"
+        ...     Image.new("L", (6, 4), 255).save(path)
+        ...     (read_mask(path, expected_size=(4, 6)) > 0).all()
+        np.True_
+    """
+    path = Path(path)
+    with open_image(path, max_pixels) as image:
+        orientation = decode(image, path)
+        values = _mask_values(image, path)
+        if image.format in ("JPEG", "MPO"):
+            values = np.where(values < 128, 0, values).astype(np.uint8)
+    mask = np.ascontiguousarray(orient(values, orientation))  # (H, W)
+    if expected_size is not None and mask.shape != tuple(expected_size):
+        raise DataError(
+            f"The mask {path} has {mask.shape[0]}×{mask.shape[1]} pixels (H×W), its image "
+            f"{expected_size[0]}×{expected_size[1]}. Expected the same size: export the mask at "
+            "the size of the image, without cropping."
+        )
+    return mask
+
+
+def read_header(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+    """Size, pixel format and file format, without decoding the pixels.
+
+    Raises:
+        ImageError: The file is missing, a folder, empty, not an image, or too large. A file that
+            is cut short behind its header is not noticed here.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from blemish.data.images.image import read_header
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "part.png"
+        ...     Image.new("L", (6, 4)).save(path)
+        ...     read_header(path)
+        ImageHeader(size=(4, 6), mode='L', format='PNG')
+    """
+    path = Path(path)
+    with open_image(path, max_pixels) as image:
+        width, height = stored_size(image)
+        if header_orientation(image) >= 5:
+            width, height = height, width
+        return ImageHeader((height, width), image.mode, image.format or "")
+
+
+def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """``(H, W)`` of the image that :func:`read_image` gives, from the header only.
+
+    Raises:
+        ImageError: As :func:`read_header`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from blemish.data.images.image import image_size
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "part.png"
+        ...     Image.new("RGB", (6, 4)).save(path)
+        ...     image_size(path)
+        (4, 6)
+    """
+    return read_header(path, max_pixels=max_pixels).size
+
+
+def _pixels(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    """Decode, bring to RGB and turn the right way up."""
+    if bit_depth != 16 and has_deep_colour(image):
+        raise ImageError(
+            f"Cannot read {path} with bit_depth={bit_depth}: found a colour image with 16 "
+            "bits per channel, of which only the upper 8 bits can be read. Expected a grey "
+            "image; re-save it with 8 bits per channel."
+        )
+    bits = min(bit_depth, declared_bits(image))
+    orientation = decode(image, path)
+    try:
+        pixels = _rgb(image, path, bits)
+    except DataError as error:  # the rules for arrays do not know the file
+        raise ImageError(f"Cannot read {path}: {error}") from error
+    return np.ascontiguousarray(orient(pixels, orientation))
+
+
+def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:
+    mode = image.mode
+    if mode == "I" or mode.startswith("I;16"):
+        return grey_to_rgb(full_scale(_sixteen_bit(image, path), bits))
+    if mode == "F":
+        return to_rgb(np.asarray(image))
+    if mode in _WITH_ALPHA or (mode in _PLAIN and "transparency" in image.info):
+        return to_rgb(_rgba(image))
+    if mode in _PLAIN:
+        return np.asarray(image.convert("RGB"))
+    raise ImageError(
+        f"Cannot read {path}: found the pixel format {mode!r}. Expected grey, RGB, CMYK or "
+        "palette, with or without alpha; re-save it as an RGB PNG."
+    )
+
+
+def _mask_values(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    mode = image.mode
+    if mode == "P":
+        return np.asarray(image)
+    if mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    if mode == "I" or mode.startswith("I;16"):
+        return np.minimum(_sixteen_bit(image, path), 255).astype(np.uint8)
+    if mode in _WITH_ALPHA:
+        return _largest_channel(composite_on_black(_rgba(image)))
+    if mode in _PLAIN:
+        return _largest_channel(np.asarray(image.convert("RGB")))
+    raise ImageError(
+        f"Cannot read {path} as a mask: found the pixel format {mode!r}. Expected whole numbers, "
+        "0 for good and above 0 for defect; re-save it as an 8-bit grey PNG."
+    )
+
+
+def _largest_channel(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    largest: NDArray[np.uint8] = pixels.max(axis=2)  # (H, W)
+    return largest
+
+
+def _rgba(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "La":  # Pillow knows no direct way
+        image = image.convert("LA")
+    return np.asarray(image.convert("RGBA"))  # (H, W, 4)
+
+
+def _sixteen_bit(image: Image.Image, path: Path) -> NDArray[np.uint16]:
+    values: NDArray[Any] = np.asarray(image)
+    if values.dtype.kind == "i" or values.dtype.itemsize > 2:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise ImageError(
+                f"Cannot read {path}: found 32-bit values from {low} to {high}. Expected values "
+                "from 0 to 65535; what range a 32-bit image uses cannot be guessed. Re-save it "
+                "with 8 or 16 bits."
+            )
+    return values.astype(np.uint16)

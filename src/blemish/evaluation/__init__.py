@@ -1,0 +1,1 @@
+"""Evaluation: metrics over labelled images, diagnostics, timing."""

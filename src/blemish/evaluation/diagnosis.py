@@ -1,0 +1,224 @@
+"""Why a reconstruction method finds or misses: leakage, separability, separation.
+
+The three diagnostics "BoRAD: Bootstrap your Own Representations for Multi-class Anomaly
+Detection", arXiv 2606.14129, names. How they are measured is ours and stands in each file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blemish._names import unknown_name_message
+from blemish._progress import Progress
+from blemish.data.planted import KINDS
+from blemish.data.sample import DataSet, Sample, Split
+from blemish.data.sources import TrainingSource, training_data
+from blemish.detector import Detector
+from blemish.errors import ConfigError, DataError, ImageError
+from blemish.evaluation.diagnosis_measurements import ProductMeasurements, Rebuilds
+from blemish.evaluation.leakage import Leakage, total
+from blemish.evaluation.separability import Separability, separability
+from blemish.evaluation.separation import Separation, separation
+from blemish.inspector import Inspector
+from blemish.outputs.figures import json_ready
+
+__all__ = [
+    "Diagnosis",
+    "Leakage",
+    "ProductDiagnosis",
+    "Rebuilds",
+    "Separability",
+    "Separation",
+    "diagnose",
+    "diagnosis_json",
+]
+
+_SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class ProductDiagnosis:
+    """One product's figures.
+
+    Attributes:
+        product: Its name.
+        leakage: Over all planted anomalies of the product.
+        planted: Scores of good images against those with planted anomalies.
+        real: Scores of good images against those of defective ones; ``None`` where the images
+            diagnosed have none.
+    """
+
+    product: str
+    leakage: Leakage
+    planted: Separation
+    real: Separation | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the diagnostics found.
+
+    Attributes:
+        split: The split the good images are from.
+        products: One entry per product.
+        leakage: Over all products and kinds of planted anomaly.
+        kinds: Leakage by kind of planted anomaly.
+        bottleneck: Separability of the products in the bottleneck's global average pool; ``None``
+            with a single product.
+        teacher: The same in the pool of the teacher's deepest level, to compare with.
+        failures: Path and reason of each image that could not be read.
+    """
+
+    split: Split
+    products: tuple[ProductDiagnosis, ...]
+    leakage: Leakage
+    kinds: dict[str, Leakage]
+    bottleneck: Separability | None
+    teacher: Separability | None
+    failures: tuple[tuple[Path, str], ...]
+
+
+def diagnose(
+    detector: Inspector,
+    data: TrainingSource,
+    *,
+    layout: str = "auto",
+    split: str = "auto",
+    images: int = 25,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Diagnose a trained detector on the good images of a data set.
+
+    Every kind of :mod:`blemish.data.planted` is planted once into every good image.
+
+    Args:
+        detector: Trained, of a method that rebuilds features.
+        data: As for :meth:`blemish.detector.Detector.fit`.
+        layout: Name of the layout, ``auto`` to recognise it.
+        split: Where good images are taken from; ``auto``: the first of ``test``, ``validation``
+            and ``train`` that has any.
+        images: Largest number of good, and of defective, images per product; 0 takes all.
+        seed: Draws the anomalies and the halves of the purity.
+        progress: Where progress is shown.
+
+    Raises:
+        ConfigError: An exported model, a method without bottleneck or reconstruction, or an
+            unknown split.
+        DataError: No readable good images.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish import Detector
+        >>> from blemish.evaluation.diagnosis import diagnose
+        >>> from blemish._progress import Progress
+        >>> good = np.random.default_rng(0).integers(90, 110, (12, 64, 64, 3)).astype(np.uint8)
+        >>> detector = Detector("rd", settings={"steps": 2, "batch_size": 4})
+        >>> report = detector.fit(good, false_alarm_rate=0.4, progress=Progress(quiet=True))
+        >>> found = diagnose(detector, good, images=2)
+        >>> found.split, len(found.leakage.copied), found.bottleneck is None
+        ('train', 3, True)
+    """
+    if not isinstance(detector, Detector):
+        raise ConfigError(
+            "This is an exported model: its bottleneck cannot be looked into. Diagnose the trained "
+            "model it was made from."
+        )
+    method, preprocessing = detector.method, detector.preprocessing
+    if method is None or preprocessing is None:
+        raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
+    if not isinstance(method, Rebuilds):
+        raise ConfigError(
+            f"The method {detector.method_name!r} does not rebuild features from a bottleneck, so "
+            "there is no leakage to measure. Diagnostics work on rd, hfr, borad and logicrd."
+        )
+    if not method.stages():
+        raise ConfigError(
+            f"This {detector.method_name!r} model was fitted without training, so that it rebuilds "
+            "nothing. Diagnose one whose settings train a reconstruction."
+        )
+    data_set = training_data(data, layout=layout, bit_depth=preprocessing.bit_depth)
+    chosen = _choose_split(data_set, split)
+    samples = [s for s in data_set.split(chosen).samples if s.label is not None]
+    good = _few([s for s in samples if s.is_good], images)
+    bad = _few([s for s in samples if not s.is_good], images)
+    failures: list[tuple[Path, str]] = []
+    measured: dict[str, ProductMeasurements] = {}
+    rng = np.random.default_rng(seed)
+    progress = progress or Progress(quiet=True)
+    for sample in progress.track([*good, *bad], "Diagnosing", len(good) + len(bad)):
+        try:
+            image, _ = preprocessing.load(sample)
+        except ImageError as error:
+            failures.append((sample.path, str(error)))
+            continue
+        of_product = measured.setdefault(sample.product, ProductMeasurements())
+        if sample.is_good:
+            of_product.add_good(method, image, rng)
+        else:
+            of_product.add_defective(method, image)
+    measured = {name: m for name, m in measured.items() if m.good}
+    if not measured:
+        reasons = "".join(f"\n  {reason}" for _, reason in failures[:5])
+        raise DataError(f"{data_set.root}: no good image could be read.{reasons}")
+    labels = [name for name, m in measured.items() for _ in m.embedded]
+    embedded = np.stack([vector for m in measured.values() for vector in m.embedded])
+    of_teacher = np.stack([vector for m in measured.values() for vector in m.of_teacher])
+    return Diagnosis(
+        split=chosen,
+        products=tuple(
+            ProductDiagnosis(
+                name,
+                total(m.leakage.values()).result(),
+                separation(m.good, m.planted),
+                separation(m.good, m.real) if m.real else None,
+            )
+            for name, m in measured.items()
+        ),
+        leakage=total(t for m in measured.values() for t in m.leakage.values()).result(),
+        kinds={kind: total(m.leakage[kind] for m in measured.values()).result() for kind in KINDS},
+        bottleneck=separability(embedded, labels, seed=seed),
+        teacher=separability(of_teacher, labels, seed=seed),
+        failures=tuple(failures),
+    )
+
+
+def diagnosis_json(found: Diagnosis) -> str:
+    """All figures as indented JSON, ``null`` where a figure cannot be given.
+
+    Example: see ``blemish diagnose --json``.
+    """
+    content = asdict(found)
+    content["failures"] = [{"path": str(path), "error": reason} for path, reason in found.failures]
+    return json.dumps(json_ready(content), indent=1, allow_nan=False)
+
+
+def _choose_split(data_set: DataSet, wanted: str) -> Split:
+    """The split whose good images are looked at."""
+    if wanted not in ("auto", *_SPLITS):
+        raise ConfigError(unknown_name_message("split", wanted, ("auto", *_SPLITS)))
+    for split in _SPLITS:
+        asked = wanted in ("auto", split)
+        if asked and any(s.is_good for s in data_set.split(split).samples):
+            return split
+    where = "" if wanted == "auto" else f" in its split {wanted!r}"
+    raise DataError(
+        f"{data_set.root} (layout {data_set.layout}) has no good images{where}. Diagnostics plant "
+        "anomalies into good images; see `blemish data describe`."
+    )
+
+
+def _few(samples: list[Sample], count: int) -> list[Sample]:
+    """At most ``count`` samples per product, evenly spread over each; all for 0."""
+    if count < 0:
+        raise ConfigError(f"{count} images per product were asked for; expected 0 (all) or more.")
+    kept: list[Sample] = []
+    for product in dict.fromkeys(s.product for s in samples):
+        own = [s for s in samples if s.product == product]
+        step = max(1.0, len(own) / count) if count else 1.0
+        kept += [own[int(i * step)] for i in range(min(len(own), count or len(own)))]
+    return kept

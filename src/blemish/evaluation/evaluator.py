@@ -1,0 +1,291 @@
+"""Measuring a detector on labelled images: image, pixel and logical metrics, operating point."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.data.images.image import read_mask
+from blemish.data.layouts import read_defects_config
+from blemish.data.sample import Sample
+from blemish.errors import DataError, ImageError
+from blemish.metrics import (
+    MEAN_AD_METRICS,
+    Confusion,
+    Curve,
+    PixelAccumulator,
+    SaturationRule,
+    SproAccumulator,
+    auroc,
+    confusion,
+    image_metrics,
+    loco_image_auroc,
+    mean_ad,
+)
+from blemish.results import Prediction
+
+Metrics = dict[str, float]
+_LOCO = ("good", "logical_anomalies", "structural_anomalies")
+
+
+@dataclass(frozen=True)
+class KindResult:
+    """One defect kind of a product.
+
+    Attributes:
+        images: Number of images of the kind.
+        image_auroc: Good images of the product against this kind.
+        found: Share with verdict ``defect``; ``nan`` without calibration.
+        flagged: Share with verdict ``defect`` or ``unsure``; ``nan`` without calibration.
+    """
+
+    images: int
+    image_auroc: float
+    found: float
+    flagged: float
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """One product's figures; a metric that its images do not allow is ``nan``.
+
+    Attributes:
+        product: Name.
+        good, defective: Numbers of images measured.
+        masked: Number of defective images with a ground-truth mask.
+        metrics: The seven of mAD by name; ``sample_auroc``, ``sample_ap`` and ``sample_f1_max``
+            where several images show one part (Real-IAD); for MVTec LOCO also ``logical``,
+            ``structural``, ``mean`` and ``pooled`` of image AUROC and AU-sPRO.
+        operating: Counts of right and wrong verdicts at the calibrated limit, defect or not.
+        kinds: By defect kind.
+        problems: What kept a metric from being computed, one sentence each.
+    """
+
+    product: str
+    good: int
+    defective: int
+    masked: int
+    metrics: Mapping[str, float]
+    operating: Confusion | None
+    kinds: Mapping[str, KindResult]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All products' figures and their unweighted means.
+
+    Attributes:
+        products: In order of appearance.
+        mean: Mean of each metric over the products that have it.
+        covered: For each metric, the number of products behind its mean.
+        mean_ad: mAD over all products; ``nan`` unless each has all seven metrics.
+        failures: Path and reason of each image that could not be read.
+    """
+
+    products: tuple[ProductResult, ...]
+    mean: Mapping[str, float]
+    covered: Mapping[str, int]
+    mean_ad: float
+    failures: tuple[tuple[Path, str], ...] = field(default=())
+
+
+class Evaluator:
+    """Takes predictions with their samples one by one; holds pixels, not images.
+
+    Args:
+        histogram: Measure pixels in bounded memory, see
+            :class:`blemish.metrics.PixelAccumulator`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.sample import Sample
+        >>> from blemish.evaluation.evaluator import Evaluator
+        >>> from blemish.results import Prediction
+        >>> evaluator = Evaluator()
+        >>> for label, score in ((0, 0.1), (1, 0.7)):
+        ...     sample = Sample(Path("x.png"), "nut", "test", label)
+        ...     evaluator.add(sample, Prediction(None, "nut", score, np.zeros((4, 4), "f4")))
+        >>> evaluator.compute().mean["image_auroc"]
+        1.0
+    """
+
+    def __init__(self, *, histogram: bool = False) -> None:
+        self.histogram = histogram
+        self._products: dict[str, _Product] = {}
+
+    def add(self, sample: Sample, prediction: Prediction) -> None:
+        """Take one labelled image's prediction; unlabelled ones are left out."""
+        if sample.label is None:
+            return
+        if sample.product not in self._products:
+            self._products[sample.product] = _Product(sample.product, self.histogram)
+        self._products[sample.product].add(sample, prediction)
+
+    def pro_curves(self) -> dict[str, Curve]:
+        """The PRO curve of each product that has masks, thinned for plotting."""
+        return {
+            name: product.pixels.pro_curve()
+            for name, product in self._products.items()
+            if product.masked
+        }
+
+    def compute(self, failures: Iterable[tuple[Path, str]] = ()) -> Evaluation:
+        """The figures of all that was added.
+
+        Raises:
+            DataError: No labelled image was added.
+        """
+        if not self._products:
+            raise DataError("No labelled test image was found; nothing can be measured.")
+        results = tuple(product.compute() for product in self._products.values())
+        names = dict.fromkeys(name for result in results for name in result.metrics)
+        mean, covered = {}, {}
+        for name in names:
+            values = [
+                r.metrics[name] for r in results if math.isfinite(r.metrics.get(name, np.nan))
+            ]
+            mean[name] = float(np.mean(values)) if values else math.nan
+            covered[name] = len(values)
+        overall = mean_ad([result.metrics for result in results])
+        return Evaluation(results, mean, covered, overall, tuple(failures))
+
+
+class _Product:
+    """What has been added of one product."""
+
+    def __init__(self, product: str, histogram: bool) -> None:
+        self.product = product
+        self.mode = "histogram" if histogram else "exact"
+        self.pixels = PixelAccumulator(self.mode)  # type: ignore[arg-type]
+        self.spro: SproAccumulator | None = None
+        self._looked_for_rules = False
+        self.scores: list[float] = []
+        self.kinds: list[str] = []
+        self.verdicts: list[str | None] = []
+        self.parts: list[str | None] = []
+        self.masked = 0
+        self.unmasked: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def add(self, sample: Sample, prediction: Prediction) -> None:
+        kind = "good" if sample.is_good else sample.defect_kind or "defect"
+        self.scores.append(prediction.score)
+        self.kinds.append(kind)
+        self.verdicts.append(prediction.verdict)
+        self.parts.append(sample.part)
+        if not sample.is_good and not sample.mask_paths:
+            self.unmasked[kind] += 1
+            return
+        try:
+            size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
+            channels = [read_mask(path, expected_size=size) for path in sample.mask_paths]
+            union = np.any(channels, axis=0) if channels else None  # (H, W)
+            self.pixels.add(prediction.anomaly_map, union)
+        except (DataError, ImageError) as error:
+            self.problems.append(f"{sample.path.name} is left out of the pixel metrics: {error}")
+            return
+        self.masked += bool(channels)
+        if kind not in _LOCO:
+            return
+        if not self._looked_for_rules:
+            self._looked_for_rules = True
+            self.spro = self._spro_of(sample)
+        if self.spro is not None:
+            try:
+                self.spro.add(prediction.anomaly_map, channels, kind)  # type: ignore[arg-type]
+            except DataError as error:
+                self.problems.append(f"{sample.path.name} is left out of AU-sPRO: {error}")
+
+    def _spro_of(self, sample: Sample) -> SproAccumulator | None:
+        """For a category of MVTec LOCO, recognised by its saturation thresholds."""
+        # test/<kind>/<image> and ground_truth/… lie in the category's folder.
+        category = sample.path.parent.parent.parent
+        if not (category / "defects_config.json").is_file():
+            return None
+        try:
+            entries = read_defects_config(category)
+        except DataError as error:
+            self.problems.append(f"AU-sPRO cannot be given: {error}")
+            return None
+        rules = {
+            entry.pixel_value: SaturationRule(
+                entry.defect_name,
+                entry.pixel_value,
+                entry.saturation_threshold,
+                entry.relative_saturation,
+            )
+            for entry in entries
+        }
+        return SproAccumulator(rules, self.mode)  # type: ignore[arg-type]
+
+    def compute(self) -> ProductResult:
+        scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
+        labels = kinds != "good"
+        problems = list(self.problems)
+        metrics = dict.fromkeys(MEAN_AD_METRICS, math.nan)
+        metrics.update(image_metrics(scores, labels))
+        if self.masked:
+            metrics.update(self.pixels.compute())
+        metrics.update(self._part_metrics(scores, labels))
+        if not labels.any() or labels.all():
+            only = "good" if not labels.any() else "defective"
+            problems.append(f"All {len(labels)} test images are {only}: no metric can be given.")
+        elif not self.masked:
+            problems.append("No defective image has a mask: no pixel metric can be given.")
+        elif self.unmasked:
+            listed = ", ".join(f"{count} of {kind}" for kind, count in self.unmasked.items())
+            problems.append(f"Without a mask, left out of the pixel metrics: {listed}.")
+        if self.spro is not None:
+            of_loco = np.isin(kinds, _LOCO)
+            by_kind = loco_image_auroc(scores[of_loco], kinds[of_loco].tolist())
+            metrics.update({f"image_auroc_{name}": value for name, value in by_kind.items()})
+            for limit, values in self.spro.compute().items():
+                metrics.update({f"au_spro_{limit:g}_{n}": value for n, value in values.items()})
+        judged = None not in self.verdicts
+        alarms = np.asarray([verdict == "defect" for verdict in self.verdicts])
+        flags = np.asarray([verdict in ("defect", "unsure") for verdict in self.verdicts])
+        results = {}
+        for kind in dict.fromkeys(self.kinds):
+            of_kind = kinds == kind
+            if kind != "good":
+                use = of_kind | ~labels
+                results[kind] = KindResult(
+                    int(of_kind.sum()),
+                    auroc(scores[use], labels[use]),
+                    float(alarms[of_kind].mean()) if judged else math.nan,
+                    float(flags[of_kind].mean()) if judged else math.nan,
+                )
+        return ProductResult(
+            self.product,
+            int((~labels).sum()),
+            int(labels.sum()),
+            self.masked,
+            metrics,
+            confusion(alarms.astype(float), labels, threshold=0.5) if judged else None,
+            results,
+            tuple(problems),
+        )
+
+    def _part_metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Metrics:
+        """Sample-level metrics where several images show one physical part (Real-IAD's views).
+
+        A part's score is the largest of its images' scores, and it is defective if one image is.
+        """
+        named = [(part, row) for row, part in enumerate(self.parts) if part is not None]
+        if not named:
+            return {}
+        rows: dict[str, list[int]] = {}
+        for part, row in named:
+            rows.setdefault(part, []).append(row)
+        part_scores = [scores[of_part].max() for of_part in rows.values()]
+        part_labels = [bool(labels[of_part].any()) for of_part in rows.values()]
+        metrics = image_metrics(part_scores, part_labels)
+        return {name.replace("image_", "sample_"): value for name, value in metrics.items()}

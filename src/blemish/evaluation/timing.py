@@ -1,0 +1,223 @@
+"""Latency stage by stage, throughput of the whole, and both against the teacher alone.
+
+Latency is that of one picture at a time through the same functions that judge it, one after the
+other; the floor is timed in turn with it, so that a busy machine slows both. Throughput is that of
+the pipeline, in which the stages overlap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.data.images.image import read_image
+from blemish.data.sample import Sample
+from blemish.errors import ConfigError
+from blemish.evaluation.memory import peak_memory_mib
+from blemish.inspection.pipeline import Decoded, infer_batch, judge_raw
+from blemish.inspector import Inspector
+
+#: A picture's way, and what each part of it includes.
+STAGES = {
+    "decode": "reading the file, to pixels at full size",
+    "preprocess": "scaling to the model's input",
+    "network": "normalisation, teacher, student, map and score",
+    "post": "map to the picture's size, verdict, marked areas",
+}
+#: What the floor is compared with: everything after the picture is decoded.
+AFTER_DECODING = ("preprocess", "network", "post")
+
+#: The teacher alone, on pixels ``(N, H, W, 3)`` uint8.
+Floor = Callable[[NDArray[np.uint8]], object]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Times of one thing, in milliseconds.
+
+    Attributes:
+        p50, p95, p99: Percentiles.
+        mean: Their mean.
+        n: How many were taken.
+
+    Example:
+        >>> from blemish.evaluation.timing import Spread
+        >>> Spread.of([0.001, 0.002, 0.003]).p50
+        2.0
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    mean: float
+    n: int
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Spread:
+        """The spread of times given in seconds."""
+        p50, p95, p99 = (float(v) * 1e3 for v in np.percentile(seconds, (50, 95, 99)))
+        return cls(p50, p95, p99, float(np.mean(seconds)) * 1e3, len(seconds))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured.
+
+    Attributes:
+        stages: Times of each of :data:`STAGES` at batch size 1.
+        after_decoding: Times of :data:`AFTER_DECODING` together.
+        total: Times of all stages together: the latency of a picture.
+        floor: Times of the teacher alone; ``None`` where it was not measured.
+        images_per_second: Throughput of the pipeline at ``batch_size``.
+        images: How many pictures the throughput is from.
+        batch_size: Images per call of the network in the pipeline.
+        peak_memory_mib: Of this process after the throughput's run; ``None`` where unknown.
+
+    Example: see :func:`measure`.
+    """
+
+    stages: dict[str, Spread]
+    after_decoding: Spread
+    total: Spread
+    floor: Spread | None
+    images_per_second: float
+    images: int
+    batch_size: int
+    peak_memory_mib: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Median of preprocessing, network and post over the floor's; ``None`` without one."""
+        return None if self.floor is None else self.after_decoding.p50 / self.floor.p50
+
+
+def measure(
+    model: Inspector,
+    samples: Sequence[Sample],
+    *,
+    batch_size: int = 8,
+    seconds: float = 10.0,
+    make_floor: Callable[[], Floor | None] = lambda: None,
+) -> Bench:
+    """Measure a model on pictures, taken in turn as often as the time allows.
+
+    Args:
+        model: What judges.
+        samples: Pictures, all readable.
+        batch_size: Images per call of the network in the pipeline.
+        seconds: Time for the throughput, and again for the latency.
+        make_floor: Gives the teacher alone; called after the memory was measured.
+
+    Raises:
+        ConfigError: No pictures, or not a positive time.
+        ImageError: A picture cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.images.preprocess import Preprocessing
+        >>> from blemish.data.sample import Sample
+        >>> from blemish.inspector import Inspector
+        >>> from blemish.inspection.network import RawOutput
+        >>> from blemish.evaluation.timing import measure
+        >>> class Brightness(Inspector):
+        ...     calibration, products, branch_names = None, (), ()
+        ...     def save(self, path): ...
+        ...     def ready(self):
+        ...         def network(pixels):
+        ...             maps = pixels.mean(3, dtype=np.float32)
+        ...             return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {})
+        ...         return network, Preprocessing(32, 32)
+        >>> grey = Sample(Path("#"), "", "test", None, image=np.zeros((40, 30, 3), np.uint8))
+        >>> bench = measure(Brightness(), [grey], seconds=0.05)
+        >>> list(bench.stages), bench.ratio
+        (['decode', 'preprocess', 'network', 'post'], None)
+    """
+    if not samples or seconds <= 0:
+        raise ConfigError(
+            f"{len(samples)} pictures for {seconds} s: expected a picture and a time above 0."
+        )
+    # Memory first: the floor may bring libraries that judging does not need.
+    images, rate = _throughput(model, samples, batch_size, seconds)
+    peak = peak_memory_mib()
+    floor = make_floor()
+    times = _latencies(model, samples, seconds, floor)
+    return Bench(
+        stages={name: Spread.of(times[name]) for name in STAGES},
+        after_decoding=Spread.of(_summed(times, AFTER_DECODING)),
+        total=Spread.of(_summed(times, tuple(STAGES))),
+        floor=None if floor is None else Spread.of(times["floor"]),
+        images_per_second=rate,
+        images=images,
+        batch_size=batch_size,
+        peak_memory_mib=peak,
+    )
+
+
+def _summed(times: dict[str, list[float]], names: Sequence[str]) -> list[float]:
+    return [sum(parts) for parts in zip(*(times[name] for name in names), strict=True)]
+
+
+def _throughput(
+    model: Inspector, samples: Sequence[Sample], batch_size: int, seconds: float
+) -> tuple[int, float]:
+    end = 0.0
+
+    def until_then() -> Iterator[Sample]:
+        for number, sample in enumerate(cycle(samples)):
+            # Whole batches: what a half one costs per picture says nothing of a long run.
+            if number % batch_size == 0 and time.perf_counter() >= end:
+                return
+            yield sample
+
+    def run() -> int:
+        judged = model.judge_samples(
+            until_then(), calibration=model.calibration, batch_size=batch_size
+        )
+        return sum(1 for _ in judged)
+
+    end = time.perf_counter() + seconds / 10  # warms up: libraries choose their ways
+    run()
+    started = time.perf_counter()
+    end = started + seconds
+    count = run()
+    return count, count / (time.perf_counter() - started)
+
+
+def _latencies(
+    model: Inspector, samples: Sequence[Sample], seconds: float, floor: Floor | None
+) -> dict[str, list[float]]:
+    network, preprocessing = model.ready()
+    times: dict[str, list[float]] = {name: [] for name in (*STAGES, "floor")}
+    end = time.perf_counter() + seconds
+    for number, sample in enumerate(cycle(samples)):
+        now = time.perf_counter()
+        if number > 3 and now >= end:
+            break
+        marks = [now]
+        pixels: Any = sample.image
+        if pixels is None:
+            pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
+        marks.append(time.perf_counter())
+        prepared = preprocessing(pixels)
+        marks.append(time.perf_counter())
+        (raw,) = infer_batch(network, [Decoded(sample, prepared, pixels.shape[:2])])
+        marks.append(time.perf_counter())
+        judge_raw(raw, preprocessing, model.calibration)  # type: ignore[arg-type]
+        marks.append(time.perf_counter())
+        taken = dict(zip(STAGES, np.diff(marks).tolist(), strict=True))
+        if floor is not None:
+            batch = np.stack([prepared])  # (1, H, W, 3)
+            begun = time.perf_counter()
+            floor(batch)
+            taken["floor"] = time.perf_counter() - begun
+        if number >= 3:  # the first ones warm up
+            for name, value in taken.items():
+                times[name].append(value)
+    return times

@@ -1,0 +1,1 @@
+"""Inspection: from pixels to a prediction; torch-free."""

@@ -1,0 +1,95 @@
+"""From a map of departures to what a line worker is told: a box, and one plain sentence.
+
+NumPy only: an exported model explains itself through the same lines as a trained one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.data.images.preprocess import Preprocessing
+from blemish.inspection.regions import find_regions
+from blemish.results import Explanation
+
+#: The box encloses what is above this share of the largest departure.
+_SHARE = 0.5
+_ROWS = ("top", "middle", "bottom")
+_COLUMNS = ("left", "centre", "right")
+
+
+def explain(
+    departure: NDArray[np.float32],
+    *,
+    branch: str,
+    preprocessing: Preprocessing,
+    source_size: tuple[int, int],
+) -> Explanation | None:
+    """Where a picture's content departs most from what the rest of it calls for.
+
+    Args:
+        departure: ``(h, w)`` float32 at any size, over the whole model input; higher is more.
+        branch: Name of the branch that is explained.
+        preprocessing: The one that made the input; the field around the image is left out.
+        source_size: ``(H_src, W_src)`` in pixels.
+
+    Returns:
+        The box in the source image's pixels and the sentence; ``None`` where nothing departs.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.images.preprocess import Preprocessing
+        >>> from blemish.inspection.explanation import explain
+        >>> departure = np.zeros((8, 8), np.float32)
+        >>> departure[0:2, 6] = 1
+        >>> found = explain(departure, branch="logical", preprocessing=Preprocessing(64, 64),
+        ...                 source_size=(128, 128))
+        >>> found.box, found.sentence[:14]
+        ((96, 0, 112, 32), 'Look first at ')
+    """
+    rows, columns = departure.shape
+    top, left, height, width = preprocessing.placement(source_size)
+    # A cell belongs to the image when its middle does.
+    y = (np.arange(rows) + 0.5) * preprocessing.height / rows  # (h,) pixels of the input
+    x = (np.arange(columns) + 0.5) * preprocessing.width / columns  # (w,)
+    inside = ((y > top) & (y < top + height))[:, None] & ((x > left) & (x < left + width))
+    values = np.where(inside & np.isfinite(departure), departure, -np.inf)
+    peak = float(values.max(initial=-np.inf))
+    if peak <= 0:
+        return None
+    cells = find_regions(values >= _SHARE * peak, values.astype(np.float32), max_regions=1)[0].box
+    across, down = preprocessing.width / columns, preprocessing.height / rows
+    to_source = source_size[1] / width, source_size[0] / height
+    box = (
+        max(0, round((cells[0] * across - left) * to_source[0])),
+        max(0, round((cells[1] * down - top) * to_source[1])),
+        min(source_size[1], round((cells[2] * across - left) * to_source[0])),
+        min(source_size[0], round((cells[3] * down - top) * to_source[1])),
+    )
+    return Explanation(branch=branch, box=box, sentence=_sentence(box, source_size))
+
+
+def _sentence(box: tuple[int, int, int, int], size: tuple[int, int]) -> str:
+    return (
+        f"Look first at the dashed box ({place(box, size)}): what it holds departs most from what "
+        "the rest of the picture calls for. Is something missing, extra or misplaced?"
+    )
+
+
+def place(box: tuple[int, int, int, int], size: tuple[int, int]) -> str:
+    """Where a box lies in an image, in words.
+
+    Args:
+        box: Left, top, right, bottom in pixels.
+        size: ``(H, W)`` of the image.
+
+    Example:
+        >>> from blemish.inspection.explanation import place
+        >>> place((90, 0, 100, 10), (100, 100)), place((40, 45, 60, 55), (100, 100))
+        ('top right', 'centre')
+    """
+    row = _ROWS[min(2, 3 * (box[1] + box[3]) // (2 * size[0]))]
+    column = _COLUMNS[min(2, 3 * (box[0] + box[2]) // (2 * size[1]))]
+    if row == "middle":
+        return column
+    return f"{row} {column}"

@@ -1,0 +1,218 @@
+"""Samples through a network: decode ahead, batch, infer, bring to source size, one answer each.
+
+    samples ─ decode ─▶ pixels ─ batch ─▶ network ─▶ raw maps ─ post ─▶ Prediction ─▶ the caller
+
+Each arrow is a queue of fixed length between threads, so that decoding, the network and what the
+caller does with an answer (writing it down) overlap: many images take as long as the slowest of
+the three, not their sum. Pillow, NumPy, PyTorch and ONNX Runtime let go of Python's lock while
+they work. Answers come in the order of the samples, from the same batches whatever the timing, and
+memory does not depend on how many samples there are. Torch-free: trained and exported models pass
+through the same lines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.calibration.limits import Calibration
+from blemish.data.images.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.errors import ImageError
+from blemish.inspection.network import Network
+from blemish.inspection.prediction import make_prediction
+from blemish.results import Prediction
+
+OnError = Callable[[Path, ImageError], None]
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+#: Each thread that decodes holds an image at full size; beyond this, disks are the limit.
+MOST_DECODERS = 8
+#: Predictions computed ahead of the caller. Their maps are as large as the images.
+POST_AHEAD = 2
+
+
+class Decoded(NamedTuple):
+    """A sample's pixels as the network takes them."""
+
+    sample: Sample
+    pixels: NDArray[np.uint8]  # (H, W, 3)
+    source_size: tuple[int, int]
+
+
+class Raw(NamedTuple):
+    """The network's answer for one image, at its input size."""
+
+    decoded: Decoded
+    score: float
+    input_map: NDArray[np.float32]  # (H, W)
+    branches: dict[str, float]
+    explanation: NDArray[np.float32] | None = None  # (h, w)
+
+
+class Failed(NamedTuple):
+    """An image that could not be read; it keeps its place in the order."""
+
+    sample: Sample
+    error: ImageError
+
+
+def usable_cores() -> int:
+    """Number of processor cores this process may use, which a container may have limited.
+
+    Example:
+        >>> from blemish.inspection.pipeline import usable_cores
+        >>> usable_cores() >= 1
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def decoder_threads(cores: int | None = None) -> int:
+    """Threads that decode: half of the cores, the network's own threads have the rest.
+
+    Example:
+        >>> from blemish.inspection.pipeline import decoder_threads
+        >>> [decoder_threads(cores) for cores in (1, 2, 4, 64)]
+        [1, 1, 2, 8]
+    """
+    cores = usable_cores() if cores is None else cores
+    return min(max(1, cores // 2), MOST_DECODERS)
+
+
+def judge_samples(
+    network: Network,
+    preprocessing: Preprocessing,
+    samples: Iterable[Sample],
+    *,
+    calibration: Calibration | None,
+    batch_size: int = 8,
+    on_error: OnError | None = None,
+) -> Iterator[tuple[Sample, Prediction]]:
+    """Judge samples in order, each prediction beside the sample it is of.
+
+    Args:
+        network: Judges pixels at the input size; called from one thread, not the caller's.
+        preprocessing: The one the network was trained with.
+        samples: Taken from the iterator as they are needed, about three batches ahead. An
+            iterator that waits for its next sample holds back the answers before it.
+        calibration: Limits, or ``None`` for predictions without verdict.
+        batch_size: Samples per call of the network.
+        on_error: Called in the caller's thread, in order, for each unreadable image, which is then
+            left out; ``None`` raises.
+
+    Raises:
+        ImageError: An image cannot be read and ``on_error`` is ``None``.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.images.preprocess import Preprocessing
+        >>> from blemish.data.sample import Sample
+        >>> from blemish.inspection.network import RawOutput
+        >>> from blemish.inspection.pipeline import judge_samples
+        >>> def brightness(pixels):  # a network of its own kind
+        ...     maps = pixels.mean(3, dtype=np.float32)
+        ...     return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {})
+        >>> grey = [Sample(Path(f"#{i}"), "", "test", None, image=np.full((40, 30), i, np.uint8))
+        ...         for i in range(3)]
+        >>> pairs = judge_samples(brightness, Preprocessing(32, 32), grey, calibration=None)
+        >>> [(s.path.name, p.anomaly_map.shape) for s, p in pairs]
+        [('#0', (40, 30)), ('#1', (40, 30)), ('#2', (40, 30))]
+    """
+
+    def decode(sample: Sample) -> Decoded | Failed:
+        try:
+            return Decoded(sample, *preprocessing.load(sample))
+        except ImageError as error:
+            return Failed(sample, error)
+
+    def infer(batch: list[Decoded | Failed]) -> list[Raw | Failed]:
+        return infer_batch(network, batch)
+
+    def post(raw: Raw | Failed) -> tuple[Sample, Prediction] | Failed:
+        if isinstance(raw, Failed):
+            return raw
+        return raw.decoded.sample, judge_raw(raw, preprocessing, calibration)
+
+    decoders = decoder_threads()
+    pools = [ThreadPoolExecutor(count) for count in (decoders, 1, 1)]
+    try:
+        # A batch is being decoded while the one before waits and the one before that is inferred.
+        decoded = _ahead(pools[0], decode, samples, max(batch_size, decoders + 1))
+        batches = _ahead(pools[1], infer, _batches(decoded, batch_size), 2)
+        answers = _ahead(pools[2], post, (raw for batch in batches for raw in batch), POST_AHEAD)
+        for answer in answers:
+            if not isinstance(answer, Failed):
+                yield answer
+            elif on_error is None:
+                raise answer.error
+            else:
+                on_error(answer.sample.path, answer.error)
+    finally:  # also when the caller stops early: what has not begun is dropped
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
+
+
+def infer_batch(network: Network, batch: Sequence[Decoded | Failed]) -> list[Raw | Failed]:
+    """Call the network on the readable images of a batch; the others keep their places."""
+    ready = [item for item in batch if isinstance(item, Decoded)]
+    if not ready:
+        return [item for item in batch if isinstance(item, Failed)]
+    output = network(np.stack([item.pixels for item in ready]))  # (N, H, W, 3)
+    rows = iter(
+        Raw(
+            item,
+            float(output.scores[row]),
+            output.maps[row],
+            {name: float(values[row]) for name, values in output.branches.items()},
+            None if output.explanations is None else output.explanations[row],
+        )
+        for row, item in enumerate(ready)
+    )
+    return [item if isinstance(item, Failed) else next(rows) for item in batch]
+
+
+def judge_raw(
+    raw: Raw, preprocessing: Preprocessing, calibration: Calibration | None
+) -> Prediction:
+    """One image's prediction, its map at the source's size."""
+    return make_prediction(
+        raw.decoded.sample,
+        score=raw.score,
+        input_map=raw.input_map,
+        branches=raw.branches,
+        departure=raw.explanation,
+        source_size=raw.decoded.source_size,
+        preprocessing=preprocessing,
+        calibration=calibration,
+    )
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[In], Out], items: Iterable[In], depth: int
+) -> Iterator[Out]:
+    """``work`` of each item, in order, with up to ``depth`` of them under way."""
+    waiting: deque[Future[Out]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) == depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _batches(items: Iterator[In], size: int) -> Iterator[list[In]]:
+    while batch := list(islice(items, size)):
+        yield batch

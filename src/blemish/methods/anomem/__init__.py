@@ -1,0 +1,1 @@
+"""AnoMem: multi-scale contrasted memory."""

@@ -1,0 +1,1 @@
+"""BoRAD: one model for all products, no labels."""

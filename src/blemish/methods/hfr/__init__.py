@@ -1,0 +1,1 @@
+"""HFR: hierarchical feature reconstruction."""

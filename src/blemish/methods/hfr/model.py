@@ -1,0 +1,154 @@
+"""HFR: rebuild the encoder's feature hierarchy from its deepest level alone.
+
+"A Hierarchically Feature Reconstructed Autoencoder for Unsupervised Anomaly Detection",
+arXiv 2405.09148 (2024).
+
+Stated: a frozen, well pre-trained ImageNet encoder gives K = 3 levels; only a decoder is trained,
+to rebuild the intermediate features; no augmentation, no anomalous image; the errors of all levels
+are fused into one map; one forward pass.
+Ours: the decoder sees the deepest level alone, squeezed to half its size (that is what separates
+HFR from reverse distillation, whose bottleneck sees all levels); loss = sum over levels of the mean
+over positions of ½‖n(f) − n(s)‖², that is 1 − cosine, or plain MSE; fusion by sum or product;
+Gaussian σ = 4 on inputs above 128 pixels, none below; image score = maximum of the map, on smaller
+inputs its mean, because there the whole picture is the object; the teacher's channels are brought
+to one scale first and the levels' maps balanced, as in reverse distillation; optimiser and schedule
+are those of RD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.rd.model import ReconstructionConfig, student_widths
+from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
+from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
+from blemish.nn.standardise import ChannelStandardiser
+from blemish.teachers.teacher import Teacher
+
+#: Inputs up to this many pixels a side are small images: one object fills them.
+SMALL_INPUT = 128
+
+_CHOICES = {
+    "loss": ("cosine", "mse"),
+    "fusion": ("sum", "product"),
+    "score": ("auto", "max", "mean"),
+}
+
+
+@dataclass(frozen=True)
+class HFRConfig(ReconstructionConfig):
+    """Settings of HFR, beyond those of any reconstruction.
+
+    Example:
+        >>> from blemish.methods.hfr.model import HFRConfig
+        >>> HFRConfig().levels
+        3
+    """
+
+    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
+    levels: int = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
+    loss: str = "cosine"  # cosine or mse; the cosine does not weigh positions by their norm
+    fusion: str = "sum"  # sum or product of the levels' maps; a product wants all levels to agree
+    score: str = "auto"  # max, mean, or auto: max on inputs above 128 pixels, mean below
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.levels <= 3:
+            raise ConfigError(f"levels={self.levels}: expected 1, 2 or 3.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                given = getattr(self, name)
+                raise ConfigError(f"{name}={given!r}: expected one of {', '.join(choices)}.")
+
+
+class HFR(Method):
+    """Hierarchical feature reconstruction. See the module for what is stated and what is ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.hfr.model import HFR, HFRConfig
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> method = HFR(HFRConfig(), build_teacher(weights="random"), (64, 64)).eval()
+        >>> tuple(method(torch.zeros(2, 3, 64, 64)).score.shape)
+        (2,)
+    """
+
+    config: HFRConfig
+    config_class: ClassVar[type[MethodConfig]] = HFRConfig
+
+    def __init__(self, config: HFRConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
+        super().__init__(config, teacher, input_size)
+        rebuilt = teacher.channels[-config.levels :]
+        widths, fused, outputs = student_widths(
+            teacher.channels, config.width, bottleneck=config.bottleneck
+        )
+        self.bottleneck = OneClassBottleneck(teacher.channels[-1:], fused=fused, outputs=outputs)
+        self.student = StudentDecoder(
+            outputs,
+            rebuilt,
+            widths=widths[-config.levels :],
+            blocks=config.student_blocks[-config.levels :],
+        )
+        self.standardise = ChannelStandardiser(teacher.channels)
+        self.balance = LevelBalance(config.levels)
+        self.small = max(input_size) <= SMALL_INPUT
+        self.blur: nn.Module = nn.Identity() if self.small else GaussianBlur(config.sigma)
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        if self.config.standardise:
+            self.standardise.fit(self.levels(batch) for batch in batches)
+
+    def stages(self) -> list[Stage]:
+        config = self.config
+        group = ParameterGroup(
+            (self.bottleneck, self.student),
+            config.learning_rate,
+            betas=(0.5, 0.999),
+            clip_norm=config.clip_norm,
+        )
+        return [
+            Stage("rebuild", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
+        ]
+
+    def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
+        return self.bottleneck(levels[-1:])
+
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of teacher level and its reconstruction from the deepest level, shallow to deep."""
+        levels = self.standardise(levels)
+        rebuilt = self.student(self.embed(levels))
+        return list(zip(levels[-self.config.levels :], rebuilt, strict=True))
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        errors = [error.mean() for error in self.errors(self.levels(batch))]
+        return {"total": sum(errors[1:], start=errors[0])}
+
+    def error(self, teacher: Tensor, rebuilt: Tensor) -> Tensor:
+        """Error per position: ``(N, C, H, W)`` twice → ``(N, 1, H, W)``."""
+        if self.config.loss == "mse":
+            return F.mse_loss(rebuilt, teacher, reduction="none").mean(1, keepdim=True)
+        return cosine_distance(teacher, rebuilt)
+
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """Error maps of each rebuilt level ``(N, 1, H_l, W_l)``, shallow to deep."""
+        return [self.error(f, s) for f, s in self.rebuild(levels)]
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        if self.config.balance:
+            self.balance.fit(self.errors(self.levels(batch)) for batch in batches)
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        errors = self.balance(self.errors(tuple(self.teacher(images))))
+        product = self.config.fusion == "product"
+        anomaly_map = self.blur(fuse_levels(errors, self.input_size, product=product))
+        flat = anomaly_map.flatten(1)  # (N, H·W)
+        use_mean = self.config.score == "mean" or (self.config.score == "auto" and self.small)
+        return MethodOutput(anomaly_map, flat.mean(1) if use_mean else flat.amax(1), {})

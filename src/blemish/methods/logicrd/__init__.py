@@ -1,0 +1,1 @@
+"""LogicRD: structural and logical defects."""

@@ -1,0 +1,247 @@
+"""How far a picture's description lies from those of good pictures, in closed form.
+
+One model serves several products, and a single Gaussian over several products describes none of
+them: it calls everything between two products normal. So the good pictures are grouped without
+labels, each group gets a Gaussian of its own, and a new picture is measured by its group's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+_FEWEST = 10  # members of a group, below which its mean says little
+_SEPARATE = 0.25  # mean silhouette from which groups count as apart
+_SAMPLE = 2000  # descriptions the number of groups is chosen on
+
+
+class GroupBuffers(nn.Module):
+    """Buffers whose first dimension is the groups, of which the number is found only by fitting."""
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            given = state_dict.get(prefix + name)
+            if given is not None and given.shape[1:] == buffer.shape[1:]:
+                setattr(self, name, buffer.new_zeros(given.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+class GroupedGaussians(GroupBuffers):
+    """Mahalanobis distances of several parts of a picture to the Gaussians of every group.
+
+    Each covariance is estimated with Ledoit and Wolf's shrinkage ("A well-conditioned estimator
+    for large-dimensional covariance matrices", J. Multivariate Analysis 2004), which stays well
+    conditioned with fewer pictures than dimensions, after every dimension was divided by its
+    deviation: the shrinkage pulls all variances towards one value, and channels differ widely.
+    What is kept is ``L⁻ᵀ``, where ``Σ = L Lᵀ``, so that a distance is one product and one norm.
+    The matrices are far larger than the pictures' descriptions, and reading them is what takes
+    the time: a picture is measured by those of its own group alone.
+
+    Args:
+        parts: Descriptions of a picture, each with a Gaussian of its own.
+        dimensions: Of a description.
+        own: Each group its own covariances; otherwise all share those of the residuals.
+
+    Shapes: descriptions ``(N, P, D)`` and membership ``(N, K)``, one 1 per row → squared distances
+    ``(N, P)``.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd.mahalanobis import GroupedGaussians
+        >>> _ = torch.manual_seed(0)
+        >>> good = torch.randn(200, 1, 3) * torch.tensor([1.0, 2.0, 4.0])
+        >>> gaussian = GroupedGaussians(1, 3)
+        >>> gaussian.fit(good, torch.ones(200, 1))
+        >>> 2.5 < gaussian(good, torch.ones(200, 1)).mean().item() < 3.5
+        True
+    """
+
+    centre: Tensor
+    factor: Tensor
+
+    def __init__(self, parts: int, dimensions: int, *, own: bool = True) -> None:
+        super().__init__()
+        self.own = own
+        self.register_buffer("centre", torch.zeros(1, parts, dimensions))
+        self.register_buffer("factor", torch.eye(dimensions).repeat(1, parts, 1, 1))
+
+    def fit(self, descriptions: Tensor, membership: Tensor) -> None:
+        """Take the Gaussians from good pictures.
+
+        Args:
+            descriptions: ``(N, P, D)``.
+            membership: ``(N, K)``, one 1 per row; a group without members gets the mean of all.
+        """
+        values = descriptions.double().cpu().numpy()
+        labels = membership.argmax(1).cpu().numpy()
+        count = membership.shape[1]
+        members = [values[labels == g] for g in range(count)]
+        centre = np.stack([(own if len(own) else values).mean(0) for own in members])  # (K, P, D)
+        residual = values - centre[labels]  # (N, P, D)
+        shared = [residual]
+        if self.own:
+            # A covariance from a handful would be mostly shrinkage; the shared one knows more.
+            enough = [len(own) >= _FEWEST for own in members]
+            shared = [residual[labels == g] if enough[g] else residual for g in range(count)]
+        factor = [[_whitening(of[:, part]) for part in range(of.shape[1])] for of in shared]
+        self.centre = torch.from_numpy(centre).float()
+        self.factor = torch.from_numpy(np.array(factor)).float()  # (K or 1, P, D, D)
+
+    def forward(self, descriptions: Tensor, membership: Tensor) -> Tensor:
+        return self.whitened(descriptions, membership).square().sum(2)
+
+    def whitened(self, descriptions: Tensor, membership: Tensor) -> Tensor:
+        """``L⁻¹ (v − μ)`` of every part by the picture's own group: ``(N, P, D)``."""
+        group = membership.argmax(1)
+        apart = descriptions - self.centre.index_select(0, group)
+        if len(self.factor) == 1:
+            return (apart.transpose(0, 1) @ self.factor[0]).transpose(0, 1)
+        if torch.compiler.is_exporting():
+            # A graph has no loop over groups. Runtimes judge few pictures at a time, and copy
+            # rows faster by index_select than by indexing.
+            own = self.factor.index_select(0, group)  # (N, P, D, D)
+            return (apart[:, :, None] @ own).squeeze(2)
+        whitened = torch.zeros_like(apart)
+        for number, factor in enumerate(self.factor):  # without a copy of them for every picture
+            rows = group == number
+            own = (apart[rows].transpose(0, 1) @ factor).transpose(0, 1)
+            whitened[rows] = own.to(apart.dtype)  # mixed precision multiplies in another one
+        return whitened
+
+    def pull(self, whitened: Tensor, part: Tensor, membership: Tensor) -> Tensor:
+        """``Σ⁻¹ (v − μ)`` of one part of each picture, half the squared distance's gradient.
+
+        Args:
+            whitened: ``(N, P, D)``, see :meth:`whitened`.
+            part: ``(N,)`` the part's number.
+            membership: ``(N, K)``.
+
+        Returns:
+            ``(N, D)``.
+        """
+        matrix = part  # one covariance for all groups
+        if len(self.factor) > 1:
+            matrix = membership.argmax(1) * whitened.shape[1] + part
+        factor = self.factor.flatten(0, 1).index_select(0, matrix)  # (N, D, D)
+        # Not take_along_dim, which fixes the number of pictures in an exported graph.
+        own = whitened.gather(1, part[:, None, None].expand(-1, 1, whitened.shape[2]))  # (N, 1, D)
+        return (own @ factor.transpose(1, 2)).squeeze(1)
+
+
+class GroupScale(GroupBuffers):
+    """Scores of several branches to z-scores, by their mean and deviation over good pictures.
+
+    Per group where a group has enough pictures, and over all otherwise.
+
+    Args:
+        branches: Number of scores of a picture.
+
+    Shapes: scores ``(N, B)`` and membership ``(N, K)``, one 1 per row → ``(N, B)``.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd.mahalanobis import GroupScale
+        >>> scale = GroupScale(1)
+        >>> scale.fit(torch.arange(11.0)[:, None], torch.ones(11, 1))
+        >>> scale(torch.tensor([[5.0]]), torch.ones(1, 1)).item()
+        0.0
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, branches: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, branches))
+        self.register_buffer("deviation", torch.ones(1, branches))
+
+    def fit(self, scores: Tensor, membership: Tensor) -> None:
+        """Take the statistics of good pictures: scores ``(N, B)``, membership ``(N, K)``."""
+        values, member = scores.double().cpu(), membership.cpu() > 0
+        means, deviations = [], []
+        for group in range(member.shape[1]):
+            chosen = values[member[:, group]]
+            if len(chosen) < _FEWEST:
+                chosen = values
+            means.append(chosen.mean(0))
+            spread = chosen.std(0, unbiased=False)
+            # Scores that do not vary say nothing of how large a difference is large.
+            deviations.append(torch.where(spread > 1e-9, spread, torch.ones_like(spread)))
+        self.mean, self.deviation = torch.stack(means).float(), torch.stack(deviations).float()
+
+    def forward(self, scores: Tensor, membership: Tensor) -> Tensor:
+        return (scores - membership @ self.mean) / (membership @ self.deviation)
+
+
+class PictureGroups(GroupBuffers):
+    """Groups of pictures, found without labels by k-means, and which one a picture belongs to.
+
+    Args:
+        dimensions: Of a description.
+
+    Shapes: descriptions ``(N, D)`` → membership ``(N, K)``, one 1 per row.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd.mahalanobis import PictureGroups
+        >>> _ = torch.manual_seed(0)
+        >>> groups = PictureGroups(4)
+        >>> groups.fit(torch.cat([torch.randn(20, 4), torch.randn(20, 4) + 8]), most=4)
+        >>> groups(torch.full((1, 4), 7.0)).sum().item(), len(groups.centre)
+        (1.0, 2)
+    """
+
+    centre: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(1, dimensions))
+
+    def fit(self, descriptions: Tensor, *, most: int) -> None:
+        """Find the groups.
+
+        Their number is the one whose mean silhouette (Rousseeuw, 1987) is largest; without groups
+        that are clearly apart, and each of ten members or more, all pictures are one.
+
+        Args:
+            descriptions: ``(N, D)`` of good pictures, on one scale.
+            most: Largest number of groups.
+        """
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import silhouette_score
+
+        values = descriptions.double().cpu().numpy()
+        sample = values[np.random.default_rng(0).permutation(len(values))[:_SAMPLE]]
+        best, centre = _SEPARATE, values.mean(0, keepdims=True)
+        for count in range(2, min(most, len(sample) // _FEWEST) + 1):
+            means = KMeans(count, n_init=4, random_state=0).fit(sample)
+            if np.bincount(means.labels_, minlength=count).min() < _FEWEST:
+                continue
+            apart = float(silhouette_score(sample, means.labels_))
+            if apart > best:
+                best, centre = apart, means.cluster_centers_
+        self.centre = torch.from_numpy(centre).float()
+
+    def forward(self, descriptions: Tensor) -> Tensor:
+        apart = (descriptions[:, None] - self.centre).square().sum(2)  # (N, K)
+        groups = torch.arange(apart.shape[1], device=apart.device)
+        # One-hot by comparison: every exporter knows it, and equals go to the first.
+        return (apart.argmin(1, keepdim=True) == groups).to(descriptions.dtype)
+
+
+def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``L⁻ᵀ`` of the covariance of centred residuals ``(N, D)``, shrunk at equal deviations."""
+    from sklearn.covariance import ledoit_wolf
+
+    deviation = np.sqrt(np.square(residual).mean(0))  # (D,)
+    # Where nothing varies, distances stay finite.
+    deviation = np.maximum(deviation, max(1e-3 * float(deviation.max()), 1e-6))
+    covariance, _ = ledoit_wolf(residual / deviation, assume_centered=True)
+    covariance.flat[:: len(covariance) + 1] += 1e-6
+    return (np.linalg.inv(np.linalg.cholesky(covariance)) / deviation).T

@@ -1,0 +1,380 @@
+"""LogicRD: reverse distillation that also sees what is missing, extra or misplaced.
+
+"Efficient logical anomaly detection based on reverse distillation", Journal of Computer
+Applications 2025, DOI 10.11772/j.issn.1001-9081.2025020229.
+
+Stated: reverse distillation keeps its local detection; global semantic enhancement (GSE) turns the
+teacher's levels into global representations by cross-hierarchical fusion; a feature compensation
+pathway (FCP) gives the student back fine detail; a normal-information-inhibition gate (NII) stops
+anomalies from leaking through it; logical anomalies, which do not show in an anomaly map, are
+measured by a Mahalanobis distance of features; both branches are judged jointly.
+Ours: the trunk is that of RD; GSE joins all levels at the deepest one's
+size, fuses them by 1×1 and runs two transformer blocks over the tokens; its code of each level
+scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
+channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
+masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are; the
+distance is of the joined levels averaged over the picture, over its quarters and over theirs,
+beside GSE's codes where ``describe_codes`` says so, and the part with the largest z-score counts;
+pictures are grouped without labels and each group has its Gaussians with Ledoit-Wolf covariance;
+z-scores, by group, are over good images that no stage saw, and those of the branches are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch, MethodConfig, MethodOutput, Stage
+from blemish.methods.logicrd.departure import PictureParts, RegionalDeparture
+from blemish.methods.logicrd.feature_compensation import GuidedDecoder
+from blemish.methods.logicrd.global_semantics import GlobalSemantics, join_levels
+from blemish.methods.logicrd.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
+from blemish.methods.logicrd.pseudo_anomaly import corrupt_patches
+from blemish.methods.rd.model import RD, RDConfig, student_widths
+from blemish.nn.anomaly_map import cosine_distance, fuse_levels
+from blemish.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class LogicRDConfig(RDConfig):
+    """Settings of LogicRD, beyond those of reverse distillation.
+
+    Example:
+        >>> from blemish.methods.logicrd.model import LogicRDConfig
+        >>> LogicRDConfig(logical=False).gate
+        True
+    """
+
+    semantics: bool = True  # GSE: codes of the whole picture modulate the student
+    compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
+    gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it
+    structural: bool = True  # the student and its map; off: only the logical branch, faster
+    logical: bool = True  # the Mahalanobis branch; off: only the structural branch
+    code_width: int = 64  # channels of GSE's tokens and codes
+    pseudo_share: float = 0.5  # share of a batch's images that carry pseudo-anomalies
+    gate_weight: float = 0.1  # of the gate's cross-entropy beside the distillation loss
+    regions: int = 4  # described are the whole picture, its quarters, and so on to regions² parts
+    describe_codes: bool = False  # GSE's codes are described too, as one more part
+    own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
+    most_groups: int = 16  # largest number of groups of pictures
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.structural or self.logical):
+            raise ConfigError("structural and logical are both off: one branch must remain.")
+        if self.compensation and not self.semantics:
+            raise ConfigError(
+                "compensation=true needs semantics=true: the detail is what the codes lack. "
+                "Set compensation=false as well."
+            )
+        if self.regions not in (1, 2, 4, 8):
+            raise ConfigError(f"regions={self.regions}: expected 1, 2, 4 or 8.")
+        if self.code_width < 4 or self.code_width % 4:
+            raise ConfigError(f"code_width={self.code_width}: expected a multiple of 4.")
+        if not 0 <= self.pseudo_share <= 1 or self.gate_weight < 0:
+            raise ConfigError("pseudo_share must lie in [0, 1], gate_weight be 0 or more.")
+        if self.most_groups < 1:
+            raise ConfigError(f"most_groups={self.most_groups}: expected 1 or more.")
+
+
+class LogicRD(RD):
+    """Reverse distillation with a logical branch. See the module for what is stated and ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd.model import LogicRD, LogicRDConfig
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> method = LogicRD(LogicRDConfig(), build_teacher(weights="random"), (64, 96)).eval()
+        >>> sorted(method(torch.zeros(2, 3, 64, 96)).branches)
+        ['logical', 'structural']
+    """
+
+    config: LogicRDConfig
+    config_class: ClassVar[type[MethodConfig]] = LogicRDConfig
+    branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
+    held_out_share: ClassVar[float] = 0.1
+
+    def __init__(
+        self, config: LogicRDConfig, teacher: Teacher, input_size: tuple[int, int]
+    ) -> None:
+        super().__init__(config, teacher, input_size)
+        channels, deepest = teacher.channels, teacher.strides[-1]
+        size = (input_size[0] // deepest, input_size[1] // deepest)
+        if config.semantics:
+            self.semantics = GlobalSemantics(
+                sum(channels), size, levels=len(channels), width=config.code_width
+            )
+            widths, _, outputs = student_widths(
+                channels, config.width, bottleneck=config.bottleneck
+            )
+            self.student = GuidedDecoder(
+                outputs,
+                channels,
+                widths=widths,
+                blocks=config.student_blocks,
+                code=config.code_width,
+                compensate=config.compensation,
+                gated=config.gate,
+            )
+        if config.logical:
+            self.groups = PictureGroups(sum(channels))
+            self.parts = PictureParts(size, finest=config.regions)
+            own = config.own_covariance
+            self.gaussians = GroupedGaussians(self.parts.count, sum(channels), own=own)
+            described = self.parts.count
+            if self.codes_described:
+                width = config.code_width * len(channels)
+                self.code_gaussian = GroupedGaussians(1, width, own=own)
+                described += 1
+            self.part_scale = GroupScale(described)
+            self.departure = RegionalDeparture(sum(channels), size)
+            self.scale = GroupScale(2)
+        if not (config.structural and config.logical):
+            self.branch_names = ()  # type: ignore[misc]  # a single branch is the score itself
+        if not config.logical:
+            self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
+        if not self.trains:
+            self.training_only = ("bottleneck.", "student.", "semantics.")  # type: ignore[misc]
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained: the distance of the teacher's features alone is not."""
+        return self.config.structural or self.codes_described
+
+    def stages(self) -> list[Stage]:
+        return super().stages() if self.trains else []
+
+    @property
+    def codes_described(self) -> bool:
+        """Whether GSE's codes are part of the description."""
+        return self.config.semantics and self.config.describe_codes
+
+    def trained_modules(self) -> tuple[nn.Module, ...]:
+        modules = super().trained_modules()
+        return (*modules, self.semantics) if self.config.semantics else modules
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        means: list[Tensor] = []
+
+        def seen() -> Iterable[tuple[Tensor, ...]]:
+            for batch in batches:
+                levels = self.levels(batch)
+                means.append(torch.cat([level.float().mean((2, 3)) for level in levels], 1).cpu())
+                yield levels
+
+        if self.config.standardise:
+            self.standardise.fit(seen())
+        else:
+            for _ in seen():
+                pass
+        if self.config.logical and means:
+            columns = torch.cat(means).split(self.teacher.channels, 1)
+            # Standardising and averaging commute, so that one pass is enough.
+            scaled = self.standardise([column[..., None, None] for column in columns])
+            self.groups.fit(torch.cat(scaled, 1).flatten(1), most=self.config.most_groups)
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        clean = self.standardise(self.levels(batch))
+        if not (self.config.semantics and self.config.compensation and self.config.gate):
+            return {"total": self.distill(clean, self.reconstruct(clean)[0])}
+        seen, mask = corrupt_patches(clean, share=self.config.pseudo_share)
+        rebuilt, gates = self.reconstruct(seen)
+        distill = self.distill(clean, rebuilt)
+        gating = gate_loss(gates, mask)
+        total = distill + self.config.gate_weight * gating
+        return {"total": total, "distill": distill, "gate": gating}
+
+    def codes(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """GSE's code ``(N, D)`` of each student level, given the standardised levels."""
+        codes: list[Tensor] = self.semantics(join_levels(levels))
+        return codes
+
+    def reconstruct(
+        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The student's levels and the gates' logits, given the standardised levels."""
+        squeezed = self.embed(levels)
+        if not isinstance(self.student, GuidedDecoder):
+            return self.student(squeezed), []
+        return self.student.guided(squeezed, levels, codes or self.codes(levels))
+
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        levels = self.standardise(levels)
+        return list(zip(levels, self.reconstruct(levels)[0], strict=True))
+
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        return [cosine_distance(f, s) for f, s in self.rebuild(levels)]
+
+    @staticmethod
+    def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
+        return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+
+    def describe(
+        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
+    ) -> Description:
+        """What the logical branch looks at, given the standardised levels."""
+        joined = join_levels(levels)
+        whole = None
+        if self.codes_described:
+            whole = torch.cat(codes or self.codes(levels), 1)[:, None]
+        return Description(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
+
+    def part_distances(self, described: Description) -> tuple[Tensor, Tensor]:
+        """Mahalanobis distances ``(N, P)`` of the parts, and the whitened parts ``(N, P, ΣC)``.
+
+        The codes, where they are described, are one more distance, the last.
+        """
+        whitened = self.gaussians.whitened(described.parts, described.membership)
+        squared = whitened.square().sum(2)  # (N, P)
+        if described.codes is not None:
+            of_codes = self.code_gaussian(described.codes, described.membership)
+            squared = torch.cat([squared, of_codes], 1)
+        return squared.sqrt(), whitened
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        described: list[Description] = []
+        sums: Tensor | float = 0.0
+
+        def seen() -> Iterable[list[Tensor]]:
+            nonlocal sums
+            for batch in batches:
+                levels = self.standardise(self.levels(batch))
+                codes = self.codes(levels) if self.config.semantics else None
+                if self.config.logical:
+                    new = self.describe(levels, codes)
+                    sums = sums + new.membership.double().T @ new.joined.flatten(1).double()
+                    # Only the sum of the features is kept, whatever the number of pictures.
+                    described.append(new._replace(joined=new.joined[:, :, :0, :0]))
+                if self.config.structural:
+                    yield self._errors(levels, self.reconstruct(levels, codes)[0])
+
+        if self.config.structural and self.config.balance:
+            self.balance.fit(seen())
+        else:
+            for _ in seen():
+                pass
+        if not self.config.logical:
+            return
+        member = torch.cat([d.membership for d in described])  # (M, K)
+        self.gaussians.fit(torch.cat([d.parts for d in described]), member)
+        if self.codes_described:
+            codes = torch.cat([d.codes for d in described if d.codes is not None])
+            self.code_gaussian.fit(codes, member)
+        count = member.double().sum(0).clamp_min(1)[:, None]  # (K, 1)
+        usual = torch.as_tensor(sums) / count
+        self.departure.usual = usual.float().view(-1, *self.departure.usual.shape[1:])
+
+    def fit_held_out(self, batches: Iterable[Batch]) -> None:
+        if not self.config.logical:
+            return
+        distances, peaks, members = [], [], []
+        for batch in batches:
+            levels = self.standardise(self.levels(batch))
+            codes = self.codes(levels) if self.config.semantics else None
+            described = self.describe(levels, codes)
+            distances.append(self.part_distances(described)[0])
+            members.append(described.membership)
+            if self.config.structural:
+                peaks.append(self.structural_map(levels, codes).flatten(1).amax(1))
+        member = torch.cat(members)
+        self.part_scale.fit(torch.cat(distances), member)
+        if self.config.structural:
+            worst = self.part_scale(torch.cat(distances), member).amax(1)
+            self.scale.fit(torch.stack([torch.cat(peaks), worst], 1), member)
+
+    def structural_map(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> Tensor:
+        """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
+        errors = self.balance(self._errors(levels, self.reconstruct(levels, codes)[0]))
+        return self.blur(fuse_levels(errors, self.input_size))
+
+    def logical(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> LogicalOutput:
+        """The logical branch, given the standardised levels."""
+        described = self.describe(levels, codes)
+        member = described.membership
+        distances, whitened = self.part_distances(described)
+        z = self.part_scale(distances, member)  # (N, P)
+        worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
+        weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
+        places = self.parts.pool.T.index_select(0, worst)  # (N, H_3·W_3)
+        explanation = self.departure(described.joined, weights, places, member)
+        return LogicalOutput(z.amax(1), member, explanation)
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        levels = self.standardise(tuple(self.teacher(images)))
+        config = self.config
+        needed = config.structural or self.codes_described
+        codes = self.codes(levels) if config.semantics and needed else None
+        if not config.structural:
+            logical = self.logical(levels, codes)
+            anomaly_map = fuse_levels([logical.explanation], self.input_size)
+            return MethodOutput(anomaly_map, logical.score, {}, logical.explanation)
+        anomaly_map = self.structural_map(levels, codes)
+        peak = anomaly_map.flatten(1).amax(1)
+        if not config.logical:
+            return MethodOutput(anomaly_map, peak, {})
+        logical = self.logical(levels, codes)
+        z = self.scale(torch.stack([peak, logical.score], 1), logical.membership)  # (N, 2)
+        branches = {"structural": z[:, 0], "logical": z[:, 1]}
+        return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
+
+
+def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
+    """Cross-entropy of the gates: open where nothing was changed, closed where it was.
+
+    Args:
+        gates: Logits ``(N, 1, H_l, W_l)``, sides whole multiples of the mask's.
+        mask: ``(N, 1, H, W)`` bool, what was changed.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.logicrd.model import gate_loss
+        >>> mask = torch.tensor([[[[True, False]]]])
+        >>> gate_loss([torch.tensor([[[[-20.0, 20.0]]]])], mask).item() < 1e-6
+        True
+    """
+    losses = []
+    for logits in gates:
+        factor = logits.shape[2] // mask.shape[2]
+        here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        # Changed places are few; each kind of place has half the say.
+        loss = F.binary_cross_entropy_with_logits(logits.float(), (~here).float(), reduction="none")
+        changed = loss[here].sum() / here.sum().clamp_min(1)
+        losses.append((changed + loss[~here].sum() / (~here).sum().clamp_min(1)) / 2)
+    return torch.stack(losses).mean()
+
+
+class Description(NamedTuple):
+    """What the logical branch looks at.
+
+    Attributes:
+        joined: ``(N, ΣC, H_3, W_3)`` the standardised levels at the deepest one's size.
+        parts: ``(N, P, ΣC)`` their mean over every part of the picture.
+        codes: ``(N, 1, 3·D)`` GSE's codes, or ``None`` where they are not described.
+        membership: ``(N, K)`` the picture's group, one 1 per row.
+    """
+
+    joined: Tensor
+    parts: Tensor
+    codes: Tensor | None
+    membership: Tensor
+
+
+class LogicalOutput(NamedTuple):
+    """What the logical branch found.
+
+    Attributes:
+        score: ``(N,)`` the largest z-score of a part's Mahalanobis distance.
+        membership: ``(N, K)`` the picture's group, one 1 per row.
+        explanation: ``(N, 1, H_3, W_3)`` each place's share in the squared distance of the part
+            with the largest one, smoothed.
+    """
+
+    score: Tensor
+    membership: Tensor
+    explanation: Tensor

@@ -1,0 +1,1 @@
+"""RADAR: one step of a diffusion model."""

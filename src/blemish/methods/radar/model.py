@@ -1,0 +1,290 @@
+"""RADAR: one step of a diffusion model instead of a reconstruction.
+
+"Single-Step Reconstruction-Free Anomaly Detection and Segmentation via Diffusion Models",
+arXiv 2508.04818 (2025).
+
+Stated: an attention U-Net learns denoising diffusion on patches of normal images; at inference one
+forward pass predicts the noise, nothing is sampled or rebuilt; Sobel edges of the noise map
+localise; a feature of two numbers per image (an L2 norm, global; Sobel, local) feeds an Isolation
+Forest.
+Ours: ε-prediction, T = 1000, linear β, timesteps below ``train_below`` only (later ones are never
+used); one small timestep, chosen on held-out good images by the flattest map; noise fixed per
+position, so that scores repeat, and so the part of it that the network always misjudges is known:
+the mean residual of held-out good images is subtracted; half-overlapping patches, averaged; the
+residual is the channel-mean of predicted minus added noise, the feature its rms and the map's 99th
+percentile; smoothing before and after Sobel; beyond all images the forest has seen, where its score
+stands still, the distance is added; calibration sets the limit, not a contamination rate.
+Deviation: there is no teacher, everything is learned from the good images.
+``mode=reconstruct`` is the slow way for comparison (AnoDDPM, Wyatt et al., CVPR Workshops 2022,
+with deterministic DDIM steps): noise part of the way, denoise all the way back, take the pixel
+error; the same U-Net, feature and forest.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.radar.attention_unet import AttentionUNet
+from blemish.methods.radar.config import PRESETS, RADARConfig
+from blemish.methods.radar.diffusion import NoiseSchedule
+from blemish.methods.radar.isolation_forest import IsolationForest
+from blemish.methods.radar.patches import map_patches
+from blemish.methods.radar.sobel import sobel_magnitude
+from blemish.nn.anomaly_map import GaussianBlur
+from blemish.teachers.teacher import NoTeacher, Teacher
+
+__all__ = ["RADAR", "RADARConfig"]
+
+#: Side of the noise field, which repeats over larger inputs.
+_NOISE_SIDE = 256
+#: Held-out images that choose the timestep.
+_CHOOSING = 8
+
+
+class RADAR(Method):
+    """RADAR (2025). See the module for what is stated and what is ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.radar.model import RADAR, RADARConfig
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> method = RADAR(RADARConfig(), build_teacher("none"), (64, 96)).eval()
+        >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
+        (2, 1, 64, 96)
+    """
+
+    config: RADARConfig
+    config_class: ClassVar[type[MethodConfig]] = RADARConfig
+    uses_teacher: ClassVar[bool] = False
+    held_out_share: ClassVar[float] = 0.25
+    # Prediction uses the moving average of these weights.
+    training_only: ClassVar[tuple[str, ...]] = ("unet.",)
+    noise: Tensor
+    timestep: Tensor
+    usual: Tensor
+
+    def __init__(self, config: RADARConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
+        # Whatever teacher the caller has at hand, none of it goes into the model file.
+        super().__init__(config, NoTeacher(), input_size)
+        preset = PRESETS[config.preset]
+        self.patch = config.patch or preset.patch
+        self.unet = AttentionUNet(preset.widths, blocks=preset.blocks, fold=preset.fold)
+        self.average = copy.deepcopy(self.unet).requires_grad_(False)
+        self.schedule = NoiseSchedule()
+        self.forest = IsolationForest(2, trees=config.trees)
+        self.smooth = GaussianBlur(config.smooth) if config.smooth else nn.Identity()
+        self.blur = GaussianBlur(config.sigma) if config.sigma else nn.Identity()
+        field = torch.randn(
+            1, 3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)
+        )
+        # Saved with the model, so that scores do not hang on a generator's version.
+        self.register_buffer("noise", field)
+        first = config.timesteps[0] if config.timestep < 0 else config.timestep
+        self.register_buffer("timestep", torch.tensor(first))
+        self.register_buffer("usual", torch.zeros(1, 1, *input_size))
+
+    def stages(self) -> list[Stage]:
+        config = self.config
+        group = ParameterGroup((self.unet,), config.learning_rate, clip_norm=1.0)
+        stage = Stage(
+            "denoise",
+            (group,),
+            config.steps,
+            config.batch_size,
+            decay_at=config.decay_at,
+            needs_images=True,
+        )
+        return [stage]
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        assert batch.images is not None
+        clean = self._cut_patches(_scaled(batch.images))  # (M, 3, p, p)
+        t = torch.randint(self.config.train_below, (len(clean),), device=clean.device)
+        noise = torch.randn_like(clean)
+        predicted = self.unet(self.schedule.add_noise(clean, noise, t), t)
+        return {"total": F.mse_loss(predicted, noise)}
+
+    def _cut_patches(self, images: Tensor) -> Tensor:
+        """Random patches ``(M, 3, p, p)``, from the images in turn."""
+        images, p = self._padded(images), self.patch
+        height, width = images.shape[2:]
+        count = self.config.patches_per_image * len(images)
+        tops = torch.randint(height - p + 1, (count,)).tolist()
+        lefts = torch.randint(width - p + 1, (count,)).tolist()
+        places = zip(range(count), tops, lefts, strict=True)
+        return torch.stack([images[i % len(images), :, y : y + p, x : x + p] for i, y, x in places])
+
+    @torch.no_grad()
+    def after_step(self, stage: Stage, step: int) -> None:
+        # Shorter memory at first: the average must not remember the random start.
+        keep = min(self.config.average, (1 + step) / (10 + step))
+        for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
+            mean.lerp_(value, 1 - keep)
+
+    def fit_held_out(self, batches: Iterable[Batch]) -> None:
+        images = torch.cat([batch.images for batch in batches if batch.images is not None])
+        if self.config.timestep < 0 and self.config.mode == "single_step":
+            self.timestep.fill_(self._flattest(images[:_CHOOSING]))
+        residuals = self.residuals(images)
+        self.usual.zero_()
+        if self.config.mode == "single_step":
+            self.usual.copy_(residuals.mean(0, keepdim=True))
+            residuals = _without_itself(residuals)
+        maps = torch.cat([self._map(one[None]) for one in residuals])
+        self.forest.fit(_summary(residuals, maps).cpu().numpy())
+
+    def _flattest(self, images: Tensor) -> int:
+        """The timestep at which maps of good images stand out least: deviation over mean."""
+        roughness = {}
+        for t in self.config.timesteps:
+            self.timestep.fill_(t)
+            maps = self._map(_without_itself(self.residuals(images))).flatten(1)
+            roughness[t] = float((maps.std(1) / maps.mean(1)).mean())
+        return min(roughness, key=roughness.__getitem__)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The two numbers per image ``(N, 2)``: rms of the residual, 99th percentile of the map."""
+        departures = self.residuals(images) - self.usual
+        return torch.cat([_summary(one[None], self._map(one[None])) for one in departures])
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        if _exporting():
+            return self._judge(images)
+        # One by one: the memory is bounded by one image's, and no image's last bits depend on
+        # which others are judged with it.
+        parts = [self._judge(image[None]) for image in images]
+        maps = torch.cat([part.anomaly_map for part in parts])
+        return MethodOutput(maps, torch.cat([part.score for part in parts]), {})
+
+    def _judge(self, images: Tensor) -> MethodOutput:
+        departures = self._residual(images) - self.usual
+        anomaly_map = self._map(departures)
+        features = _summary(departures, anomaly_map)
+        score = self.forest(features) + self.config.beyond * self.forest.beyond(features)
+        return MethodOutput(anomaly_map, score, {})
+
+    def residuals(self, images: Tensor) -> Tensor:
+        """How wrong the network is at each pixel of images, 0..255: ``(N, 1, H, W)``."""
+        return torch.cat([self._residual(image[None]) for image in images])
+
+    def _residual(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        clean = self._padded(_scaled(images))
+        if self.config.mode == "reconstruct":
+            residual = (clean - self.reconstruct(clean)).abs().mean(1, keepdim=True)
+        else:
+            residual = self.noise_residual(clean)
+        return residual[:, :, :height, :width]
+
+    def _map(self, departures: Tensor) -> Tensor:
+        """The anomaly map ``(N, 1, H, W)``, each image's by itself."""
+        if self.config.mode == "reconstruct":
+            return self.blur(departures)
+        return self.blur(sobel_magnitude(self.smooth(departures)))
+
+    def noise_residual(self, clean: Tensor) -> Tensor:
+        """Channel-mean of predicted minus added noise ``(N, 1, H, W)``, in one step.
+
+        Args:
+            clean: ``(N, 3, H, W)`` in −1..1, sides multiples of half a patch.
+        """
+        noise = self._noise_field(clean)
+        noisy = self.schedule.add_noise(clean, noise, self.timestep.view(1))
+        predicted = self._predict(noisy, self.timestep, lambda part: part.mean(1, keepdim=True))
+        return predicted - noise.mean(1, keepdim=True)
+
+    def reconstruct(self, clean: Tensor) -> Tensor:
+        """Noise to ``reverse_from`` and come back in ``reverse_steps`` passes: the slow way.
+
+        Shapes: as :meth:`noise_residual` → ``(N, 3, H, W)``.
+        """
+        start, count = self.config.reverse_from, self.config.reverse_steps
+        times = torch.linspace(start, 0, count, device=clean.device).round().long()  # (S,)
+        x = self.schedule.add_noise(clean, self._noise_field(clean), times[:1])
+        for step in range(count):
+            predicted = self._predict(x, times[step], lambda part: part)
+            if step + 1 < count:
+                x = self.schedule.step_back(
+                    x, predicted, times[step : step + 1], times[step + 1 : step + 2]
+                )
+        return self.schedule.predict_clean(x, predicted, times[-1:])
+
+    def _predict(self, noisy: Tensor, t: Tensor, keep: Callable[[Tensor], Tensor]) -> Tensor:
+        return map_patches(
+            noisy,
+            lambda part: keep(self.average(part, t.expand(part.shape[0]))),
+            patch=self.patch,
+            # About as many pixels at a time as a picture of 512×512 has.
+            chunk=0 if _exporting() else max(1, 512**2 // self.patch**2),
+        )
+
+    def _noise_field(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        times = (1, 1, -(-height // _NOISE_SIDE), -(-width // _NOISE_SIDE))
+        return self.noise.repeat(times)[:, :, :height, :width]
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """Extended to the right and below to sides that the patches cover."""
+        half = self.patch // 2
+        height, width = (max(self.patch, -(-side // half) * half) for side in images.shape[2:])
+        more = (0, width - images.shape[3], 0, height - images.shape[2])
+        return F.pad(images, more, mode="replicate") if any(more) else images
+
+    def in_mode(self, mode: str) -> RADAR:
+        """The same trained weights in another mode; its forest must be fitted anew.
+
+        Give the result good images with :meth:`fit_held_out` before using its scores.
+
+        Example:
+            >>> from blemish.methods.radar.model import RADAR, RADARConfig
+            >>> from blemish.teachers.teacher import build_teacher
+            >>> method = RADAR(RADARConfig(), build_teacher("none"), (64, 64))
+            >>> method.in_mode("reconstruct").config.mode
+            'reconstruct'
+        """
+        return self._unfitted(replace(self.config, mode=mode))
+
+    def at_timestep(self, t: int) -> RADAR:
+        """The same trained weights with t* fixed; its forest must be fitted anew, as above."""
+        return self._unfitted(replace(self.config, timestep=t))
+
+    def _unfitted(self, config: RADARConfig) -> RADAR:
+        other = RADAR(config, self.teacher, self.input_size)
+        other.average.load_state_dict(self.average.state_dict())
+        other.drop_training_only()  # its network has not trained, and nothing predicts with it
+        other.noise.copy_(self.noise)
+        return other.to(self.noise.device).eval()
+
+
+def _scaled(images: Tensor) -> Tensor:
+    """Pixels 0..255 → −1..1."""
+    return images.float() / 127.5 - 1
+
+
+def _without_itself(residuals: Tensor) -> Tensor:
+    """Each image's residual ``(N, 1, H, W)`` minus the mean of the others'."""
+    n = len(residuals)
+    return (residuals - residuals.mean(0, keepdim=True)) * (n / max(n - 1, 1))
+
+
+def _summary(residual: Tensor, anomaly_map: Tensor) -> Tensor:
+    """``(N, 2)``: rms of the residual and 99th percentile of the map."""
+    rms = residual.square().mean((1, 2, 3)).sqrt()
+    pixels = anomaly_map.flatten(1)  # (N, HW)
+    # torch.quantile is limited to 16 million values and has no ONNX form.
+    top = pixels.topk(max(1, pixels.shape[1] // 100), dim=1).values[:, -1]
+    return torch.stack([rms, top], 1)
+
+
+def _exporting() -> bool:
+    """While a graph is traced, there is one call for all patches of all images."""
+    traced = torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()  # type: ignore[attr-defined]
+    return traced or torch.compiler.is_compiling()

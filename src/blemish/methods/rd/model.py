@@ -1,0 +1,224 @@
+"""Reverse distillation: the shared trunk of the systems here, and the baseline to beat.
+
+Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022.
+
+Stated: frozen ImageNet teacher; one-class bottleneck over its levels; a student decoder rebuilds
+the levels from the bottleneck alone; loss = sum over levels of the mean over positions of 1 −
+cosine (the paper's text; its authors' code takes the cosine of the whole flattened level instead:
+``flat_loss``); Adam 5e-3 with betas (0.5, 0.999), batch 16; map = per-position 1 − cosine, resized,
+summed, Gaussian σ = 4; image score = maximum of the map.
+Ours: the widths of bottleneck and student follow the teacher (a light one for EfficientNet-Lite,
+without residual blocks in the student); in the loss a position weighs by its own distance, so that
+what is still rebuilt badly, a rare product above all, trains most (``focus``; 0 is the paper's
+plain mean); the teacher's channels are standardised, and each level's map is divided by its
+deviation over good images before the sum; the learning rate falls to a tenth at 80 % of the steps;
+training length counts steps, not epochs, because products differ widely in their number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
+from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
+from blemish.nn.standardise import ChannelStandardiser
+from blemish.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig(MethodConfig):
+    """Settings of what rebuilds a teacher's levels from a bottleneck.
+
+    Example:
+        >>> from blemish.methods.rd.model import ReconstructionConfig
+        >>> ReconstructionConfig(steps=200).learning_rate
+        0.005
+    """
+
+    learning_rate: float = 5e-3  # Adam's step size (stated)
+    decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
+    clip_norm: float = 5.0  # largest gradient norm
+    width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
+    bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
+    student_blocks: tuple[int, ...] = (0, 0, 0)  # residual blocks per level, shallow to deep
+    balance: bool = True  # divide each level's map by its deviation over good images (ours)
+    standardise: bool = True  # bring the teacher's channels to one scale (ours)
+    sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.decay_at <= 1:
+            raise ConfigError(f"decay_at={self.decay_at}: expected a share in (0, 1].")
+        if self.bottleneck < 0:
+            raise ConfigError(f"bottleneck={self.bottleneck}: expected channels, or 0.")
+        if len(self.student_blocks) != 3 or min(self.student_blocks) < 0:
+            raise ConfigError(
+                f"student_blocks={self.student_blocks}: expected three numbers from 0, such as "
+                "0,1,1: the residual blocks of the student, shallow to deep level."
+            )
+        if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
+            raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
+
+
+@dataclass(frozen=True)
+class RDConfig(ReconstructionConfig):
+    """Settings of reverse distillation, beyond those of any reconstruction.
+
+    Example:
+        >>> from blemish.methods.rd.model import RDConfig
+        >>> RDConfig(focus=0).flat_loss
+        False
+    """
+
+    focus: float = 1.0  # weight of a position: its distance to this power; 0 = plain mean (stated)
+    flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.focus <= 8:
+            raise ConfigError(f"focus={self.focus}: expected a power from 0 (plain mean) to 8.")
+
+
+class RD(Method):
+    """Reverse distillation (Deng & Li, 2022). See the module for what is stated and what is ours.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.rd.model import RD, RDConfig
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> method = RD(RDConfig(), build_teacher(weights="random"), (64, 96)).eval()
+        >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
+        (2, 1, 64, 96)
+    """
+
+    config: RDConfig
+    config_class: ClassVar[type[MethodConfig]] = RDConfig
+
+    def __init__(self, config: RDConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
+        super().__init__(config, teacher, input_size)
+        widths, fused, outputs = student_widths(
+            teacher.channels, config.width, bottleneck=config.bottleneck
+        )
+        self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
+        self.student = StudentDecoder(
+            outputs, teacher.channels, widths=widths, blocks=config.student_blocks
+        )
+        self.standardise = ChannelStandardiser(teacher.channels)
+        self.balance = LevelBalance(len(teacher.channels))
+        self.blur = GaussianBlur(config.sigma)
+
+    def trained_modules(self) -> tuple[nn.Module, ...]:
+        """The modules the reconstruction loss trains."""
+        return (self.bottleneck, self.student)
+
+    def stages(self) -> list[Stage]:
+        group = ParameterGroup(
+            self.trained_modules(),
+            self.config.learning_rate,
+            betas=(0.5, 0.999),
+            clip_norm=self.config.clip_norm,
+        )
+        config = self.config
+        return [
+            Stage("distill", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
+        ]
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        if self.config.standardise:
+            self.standardise.fit(self.levels(batch) for batch in batches)
+
+    def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
+        return self.bottleneck(levels)
+
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        levels = self.standardise(self.levels(batch))
+        return {"total": self.distill(levels, self.student(self.embed(levels)))}
+
+    def distill(self, levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
+        """The reconstruction loss between the teacher's levels and the student's."""
+        config = self.config
+        return distillation_loss(levels, rebuilt, flat=config.flat_loss, focus=config.focus)
+
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of teacher level, standardised, and its reconstruction, shallow to deep."""
+        levels = self.standardise(levels)
+        return list(zip(levels, self.student(self.embed(levels)), strict=True))
+
+    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+        """1 − cosine per position of each level ``(N, 1, H_l, W_l)``, given the teacher's."""
+        return [cosine_distance(f, s) for f, s in self.rebuild(levels)]
+
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        if self.config.balance:
+            self.balance.fit(self.errors(self.levels(batch)) for batch in batches)
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        errors = self.balance(self.errors(tuple(self.teacher(images))))
+        anomaly_map = self.blur(fuse_levels(errors, self.input_size))  # (N, 1, H, W)
+        return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
+
+
+def distillation_loss(
+    levels: tuple[Tensor, ...], rebuilt: list[Tensor], *, flat: bool = False, focus: float = 0.0
+) -> Tensor:
+    """``Σ_l mean w d`` with ``d = 1 − cos(f_l, s_l)`` over images and positions.
+
+    The weights ``w = d^focus / mean(d^focus)`` carry no gradient and average one: the harder a
+    position is to rebuild, the more it trains. The score of a picture is the largest value of its
+    map, so that what counts is not how well good pictures are rebuilt on average but where they
+    are rebuilt worst. The idea is the focal loss's (Lin et al., ICCV 2017), without labels.
+
+    Args:
+        levels, rebuilt: Pairs of ``(N, C_l, H_l, W_l)``.
+        flat: One cosine of the whole flattened level instead of one per position.
+        focus: Power of the weights; 0 is the plain mean.
+
+    Returns:
+        ``()``, with ``focus`` 0 in 0..2 times the number of levels.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.rd.model import distillation_loss
+        >>> f = torch.randn(2, 3, 4, 4)
+        >>> bool(distillation_loss((f,), [-f]) > 1.99)
+        True
+    """
+    if flat:
+        levels = tuple(f.flatten(1) for f in levels)  # (N, C·H·W)
+        rebuilt = [s.flatten(1) for s in rebuilt]
+    losses = []
+    for f, s in zip(levels, rebuilt, strict=True):
+        d = 1.0 - F.cosine_similarity(f, s, dim=1, eps=1e-6)  # (N, H_l, W_l)
+        if focus:
+            # Rounding can leave a distance a hair below zero, where a power has no value.
+            w = d.detach().clamp_min(1e-6).pow(focus)
+            d = d * (w / w.mean())
+        losses.append(d.mean())
+    return sum(losses[1:], start=losses[0])
+
+
+def student_widths(
+    channels: tuple[int, ...], width: float, *, bottleneck: int = 0
+) -> tuple[tuple[int, ...], int, int]:
+    """Decoder widths (shallow to deep), fused width and bottleneck channels for a teacher.
+
+    The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
+    the teacher's channels, and the bottleneck faster, so that WideResNet-50-2 gets one of the
+    order of the paper's 2,048 channels. ``bottleneck`` > 0 is taken as it is.
+    """
+    light, fused, outputs = (32, 64, 112), 64, 192
+    factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
+
+    def eights(value: float) -> int:
+        return max(8, round(value / 8) * 8)
+
+    widths = tuple(eights(value * factor) for value in light)
+    return widths, eights(fused * factor), bottleneck or eights(outputs * factor**1.36)

@@ -1,0 +1,1 @@
+"""Model file: what is written, what is read, and what opens it."""

@@ -1,0 +1,1 @@
+"""Outputs: what a run writes of its predictions."""

@@ -1,0 +1,141 @@
+"""Anomaly maps as colours: one fixed scale for all images, so that a good part stays cool."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.errors import ConfigError, DataError
+
+# Deep violet to pale yellow, through red and orange: lightness rises steadily, so that the order
+# survives grey printing and colour blindness. After matplotlib's "inferno" (CC0) without its
+# black end, which would look like a shadow on the part.
+_ANCHORS = (
+    (49, 10, 92),
+    (87, 16, 110),
+    (127, 30, 108),
+    (165, 44, 96),
+    (203, 65, 73),
+    (231, 95, 44),
+    (248, 134, 18),
+    (251, 180, 26),
+    (246, 225, 83),
+    (252, 255, 164),
+)
+# Below the first share of the scale the picture stays untouched; from the second on, the colour has
+# its full opacity. The peaks of good images reach at most about 50 %.
+_FADE = (0.15, 0.55)
+
+
+@cache
+def heat_colours() -> NDArray[np.uint8]:
+    """The colour table, from 0 % to 100 % of the scale: ``(256, 3)`` uint8 RGB, read-only.
+
+    Example:
+        >>> from blemish.outputs.heat import heat_colours
+        >>> heat_colours().shape
+        (256, 3)
+    """
+    anchors = np.asarray(_ANCHORS, np.float64)  # (A, 3)
+    at = np.linspace(0, len(anchors) - 1, 256)
+    table = np.stack([np.interp(at, range(len(anchors)), c) for c in anchors.T], axis=1)
+    colours: NDArray[np.uint8] = np.rint(table).astype(np.uint8)  # (256, 3)
+    colours.setflags(write=False)
+    return colours
+
+
+def heat_opacity(opacity: float) -> NDArray[np.float32]:
+    """Opacity at each of the 256 steps of the scale: ``(256,)`` float32 in [0, ``opacity``].
+
+    Example:
+        >>> from blemish.outputs.heat import heat_opacity
+        >>> float(heat_opacity(0.5)[0]), float(heat_opacity(0.5)[255])
+        (0.0, 0.5)
+    """
+    start, full = _FADE
+    t = np.clip((np.linspace(0, 1, 256) - start) / (full - start), 0, 1)
+    smooth = t * t * (3 - 2 * t)  # no visible edge where the colour begins
+    return np.asarray(opacity * smooth, np.float32)
+
+
+def heat_steps(anomaly_map: NDArray[np.float32], scale: tuple[float, float]) -> NDArray[np.uint8]:
+    """Each map value as one of the 256 steps of the scale; values beyond its ends are held there.
+
+    Args:
+        anomaly_map: ``(H, W)`` float32, raw. A value that is not a number counts as 100 %: it must
+            not look like a good part.
+        scale: Map values at 0 % and 100 %, as in ``Limits.map_scale``.
+
+    Returns:
+        ``(H, W)`` uint8.
+
+    Raises:
+        ConfigError: The scale is not two finite numbers in ascending order.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.outputs.heat import heat_steps
+        >>> heat_steps(np.array([[-9, 1, 2, 9]], np.float32), (0.0, 2.0)).tolist()
+        [[0, 128, 255, 255]]
+    """
+    low, high = scale
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(
+            f"The colour scale is ({low}, {high}); it must be two finite map values, the lower one "
+            "first. Calibration.limits(product).map_scale gives one."
+        )
+    share = (anomaly_map - np.float32(low)) * np.float32(1 / (high - low))  # (H, W)
+    steps = np.nan_to_num(np.clip(share, 0, 1), nan=1.0, copy=False) * 255
+    return np.asarray(np.rint(steps), np.uint8)
+
+
+def blend_heat(
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    *,
+    scale: tuple[float, float],
+    opacity: float = 0.6,
+) -> NDArray[np.uint8]:
+    """The image with its anomaly map laid over in colour.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        anomaly_map: ``(H, W)`` float32, raw.
+        scale: Map values at 0 % and 100 % of the colours.
+        opacity: Of the colour at the hot end, in [0, 1].
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].
+        DataError: Image and map differ in size, or the image is not RGB uint8.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.outputs.heat import blend_heat
+        >>> grey = np.full((2, 2, 3), 90, np.uint8)
+        >>> cool = blend_heat(grey, np.zeros((2, 2), np.float32), scale=(0.0, 1.0))
+        >>> bool((cool == grey).all())
+        True
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise DataError(
+            f"The image is {image.shape} {image.dtype}; (height, width, 3) uint8 needed."
+        )
+    if anomaly_map.shape != image.shape[:2]:
+        raise DataError(
+            f"The anomaly map has shape {anomaly_map.shape}, the image {image.shape[:2]}: the map "
+            "of a prediction has the size of its source image. Was it made from another image?"
+        )
+    if not 0 <= opacity <= 1:
+        raise ConfigError(f"The opacity is {opacity}; it must be between 0 and 1.")
+    steps = heat_steps(anomaly_map, scale)  # (H, W)
+    alpha = np.rint(heat_opacity(opacity) * 256).astype(np.uint16)  # (256,)
+    a = alpha[steps][..., None]  # (H, W, 1)
+    # Whole numbers keep a 12-megapixel image within a second and a few bytes per pixel.
+    colour = heat_colours()[steps].astype(np.uint16)  # (H, W, 3)
+    return ((image * (256 - a) + colour * a + 128) >> 8).astype(np.uint8)

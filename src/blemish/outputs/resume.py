@@ -1,0 +1,128 @@
+"""Taking up a run that was killed: what its files already say, and what is left to do.
+
+A row is written last, after the image's pictures: an image whose row stands in every file of the
+run is done. Everything else is done again, so that each image ends up in each file exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from blemish._files import atomic_write
+from blemish.data.sample import Sample
+from blemish.errors import ConfigError
+from blemish.outputs.line_sink import LineSink, WrittenLine
+from blemish.outputs.tally import Tally
+
+
+class Done:
+    """Which images an earlier run has judged; each counts once for every row.
+
+    Args:
+        rows: Number of rows by image, under the names of :func:`row_name`.
+    """
+
+    def __init__(self, rows: Counter[str] | None = None) -> None:
+        self.rows = Counter(rows or {})
+
+    def take(self, path: Path) -> bool:
+        """Whether the image is done; a second image of the same name needs a second row."""
+        name = row_name(path)
+        if self.rows[name] <= 0:
+            del self.rows[name]
+            return False
+        self.rows[name] -= 1
+        return True
+
+    def split(self, samples: Iterable[Sample]) -> tuple[list[Sample], list[Sample]]:
+        """The samples that are done, and those that are left, each in order."""
+        done: list[Sample] = []
+        left: list[Sample] = []
+        for sample in samples:
+            (done if self.take(sample.path) else left).append(sample)
+        return done, left
+
+
+def row_name(path: Path | str) -> str:
+    """The name under which an image and its row find each other, however the folder was named.
+
+    Example:
+        >>> from blemish.outputs.resume import row_name
+        >>> row_name("new/1.png") == row_name("./new/../new/1.png")
+        True
+    """
+    # A name that is no UTF-8 stands in CSV with its bytes escaped.
+    text = str(path).encode(errors="backslashreplace").decode()
+    return os.path.abspath(text)  # noqa: PTH100  resolve() would follow links
+
+
+def take_up(sinks: Sequence[LineSink], tally: Tally) -> Done:
+    """Read what an earlier run wrote, and leave in its files only what is done.
+
+    A last line that was cut short, rows of images that could not be judged, and rows that stand in
+    one file but not in the other are removed: those images are judged again. A file that is not
+    there counts as empty. Files are replaced whole or not at all.
+
+    Args:
+        sinks: Those of the run, not yet entered.
+        tally: Gets the rows that stay.
+
+    Raises:
+        ConfigError: A file is none of this command's, or another model wrote it.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from blemish.outputs.resume import take_up
+        >>> from blemish.outputs.tables import JsonLinesSink
+        >>> from blemish.outputs.tally import Tally
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = Path(folder) / "out.jsonl"
+        ...     _ = out.write_text('{"path": "1.png", "score": 0.5}\\n{"path": "2.p')
+        ...     done = take_up([JsonLinesSink(out, append=True)], Tally())
+        ...     done.take(Path("1.png")), done.take(Path("2.png")), out.read_text()
+        (True, False, '{"path": "1.png", "score": 0.5}\\n')
+    """
+    counts = [Counter(_names(sink)) if sink.path.exists() else Counter() for sink in sinks]
+    common = counts[0].copy()
+    for other in counts[1:]:
+        common &= other
+    for number, sink in enumerate(sinks):
+        if sink.path.exists():
+            _keep(sink, common, tally if number == 0 else None)
+    return Done(common)
+
+
+def _names(sink: LineSink) -> Iterator[str]:
+    for line in _checked(sink):
+        if line.judged is not None:
+            yield row_name(line.judged.path or "")
+
+
+def _checked(sink: LineSink) -> Iterator[WrittenLine]:
+    for line in sink.read():
+        if line.model != sink.model:
+            raise ConfigError(
+                f"Cannot go on with {sink.path}: its rows come from another model or other limits "
+                f"({line.model[:12] or 'not named'}), this model is {sink.model[:12]}. Verdicts "
+                "of two models do not belong in one file: use the first model, name another file, "
+                "or leave out --resume to replace it."
+            )
+        yield line
+
+
+def _keep(sink: LineSink, common: Counter[str], tally: Tally | None) -> None:
+    """Rewrite a file with the rows of images that are done."""
+    left = common.copy()
+    with atomic_write(sink.path) as file:
+        file.write(sink.header().encode())
+        for line in _checked(sink):
+            if line.judged is None or left[name := row_name(line.judged.path or "")] <= 0:
+                continue
+            left[name] -= 1
+            file.write(line.text.encode("utf-8", "surrogateescape"))
+            if tally is not None:
+                tally.add(line.judged)

@@ -1,0 +1,253 @@
+"""The verdicts of a run: all of them counted, the worst of them kept, shown on the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from blemish.results import Prediction, Verdict
+
+_SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
+_STYLES: dict[Verdict | None, str] = {
+    "defect": "bold red",
+    "unsure": "yellow",
+    "ok": "green",
+    None: "dim",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One line of the table: a prediction without its map. Fields as in ``Prediction``."""
+
+    path: Path | None
+    product: str | None
+    verdict: Verdict | None
+    score: float
+    p_value: float | None
+    branches: Mapping[str, float] = field(default_factory=dict)
+    areas: int = 0
+    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Judged:
+        """The line of a prediction."""
+        p = prediction
+        return cls(
+            p.path,
+            p.product,
+            p.verdict,
+            p.score,
+            p.p_value,
+            dict(p.branches),
+            len(p.regions),
+            dict(p.branch_verdicts),
+        )
+
+    @property
+    def severity(self) -> tuple[int, float, float, str]:
+        """Sorts the worst first: by verdict, then p-value, then score.
+
+        Scores of different products do not compare, so they come last.
+        """
+        return (
+            _SEVERITY[self.verdict],
+            1.0 if self.p_value is None else self.p_value,
+            -math.inf if math.isnan(self.score) else -self.score,
+            str(self.path),
+        )
+
+
+class Tally:
+    """Counts verdicts and keeps the worst, in memory that does not grow with the images.
+
+    Args:
+        limit: Number of images kept for the table.
+
+    Attributes:
+        verdicts: Number of images by verdict.
+        failures: Number of images that could not be judged.
+        root: The deepest folder that holds all judged images; ``None`` where there is none.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.outputs.tally import Tally
+        >>> from blemish.results import Prediction
+        >>> tally = Tally(limit=1)
+        >>> for score in (0.25, 0.75, 0.5):
+        ...     tally.add(Prediction(None, None, score, np.zeros((4, 4), "f4"), verdict="ok"))
+        >>> [judged.score for judged in tally.worst()], tally.verdicts["ok"]
+        ([0.75], 3)
+    """
+
+    def __init__(self, *, limit: int = 20) -> None:
+        self.limit = max(limit, 0)
+        self.verdicts: Counter[Verdict | None] = Counter()
+        self.failures = 0
+        self.root: Path | None = None
+        self._rootless = False
+        self._kept: list[Judged] = []
+
+    def add(self, prediction: Prediction | Judged) -> None:
+        """Count one more image."""
+        judged = prediction if isinstance(prediction, Judged) else Judged.of(prediction)
+        self.verdicts[judged.verdict] += 1
+        if judged.path is not None:
+            self._widen(judged.path)
+        self._kept.append(judged)
+        if len(self._kept) >= 2 * self.limit + 16:
+            self._kept = self.worst()
+
+    def fail(self) -> None:
+        """Count an image that could not be judged."""
+        self.failures += 1
+
+    def worst(self) -> list[Judged]:
+        """The worst images, at most ``limit``, the worst first."""
+        return sorted(self._kept, key=lambda judged: judged.severity)[: self.limit]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 1 a defect or unsure, 2 an image could not be judged."""
+        if self.failures:
+            return 2
+        return 1 if self.verdicts["defect"] or self.verdicts["unsure"] else 0
+
+    def summary(self) -> str:
+        """How many images of which verdict, in one line.
+
+        Example:
+            >>> from blemish.outputs.tally import Tally
+            >>> Tally().summary()
+            '0 images'
+        """
+        count = self.verdicts.total()
+        parts = [
+            f"{self.verdicts[v]} {v or 'without verdict'}" for v in _SEVERITY if self.verdicts[v]
+        ]
+        text = f"{count} image{'' if count == 1 else 's'}"
+        return text + (f": {', '.join(parts)}" if parts else "")
+
+    def table(self) -> Table:
+        """The worst images as a table, with a line that sums up all of them.
+
+        Paths are shown below the images' common folder, which stands in the title.
+        """
+        shown = self.worst()
+        products = any(judged.product is not None for judged in shown)
+        branches = tuple(dict.fromkeys(name for judged in shown for name in judged.branches))
+        table = Table(
+            box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
+        )
+        table.title = None if self.root is None else Text(printable(f"Images in {self.root}"))
+        table.add_column("verdict", no_wrap=True)
+        table.add_column("image", overflow="fold")
+        if products:
+            table.add_column("product")
+        for name in ("p-value", "score", *branches, "areas"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for p in shown:
+            numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
+            words = ["–" if p.path is None or self.root is None else _below(p.path, self.root)]
+            words += [p.product or ""] if products else []
+            # Text, not markup: a file may be called "[red].png".
+            table.add_row(
+                Text(p.verdict or "–", style=_STYLES[p.verdict]),
+                *(Text(printable(word)) for word in (*words, *numbers)),
+                *(_branch(p, name) for name in branches),
+                Text(str(p.areas)),
+            )
+        table.caption = self._caption(len(shown))
+        return table
+
+    def _caption(self, shown: int) -> str:
+        text = self.summary()
+        if shown < self.verdicts.total():
+            text += f"; the {shown} worst are shown" if shown else "; none shown"
+        if self.failures:
+            text += f"; {self.failures} could not be judged"
+        return text
+
+    def _widen(self, path: Path) -> None:
+        """Make :attr:`root` hold this file too."""
+        folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120  links stay
+        if self.root is None and not self._rootless:
+            self.root = Path(folder)
+        elif self.root is not None and folder != str(self.root):
+            try:
+                self.root = Path(os.path.commonpath([str(self.root), folder]))
+            except ValueError:  # on different drives
+                self.root, self._rootless = None, True
+
+
+def terminal_table(
+    predictions: Iterable[Prediction], *, limit: int = 20, failures: int = 0
+) -> Table:
+    """A table for the terminal, the worst image first, with a line that sums up.
+
+    Args:
+        predictions: In any order.
+        limit: At most so many rows; the summary counts all.
+        failures: Number of images that could not be judged.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.outputs.tally import terminal_table
+        >>> from blemish.results import Prediction
+        >>> p = Prediction(None, None, 0.25, np.zeros((4, 4), "f4"), verdict="ok", p_value=0.5)
+        >>> terminal_table([p]).caption
+        '1 image: 1 ok'
+    """
+    tally = Tally(limit=limit)
+    for prediction in predictions:
+        tally.add(prediction)
+    tally.failures = failures
+    return tally.table()
+
+
+def printable(text: str) -> str:
+    """``text`` without what would move a terminal's cursor or colour.
+
+    Example:
+        >>> from blemish.outputs.tally import printable
+        >>> printable("a\\x1b[2J.png")
+        'a�[2J.png'
+    """
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _branch(judged: Judged, name: str) -> Text:
+    """A branch's score, and its verdict where it objects."""
+    if name not in judged.branches:
+        return Text("")
+    verdict = judged.branch_verdicts.get(name)
+    score = f"{judged.branches[name]:.4g}"
+    return Text(score) if verdict in ("ok", None) else Text(f"{score} {verdict}", _STYLES[verdict])
+
+
+def _below(path: Path, root: Path) -> str:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  links stay as the user named them
+    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
+
+
+def verdict_line(judged: Judged) -> Text:
+    """One image on one line: verdict, p-value, score, path.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from blemish.outputs.tally import Judged, verdict_line
+        >>> verdict_line(Judged(Path("1.png"), None, "defect", 0.75, 0.004)).plain
+        'defect   p 0.004   score 0.75     1.png'
+    """
+    p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
+    line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
+    line.append(f"p {p:<8}score {judged.score:<9.4g}", style="default")
+    return line.append(printable(str(judged.path)), style="default")

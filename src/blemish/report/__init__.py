@@ -1,0 +1,1 @@
+"""Report: one HTML file of what a model finds and what it misses."""

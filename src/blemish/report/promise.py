@@ -1,0 +1,138 @@
+"""Was the promise of the calibration kept on the test set's good images?
+
+At a limit that is the k-th largest of n good scores, the share of good images above it is drawn
+from a Beta(k, n + 1 - k) distribution (see ``docs/calibration.md``), so the number among N further
+good images is beta-binomial. This is exact, and honest about few calibration images: with 42 of
+them, three alarms among 20 good images are no proof that anything is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.calibration.limits import Limits
+from blemish.metrics.binomial import binomial_interval, log_factorials
+from blemish.metrics.interval import Interval
+
+_DOUBT = 0.025
+
+
+def alarm_probabilities(good: int, *, rank: int, calibrated: int) -> NDArray[np.float64]:
+    """Probability of 0, 1, … ``good`` alarms among ``good`` images, if the promise is kept.
+
+    Args:
+        good: N, number of further good images.
+        rank: k, the limit being the k-th largest calibration score.
+        calibrated: n, number of calibration images.
+
+    Returns:
+        ``(N + 1,)``, adding up to 1.
+
+    Example:
+        >>> from blemish.report.promise import alarm_probabilities
+        >>> alarm_probabilities(1, rank=1, calibrated=42).round(4).tolist()
+        [0.9767, 0.0233]
+    """
+    k, rest = rank, calibrated + 1 - rank
+    f = log_factorials(good + calibrated + 1)
+    x = np.arange(good + 1)
+    ways = f[good] - f[x] - f[good - x]
+    # Beta functions of whole numbers: B(a, b) = (a - 1)! (b - 1)! / (a + b - 1)!
+    shifted = f[x + k - 1] + f[good - x + rest - 1] - f[good + calibrated]
+    return np.exp(ways + shifted - (f[k - 1] + f[rest - 1] - f[calibrated]))
+
+
+@dataclass(frozen=True)
+class PromiseCheck:
+    """One limit against the good test images.
+
+    Attributes:
+        good: Number of good test images.
+        alarms: How many of them were above the limit.
+        realised: Their share with its 95 % interval.
+        promised: Largest rate that the calibration guarantees; ``None`` where it guarantees none.
+        usual: Largest number of alarms that is still usual (97.5 %) under the promise.
+        chance: Probability of at least so many alarms if the promise is kept.
+
+    Example:
+        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> from blemish.report.promise import check_promise
+        >>> limits = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(99)])
+        >>> check_promise(limits.limits("nut"), good=20, alarms=5).kept
+        False
+    """
+
+    good: int
+    alarms: int
+    realised: Interval
+    promised: float | None
+    usual: int
+    chance: float
+
+    @property
+    def kept(self) -> bool | None:
+        """False where so many alarms are unlikely; ``None`` where nothing can be said."""
+        if self.promised is None or self.good == 0:
+            return None
+        return self.chance >= _DOUBT
+
+
+def check_promise(limits: Limits, *, good: int, alarms: int, unsure: bool = False) -> PromiseCheck:
+    """Compare the alarms among good test images with what the limits promise.
+
+    Args:
+        limits: Of the product.
+        good: Number of its good test images.
+        alarms: Those above the limit.
+        unsure: Check the limit for ``unsure`` in place of the one for ``defect``.
+    """
+    rate = limits.unsure_rate if unsure else limits.defect_rate
+    rank = round(rate * (limits.n + 1))
+    later = alarm_probabilities(good, rank=rank, calibrated=limits.n)
+    return PromiseCheck(
+        good=good,
+        alarms=alarms,
+        realised=binomial_interval(alarms, good),
+        # Limits pooled over other products promise nothing for this one.
+        promised=None if limits.pooled else rate,
+        usual=_quantile(later, 1 - _DOUBT),
+        chance=float(later[alarms:].sum()),
+    )
+
+
+def p_value_band(
+    good: int, calibrated: int, *, points: int = 60
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Where the share of good images with p at most α lies in 95 % of cases, point by point.
+
+    Args:
+        good: Number of good test images.
+        calibrated: Number of calibration images.
+        points: Most values of α.
+
+    Returns:
+        α, lower and upper border, ``(P,)`` each.
+
+    Example:
+        >>> from blemish.report.promise import p_value_band
+        >>> alpha, low, high = p_value_band(20, 4)
+        >>> alpha.tolist()
+        [0.2, 0.4, 0.6, 0.8]
+    """
+    ranks = np.unique(np.linspace(1, calibrated, min(points, calibrated)).round().astype(int))
+    low, high = np.empty(len(ranks)), np.empty(len(ranks))
+    for i, rank in enumerate(ranks):
+        probabilities = alarm_probabilities(good, rank=int(rank), calibrated=calibrated)
+        low[i] = _quantile(probabilities, _DOUBT) / good
+        high[i] = _quantile(probabilities, 1 - _DOUBT) / good
+    return ranks / (calibrated + 1), low, high
+
+
+def _quantile(probabilities: NDArray[np.float64], share: float) -> int:
+    """The smallest number that is not exceeded with a probability of at least ``share``."""
+    return min(
+        int(np.searchsorted(np.cumsum(probabilities), share - 1e-12)), len(probabilities) - 1
+    )

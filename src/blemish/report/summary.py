@@ -1,0 +1,237 @@
+"""A report in a few plain sentences: what would be stopped, what is missed, what is weakest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from blemish.metrics.binomial import binomial_interval
+from blemish.report import words
+from blemish.report.data import KindReport, ProductReport, Report, located_of, verdicts_of
+from blemish.report.rows import Verdicts
+
+# Fewer images than this, and one image more or less changes the picture.
+_FEW = 30
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing to know.
+
+    Attributes:
+        title: What it is about.
+        figure: The number to remember, such as ``2 of 20``; empty for none.
+        meaning: What the number counts.
+        lines: What else to know of it, one sentence each.
+        items: Names and what is to be said of each.
+        verdicts: Of the images it speaks of.
+        tone: ``ok``, ``unsure`` or ``defect`` where the figure is good, doubtful or bad news.
+        about: ``alarms`` or ``misses`` where a report shows pictures of such images.
+        worst_product: The product that has most of them.
+    """
+
+    title: str
+    figure: str
+    meaning: str
+    lines: tuple[str, ...] = ()
+    items: tuple[tuple[str, str], ...] = ()
+    verdicts: Verdicts | None = None
+    tone: str = ""
+    about: str = ""
+    worst_product: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The card as one line of text."""
+        head = f"{self.figure} {self.meaning}".strip()
+        items = [f"{name}: {said}" for name, said in self.items]
+        return " ".join([f"{self.title}: {head}.", *self.lines, *items])
+
+
+def summary_cards(report: Report) -> list[Card]:
+    """What a reader should know after a minute.
+
+    Example: see :func:`blemish.report.report.write_report`.
+    """
+    cards = []
+    if report.calibrated:
+        cards += [_stopped(report), _missed(report)]
+    else:
+        cards.append(_uncalibrated(report))
+    cards += [_weakest_kinds(report), *_weakest_products(report)]
+    return cards
+
+
+def _uncalibrated(report: Report) -> Card:
+    return Card(
+        "No verdicts",
+        "",
+        "the model is not calibrated, so it cannot say which parts it would stop",
+        (
+            "Run: blemish calibrate MODEL GOOD_DIR. Below is how well its scores tell good "
+            "from defective.",
+        ),
+        items=tuple(
+            (product.name, f"image AUROC {words.fraction(product.auroc.estimate)}.")
+            for product in report.products[:3]
+        ),
+        tone="unsure",
+    )
+
+
+def _stopped(report: Report) -> Card:
+    title = "Good parts"
+    verdicts = verdicts_of([row for product in report.products for row in product.good])
+    if verdicts is None:
+        return Card(
+            title, "", "none among the test images, so false alarms are unknown", tone="unsure"
+        )
+    share = binomial_interval(verdicts.defect, verdicts.total)
+    lines = []
+    if verdicts.unsure:
+        lines.append(f"{verdicts.unsure} more would be set aside as unsure.")
+    lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
+    broken = _broken_promises(report)
+    promised = [p.promise.promised for p in report.products if p.promise]
+    rates = [rate for rate in promised if rate is not None]
+    if broken:
+        lines.append(
+            f"More than the calibration promised: {'; '.join(broken)}. Calibrate again with good "
+            "images like these."
+        )
+    elif rates and len(rates) == len(promised):
+        lines.append(
+            f"Promised: at most {words.percent(max(rates))} on average. The count does not "
+            "contradict that."
+        )
+    return Card(
+        title,
+        f"{verdicts.defect} of {verdicts.total}",
+        f"good parts would be stopped ({words.percent(share.estimate)})",
+        tuple(lines),
+        verdicts=verdicts,
+        tone="defect" if broken else "unsure" if verdicts.defect else "ok",
+        about="alarms",
+        worst_product=_most(
+            report, lambda product: [row.verdict == "defect" for row in product.good]
+        ),
+    )
+
+
+def _broken_promises(report: Report) -> list[str]:
+    """What happens to good parts of each product more often than its calibration promised."""
+    said = []
+    for product in report.products:
+        for check, what in ((product.promise, "stopped"), (product.unsure_promise, "not ok")):
+            if check is not None and check.promised is not None and check.kept is False:
+                said.append(
+                    f"{product.name} {check.alarms} of {check.good} {what} "
+                    f"(at most {words.percent(check.promised)})"
+                )
+                break
+    return said
+
+
+def _most(report: Report, hits: Callable[[ProductReport], list[bool]]) -> str:
+    """The product with most images of a sort, the first one in case of none."""
+    return max(report.products, key=lambda product: sum(hits(product))).name
+
+
+def _missed(report: Report) -> Card:
+    title = "Defects"
+    verdicts = verdicts_of([row for product in report.products for row in product.defective])
+    if verdicts is None:
+        return Card(title, "", "none among the test images, so misses are unknown", tone="unsure")
+    share = binomial_interval(verdicts.ok, verdicts.total)
+    lines = []
+    if verdicts.unsure:
+        lines.append(f"{verdicts.unsure} more are only unsure: somebody has to look at them.")
+    lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
+    right, known = located_of([row for product in report.products for row in product.defective])
+    if known:
+        lines.append(
+            f"In {right} of {known} found ones with a ground truth, the marked area touches the "
+            "true defect."
+        )
+    return Card(
+        title,
+        f"{verdicts.ok} of {verdicts.total}",
+        f"defects are missed ({words.percent(share.estimate)})",
+        tuple(lines),
+        verdicts=verdicts,
+        tone="defect" if verdicts.ok else "unsure" if verdicts.unsure else "ok",
+        about="misses",
+        worst_product=_most(
+            report, lambda product: [row.verdict == "ok" for row in product.defective]
+        ),
+    )
+
+
+def _caution(total: int, statement: str) -> str:
+    if total < _FEW:
+        return f"Only {words.count(total, 'image')}: {statement}."
+    return statement[0].upper() + statement[1:] + "."
+
+
+def _weakest_kinds(report: Report) -> Card:
+    title = "Weakest defect kinds"
+    kinds = [kind for kind in report.kinds if kind.rows]
+    if not kinds:
+        return Card(title, "", "there are no defective test images")
+    several = len(report.products) > 1
+    if kinds[0].verdicts is None:
+        ranked = [k for k in kinds if math.isfinite(k.auroc.estimate)][:3]
+        items = [(_name(k, several), f"AUROC {words.fraction(k.auroc.estimate)}.") for k in ranked]
+        meaning = "by how well scores tell them from good parts"
+        return Card(title, "", meaning, items=tuple(items))
+    weak = [k for k in kinds if k.verdicts and k.verdicts.ok + k.verdicts.unsure][:3]
+    if not weak:
+        closest = min(kinds, key=lambda k: (k.auroc.estimate, min(row.score for row in k.rows)))
+        lowest = words.score(min(row.score for row in closest.rows))
+        line = f"Nearest to good parts: {_name(closest, several)}, lowest score {lowest}"
+        limits = next(p.limits for p in report.products if p.name == closest.product)
+        line += f", limit {words.score(limits.defect)}." if limits else "."
+        return Card(title, "", "every defect of every kind is called a defect", (line,), tone="ok")
+    items = []
+    for kind in weak:
+        v = kind.verdicts
+        assert v is not None
+        unsure = f", {v.unsure} unsure" if v.unsure else ""
+        items.append((_name(kind, several), f"{v.ok} of {v.total} missed{unsure}."))
+    missed = sum(1 for k in kinds if k.verdicts and k.verdicts.ok)
+    meaning = (
+        f"{missed} of {words.count(len(kinds), 'kind')} with misses"
+        if missed
+        else "no kind is missed, but some defects are only unsure"
+    )
+    return Card(title, "", meaning, items=tuple(items), tone="defect" if missed else "unsure")
+
+
+def _name(kind: KindReport, with_product: bool) -> str:
+    return f"{kind.product} / {kind.kind}" if with_product else kind.kind
+
+
+def _weakest_products(report: Report) -> list[Card]:
+    if len(report.products) < 2:
+        return []
+    ranked = sorted(report.products, key=_product_weakness)
+    items = []
+    for product in ranked[:3]:
+        good, bad = verdicts_of(product.good), verdicts_of(product.defective)
+        said = []
+        if bad is not None:
+            said.append(f"{bad.ok} of {bad.total} defects missed")
+        if good is not None:
+            said.append(f"{good.defect} of {good.total} good parts stopped")
+        if math.isfinite(product.auroc.estimate):
+            said.append(f"AUROC {words.fraction(product.auroc.estimate)}")
+        items.append((product.name, f"{', '.join(said)}."))
+    return [Card("Weakest products", "", "the most misses first", items=tuple(items))]
+
+
+def _product_weakness(product: ProductReport) -> tuple[float, float]:
+    bad = verdicts_of(product.defective)
+    missed = -binomial_interval(bad.ok, bad.total).low if bad is not None else 0.0
+    auroc = product.auroc.estimate
+    return missed, auroc if math.isfinite(auroc) else 1.0

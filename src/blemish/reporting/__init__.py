@@ -1,1 +1,0 @@
-"""Pictures, tables and reports made from predictions."""

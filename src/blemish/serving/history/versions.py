@@ -1,0 +1,170 @@
+"""The calibrations of a model over time: each has a number, one of them is in force.
+
+A new one is written and put in force in one transaction. Nothing is ever overwritten, so that every
+step can be taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from blemish.calibration.limits import Calibration
+from blemish.serving.history.database import Database
+from blemish.serving.history.pictures import now
+from blemish.serving.http.refusals import RefusalError
+
+Source = Literal["model", "marks", "rate"]
+
+
+@dataclass(frozen=True)
+class CalibrationVersion:
+    """One calibration with its number.
+
+    Attributes:
+        version: Its number, from 1.
+        created: UTC time.
+        source: The ``model`` file, the ``marks`` people set, or another ``rate`` alone.
+        parent: The version that was in force when it was made; undo goes back to it.
+        note: What was done, for people.
+        calibration: ``None`` for a model without calibration.
+    """
+
+    version: int
+    created: str
+    source: Source
+    parent: int | None
+    note: str
+    calibration: Calibration | None
+
+
+class CalibrationVersions:
+    """The calibrations of one history.
+
+    Args:
+        database: Where they are.
+        from_model: The one in the model's file. Where it is not the one this history began with,
+            somebody calibrated the model anew: it becomes a new version, in force.
+    """
+
+    def __init__(self, database: Database, from_model: Calibration | None) -> None:
+        self._db = database
+        known = self._db.rows(
+            "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
+        )
+        if not known or _version(known[0]).calibration != from_model:
+            note = "the limits in the model file, changed since" if known else "as in the model"
+            with self._db.transaction():
+                active = self._db.rows("SELECT version FROM active")
+                self._write(from_model, "model", note, active[0][0] if active else None)
+        self._active = self._read_active()
+
+    @property
+    def active(self) -> CalibrationVersion:
+        """The one in force."""
+        return self._active
+
+    def base(self) -> Calibration | None:
+        """The calibration of the model's file, which marked pictures join."""
+        row = self._db.rows(
+            "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
+        )[0]
+        return _version(row).calibration
+
+    def all(self) -> list[CalibrationVersion]:
+        """Every version, the newest first."""
+        rows = self._db.rows("SELECT * FROM calibrations ORDER BY version DESC")
+        return [_version(row) for row in rows]
+
+    def get(self, version: int) -> CalibrationVersion:
+        """One version.
+
+        Raises:
+            RefusalError: 404, there is no such version.
+        """
+        rows = []
+        if 0 < version < 2**63:
+            rows = self._db.rows("SELECT * FROM calibrations WHERE version = ?", (version,))
+        if not rows:
+            raise RefusalError(404, "no_such_version", f"There is no calibration {version}.")
+        return _version(rows[0])
+
+    def put(
+        self, calibration: Calibration, *, source: Source, note: str, expected: int | None = None
+    ) -> CalibrationVersion:
+        """Write a new version and put it in force.
+
+        Args:
+            expected: The version the user saw in force; ``None`` takes what comes.
+
+        Raises:
+            RefusalError: 409, another one is in force by now.
+        """
+        with self._db.transaction():
+            self._check(expected)
+            self._write(calibration, source, note, self._active.version)
+        self._active = self._read_active()
+        return self._active
+
+    def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
+        """Put an earlier version in force again.
+
+        Raises:
+            RefusalError: 404, there is no such version; 409, another one is in force by now.
+        """
+        self.get(version)
+        with self._db.transaction():
+            self._check(expected)
+            self._db.run("UPDATE active SET version = ?", (version,))
+        self._active = self._read_active()
+        return self._active
+
+    def undo(self, *, expected: int | None = None) -> CalibrationVersion:
+        """Put the version in force again from which this one was made.
+
+        Raises:
+            RefusalError: 409, this is the first one, or another one is in force by now.
+        """
+        if self._active.parent is None:
+            raise RefusalError(
+                409, "nothing_to_undo", "The limits are as they came with the model."
+            )
+        return self.activate(self._active.parent, expected=expected)
+
+    def _check(self, expected: int | None) -> None:
+        if expected is not None and expected != self._active.version:
+            raise RefusalError(
+                409,
+                "changed_meanwhile",
+                f"Calibration {self._active.version} is in force by now, not {expected}: somebody "
+                "else changed the limits. Look at them again before you change them.",
+            )
+
+    def _write(
+        self, calibration: Calibration | None, source: Source, note: str, parent: int | None
+    ) -> None:
+        content = None if calibration is None else json.dumps(calibration.to_json())
+        version = self._db.run(
+            "INSERT INTO calibrations (created, source, parent, note, content) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (now(), source, parent, note, content),
+        )
+        self._db.run("INSERT OR REPLACE INTO active VALUES (1, ?)", (version,))
+
+    def _read_active(self) -> CalibrationVersion:
+        rows = self._db.rows("SELECT calibrations.* FROM calibrations JOIN active USING (version)")
+        return _version(rows[0])
+
+
+def _version(row: sqlite3.Row) -> CalibrationVersion:
+    content = row["content"]
+    return CalibrationVersion(
+        version=row["version"],
+        created=row["created"],
+        source=row["source"],
+        parent=row["parent"],
+        note=row["note"],
+        calibration=None if content is None else Calibration.from_json(json.loads(content)),
+    )

@@ -1,0 +1,172 @@
+"""The web application: routes, the page, and what every request passes on its way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from blemish import __version__
+from blemish.serving.http.answers import LoginRequest
+from blemish.serving.http.direct import Direct
+from blemish.serving.http.failures import FORESEEN, failure
+from blemish.serving.http.history_routes import history_routes
+from blemish.serving.http.predict_routes import PREDICT, Predict, predict_routes
+from blemish.serving.http.refusals import RefusalError
+from blemish.serving.http.security import COOKIE, Gate
+from blemish.serving.http.watch import Watched, refused
+from blemish.serving.service import InspectionService
+
+_PAGE_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def create_app(service: InspectionService, gate: Gate) -> Watched:
+    """The application, behind the gate.
+
+    Args:
+        service: Judges.
+        gate: Decides who may come in.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.warm_up()
+        yield
+        await service.close()
+
+    app = FastAPI(
+        title="blemish",
+        version=__version__,
+        description="Visual anomaly detection for inspection: says of an image whether something "
+        "is wrong, where, and how sure it is.",
+        docs_url=None,  # both load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    predict = Predict(service)
+    app.include_router(predict_routes(service, predict))
+    app.include_router(history_routes(service))
+    _add_errors(app, service)
+    _add_supervision(app, service)
+    _add_session(app, gate)
+    _add_page(app)
+    direct = Direct(app, {("POST", PREDICT): predict.asked}, service.metrics)
+    return Watched(direct, gate, service.metrics)
+
+
+def _add_errors(app: FastAPI, service: InspectionService) -> None:
+    async def answer(request: Request, error: Exception) -> Response:
+        return failure(error, service.metrics)
+
+    for kind in (*FORESEEN, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def _add_supervision(app: FastAPI, service: InspectionService) -> None:
+    metrics = service.metrics
+    admission = service.admission
+    metrics.watch(
+        "blemish_queue_depth",
+        "gauge",
+        "Images waiting for the network.",
+        lambda: service.queue.depth,
+    )
+    metrics.watch(
+        "blemish_images_in_progress",
+        "gauge",
+        "Images accepted, not answered.",
+        lambda: admission.images,
+    )
+    metrics.watch(
+        "blemish_upload_bytes", "gauge", "Bytes of bodies in memory.", lambda: admission.bytes
+    )
+    metrics.watch(
+        "blemish_network_passes_total",
+        "counter",
+        "Passes of the network.",
+        lambda: service.queue.passes,
+    )
+    metrics.watch(
+        "blemish_calibration_version",
+        "gauge",
+        "Calibration in force.",
+        lambda: service.versions.active.version,
+    )
+
+    @app.get("/healthz", tags=["supervision"], summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["supervision"], summary="The model is loaded and accepts images")
+    async def readyz() -> Response:
+        if service.ready:
+            return JSONResponse({"status": "ready"})
+        return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
+
+    @app.get("/metrics", tags=["supervision"], summary="Counters for Prometheus")
+    async def prometheus() -> PlainTextResponse:
+        return PlainTextResponse(
+            metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+def _add_session(app: FastAPI, gate: Gate) -> None:
+    @app.get("/v1/session", tags=["session"], summary="Whether a token is needed and known")
+    async def session(request: Request) -> dict[str, bool]:
+        known = gate.knows_session(request.cookies.get(COOKIE))
+        return {"needed": gate.needs_token, "known": known or not gate.needs_token}
+
+    @app.post("/v1/session", tags=["session"], summary="Show the token, get a cookie")
+    async def login(request: Request, shown: LoginRequest) -> Response:
+        if not gate.knows_token(shown.token.strip()):
+            raise RefusalError(401, "wrong_token", "This is not the token of this server.")
+        response = JSONResponse({"known": True})
+        if gate.needs_token:
+            value, seconds = gate.session()
+            response.set_cookie(
+                COOKIE,
+                value,
+                max_age=seconds,
+                httponly=True,
+                samesite="strict",
+                secure=request.url.scheme == "https",
+            )
+        return response
+
+    @app.delete("/v1/session", tags=["session"], summary="Forget the cookie")
+    async def logout() -> Response:
+        response = JSONResponse({"known": False})
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+
+def _add_page(app: FastAPI) -> None:
+    """Every file of the page by its own fixed route: no path of a client ever names a file."""
+
+    def serve(path: str, content: bytes, kind: str) -> None:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+
+        async def page_file(request: Request) -> Response:
+            if request.headers.get("if-none-match") == tag:
+                return Response(status_code=304, headers=headers)
+            return Response(content, media_type=kind, headers=headers)
+
+        app.add_api_route(path, page_file, methods=["GET", "HEAD"], include_in_schema=False)
+
+    for entry in files("blemish.serving").joinpath("page").iterdir():
+        suffix = "." + entry.name.rpartition(".")[2]
+        if suffix in _PAGE_TYPES:
+            path = "/" if entry.name == "index.html" else f"/static/{entry.name}"
+            serve(path, entry.read_bytes(), _PAGE_TYPES[suffix])

@@ -1,0 +1,208 @@
+"""What the page asks of a server: kept pictures, marks, new limits, and the way back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from blemish.calibration.limits import Calibration
+from blemish.errors import CalibrationError
+from blemish.serving.history.recalibration import (
+    How,
+    at_rate,
+    comparison,
+    limits_json,
+    recalibrated,
+)
+from blemish.serving.http.answers import (
+    ActivateRequest,
+    DetailAnswer,
+    MarkRequest,
+    PictureAnswer,
+    RecalibrationRequest,
+    RemoveRequest,
+    VersionAnswer,
+    branch_answers,
+    explanation_answer,
+    picture_answer,
+    region_answers,
+    version_answer,
+)
+from blemish.serving.http.refusals import RefusalError
+from blemish.serving.pictures import heat_layer, unpack_map
+from blemish.serving.service import InspectionService
+
+Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
+#: Pictures never change under their number, but they can be removed.
+_CACHED = {"Cache-Control": "private, max-age=3600"}
+
+
+def history_routes(service: InspectionService) -> APIRouter:
+    """The routes for the page."""
+    router = APIRouter(prefix="/v1", tags=["history"])
+    pictures, versions = service.pictures, service.versions
+
+    def at(rate: float | None) -> Calibration | None:
+        calibration = versions.active.calibration
+        return None if calibration is None else at_rate(calibration, rate)
+
+    @router.get("/history", summary="Everything kept, judged by the limits in force or at a rate")
+    def history(false_alarm_rate: Rate = None) -> dict[str, Any]:
+        active, calibration = versions.active, at(false_alarm_rate)
+        return {
+            "calibration": version_answer(active, active=True),
+            "judged_by": None
+            if calibration is None
+            else {
+                "false_alarm_rate": calibration.false_alarm_rate,
+                "unsure_rate": calibration.unsure_rate,
+                "preview": calibration is not active.calibration,
+                "limits": limits_json(calibration),
+                "good_scores": {group.product or "": group.scores for group in calibration.groups},
+                "notes": calibration.notes(),
+            },
+            "pictures": [picture_answer(p, calibration) for p in pictures.all()],
+        }
+
+    @router.get("/history.csv", summary="Everything kept, as CSV")
+    def history_csv(false_alarm_rate: Rate = None) -> StreamingResponse:
+        return StreamingResponse(
+            _csv(service, at(false_alarm_rate), versions.active.version),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="blemish-history.csv"'},
+        )
+
+    @router.post("/history/remove", summary="Forget pictures")
+    def remove(request: RemoveRequest) -> dict[str, int]:
+        return {"removed": pictures.remove(request.ids)}
+
+    @router.get("/pictures/{key}", response_model=DetailAnswer, summary="One kept picture")
+    def detail(key: int, false_alarm_rate: Rate = None) -> DetailAnswer:
+        picture, calibration = pictures.get(key), at(false_alarm_rate)
+        prediction = service.again(picture, calibration)
+        return DetailAnswer(
+            **picture_answer(picture, calibration).model_dump(),
+            branches=branch_answers(prediction, calibration),
+            regions=region_answers(prediction),
+            explanation=explanation_answer(prediction),
+        )
+
+    @router.get("/pictures/{key}/source", summary="The picture, at its own size")
+    def source(key: int) -> Response:
+        content, kind = service.shown(pictures.get(key))
+        return Response(content, media_type=kind, headers=_CACHED)
+
+    @router.get("/pictures/{key}/thumbnail", summary="The picture, small")
+    def small(key: int) -> Response:
+        content = pictures.contents(key, "thumbnail")
+        return Response(content, media_type="image/jpeg", headers=_CACHED)
+
+    @router.get("/pictures/{key}/heat", summary="Its anomaly map in colours, to lay over it")
+    def heat(key: int, false_alarm_rate: Rate = None) -> Response:
+        service.calibrated()
+        picture, calibration = pictures.get(key), at(false_alarm_rate)
+        assert calibration is not None
+        layer = heat_layer(
+            unpack_map(pictures.contents(key, "map")),
+            picture.size,
+            preprocessing=service.model.preprocessing,
+            scale=calibration.limits(picture.product).map_scale,
+        )
+        return Response(layer, media_type="image/png", headers=_CACHED)
+
+    @router.put("/pictures/{key}/mark", response_model=PictureAnswer, summary="Good or defect")
+    def mark(key: int, request: MarkRequest) -> PictureAnswer:
+        return picture_answer(pictures.set_mark(key, request.mark), versions.active.calibration)
+
+    def proposed(how: How | None, rate: float | None) -> Calibration:
+        active = versions.active.calibration
+        if how is None:
+            calibration = service.calibrated().calibration
+            assert calibration is not None
+            return at_rate(calibration, rate)
+        records = [picture.record for picture in pictures.marked("good")]
+        try:
+            joined = recalibrated(versions.base(), records, how=how, rates=active)
+        except CalibrationError as error:
+            raise RefusalError(409, "cannot_recalibrate", str(error)) from error
+        return at_rate(joined, rate)
+
+    @router.get("/recalibration", summary="What new limits would change; changes nothing")
+    def preview(how: How | None = None, false_alarm_rate: Rate = None) -> dict[str, Any]:
+        active = versions.active
+        after = proposed(how, false_alarm_rate)
+        return {
+            "version": active.version,
+            **comparison(active.calibration, after, pictures.all()),
+        }
+
+    @router.post("/recalibration", response_model=VersionAnswer, summary="Put new limits in force")
+    def recalibrate(request: RecalibrationRequest) -> VersionAnswer:
+        calibration = proposed(request.how, request.false_alarm_rate)
+        rate = f"at {100 * calibration.false_alarm_rate:.4g} %"
+        if request.how is None:
+            note = f"same good images {rate}"
+        else:
+            count = len(pictures.marked("good"))
+            few = f"{count} marked picture{'' if count == 1 else 's'}"
+            own = "beside the model's own" if request.how == "join" else "instead of the model's"
+            note = f"{few} {own}, {rate}"
+        version = versions.put(
+            calibration,
+            source="rate" if request.how is None else "marks",
+            note=note,
+            expected=request.expected,
+        )
+        return version_answer(version, active=True)
+
+    @router.post("/calibrations/activate", response_model=VersionAnswer, summary="Undo, or go back")
+    def activate(request: ActivateRequest) -> VersionAnswer:
+        if request.version is None:
+            version = versions.undo(expected=request.expected)
+        else:
+            version = versions.activate(request.version, expected=request.expected)
+        return version_answer(version, active=True)
+
+    return router
+
+
+def _csv(
+    service: InspectionService, calibration: Calibration | None, version: int
+) -> Iterator[str]:
+    kept = service.pictures.all()
+    branches = list(dict.fromkeys(name for picture in kept for name in picture.branches))
+    columns = ["id", "name", "product", "judged", "verdict", "score", "p_value", "mark"]
+    columns += [f"branch_{name}" for name in branches]
+    columns += ["calibration", "false_alarm_rate", "verdict_then", "calibration_then"]
+    columns += ["height", "width", "sha256"]
+    yield _line(columns)
+    rate = None if calibration is None else calibration.false_alarm_rate
+    for picture in kept:
+        answer = picture_answer(picture, calibration)
+        yield _line(
+            [
+                *(picture.id, _cell(picture.name), picture.product, picture.judged),
+                *(answer.verdict, picture.score, answer.p_value, picture.mark),
+                *(picture.branches.get(name) for name in branches),
+                *(version, rate, picture.verdict, picture.version),
+                *(*picture.size, picture.digest),
+            ]
+        )
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+
+
+def _line(values: list[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(
+        ["" if value is None else value for value in values]
+    )
+    return line.getvalue()

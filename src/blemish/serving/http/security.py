@@ -1,0 +1,216 @@
+"""Who may talk to the server, and what every answer carries.
+
+The checks of one request, in order: is the ``Host`` one of ours (a page elsewhere cannot make a
+browser talk to a name it controls), does a change come from our own page or from no page at all,
+and is the token right. Nothing of a refused request is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from blemish.errors import ConfigError
+from blemish.serving.http.refusals import RefusalError
+
+COOKIE = "blemish_session"
+SHORTEST_TOKEN = 16
+_SESSION_SECONDS = 12 * 3600
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server bound to ``host`` can be reached from this machine only.
+
+    Raises:
+        ConfigError: There is no such host.
+
+    Example:
+        >>> from blemish.serving.http.security import is_loopback
+        >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+        (True, False)
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"--host {host}: no such address ({error}). Give an address of this machine, such as "
+            "127.0.0.1."
+        ) from error
+    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
+
+
+def check_token(token: str, source: str) -> str:
+    """The token without the white space around it.
+
+    Raises:
+        ConfigError: It is too short, or not plain printable ASCII.
+    """
+    token = token.strip()
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise ConfigError(
+            f"{source} holds no usable token: expected at least {SHORTEST_TOKEN} printable "
+            "characters on one line. Make one with: python3 -c 'import secrets; "
+            "print(secrets.token_urlsafe(32))'"
+        )
+    if " " in token:
+        raise ConfigError(f"{source} holds a token with a space in it: expected one word.")
+    return token
+
+
+class Gate:
+    """Decides whether a request may come in.
+
+    Args:
+        token: What clients must show; ``None`` lets everybody in.
+        loopback: Whether the server is bound to this machine alone.
+        hosts: Names by which clients may call the server, beside ``localhost`` and addresses.
+
+    Example:
+        >>> from blemish.serving.http.refusals import RefusalError
+        >>> from blemish.serving.http.security import Gate
+        >>> gate = Gate(token=None, loopback=True)
+        >>> gate.check("GET", "/", {"host": "localhost:8000"})
+        >>> try:
+        ...     gate.check("GET", "/", {"host": "evil.example"})
+        ... except RefusalError as no:
+        ...     print(no.status, no.code)
+        421 unknown_host
+    """
+
+    #: What a browser needs before anybody has logged in, and what a supervisor asks.
+    PUBLIC = frozenset({"/", "/healthz", "/readyz", "/v1/session"})
+
+    def __init__(self, *, token: str | None, loopback: bool, hosts: Iterable[str] = ()) -> None:
+        self._token = None if token is None else token.encode()
+        self._loopback = loopback
+        self._hosts = {"localhost", *(name.lower().rstrip(".") for name in hosts)}
+        if not loopback:
+            self._hosts.add(socket.gethostname().lower())
+        # Nearly all requests name the same few hosts.
+        self._knows = lru_cache(maxsize=64)(self._is_ours)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether clients must show a token."""
+        return self._token is not None
+
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Let a request pass, or refuse it.
+
+        Args:
+            headers: With lower-case names.
+
+        Raises:
+            RefusalError: 421, 403 or 401.
+        """
+        host = headers.get("host", "")
+        if not self._knows(host):
+            raise RefusalError(
+                421,
+                "unknown_host",
+                f"This server is not called {host[:100]!r}. If it should be, start it with "
+                "--allow-host and that name.",
+            )
+        if method not in _SAFE_METHODS and _from_elsewhere(headers, host):
+            raise RefusalError(
+                403, "cross_site", "Another site's page sent this request; it is refused."
+            )
+        if self.needs_token and not (path in self.PUBLIC or path.startswith("/static/")):
+            if self.knows_token(_bearer(headers)) or self.knows_session(_cookie(headers)):
+                return
+            raise RefusalError(
+                401,
+                "token_needed",
+                "Send the server's token in the header: Authorization: Bearer TOKEN",
+                headers={"WWW-Authenticate": 'Bearer realm="blemish"'},
+            )
+
+    def knows_token(self, shown: str | None) -> bool:
+        """Whether this is the token, in constant time."""
+        if self._token is None:
+            return True
+        return hmac.compare_digest((shown or "").encode("utf-8", "replace"), self._token)
+
+    def session(self) -> tuple[str, int]:
+        """A value for the cookie of somebody who showed the token, and its seconds of life.
+
+        It holds the time it ends and a keyed digest of that: the server remembers nothing, and
+        the token itself never lies in a browser.
+        """
+        end = str(int(time.time()) + _SESSION_SECONDS)
+        return f"{end}.{self._sign(end)}", _SESSION_SECONDS
+
+    def knows_session(self, value: str | None) -> bool:
+        """Whether a cookie's value is ours and still valid."""
+        end, _, signature = (value or "").partition(".")
+        if self._token is None or not (end.isascii() and end.isdecimal() and len(end) <= 12):
+            return False
+        genuine = hmac.compare_digest(
+            signature.encode("utf-8", "replace"), self._sign(end).encode()
+        )
+        return genuine and int(end) > time.time()
+
+    def _sign(self, end: str) -> str:
+        assert self._token is not None
+        return hmac.new(self._token, f"blemish session {end}".encode(), hashlib.sha256).hexdigest()
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        if not name:
+            return False
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name.rstrip(".") in self._hosts
+        # An address cannot be rebound by a name server; but only ours makes sense on loopback.
+        return address.is_loopback or not self._loopback or name in self._hosts
+
+
+def _from_elsewhere(headers: Mapping[str, str], host: str) -> bool:
+    """Whether a browser says that another site's page sent this. Other clients say nothing."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:  # no browser sends such an address, and it is not ours
+        return True
+
+
+def _bearer(headers: Mapping[str, str]) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _cookie(headers: Mapping[str, str]) -> str | None:
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None

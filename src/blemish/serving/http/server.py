@@ -1,0 +1,191 @@
+"""A server in this process, from the socket to its last answer."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from blemish.errors import ConfigError
+from blemish.serving.history.database import Database
+from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.versions import CalibrationVersions
+from blemish.serving.http.app import create_app
+from blemish.serving.http.limits import ServeLimits
+from blemish.serving.http.log import log_to_stderr
+from blemish.serving.http.metrics import ServerMetrics
+from blemish.serving.http.protocol import protocol
+from blemish.serving.http.security import Gate, check_token, is_loopback
+from blemish.serving.http.watch import LARGEST_HEADERS
+from blemish.serving.model import open_served
+from blemish.serving.service import InspectionService
+
+_KEEP_ALIVE_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where and for whom a server works.
+
+    Attributes:
+        host: Address to bind.
+        port: 0 lets the system choose.
+        token_file: Holds the token clients must show.
+        allow_anonymous: Whether an address other than loopback may be bound without a token.
+        allow_hosts: Names by which clients may call the server.
+        state: Folder of the history; beside the model where not given.
+        device: As for :func:`blemish.model_file.opening.open_model`.
+        limits: Bounds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: Path | None = None
+    allow_anonymous: bool = False
+    allow_hosts: Sequence[str] = ()
+    state: Path | None = None
+    device: str = "cpu"
+    limits: ServeLimits = field(default_factory=ServeLimits)
+
+
+def serve(model: str | Path, options: ServeOptions) -> None:
+    """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
+
+    Raises:
+        ConfigError: An address without a token, a port in use, a file that cannot be read.
+        BundleError: The model cannot be opened.
+        HistoryError: The history is in use, damaged or another model's.
+    """
+    model = Path(model)
+    limits = options.limits
+    gate = make_gate(options)
+    with contextlib.closing(bind(options.host, options.port)) as listener:
+        served = open_served(model, device=options.device)
+        state = options.state or model.with_name(f"{model.name}.state")
+        with contextlib.closing(Database.open(state, served.identity)) as database:
+            service = InspectionService(
+                served,
+                PictureHistory(database, limits),
+                CalibrationVersions(database, served.calibration),
+                limits=limits,
+                metrics=ServerMetrics(),
+            )
+            log_to_stderr()
+            config = uvicorn.Config(
+                create_app(service, gate),
+                http=protocol(limits),
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(limits.shutdown_seconds),
+                h11_max_incomplete_event_size=LARGEST_HEADERS,
+            )
+            with _rare_collections():
+                _Server(config, _url(listener), model.name).run_until_told(listener)
+
+
+def make_gate(options: ServeOptions) -> Gate:
+    """Who may talk to a server with these options.
+
+    Raises:
+        ConfigError: An address that others reach, and no token; or no usable token in the file.
+    """
+    token = None
+    if options.token_file is not None:
+        try:
+            text = options.token_file.read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"--token-file {options.token_file}: {error}.") from error
+        token = check_token(text, str(options.token_file))
+    loopback = is_loopback(options.host)
+    if not loopback and token is None and not options.allow_anonymous:
+        raise ConfigError(
+            f"--host {options.host} can be reached from other machines, and anybody there could "
+            "see the pictures and change the limits. Give --token-file FILE, or bind 127.0.0.1 "
+            "behind a proxy that asks for a password; --allow-anonymous lets everybody in."
+        )
+    return Gate(token=token, loopback=loopback, hosts=options.allow_hosts)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address, not yet listening: a port in use is told before a model is loaded.
+
+    Raises:
+        ConfigError: The port is in use or not permitted.
+    """
+    family, kind, protocol_number, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol_number)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"Cannot serve at {host}, port {port} ({error.strerror or error}). Name another port "
+            "with --port, or stop the program that uses it."
+        ) from error
+    return listener
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """The garbage collector comes by less often, and leaves alone what stays to the end.
+
+    Modules and model are tens of thousands of objects that it would look through again and again;
+    what a request makes goes without it.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it answers, and ends with success when told to stop."""
+
+    def __init__(self, config: uvicorn.Config, url: str, name: str) -> None:
+        super().__init__(config)
+        self._url = url
+        self._name = name
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            print(f"{self._name} is served at {self._url} (Ctrl-C stops)", flush=True)
+
+    def run_until_told(self, listener: socket.socket) -> None:
+        # Uvicorn raises a caught signal once more when it is done; being told to stop is no error.
+        told = {sig: signal.signal(sig, _nothing) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.run(sockets=[listener])
+        finally:
+            for sig, handler in told.items():
+                signal.signal(sig, handler)
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Stopping is done already."""
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

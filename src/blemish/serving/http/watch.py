@@ -1,0 +1,144 @@
+"""What every request passes: the gate, headers on the answer, counters, one line of log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from blemish.serving.http.metrics import ServerMetrics
+from blemish.serving.http.refusals import RefusalError
+from blemish.serving.http.security import HEADERS, Gate
+
+log = logging.getLogger("blemish.serve")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+LARGEST_HEADERS = 32 * 1024
+_DRAIN_BYTES = 16 * 2**20  # of a refused body are read and thrown away, so that a client listens
+_DRAIN_SECONDS = 5.0
+
+
+class Watched:
+    """An application behind the gate.
+
+    Args:
+        app: Gets what may come in.
+        gate: Decides what may.
+        metrics: Counts.
+    """
+
+    def __init__(self, app: App, gate: Gate, metrics: ServerMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._gate = gate
+        self._headers = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+        self._uncached = [*self._headers, (b"cache-control", b"no-store")]
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 0
+        body_ended = False
+
+        async def receive_watched() -> Message:
+            nonlocal body_ended
+            message = await receive()
+            body_ended = body_ended or not message.get("more_body", False)
+            return message
+
+        async def send_watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                cached = any(name.lower() == b"cache-control" for name, _ in message["headers"])
+                message["headers"] = [
+                    *message["headers"],
+                    *(self._headers if cached else self._uncached),
+                ]
+                unheard = status >= 400 and not body_ended and _is_sending(scope)
+                unheard = unheard and status != 408  # it was waited for long enough
+                # A client that is still sending would not see the answer otherwise.
+                if unheard and not await _drain(receive):
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+            try:
+                _check_size(scope)
+                self._gate.check(scope["method"], scope["path"], headers)
+            except RefusalError as refusal:
+                self._metrics.count_error(refusal.code)
+                await refused(refusal)(scope, receive_watched, send_watched)
+            else:
+                await self._app(scope, receive_watched, send_watched)
+        finally:
+            self._note(scope, status, time.monotonic() - started)
+
+    def _note(self, scope: Message, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "other"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.count_request(route, method, status)
+        if route == "/v1/predict":
+            self._metrics.observe_latency(seconds)
+        client = scope.get("client") or ("-", 0)
+        path = scope["path"][:120].encode("unicode_escape").decode()
+        # No query and no body: names of pictures and their content stay out of the log.
+        log.info("%s %s %s %d %.0f ms", client[0], method, path, status, 1000 * seconds)
+
+
+def refused(refusal: RefusalError) -> JSONResponse:
+    """The answer that says no."""
+    return JSONResponse(refusal.content, refusal.status, headers=refusal.headers)
+
+
+def _check_size(scope: Message) -> None:
+    """Refuse large headers also where they came in one piece, which the parser lets pass."""
+    size = len(scope["query_string"]) + len(scope["raw_path"] or b"")
+    size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    if size > LARGEST_HEADERS:
+        raise RefusalError(
+            431,
+            "large_headers",
+            f"The headers hold {size:,} bytes; at most {LARGEST_HEADERS:,} are read.",
+            headers={"Connection": "close"},
+        )
+
+
+def _is_sending(scope: Message) -> bool:
+    headers = dict(scope["headers"])
+    if b"expect" in headers:  # who asked whether to send has not begun
+        return False
+    length = headers.get(b"content-length", b"0")
+    return b"transfer-encoding" in headers or (
+        length.isdigit() and 0 < int(length[:20]) <= _DRAIN_BYTES
+    )
+
+
+async def _drain(receive: Receive) -> bool:
+    """Read what is left of a body and throw it away, within bounds; whether that was all."""
+
+    async def rest() -> bool:
+        left = _DRAIN_BYTES
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return True
+        return False
+
+    try:
+        return await asyncio.wait_for(rest(), _DRAIN_SECONDS)
+    except asyncio.TimeoutError:
+        return False

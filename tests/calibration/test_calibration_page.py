@@ -1,0 +1,42 @@
+"""What docs/calibration.md states is what the code and the mathematics say."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+from scipy.stats import beta
+
+from blemish.calibration.conformal import images_needed, limit_rank
+from blemish.calibration.limits import CalibrationRecord, calibrate
+
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+
+
+def test_its_examples_run() -> None:
+    result = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
+    assert result.attempted >= 4
+    assert result.failed == 0
+
+
+def test_its_table_is_the_beta_distribution() -> None:
+    rows = re.findall(r"^\| (\d+) \|(.*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) >= 5
+    for first, rest in rows:
+        n = int(first)
+        stated = [float(x) for x in re.findall(r"[\d.]+", rest)]
+        expected = []
+        for rate in (0.01, 0.05):
+            k = max(limit_rank(rate, n), 1)
+            spread = beta(k, n + 1 - k)
+            expected += [spread.mean(), spread.ppf(0.05), spread.ppf(0.95)]
+        assert stated == pytest.approx([100 * x for x in expected], abs=0.0051)
+
+
+def test_it_quotes_the_note_word_for_word() -> None:
+    records = [CalibrationRecord(None, score=s, peak=s) for s in range(42)]
+    quoted = " ".join(PAGE.read_text("utf-8").replace("\n> ", "\n").split())
+    assert calibrate(records).notes()[0] in quoted
+    assert (images_needed(0.05), images_needed(0.1)) == (19, 9)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from blemish.calibration.conformal import images_needed, limit_rank, p_value
+
+RATES = st.floats(min_value=1e-4, max_value=0.5)
+# Few distinct values, so that ties are the rule.
+SCORES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=60).map(
+    lambda values: tuple(sorted(values))
+)
+
+
+@given(SCORES, st.floats(-1, 7))
+def test_p_value_is_the_definition(good: tuple[float, ...], score: float) -> None:
+    assert p_value(score, good) == (1 + sum(s >= score for s in good)) / (len(good) + 1)
+
+
+@given(SCORES, st.floats(-1, 7), st.floats(-1, 7))
+def test_p_value_never_rises_with_the_score(good: tuple[float, ...], a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    assert p_value(high, good) <= p_value(low, good)
+
+
+@given(SCORES, st.integers(-1, 8).map(float), RATES)
+@example(good=tuple(map(float, range(99))), score=70.5, rate=0.29)  # 0.29 * 100 = 28.999…
+@example(good=tuple(map(float, range(99))), score=92.5, rate=0.07)  # 0.07 * 100 = 7.000…1
+@example(good=(0.0, 1.0), score=2.0, rate=1 / 3)  # no finite decimal
+def test_p_value_and_limit_say_the_same(good: tuple[float, ...], score: float, rate: float) -> None:
+    k = limit_rank(rate, len(good))
+    assert (p_value(score, good) <= rate) == (k > 0 and score > good[-k])
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_a_rate_that_is_a_p_value_reaches_its_own_limit(n: int, j: int) -> None:
+    j = 1 + j % ((n + 1) // 2)  # rates up to 0.5
+    assert limit_rank(j / (n + 1), n) == j
+    assert limit_rank(math.nextafter(j / (n + 1), 0), n) == j - 1
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.05", "0.07", "0.1", "0.29", "0.003", "0.5"])
+def test_rank_is_the_floor_in_exact_arithmetic(rate: str) -> None:
+    for n in range(1, 2000):
+        assert limit_rank(float(rate), n) == math.floor(Fraction(rate) * (n + 1))
+
+
+@given(RATES)
+def test_images_needed_is_the_turning_point(rate: float) -> None:
+    n = images_needed(rate)
+    assert limit_rank(rate, n) == 1
+    assert n == 1 or limit_rank(rate, n - 1) == 0
+
+
+@given(st.lists(st.integers(0, 6).map(float), min_size=2, max_size=40), RATES)
+def test_exchangeability_bounds_the_rate_exactly(scores: list[float], rate: float) -> None:
+    """Each of n + 1 scores once as the new one: the heart of the guarantee, without any chance."""
+    n = len(scores) - 1
+    flagged = sum(
+        p_value(score, tuple(sorted(scores[:i] + scores[i + 1 :]))) <= rate
+        for i, score in enumerate(scores)
+    )
+    assert flagged <= limit_rank(rate, n)
+    if len(set(scores)) == len(scores):
+        assert flagged == limit_rank(rate, n)

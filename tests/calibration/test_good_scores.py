@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from blemish.calibration.good_scores import CalibrationRecord, GoodScores, fingerprint
+from blemish.errors import CalibrationError
+
+GOOD = CalibrationRecord("nut", 1.0, 2.0, {"logical": 3.0}, 0.5, image="a.png")
+
+
+def test_scores_are_grouped_by_product_and_sorted() -> None:
+    records = [
+        replace(GOOD, score=3.0, peak=7.0),
+        replace(GOOD, product="bolt", score=5.0),
+        replace(GOOD, score=1.0, peak=9.0),
+    ]
+    bolt, nut = GoodScores.by_product(records)
+    assert (bolt.product, bolt.scores) == ("bolt", (5.0,))
+    assert (nut.product, nut.scores, nut.peaks) == ("nut", (1.0, 3.0), (7.0, 9.0))
+    assert nut.branches == {"logical": (3.0, 3.0)}
+    pooled = GoodScores.pooled([bolt, nut])
+    assert (pooled.product, pooled.scores, pooled.n) == (None, (1.0, 3.0, 5.0), 3)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("field", ["score", "peak", "map_low", "branch"])
+def test_a_number_that_is_not_finite_is_refused_by_name(bad: float, field: str) -> None:
+    change = {"branches": {"logical": bad}} if field == "branch" else {field: bad}
+    broken = replace(GOOD, image="b.png", **change)
+    with pytest.raises(CalibrationError, match=rf"image b\.png is {bad}, not a finite"):
+        GoodScores.by_product([GOOD, broken])
+
+
+def test_no_records_and_mixed_branches_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="No good images"):
+        GoodScores.by_product([])
+    with pytest.raises(CalibrationError, match="number 2 has scores of the branches"):
+        GoodScores.by_product([GOOD, replace(GOOD, branches={}, image="")])
+
+
+def test_fingerprint_knows_the_images_and_not_their_order_or_scores() -> None:
+    other = replace(GOOD, image="b.png")
+    one = fingerprint([GOOD, other])
+    assert len(one) == 64
+    assert one == fingerprint([replace(other, score=9.0), GOOD])
+    assert one != fingerprint([GOOD])
+    assert one != fingerprint([GOOD, replace(other, product="bolt")])
+    assert fingerprint([replace(GOOD, image="")]) == ""

@@ -1,0 +1,243 @@
+"""Figures of a few predictions, each compared with a count by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.sample import Sample
+from blemish.errors import DataError
+from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.results import Prediction, Verdict
+
+SIZE = (8, 8)
+
+
+def prediction(score: float, hot: Any = None, verdict: Verdict | None = None) -> Prediction:
+    anomaly_map = np.zeros(SIZE, np.float32)
+    if hot is not None:
+        anomaly_map[hot] = 1.0
+    return Prediction(Path("x.png"), "nut", score, anomaly_map, verdict=verdict)
+
+
+def sample(kind: str | None, *masks: Path, product: str = "nut", root: Path = Path()) -> Sample:
+    label = 0 if kind == "good" else 1
+    name = None if kind == "good" else kind
+    path = root / "test" / (kind or "defect") / "0.png"
+    return Sample(path, product, "test", label, name, masks)
+
+
+def mask(path: Path, where: Any, value: int = 255, size: tuple[int, int] = SIZE) -> Path:
+    pixels: NDArray[np.uint8] = np.zeros(size, np.uint8)
+    pixels[where] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+TOP, BOTTOM = np.s_[:2, :], np.s_[-1:, :]
+
+
+def test_image_figures_by_kind_and_product(tmp_path: Path) -> None:
+    evaluator = Evaluator()
+    for score in (0.1, 0.2, 0.6):
+        evaluator.add(sample("good"), prediction(score))
+    for kind, score in (("dent", 0.5), ("dent", 0.7), ("stain", 0.05)):
+        evaluator.add(sample(kind), prediction(score))
+    evaluator.add(sample("good", product="bolt"), prediction(0.1))
+    evaluator.add(sample("dent", product="bolt"), prediction(0.9))
+    evaluation = evaluator.compute([(Path("b.png"), "cut short")])
+    nut, bolt = evaluation.products
+    assert (nut.product, nut.good, nut.defective) == ("nut", 3, 3)
+    assert nut.kinds["dent"].image_auroc == pytest.approx(5 / 6)
+    assert nut.kinds["stain"].image_auroc == 0.0
+    assert nut.metrics["image_auroc"] == pytest.approx(5 / 9)
+    assert bolt.metrics["image_auroc"] == 1.0
+    assert evaluation.mean["image_auroc"] == pytest.approx((5 / 9 + 1) / 2)
+    assert evaluation.covered["image_auroc"] == 2
+    assert evaluation.covered["pixel_auroc"] == 0
+    assert math.isnan(evaluation.mean["pixel_auroc"])
+    assert math.isnan(evaluation.mean_ad)
+    assert evaluation.failures == ((Path("b.png"), "cut short"),)
+    assert nut.operating is None
+
+
+def test_unlabelled_images_are_left_out() -> None:
+    evaluator = Evaluator()
+    unknown = Sample(Path("x.png"), "nut", "test", None)
+    evaluator.add(unknown, prediction(0.3))
+    with pytest.raises(DataError, match="No labelled test image"):
+        evaluator.compute()
+
+
+def test_pixels_are_pooled_over_a_product(tmp_path: Path) -> None:
+    evaluator = Evaluator()
+    evaluator.add(sample("good"), prediction(0.0, BOTTOM))
+    dent = mask(tmp_path / "m.png", TOP)
+    evaluator.add(sample("dent", dent), prediction(1.0, TOP))
+    (nut,) = evaluator.compute().products
+    # 16 defective pixels at 1; of 112 good ones 8 are at 1 too, the others at 0.
+    assert nut.metrics["pixel_auroc"] == pytest.approx((104 + 0.5 * 8) / 112)
+    assert nut.masked == 1
+    assert not nut.problems
+    assert math.isfinite(evaluator.compute().mean_ad)
+
+
+def test_defects_without_a_mask_count_as_images_only(tmp_path: Path) -> None:
+    evaluator = Evaluator()
+    evaluator.add(sample("good"), prediction(0.0))
+    evaluator.add(sample("dent"), prediction(1.0))
+    (nut,) = evaluator.compute().products
+    assert math.isnan(nut.metrics["pixel_auroc"])
+    assert nut.metrics["image_auroc"] == 1.0
+    assert nut.problems == ("No defective image has a mask: no pixel metric can be given.",)
+    evaluator.add(sample("stain", mask(tmp_path / "m.png", TOP)), prediction(1.0, TOP))
+    (nut,) = evaluator.compute().products
+    assert nut.metrics["pixel_auroc"] == 1.0
+    assert nut.problems == ("Without a mask, left out of the pixel metrics: 1 of dent.",)
+
+
+@pytest.mark.parametrize("damage", ["size", "text", "missing"])
+def test_a_mask_that_does_not_fit_is_named_and_left_out(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.png"
+    if damage == "size":
+        mask(path, TOP, size=(16, 16))
+    elif damage == "text":
+        path.write_text("no image")
+    evaluator = Evaluator()
+    evaluator.add(sample("good"), prediction(0.0))
+    evaluator.add(sample("dent", path), prediction(1.0, TOP))
+    (nut,) = evaluator.compute().products
+    assert nut.metrics["image_auroc"] == 1.0
+    assert math.isnan(nut.metrics["pixel_auroc"])
+    assert str(path) in nut.problems[0]
+
+
+@pytest.mark.parametrize("kind", ["good", "dent"])
+def test_images_of_one_sort_give_no_figure(kind: str) -> None:
+    evaluator = Evaluator()
+    evaluator.add(sample(kind), prediction(0.1))
+    evaluator.add(sample(kind), prediction(0.2))
+    (nut,) = evaluator.compute().products
+    assert math.isnan(nut.metrics["image_auroc"])
+    assert any("no metric can be given" in problem for problem in nut.problems)
+
+
+def test_the_operating_point_counts_verdicts() -> None:
+    evaluator = Evaluator()
+    given: list[tuple[str, Verdict]] = [
+        ("good", "ok"),
+        ("good", "unsure"),
+        ("good", "defect"),
+        ("dent", "defect"),
+        ("dent", "defect"),
+        ("dent", "unsure"),
+        ("dent", "ok"),
+    ]
+    for number, (kind, verdict) in enumerate(given):
+        evaluator.add(sample(kind), prediction(float(number), verdict=verdict))
+    (nut,) = evaluator.compute().products
+    assert nut.operating is not None
+    counts = nut.operating
+    assert (counts.tp, counts.fp, counts.fn, counts.tn) == (2, 1, 2, 2)
+    assert (nut.kinds["dent"].found, nut.kinds["dent"].flagged) == (0.5, 0.75)
+
+
+def _loco(root: Path) -> Path:
+    entry = {"defect_name": "any", "pixel_value": 255}
+    entry |= {"saturation_threshold": 0.5, "relative_saturation": True}
+    (root / "defects_config.json").write_text(json.dumps([entry]))
+    return root
+
+
+def _evaluate_loco(root: Path) -> Evaluation:
+    evaluator = Evaluator()
+    truth = root / "ground_truth"
+    half = np.s_[:1, :]  # half of the defect is found, which saturates it
+    for kind, score in (("good", 0.2), ("logical_anomalies", 0.1), ("structural_anomalies", 0.9)):
+        masks = () if kind == "good" else (mask(truth / kind / "0" / "000.png", TOP),)
+        hot = None if kind == "good" else half
+        evaluator.add(sample(kind, *masks, root=root), prediction(score, hot))
+    return evaluator.compute()
+
+
+def test_mvtec_loco_is_measured_by_its_own_rule(tmp_path: Path) -> None:
+    (nut,) = _evaluate_loco(_loco(tmp_path)).products
+    assert nut.metrics["image_auroc_logical"] == 0.0
+    assert nut.metrics["image_auroc_structural"] == 1.0
+    assert nut.metrics["image_auroc_mean"] == 0.5
+    assert nut.metrics["au_spro_0.05_mean"] == pytest.approx(1.0)
+    assert nut.metrics["pixel_aupro"] < 0.8  # there, half is half
+    assert not nut.problems
+
+
+def test_mvtec_ad_has_no_logical_figures(tmp_path: Path) -> None:
+    (nut,) = _evaluate_loco(tmp_path).products
+    assert not any("spro" in name or "logical" in name for name in nut.metrics)
+
+
+def test_a_damaged_saturation_file_costs_au_spro_only(tmp_path: Path) -> None:
+    (tmp_path / "defects_config.json").write_text("{")
+    (nut,) = _evaluate_loco(tmp_path).products
+    assert math.isfinite(nut.metrics["pixel_auroc"])
+    assert len(nut.problems) == 1
+    assert "AU-sPRO cannot be given" in nut.problems[0]
+
+
+def test_masks_and_kinds_unknown_to_the_saturation_file(tmp_path: Path) -> None:
+    root = _loco(tmp_path)
+    evaluator = Evaluator()
+    evaluator.add(sample("good", root=root), prediction(0.1))
+    foreign = mask(root / "ground_truth" / "logical_anomalies" / "0" / "0.png", TOP, value=7)
+    evaluator.add(sample("logical_anomalies", foreign, root=root), prediction(0.5, TOP))
+    evaluator.add(sample("scratch", mask(tmp_path / "m.png", TOP), root=root), prediction(0.7, TOP))
+    (nut,) = evaluator.compute().products
+    assert nut.metrics["image_auroc"] == 1.0
+    assert nut.metrics["image_auroc_logical"] == 1.0
+    assert nut.metrics["pixel_auroc"] == 1.0
+    assert math.isnan(nut.metrics["au_spro_0.05_logical"])
+    assert "left out of AU-sPRO" in nut.problems[0]
+
+
+def test_bounded_memory_gives_nearly_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    evaluators = Evaluator(), Evaluator(histogram=True)
+    truth = mask(tmp_path / "m.png", TOP)
+    for number in range(6):
+        values = rng.random(SIZE).astype(np.float32)
+        values[TOP] += 0.5 * (number % 2)
+        kind = ("good", "dent")[number % 2]
+        for evaluator in evaluators:
+            given = sample(kind, *([truth] if number % 2 else []))
+            evaluator.add(given, Prediction(None, "nut", float(values.max()), values))
+    exact, bounded = (evaluator.compute().mean for evaluator in evaluators)
+    assert exact.keys() == bounded.keys()
+    for name, value in exact.items():
+        assert bounded[name] == pytest.approx(value, abs=0.01, nan_ok=True)
+
+
+def test_a_part_with_several_views_is_judged_by_its_worst() -> None:
+    evaluator = Evaluator()
+    views = [("good", "S1", 0.1), ("good", "S1", 0.3), ("good", "S2", 0.4), ("good", "S3", 0.2)]
+    views += [("dent", "S3", 0.9), ("dent", "S4", 0.35), ("good", "S4", 0.05)]
+    for kind, part, score in views:
+        evaluator.add(dataclasses.replace(sample(kind), part=part), prediction(score))
+    metrics = evaluator.compute().products[0].metrics
+    # Parts: S1 good 0.3, S2 good 0.4, S3 defective 0.9, S4 defective 0.35.
+    assert metrics["sample_auroc"] == pytest.approx(3 / 4)
+    assert metrics["image_auroc"] == pytest.approx(9 / 10)
+
+
+def test_without_parts_there_are_no_part_figures() -> None:
+    evaluator = Evaluator()
+    evaluator.add(sample("good"), prediction(0.1))
+    evaluator.add(sample("dent"), prediction(0.9))
+    assert not [name for name in evaluator.compute().mean if name.startswith("sample_")]

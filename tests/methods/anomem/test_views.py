@@ -1,0 +1,83 @@
+"""Views: where they lie, what they show, and that each image has its own."""
+
+from __future__ import annotations
+
+import torch
+
+from blemish.methods.anomem.views import (
+    ImageView,
+    at_places,
+    feature_view,
+    random_crop,
+    shared_places,
+)
+
+
+def ramp(height: int = 64, width: int = 64, count: int = 8) -> torch.Tensor:
+    """Images whose first two channels are their own coordinates x and y."""
+    y, x = torch.meshgrid(
+        (torch.arange(height) + 0.5) / height * 2 - 1,
+        (torch.arange(width) + 0.5) / width * 2 - 1,
+        indexing="ij",
+    )
+    return torch.stack([x, y, 0 * x]).expand(count, 3, height, width)
+
+
+def test_a_place_of_the_image_is_found_in_its_view() -> None:
+    torch.manual_seed(0)
+    images = ramp()
+    first, second = (random_crop(images, smallest=0.3, flip=True) for _ in range(2))
+    assert (first.flip < 0).any()
+    assert (first.flip > 0).any()
+    places = shared_places(first, second, 5)
+    for crop in (first, second):
+        inside = crop.to_view(places)
+        assert (inside.abs() <= 1.25).all()
+        shown = at_places(crop.of(images, (64, 64)), inside)  # (N, P, 3)
+        within = (inside.abs() < 0.95).all(2)
+        assert within.float().mean() > 0.7
+        assert (shown[..., :2] - places).abs()[within].max() < 0.05
+        assert torch.allclose(crop.to_image(inside), places, atol=1e-6)
+
+
+def test_crops_stay_inside_and_differ() -> None:
+    torch.manual_seed(1)
+    crop = random_crop(torch.zeros(500, 1), smallest=0.3, flip=False)
+    assert ((crop.centre.abs() + crop.half) <= 1 + 1e-6).all()
+    area = crop.half.prod(1)
+    assert 0.25 < area.min() < 0.4
+    assert area.max() > 0.9
+    assert (crop.flip == 1).all()
+    assert crop.centre.unique(dim=0).shape[0] > 400
+
+
+def test_image_views_are_images_and_grey_stays_grey() -> None:
+    torch.manual_seed(2)
+    grey = (255 * torch.rand(16, 1, 32, 32)).expand(16, 3, 32, 32)
+    view, _ = ImageView(smallest=0.3, blur=True)(grey)
+    assert view.shape == grey.shape
+    assert 0 <= view.min() <= view.max() <= 255
+    assert (view - view.mean(1, keepdim=True)).abs().max() < 0.01
+    again, _ = ImageView(smallest=0.3, blur=True)(grey)
+    assert not torch.equal(view, again)
+
+
+def test_colours_are_jittered_image_by_image() -> None:
+    torch.manual_seed(3)
+    flat = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1).expand(64, 3, 8, 8)
+    view, _ = ImageView(smallest=0.3, blur=False)(flat)
+    colours = view[:, :, 4, 4]
+    assert (colours.unique(dim=0).shape[0]) > 40
+    greyed = ((colours.amax(1) - colours.amin(1)) < 0.1).float().mean()
+    assert 0.05 < greyed < 0.4  # 20 % on average
+
+
+def test_feature_views_share_their_crop_and_keep_the_right_way_round() -> None:
+    torch.manual_seed(4)
+    levels = [ramp(32, 32), ramp(16, 16)]
+    seen, crop = feature_view(levels, smallest=0.6)
+    assert [tuple(s.shape) for s in seen] == [(8, 3, 16, 16), (8, 3, 16, 16)]
+    assert (crop.flip == 1).all()
+    clean = crop.of(levels[0], (16, 16))
+    noise = (seen[0] - clean)[seen[0] != 0]
+    assert 0.1 < noise.std() < 0.5

@@ -1,0 +1,248 @@
+"""LogicRD: its switches, its statistics, and MVTec LOCO from end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from blemish import Detector
+from blemish._progress import Progress
+from blemish.demo_line import write_demo_line
+from blemish.errors import ConfigError
+from blemish.methods.base import Batch
+from blemish.methods.logicrd.model import LogicRD, LogicRDConfig, gate_loss
+from blemish.methods.rd.model import RD, RDConfig
+from blemish.outputs.tables import CsvSink, JsonLinesSink
+from blemish.teachers.teacher import build_teacher
+
+SIZE = (64, 96)
+
+
+def build(size: tuple[int, int] = SIZE, **settings: object) -> LogicRD:
+    torch.manual_seed(0)
+    return LogicRD(LogicRDConfig(**settings), build_teacher(), size).eval()  # type: ignore[arg-type]
+
+
+def pictures(n: int, *, seed: int = 0, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    """Two kinds of pictures, smooth and striped, in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, 4, 6, generator=generator) * 60 + 90
+    images = torch.nn.functional.interpolate(coarse, size, mode="bilinear")
+    images[1::2, :, ::4] = 230
+    return (images + torch.randn(n, 3, *size, generator=generator) * 4).clamp(0, 255).byte()
+
+
+def fitted(method: LogicRD, n: int = 48) -> LogicRD:
+    size = method.input_size
+    with torch.inference_mode():
+        images = pictures(n, size=size)
+        method.prepare([Batch(images=images[:32]), Batch(images=images[32:])])
+        method.fit_statistics([Batch(images=images[:20]), Batch(images=images[20:])])
+        method.fit_held_out([Batch(images=pictures(40, seed=1, size=size))])
+    return method
+
+
+def test_all_switches_off_is_reverse_distillation() -> None:
+    plain = build(semantics=False, compensation=False, gate=False, logical=False)
+    torch.manual_seed(0)
+    reference = RD(RDConfig(), build_teacher(), SIZE).eval()
+    images = pictures(2)
+    assert plain.state_dict().keys() == reference.state_dict().keys()
+    with torch.inference_mode():
+        assert torch.equal(plain(images).anomaly_map, reference(images).anomaly_map)
+        assert plain(images).explanation is None
+    assert plain.branch_names == ()
+    assert plain.held_out_share == 0
+    batch = Batch(images=images)
+    losses = [m.loss(batch, m.stages()[0])["total"].item() for m in (plain, reference)]
+    assert losses[0] == losses[1]
+
+
+def test_the_score_is_the_sum_of_z_scores_on_held_out_pictures() -> None:
+    method = fitted(build())
+    assert len(method.groups.centre) == 2
+    held = pictures(40, seed=1)
+    with torch.inference_mode():
+        output = method(held)
+        levels = method.standardise(tuple(method.teacher(held)))
+        distances, _ = method.part_distances(method.describe(levels))
+    raw = {"structural": output.anomaly_map.flatten(1).amax(1)}
+    for group in (slice(0, None, 2), slice(1, None, 2)):  # 20 pictures of each kind
+        own = distances[group]
+        parts = (own - own.mean(0)) / own.std(0, unbiased=False)
+        raw["logical"] = torch.zeros(40)
+        raw["logical"][group] = parts.amax(1)
+        for name, values in raw.items():
+            z = values[group] - values[group].mean()
+            z = z / values[group].std(unbiased=False)
+            assert torch.allclose(output.branches[name][group], z, atol=5e-3)
+    total = output.branches["structural"] + output.branches["logical"]
+    assert torch.allclose(output.score, total)
+
+
+def test_the_explanation_lies_in_the_oddest_part() -> None:
+    method = fitted(build((128, 128)))
+    new = pictures(1, seed=2, size=(128, 128))
+    new[:, :, 96:, 64:96] = 0  # the part in the last row, third column
+    with torch.inference_mode():
+        output = method(new)
+        described = method.describe(method.standardise(tuple(method.teacher(new))))
+        distances, _ = method.part_distances(described)
+        z = method.part_scale(distances, described.membership)
+    worst = int(z.argmax())
+    assert output.explanation is not None
+    peak = int(output.explanation[0, 0].argmax())
+    assert float(method.parts.pool[peak, worst]) > 0 or worst == 0
+    row, column = divmod(peak, 8)
+    assert row >= 5
+    assert 3 <= column <= 6
+
+
+def test_each_branch_can_be_switched_off() -> None:
+    images = pictures(3)
+    logical = fitted(build(structural=False))
+    assert logical.stages() == []  # closed form: nothing to train, and no student in the file
+    assert not [key for key in logical.inference_state() if "student" in key]
+    assert build(structural=False, describe_codes=True).stages() != []
+    output = logical(images)
+    assert output.branches == {}
+    assert output.anomaly_map.shape == (3, 1, *SIZE)
+    assert output.explanation is not None
+    both = fitted(build())
+    levels = both.standardise(tuple(both.teacher(images)))
+    assert torch.allclose(output.score, both.logical(levels, None).score, rtol=1e-4)
+    structural = fitted(build(logical=False))
+    output = structural(images)
+    assert torch.equal(output.score, output.anomaly_map.flatten(1).amax(1))
+    with pytest.raises(ConfigError, match="both off"):
+        LogicRDConfig(structural=False, logical=False)
+    with pytest.raises(ConfigError, match="needs semantics"):
+        LogicRDConfig(semantics=False)
+    with pytest.raises(ConfigError, match="regions=3"):
+        LogicRDConfig(regions=3)
+
+
+def test_codes_are_described_as_one_more_part() -> None:
+    method = fitted(build(describe_codes=True, regions=1))
+    with torch.inference_mode():
+        levels = method.standardise(tuple(method.teacher(pictures(2))))
+        distances, _ = method.part_distances(method.describe(levels, method.codes(levels)))
+        assert distances.shape == (2, 2)  # the whole picture, and the codes
+        codes = torch.cat(method.codes(levels), 1)[:, None]
+        expected = method.code_gaussian(codes, method.describe(levels).membership).sqrt()
+        assert torch.allclose(distances[:, 1:], expected)
+        assert method(pictures(2)).score.isfinite().all()
+
+
+def test_the_gate_closes_where_pseudo_anomalies_are() -> None:
+    method = build(gate_weight=1.0, learning_rate=0.01).train()
+    images = pictures(16)
+    with torch.inference_mode():
+        method.prepare([Batch(images=images)])
+        levels = tuple(level.clone() for level in method.teacher(images))
+    levels = tuple(level.detach().clone() for level in levels)
+    stage = method.stages()[0]
+    optimiser = torch.optim.Adam(stage.groups[0].parameters(), lr=0.005)
+    first = last = math.nan
+    for step in range(25):
+        torch.manual_seed(step)
+        losses = method.loss(Batch(features=levels), stage)
+        optimiser.zero_grad()
+        losses["total"].backward()
+        optimiser.step()
+        last = losses["gate"].item()
+        first = last if step == 0 else first
+    assert last < 0.9 * first
+    method.eval()
+    clean = method.standardise(levels)
+    hurt = [level.clone() for level in clean]
+    for level in hurt:
+        half = level.shape[2] // 2
+        level[:, :, :half, : level.shape[3] // 3] = 0
+    with torch.inference_mode():
+        _, before = method.reconstruct(clean)
+        _, after = method.reconstruct(tuple(hurt))
+    closes = [
+        float(
+            (torch.sigmoid(b) - torch.sigmoid(a))[:, :, : b.shape[2] // 2, : b.shape[3] // 3].mean()
+        )
+        for b, a in zip(before, after, strict=True)
+    ]
+    assert sum(closes) > 0.1
+
+
+def test_the_gates_loss_weighs_both_kinds_of_place_alike() -> None:
+    mask = torch.zeros(1, 1, 2, 4, dtype=torch.bool)
+    mask[..., 0, 0] = True
+    logits = torch.randn(1, 1, 4, 8, generator=torch.Generator().manual_seed(0))
+    changed, clean = [], []
+    for y in range(4):
+        for x in range(8):
+            value = float(logits[0, 0, y, x])
+            closed = bool(mask[0, 0, y // 2, x // 2])
+            (changed if closed else clean).append(math.log1p(math.exp(value if closed else -value)))
+    expected = (np.mean(changed) + np.mean(clean)) / 2
+    assert float(gate_loss([logits], mask)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def loco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("loco") / "line"
+    return write_demo_line(
+        root,
+        products=["board", "tray"],
+        size=(64, 96),
+        train=24,
+        validation=12,
+        test_good=3,
+        defects_per_kind=3,
+    )
+
+
+@pytest.fixture(scope="module")
+def detector(loco: Path) -> Detector:
+    detector = Detector("logicrd", image_size=SIZE, settings={"steps": 4, "batch_size": 4})
+    detector.fit(loco, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True))
+    return detector
+
+
+def test_loco_from_end_to_end(loco: Path, detector: Detector, tmp_path: Path) -> None:
+    assert detector.calibration is not None
+    assert detector.calibration.n == 24  # validation/good, none of which anything was fitted to
+    assert detector.calibration.branch_names == ("structural", "logical")
+    mean = detector.evaluate(loco).mean
+    for kind in ("logical", "structural", "mean"):
+        assert 0 <= mean[f"image_auroc_{kind}"] <= 1
+        assert 0 <= mean[f"au_spro_0.05_{kind}"] <= 1
+    detector.save(tmp_path / "model.blemish")
+    loaded = Detector.load(tmp_path / "model.blemish")
+    folder = loco / "tray" / "test" / "logical_anomalies"
+    predictions = list(loaded.predict(folder, product="tray"))
+    same = list(detector.predict(folder, product="tray"))
+    assert [p.score for p in predictions] == pytest.approx([p.score for p in same], abs=1e-5)
+    table, lines = tmp_path / "out.csv", tmp_path / "out.jsonl"
+    branches = loaded.method.branch_names if loaded.method else ()
+    with (
+        CsvSink(table, branches=branches) as as_table,
+        JsonLinesSink(lines, calibration=loaded.calibration) as as_lines,
+    ):
+        for prediction in predictions:
+            assert set(prediction.branch_verdicts) == {"structural", "logical"}
+            objects = prediction.branch_verdicts["logical"] != "ok"
+            assert (prediction.explanation is not None) == objects
+            as_table.write(prediction)
+            as_lines.write(prediction)
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    for row, prediction in zip(rows, predictions, strict=True):
+        assert row["branches"]["logical"]["verdict"] == prediction.branch_verdicts["logical"]
+        if prediction.explanation is not None:
+            left, top, right, bottom = row["explanation"]["box"]
+            assert 0 <= left < right <= 96
+            assert 0 <= top < bottom <= 64
+            assert "missing" in row["explanation"]["sentence"]
+    assert "branch_logical_verdict" in table.read_text().splitlines()[0]

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from blemish.calibration.limits import CalibrationRecord, calibrate
+from blemish.errors import ConfigError, ImageError
+from blemish.outputs.line_sink import LineSink
+from blemish.outputs.tables import CsvSink, JsonLinesSink
+from blemish.outputs.tally import terminal_table
+from blemish.results import Explanation, Prediction, Region, Verdict
+
+
+def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **change: object):
+    fields: dict = {
+        "path": Path(name),
+        "product": "nut",
+        "score": 0.1 + 0.2,
+        "anomaly_map": np.zeros((4, 4), np.float32),
+        "p_value": 0.01,
+        "verdict": verdict,
+        "branches": {"structural": 0.5, "logical": 99.5},
+        "branch_verdicts": {"structural": "ok", "logical": "defect"},
+        "explanation": Explanation("logical", (2, 0, 4, 2), "Look there."),
+        "regions": (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
+    }
+    return Prediction(**{**fields, **change})
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def json_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# CSV
+
+
+def test_csv_holds_everything_in_full_precision(tmp_path: Path) -> None:
+    with CsvSink(tmp_path / "out.csv", branches=("structural", "logical")) as sink:
+        sink.write(prediction('odd, "name"\n.png'))
+    (row,) = csv_rows(tmp_path / "out.csv")
+    assert row == {
+        "path": 'odd, "name"\n.png', "product": "nut", "verdict": "defect",
+        "score": "0.30000000000000004", "p_value": "0.01",
+        "branch_structural": "0.5", "branch_structural_verdict": "ok",
+        "branch_logical": "99.5", "branch_logical_verdict": "defect",
+        "look_left": "2", "look_top": "0", "look_right": "4", "look_bottom": "2",
+        "n_regions": "2",
+        "region_left": "1", "region_top": "2", "region_right": "3", "region_bottom": "4",
+        "region_area": "4", "region_peak": "1.5", "error": "",
+    }  # fmt: skip
+
+
+def test_csv_leaves_the_unknown_empty(tmp_path: Path) -> None:
+    bare = Prediction(None, None, 1.0, np.zeros((2, 2), np.float32))
+    with CsvSink(tmp_path / "out.csv") as sink:
+        sink.write(bare)
+    (row,) = csv_rows(tmp_path / "out.csv")
+    assert {k for k, v in row.items() if v} == {"score", "n_regions"}
+
+
+def test_csv_refuses_a_branch_without_a_column(tmp_path: Path) -> None:
+    sink = CsvSink(tmp_path / "out.csv", branches=("structural",))
+    with sink, pytest.raises(ConfigError, match=r"\['logical'\].*branches=\['logical', 'struct"):
+        sink.write(prediction())
+    assert csv_rows(tmp_path / "out.csv") == []
+
+
+# JSON lines
+
+
+def test_json_holds_all_regions_and_judges_the_branches(tmp_path: Path) -> None:
+    good = [CalibrationRecord("nut", s, s, {"structural": s, "logical": s}) for s in range(1, 100)]
+    with JsonLinesSink(tmp_path / "out.jsonl", calibration=calibrate(good)) as sink:
+        sink.write(prediction())
+    assert json_rows(tmp_path / "out.jsonl") == [
+        {
+            "path": str(Path("a/1.png")), "product": "nut", "verdict": "defect",
+            "score": 0.1 + 0.2, "p_value": 0.01,
+            "branches": {
+                "structural": {"score": 0.5, "p_value": 1.0, "verdict": "ok"},
+                "logical": {"score": 99.5, "p_value": 0.01, "verdict": "defect"},
+            },
+            "regions": [
+                {"box": [1, 2, 3, 4], "area": 4, "peak": 1.5},
+                {"box": [0, 0, 1, 1], "area": 1, "peak": 0.5},
+            ],
+            "explanation": {"branch": "logical", "box": [2, 0, 4, 2], "sentence": "Look there."},
+        }
+    ]  # fmt: skip
+
+
+def test_json_without_calibration_has_branch_scores_only(tmp_path: Path) -> None:
+    with JsonLinesSink(tmp_path / "out.jsonl") as sink:
+        sink.write(prediction(branches={"logical": np.float32(0.5)}))
+    assert json_rows(tmp_path / "out.jsonl")[0]["branches"] == {"logical": {"score": 0.5}}
+
+
+def test_a_score_that_is_no_number_is_an_error_and_still_valid_json(tmp_path: Path) -> None:
+    broken = prediction(score=math.nan, verdict=None, branches={"logical": math.inf})
+    with (
+        JsonLinesSink(tmp_path / "o.jsonl") as lines,
+        CsvSink(tmp_path / "o.csv", branches=["logical"]) as table,
+    ):
+        lines.write(broken)
+        table.write(broken)
+    (row,) = json_rows(tmp_path / "o.jsonl")
+    assert (row["score"], row["error"]) == (None, "the score is nan")
+    assert row["branches"] == {"logical": {"score": None}}
+    assert csv_rows(tmp_path / "o.csv")[0]["error"] == "the score is nan"
+
+
+# What both do
+
+
+@pytest.fixture(params=["csv", "jsonl"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> LineSink:
+    if request.param == "csv":
+        return CsvSink(tmp_path / "out.csv", branches=("structural", "logical"))
+    return JsonLinesSink(tmp_path / "out.jsonl")
+
+
+def rows(sink: LineSink) -> list[dict]:
+    return (csv_rows if isinstance(sink, CsvSink) else json_rows)(sink.path)
+
+
+def test_every_line_is_whole_in_the_file_at_once(sink: LineSink) -> None:
+    with sink:
+        for count in range(1, 4):
+            sink.write(prediction(f"{count}.png"))
+            assert sink.path.read_bytes().endswith(b"\n")
+            assert [row["path"] for row in rows(sink)] == [f"{i + 1}.png" for i in range(count)]
+
+
+def test_failures_are_rows_too(sink: LineSink) -> None:
+    with sink:
+        sink.fail(Path("bad.png"), ImageError("bad.png is cut\nshort"))
+        sink.write(prediction("good.png"))
+        sink.fail(Path("odd.png"), ValueError())
+    bad, good, odd = rows(sink)
+    assert (bad["path"], bad["error"]) == ("bad.png", "bad.png is cut short")
+    assert not good.get("error")
+    assert odd["error"] == "ValueError"
+
+
+def test_what_was_written_survives_an_error(sink: LineSink) -> None:
+    def run() -> None:
+        with sink:
+            sink.write(prediction("1.png"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert [row["path"] for row in rows(sink)] == ["1.png"]
+
+
+class FullDisk(io.FileIO):
+    """Takes five bytes of each write, and nothing beyond a given size."""
+
+    room = 10_000
+
+    def write(self, data) -> int:
+        if self.tell() + 5 > self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(bytes(data)[:5])
+
+
+def test_a_line_cut_short_is_taken_back(sink: LineSink) -> None:
+    with sink:
+        sink._file = FullDisk(sink.path, "r+")
+        sink._file.seek(0, 2)
+        sink.write(prediction("1.png"))  # in pieces of five bytes
+        whole = sink.path.read_bytes()
+        sink._file.room = len(whole) + 12
+        with pytest.raises(OSError, match="No space"):
+            sink.write(prediction("2.png"))
+        assert sink.path.read_bytes() == whole
+        sink._file.room = 10_000
+        sink.write(prediction("3.png"))
+    assert [row["path"] for row in rows(sink)] == ["1.png", "3.png"]
+
+
+def test_a_name_that_is_no_utf8_keeps_its_row(sink: LineSink) -> None:
+    with sink:
+        sink.write(prediction("stra\udcdfe/ü.png"))
+    (row,) = rows(sink)
+    assert row["path"].endswith("ü.png")
+    if isinstance(sink, JsonLinesSink):
+        assert row["path"] == "stra\udcdfe/ü.png"  # reads back as the same file name
+
+
+@pytest.mark.parametrize("kind", [CsvSink, JsonLinesSink])
+def test_a_missing_folder_is_refused_with_the_remedy(kind: type, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing does not exist\. Create it"), \
+            kind(tmp_path / "missing" / "out"):  # fmt: skip
+        pytest.fail("the body must not run")
+    with pytest.raises(ConfigError, match="Cannot write"), kind(tmp_path):
+        pytest.fail("the body must not run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_constructors_touch_nothing_and_writing_needs_with(sink: LineSink) -> None:
+    assert not sink.path.exists()
+    with pytest.raises(RuntimeError, match="with statement"):
+        sink.write(prediction())
+
+
+# Terminal
+
+
+def shown(table: object, width: int = 120) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_the_worst_come_first_and_the_summary_counts_all() -> None:
+    predictions = [
+        prediction("fine.png", "ok", p_value=0.7),
+        prediction("bad.png", "defect", p_value=0.01, score=3.0),
+        prediction("maybe.png", "unsure", p_value=0.03),
+        prediction("worse.png", "defect", p_value=0.01, score=9.0),
+        # A product with few good images: a defect, though its p-value cannot be smaller.
+        prediction("few.png", "defect", p_value=0.05),
+        prediction("worst.png", "defect", p_value=0.001, score=1.0),
+    ]
+    table = terminal_table(predictions, limit=5, failures=2)
+    text = shown(table)
+    order = [text.index(name) for name in ("worst", "worse", "bad", "few", "maybe")]
+    assert order == sorted(order)
+    assert "fine.png" not in text
+    assert table.caption == (
+        "6 images: 4 defect, 1 unsure, 1 ok; the 5 worst are shown; 2 could not be judged"
+    )
+    assert [str(c._cells[0].style) for c in table.columns[:1]] == ["bold red"]
+
+
+def test_columns_follow_what_is_known() -> None:
+    plain = prediction(product=None, branches={}, verdict=None, p_value=None)
+    assert [c.header for c in terminal_table([plain]).columns] == [
+        "verdict", "image", "p-value", "score", "areas",
+    ]  # fmt: skip
+    assert [c.header for c in terminal_table([plain, prediction()]).columns] == [
+        "verdict", "image", "product", "p-value", "score", "structural", "logical", "areas",
+    ]  # fmt: skip
+    assert "1 without verdict" in shown(terminal_table([plain]))
+    assert terminal_table([]).caption == "0 images"
+
+
+def test_file_names_are_text_and_not_markup() -> None:
+    text = shown(terminal_table([prediction("[red]x[bold]\x1b.png")]))
+    assert "[red]x[bold]�.png" in text
+
+
+def test_paths_are_shown_below_the_folder_they_share() -> None:
+    text = shown(terminal_table([prediction("line/good/1.png"), prediction("line/bent/2.png")]))
+    assert "good/1.png" in text
+    assert "line/good/1.png" not in text
+    assert "line" in text.splitlines()[0]

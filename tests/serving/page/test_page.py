@@ -1,0 +1,231 @@
+"""The page as people use it: a real browser, a real server, and what they do at the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from page_steps import files, limit, names, needs_chromium, until, upload
+from running_server import RunningServer
+from spot_model import part, png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = needs_chromium
+Start = Callable[..., RunningServer]
+
+
+def test_look_decide_recalibrate_and_find_it_again(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    page = look(server.url)
+    assert page.locator("#empty").is_visible()
+    upload(page, files(tmp_path), 6)
+    assert names(page)[:3] == ["stain.png", "scratch.png", "odd.png"]
+    assert page.locator(".tile.defect").count() == 3
+    assert "1 file could not be judged" in page.inner_text("#progress-text")
+    page.click("#failures summary")
+    assert "notes.png" in page.inner_text("#failures")
+    until(
+        page,
+        "[...document.querySelectorAll('.tile img')].slice(0, 4)"
+        ".every((image) => image.complete && image.naturalWidth > 0)",
+    )
+    assert limit(page) == 124.5
+
+    page.locator(".tile .open").first.focus()  # by keyboard alone: the third one is fine
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("g")
+    page.wait_for_selector('.tile:nth-child(3) .good[aria-pressed="true"]')
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#detail[open]")
+    assert page.inner_text("#detail-name") == "odd.png"
+    assert page.locator("#detail-good").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#detail-name") == "scratch.png"
+    page.keyboard.press("d")
+    page.wait_for_selector('#detail-defect[aria-pressed="true"]')
+    page.keyboard.press("Escape")
+
+    page.click("#recalibrate")
+    page.wait_for_selector("#proposal[open]")
+    row = page.locator("#proposal tr", has_text="defect above").first
+    assert row.locator("td").all_text_contents()[1:] == ["124.5", "126.0"]
+    page.click("#proposal-cancel")
+    assert limit(page) == 124.5  # looking changes nothing
+    page.click("#recalibrate")
+    page.click("#proposal-use")
+    page.wait_for_selector('#versions [data-version="2"] .now')
+    assert limit(page) == 126
+    assert page.locator(".tile.defect").count() == 2
+    assert server.stop() == 0
+
+    server = start()  # a restart loses nothing
+    page = look(server.url)
+    page.wait_for_selector(".tile")
+    assert limit(page) == 126
+    assert len(names(page)) == 6
+    assert page.locator('.marks .good[aria-pressed="true"]').count() == 1
+    page.click("#undo")
+    page.wait_for_selector('#versions [data-version="1"] .now')
+    assert limit(page) == 124.5
+    assert page.locator(".tile.defect").count() == 3
+    assert server.stop() == 0
+
+
+def test_the_rate_judges_everything_at_once(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    page = look(server.url)
+    upload(page, files(tmp_path)[:6], 6)
+    assert page.locator(".tile.ok").count() == 3
+    page.locator("#rate").focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")  # to the end: every second good part
+    until(
+        page,
+        "document.querySelectorAll('.tile.defect').length === 3"
+        " && document.querySelector('#rate-value').textContent === '50 %'",
+    )
+    page.wait_for_selector("#rate-preview:not([hidden])")
+    assert limit(page) == 112.25
+    page.click("#rate-back")
+    page.wait_for_selector("#rate-preview", state="hidden")
+    assert limit(page) == 124.5
+    page.locator("#rate").focus()
+    page.keyboard.press("End")
+    page.click("#rate-use")
+    page.click("#proposal-use")
+    page.wait_for_selector('#versions [data-version="2"] .now')
+    assert limit(page) == 112.25
+    assert page.locator("#rate-preview").is_hidden()
+    assert server.stop() == 0
+
+
+def test_heat_regions_and_zoom_at_source_size(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    page = look(server.url)
+    upload(page, files(tmp_path)[:6], 6)
+    heat = page.locator(".tile .heat").first
+    heat.wait_for(state="visible")
+    page.keyboard.press("h")
+    heat.wait_for(state="hidden")
+    page.click("#heat")
+    heat.wait_for(state="visible")
+    page.locator("#opacity").fill("30")
+    assert heat.evaluate("(image) => getComputedStyle(image).opacity") == "0.3"
+
+    page.locator(".tile .open").first.click()
+    page.wait_for_selector("#detail-boxes span")
+    box = page.locator("#detail-boxes span").first.bounding_box()
+    canvas = page.locator("#canvas").bounding_box()
+    assert box is not None
+    assert canvas is not None
+    assert (box["x"] - canvas["x"]) / canvas["width"] == pytest.approx(0.75, abs=0.06)
+    page.keyboard.press("r")
+    assert page.locator("#detail-boxes").is_hidden()
+    page.keyboard.press("1")  # one pixel of the picture is one of the screen
+    assert page.inner_text("#zoom-value") == "100 %"
+    canvas = page.locator("#canvas").bounding_box()
+    assert canvas
+    assert (canvas["width"], canvas["height"]) == (64, 64)
+    for _ in range(20):
+        page.keyboard.press("+")
+    assert page.inner_text("#zoom-value") == "1600 %"
+    page.keyboard.press("0")
+    assert page.inner_text("#zoom-value") == "fit"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.closest('.tile') !== null")
+    assert server.stop() == 0
+
+
+def test_a_token_is_asked_for_once(start: Start, look: Callable[..., Page], tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery\n")
+    server = start("--token-file", tmp_path / "token")
+    page = look(server.url, ready=False)
+    page.wait_for_selector("#login[open]")
+    page.fill("#token", "something else")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#login-error').textContent !== ''")
+    page.fill("#token", "correct-horse-battery")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("html[data-ready]")
+    upload(page, files(tmp_path)[:1], 1)
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.locator("#login").is_hidden()
+    assert page.locator(".tile").count() == 1
+    page.click("#logout")
+    page.wait_for_selector("#login[open]")
+    assert server.stop() == 0
+
+
+def test_a_name_is_text_and_never_markup(start: Start, look: Callable[..., Page]) -> None:
+    server = start()
+    name = "<img src=x onerror=document.title='owned'>.png"
+    server.client.post("/v1/predict", content=png(part(150)), params={"keep": "true", "name": name})
+    page = look(server.url)
+    page.wait_for_selector(".tile")
+    assert names(page) == [name]
+    page.locator(".tile .open").click()
+    page.wait_for_selector("#detail[open]")
+    assert page.inner_text("#detail-name") == name
+    assert page.title() == "spots.blemish · blemish"
+    assert server.stop() == 0
+
+
+def test_bottles_the_broken_ones_come_first(
+    start: Start, look: Callable[..., Page], tmp_path: Path, shared_data: Path
+) -> None:
+    from blemish import Detector
+    from blemish._progress import Progress
+    from blemish.data.images.image import list_images
+    from blemish.data.sample import DataSet, Sample
+
+    bottle = shared_data / "mvtec" / "bottle"
+    good = [Sample(p, "bottle", "train", 0) for p in list_images(bottle / "train" / "good")[:40]]
+    detector = Detector("rd", image_size=64, settings={"steps": 30, "batch_size": 8})
+    data = DataSet("folder", bottle, tuple(good))
+    detector.fit(data, false_alarm_rate=0.1, hold_out_share=0.4, progress=Progress(quiet=True))
+    detector.save(tmp_path / "bottle.blemish")
+    broken = list_images(bottle / "test" / "broken_large")[:6]
+    fine = list_images(bottle / "test" / "good")[:6]
+    renamed = {}
+    for kind, paths in (("broken", broken), ("fine", fine)):
+        for path in paths:
+            target = tmp_path / f"{kind} {path.name}"
+            target.write_bytes(path.read_bytes())
+            renamed[target.name] = kind
+
+    server = start(model=tmp_path / "bottle.blemish")
+    page = look(server.url)
+    upload(page, [str(tmp_path / name) for name in sorted(renamed)], 12)
+    order = [renamed[name] for name in names(page)]
+    assert order == ["broken"] * 6 + ["fine"] * 6
+    before = limit(page)
+    scores = page.locator(".tile .score").all_text_contents()
+    for number in range(7, 13):  # the fine ones, and limits from them alone
+        page.locator(f".tile:nth-child({number}) .open").focus()
+        page.keyboard.press("g")
+        page.wait_for_selector(f'.tile:nth-child({number}) .good[aria-pressed="true"]')
+    page.locator('[name="how"][value="replace"]').check()
+    page.click("#recalibrate")
+    page.click("#proposal-use")
+    page.wait_for_selector('#versions [data-version="2"] .now')
+    after = limit(page)
+    assert after != before
+    assert after == pytest.approx(float(scores[6]), rel=1e-3)  # the oddest of the fine ones
+    assert server.stop() == 0
+    server = start(model=tmp_path / "bottle.blemish")
+    page = look(server.url)
+    page.wait_for_selector(".tile")
+    assert limit(page) == after
+    assert server.stop() == 0
