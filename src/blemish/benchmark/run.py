@@ -27,7 +27,7 @@ from blemish.benchmark.rows import SCHEMA
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
 from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult
-from blemish.outputs.figures import json_ready
+from blemish.evaluation.figures import json_ready
 
 _LISTED = 5  # unreadable images named in a row
 

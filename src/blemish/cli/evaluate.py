@@ -55,7 +55,7 @@ def evaluate(
         data, layout=layout, histogram=histogram, progress=Progress(quiet=quiet)
     )
     if json is not None:
-        from blemish.outputs.figures import evaluation_json
+        from blemish.evaluation.figures import evaluation_json
 
         write_text(json, evaluation_json(evaluation))
     if not quiet and str(json) != "-":

@@ -20,11 +20,11 @@ from blemish.data.sources import TrainingSource, training_data
 from blemish.detector import Detector
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.evaluation.diagnosis_measurements import ProductMeasurements, Rebuilds
+from blemish.evaluation.figures import json_ready
 from blemish.evaluation.leakage import Leakage, total
 from blemish.evaluation.separability import Separability, separability
 from blemish.evaluation.separation import Separation, separation
 from blemish.inspector import Inspector
-from blemish.outputs.figures import json_ready
 
 __all__ = [
     "Diagnosis",

@@ -1,4 +1,4 @@
-"""An evaluation as JSON, with ``null`` where a figure cannot be given."""
+"""Evaluation as JSON, with ``null`` where a figure cannot be given."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from blemish.evaluation.evaluator import Evaluation, ProductResult
 
 
 def evaluation_json(evaluation: Evaluation) -> str:
-    """All figures of an evaluation as indented JSON; JSON knows no NaN, so it says ``null``.
-
-    Example: see ``blemish evaluate --json``.
-    """
+    """All figures of an evaluation as indented JSON; JSON knows no NaN, so it says ``null``."""
     content = {
         "products": {result.product: _product(result) for result in evaluation.products},
         "mean": evaluation.mean,
@@ -58,7 +55,7 @@ def json_ready(value: Any) -> Any:
     """The value for JSON, with ``null`` where a figure cannot be given.
 
     Example:
-        >>> from blemish.outputs.figures import json_ready
+        >>> from blemish.evaluation.figures import json_ready
         >>> json_ready({"image_auroc": (0.5, float("nan"))})
         {'image_auroc': [0.5, None]}
     """
