@@ -106,7 +106,7 @@ def good_images(detector: Detector, data: Any) -> tuple[torch.Tensor, list[Any]]
     good, _ = good_training_samples(data, [])
     validation = [s for s in data.split("validation").samples if s.is_good]
     kept, calibration = (good, validation) if validation else hold_out(good, 0.2, seed)
-    batches = ImageBatches(kept, preprocessing, [0] * len(kept))
+    batches = ImageBatches(kept, preprocessing)
     _, rows = batches.set_aside(RADAR.held_out_share, seed)
     images = [batch.images for batch in batches.in_order(rows, 16)]
     return torch.cat([part for part in images if part is not None]), calibration

@@ -71,6 +71,49 @@ def test_impossible_shares_are_refused(share: float) -> None:
         hold_out(good("nut", 10), share, seed=0)
 
 
+def views(product: str, parts: int, each: int = 5) -> list[Sample]:
+    """Real-IAD's good training images: several views of every part."""
+    return [
+        Sample(Path(f"{part}_C{view}.png"), product, "train", 0, part=f"{product}/OK/S{part:04d}")
+        for part in range(parts)
+        for view in range(each)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "each", "share", "held"),
+    [(40, 5, 0.2, 40), (10, 5, 0.05, 5), (7, 3, 0.25, 6), (2, 5, 0.9, 5), (1, 9, 0.2, 0)],
+)
+def test_views_of_a_part_stay_together(parts: int, each: int, share: float, held: int) -> None:
+    for seed in range(5):
+        kept, out = hold_out(views("usb", parts, each), share, seed)
+        assert len(out) == held
+        assert not {s.part for s in kept} & {s.part for s in out}
+    draws = {tuple(s.part for s in hold_out(views("usb", 40), 0.2, seed)[1]) for seed in range(5)}
+    assert len(draws) == 5
+
+
+def test_parts_of_many_sizes_come_as_near_to_the_share_as_whole_parts_do() -> None:
+    mixed = [s for part in range(60) for s in views("usb", part + 1, 1 + part % 5)[-1 - part % 5 :]]
+    for seed in range(10):
+        kept, out = hold_out(mixed, 0.25, seed)
+        assert abs(len(out) - 0.25 * len(mixed)) <= 3
+        assert not {s.part for s in kept} & {s.part for s in out}
+
+
+def test_a_part_with_a_labelled_defect_trains_whole() -> None:
+    good = views("usb", 10)
+    defects = [Sample(Path("x.png"), "usb", "train", 1, "dent", part="usb/OK/S0003")]
+    for seed in range(20):
+        _, out = hold_out(good, 0.4, seed, training=defects)
+        assert "usb/OK/S0003" not in {s.part for s in out}
+
+
+def test_the_images_held_out_without_parts_are_those_of_every_version() -> None:
+    rows = [int(s.path.stem) for s in hold_out(good("nut", 30), 0.2, seed=4)[1]]
+    assert rows == [5, 7, 20, 26, 28, 29]
+
+
 def test_only_good_training_images_with_a_whole_header_train(tmp_path: Path) -> None:
     def write(name: str, size: tuple[int, int] = (6, 4)) -> Path:
         Image.new("RGB", size).save(tmp_path / name)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from blemish.data.sample import Sample
 from blemish.methods.base import Stage
 from blemish.training.batches import StepBatches, TrainingBatches
 
@@ -44,8 +46,13 @@ def test_only_the_given_rows_are_drawn() -> None:
     assert {row for batch in drawn for row in batch} == {3, 5, 8}
 
 
-def rows_of(labels: list[int]) -> TrainingBatches:
-    return TrainingBatches(labels)
+def rows_of(labels: list[int], views: int = 0) -> TrainingBatches:
+    return TrainingBatches(
+        [
+            Sample(Path(f"{i}.png"), "p", "train", label, part=f"{i // views}" if views else None)
+            for i, label in enumerate(labels)
+        ]
+    )
 
 
 def test_what_is_set_aside_is_good_and_does_not_train() -> None:
@@ -57,6 +64,26 @@ def test_what_is_set_aside_is_good_and_does_not_train() -> None:
     assert all(labels[row] == 0 for row in held)
     assert rows_of(labels).set_aside(0.2, seed=0)[1] == held
     assert rows_of(labels).set_aside(0.2, seed=1)[1] != held
+
+
+def test_views_of_a_part_are_set_aside_together() -> None:
+    for seed in range(5):
+        train, held = rows_of([0] * 60, views=5).set_aside(0.2, seed)
+        assert len(held) == 10
+        assert not {row // 5 for row in train} & {row // 5 for row in held}
+
+
+def test_a_part_with_a_labelled_anomaly_trains_whole() -> None:
+    labels = [int(row % 5 == 0 and row < 40) for row in range(60)]
+    for seed in range(5):
+        train, held = rows_of(labels, views=5).set_aside(0.2, seed)
+        assert len(held) == 10
+        assert min(held) >= 40
+        assert not {row // 5 for row in train} & {row // 5 for row in held}
+
+
+def test_the_rows_set_aside_without_parts_are_those_of_every_version() -> None:
+    assert rows_of([0, 1] * 20).set_aside(0.2, seed=3)[1] == [6, 8, 24, 26]
 
 
 @pytest.mark.parametrize(("good", "share", "held"), [(40, 0.0, 0), (2, 0.5, 0), (3, 0.01, 1)])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from blemish.data.holdout import draw_parts
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Stage
@@ -84,8 +85,9 @@ class TrainingBatches(Dataset[Any]):
 
     workers = 0
 
-    def __init__(self, labels: list[int]) -> None:
-        self.labels = labels
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        self.labels = [int(sample.label or 0) for sample in samples]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,21 +106,24 @@ class TrainingBatches(Dataset[Any]):
     def set_aside(self, share: float, seed: int) -> tuple[list[int], list[int]]:
         """The rows that train, and a seeded share of the good ones that no stage sees.
 
-        At least one is set aside where a share is asked for, and at least two are kept.
+        Views of one part stay together, and with a labelled anomaly of the part they train. At
+        least one part is set aside where a share is asked for, and two images are kept.
         """
         good = [row for row, label in enumerate(self.labels) if label == 0]
-        count = min(max(1, round(share * len(good))), len(good) - 2) if share > 0 else 0
-        drawn = np.random.default_rng([seed, 11]).permutation(good)[: max(0, count)].tolist()
-        held = set(drawn)
-        return [row for row in range(len(self)) if row not in held], sorted(held)
+        others = [sample for sample, label in zip(self.samples, self.labels, strict=True) if label]
+        rng = np.random.default_rng([seed, 11])
+        drawn = draw_parts([self.samples[row] for row in good], share, rng, training=others)
+        held = sorted(good[position] for position in drawn)
+        apart = set(held)
+        return [row for row in range(len(self)) if row not in apart], held
 
     def _labels(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor([self.labels[row] for row in rows])
 
 
 class CachedBatches(TrainingBatches):
-    def __init__(self, cache: FeatureCache, labels: list[int]) -> None:
-        super().__init__(labels)
+    def __init__(self, cache: FeatureCache, samples: Sequence[Sample]) -> None:
+        super().__init__(samples)
         self.cache = cache
 
     def collate(self, rows: list[Any]) -> Batch:
@@ -126,11 +131,9 @@ class CachedBatches(TrainingBatches):
 
 
 class ImageBatches(TrainingBatches):
-    def __init__(
-        self, samples: list[Sample], preprocessing: Preprocessing, labels: list[int]
-    ) -> None:
-        super().__init__(labels)
-        self.samples, self.preprocessing = samples, preprocessing
+    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing) -> None:
+        super().__init__(samples)
+        self.preprocessing = preprocessing
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
         image, _ = self.preprocessing.load(self.samples[row])

@@ -90,7 +90,9 @@ def learn(
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
     validation = [s for s in data_set.split("validation").samples if s.is_good]
-    kept, held = (good, validation) if validation else hold_out(good, hold_out_share, options.seed)
+    kept, held = good, validation
+    if not validation:
+        kept, held = hold_out(good, hold_out_share, options.seed, training=defects)
     check_apart(good, defects)
     config = config.settled(sizes)
     side = config.input_side(max(map(max, sizes)))

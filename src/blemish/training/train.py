@@ -181,7 +181,6 @@ def _training_data(
     progress: Progress,
     report: TrainingReport,
 ) -> TrainingBatches:
-    labels = [int(sample.label or 0) for sample in samples]
     size = cache_bytes(method.teacher, preprocessing.size, len(samples))
     wants_images = any(stage.needs_images for stage in stages)
     folder = options.cache_dir or options.work_dir / "features"
@@ -196,17 +195,15 @@ def _training_data(
             progress=progress,
             failures=report.failures,
         )
-        return CachedBatches(cache, [labels[row] for row in cache.kept])
-    kept: list[int] = []
-    for row, sample in enumerate(progress.track(samples, "Checking images", len(samples))):
+        return CachedBatches(cache, [samples[row] for row in cache.kept])
+    kept: list[Sample] = []
+    for sample in progress.track(samples, "Checking images", len(samples)):
         try:
             preprocessing.load(sample)
-            kept.append(row)
+            kept.append(sample)
         except ImageError as error:
             report.failures.append((sample.path, str(error)))
-    return ImageBatches(
-        [samples[row] for row in kept], preprocessing, [labels[row] for row in kept]
-    )
+    return ImageBatches(kept, preprocessing)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.layouts import read_data_set
 from blemish.errors import DataError
+from blemish.training.batches import TrainingBatches
 
 WriteImage = Callable[..., Path]
 
@@ -134,3 +136,26 @@ def test_noisy_training_lists_keep_their_labels(root: Path) -> None:
     data_set = read_data_set(root)
     assert [s.label for s in data_set.of_products(["usb"]).split("train").samples] == [1]
     assert any("1 training images are defective (kind 'QS')" in p for p in data_set.problems)
+
+
+def test_no_part_is_seen_by_training_and_by_calibration(
+    tmp_path: Path, write_image: WriteImage
+) -> None:
+    for product in ("usb", "audiojack"):
+        names = [
+            f"OK/S{part:04d}/{product}_{part:04d}_OK_C{view}_1.jpg"
+            for part in range(1, 13)
+            for view in range(1, 6)
+        ]
+        for name in names:
+            write_image(tmp_path / "realiad_1024" / product / name)
+        _write_list(tmp_path, product, [_entry(name) for name in names], [])
+    good, _ = good_training_samples(read_data_set(tmp_path), [])
+    for seed in range(3):
+        for kept, held in (
+            hold_out(good, 0.25, seed),
+            [[good[row] for row in rows] for rows in TrainingBatches(good).set_aside(0.25, seed)],
+        ):
+            assert not {s.part for s in kept} & {s.part for s in held}
+            assert len(held) == 30
+            assert len({s.part for s in held}) == 6
