@@ -42,7 +42,9 @@ ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed
     "blemish.cli.bench",  # sets the threads of a trained model
     "blemish.evaluation.timing_floor",  # builds the teacher alone
-    "blemish.metrics.components",  # labels the components of a mask
+    "blemish.metrics.intervals",  # quantiles of the Beta distribution
+    "blemish.metrics.overlap",  # labels the components of a mask
+    "blemish.report.promise",  # the beta-binomial distribution
 }
 HEAVY = {"torch", "lightning", "sklearn", "scipy", "safetensors", "timm", "onnx"}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from blemish.metrics import PixelAccumulator, aupro, pixel_metrics
-from blemish.metrics.components import component_weights
+from blemish.metrics.overlap import component_weights
 
 small_map = hnp.arrays(
     np.float32, (5, 6), elements=st.sampled_from([-2.0, -0.0, 0.0, 0.25, 0.5, 3.0, np.inf])

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from blemish.metrics import PixelAccumulator, Ranking, bounds, pixel_metrics
 from blemish.metrics.overlap import overlap_area, overlap_range
 from blemish.metrics.pixel import accumulate_pixels
-from blemish.metrics.score_store import BinnedScores
-from blemish.metrics.score_table import ScoreTable, lowest_value, ordered_keys
+from blemish.metrics.score_store import BinnedScores, ScoreTable, lowest_value, ordered_keys
 
 any_float = st.floats(width=32, allow_nan=False)
 

@@ -25,18 +25,19 @@ Example:
 
 from __future__ import annotations
 
-from blemish.metrics.ader import ader_f1_max
 from blemish.metrics.curves import Curve, pro_curve, roc_curve
-from blemish.metrics.interval import Interval, auroc_interval
-from blemish.metrics.loco import (
+from blemish.metrics.intervals import Interval, auroc_interval, binomial_interval
+from blemish.metrics.pixel import PixelAccumulator, ader_f1_max, aupro
+from blemish.metrics.ranking import F1Max, Ranking, auroc, average_precision, f1_max
+from blemish.metrics.spro import (
     LOCO_KINDS,
     SPRO_FPR_LIMITS,
+    SaturationRule,
     SproAccumulator,
     loco_image_auroc,
+    parse_defects_config,
+    spro,
 )
-from blemish.metrics.pixel import PixelAccumulator, aupro
-from blemish.metrics.ranking import F1Max, Ranking, auroc, average_precision, f1_max
-from blemish.metrics.saturation import SaturationRule, parse_defects_config, spro
 from blemish.metrics.summary import MEAN_AD_METRICS, image_metrics, mean_ad, pixel_metrics
 from blemish.metrics.threshold import Confusion, confusion
 
@@ -57,6 +58,7 @@ __all__ = [
     "auroc",
     "auroc_interval",
     "average_precision",
+    "binomial_interval",
     "confusion",
     "f1_max",
     "image_metrics",

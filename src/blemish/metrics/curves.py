@@ -18,11 +18,6 @@ class Curve:
     Attributes:
         fpr: ``(V,)`` false-positive rate, ascending.
         rate: ``(V,)`` true-positive rate (ROC) or mean overlap of the regions (PRO).
-
-    Example:
-        >>> from blemish.metrics import roc_curve
-        >>> roc_curve([1, 2], [0, 1]).rate.tolist()
-        [0.0, 1.0, 1.0]
     """
 
     fpr: NDArray[np.float64]
@@ -49,14 +44,7 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike, *, points: int = 500) -> Cur
 
 
 def ranking_roc_curve(ranking: Ranking, *, points: int = 500) -> Curve:
-    """`roc_curve` of a ranking at hand.
-
-    Example:
-        >>> from blemish.metrics.curves import ranking_roc_curve
-        >>> from blemish.metrics.ranking import Ranking
-        >>> len(ranking_roc_curve(Ranking.from_scores([1, 2], [1, 1])).fpr)
-        0
-    """
+    """`roc_curve` of a ranking at hand."""
     if ranking.one_class_only:
         return _EMPTY
     return _through(ranking, ranking.tp / ranking.positives, points)
@@ -101,13 +89,6 @@ def thinned(curve: Curve, *, points: int) -> Curve:
 
     Raises:
         DataError: With fewer than 2 points.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.curves import Curve, thinned
-        >>> line = np.linspace(0, 1, 1001)
-        >>> len(thinned(Curve(line, line), points=50).fpr) <= 50
-        True
     """
     if points < 2:
         raise DataError(f"A curve of {points} points was asked for; expected at least 2.")

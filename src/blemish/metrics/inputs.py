@@ -24,11 +24,6 @@ def scores_and_labels(
 
     Raises:
         DataError: On NaN, other labels than 0 and 1, or different lengths.
-
-    Example:
-        >>> from blemish.metrics.inputs import scores_and_labels
-        >>> scores_and_labels([1, 2], [0, 1])[1].tolist()
-        [False, True]
     """
     score_array = np.asarray(scores, dtype=np.float64)  # (N,)
     label_array = np.asarray(labels)  # (N,)
@@ -64,12 +59,6 @@ def map_values(anomaly_map: NDArray[Any]) -> NDArray[np.float32]:
     Raises:
         DataError: If it is not a two-dimensional array of real numbers, is empty, holds NaN, or
             a finite value beyond the range of float32.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.inputs import map_values
-        >>> map_values(np.zeros((2, 3), int)).dtype
-        dtype('float32')
     """
     array = np.asarray(anomaly_map)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biuf":
@@ -97,13 +86,7 @@ def map_values(anomaly_map: NDArray[Any]) -> NDArray[np.float32]:
 def check_same_shape(
     anomaly_map: NDArray[Any], mask: NDArray[Any], *, what: str = "the mask"
 ) -> None:
-    """Raises `DataError`, naming both shapes, unless map and mask are equally large.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.inputs import check_same_shape
-        >>> check_same_shape(np.zeros((2, 3)), np.zeros((2, 3), bool))
-    """
+    """Raises `DataError`, naming both shapes, unless map and mask are equally large."""
     if anomaly_map.shape != mask.shape:
         raise DataError(
             f"The anomaly map has shape {anomaly_map.shape} and {what} {mask.shape}; expected "
@@ -116,11 +99,6 @@ def check_fpr_limit(limit: float) -> float:
 
     Raises:
         DataError: If it does not.
-
-    Example:
-        >>> from blemish.metrics.inputs import check_fpr_limit
-        >>> check_fpr_limit(0.3)
-        0.3
     """
     if not 0.0 < limit <= 1.0:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Areas under the per-region-overlap curves: AUPRO and AU-sPRO are this one integral.
+"""Per-region overlap: connected components, and the one integral that AUPRO and AU-sPRO are.
 
 The curve has the false-positive rate over all normal pixels on its x axis and the mean covered
 share of the regions on its y axis. Where normal pixels stand alone between two defective scores
@@ -11,8 +11,39 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.errors import MissingExtraError
 from blemish.metrics.inputs import check_fpr_limit
 from blemish.metrics.ranking import NAN, Ranking
+
+
+def component_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """For every defective pixel of ``(H, W)`` one over the area of its component.
+
+    Components are 8-connected: pixels that touch at a corner belong together. Summed over the
+    pixels at or above a threshold, these weights give the covered fractions, added over
+    components; that is what turns AUPRO into a cumulative sum.
+
+    Returns:
+        The weights ``(P,)`` in the order of ``map[mask]``; empty for an empty mask.
+
+    Raises:
+        MissingExtraError: If SciPy is not installed.
+    """
+    try:
+        from scipy import ndimage  # not in the base package
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Measuring AUPRO", "train") from error
+
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) == 0:
+        return np.empty(0, np.float64)
+    columns = np.flatnonzero(mask.any(axis=0))
+    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # (h, w): labels less
+    labels, count = ndimage.label(box, structure=np.ones((3, 3), np.int8))
+    ids = labels[box]  # (P,), the row-major order of map[mask]
+    areas = np.bincount(ids, minlength=count + 1)  # (K + 1,)
+    weights: NDArray[np.float64] = 1.0 / areas[ids]
+    return weights
 
 
 def overlap_area(ranking: Ranking, limit: float) -> float:
@@ -27,15 +58,6 @@ def overlap_area(ranking: Ranking, limit: float) -> float:
 
     Raises:
         DataError: If the limit is outside (0, 1].
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.overlap import overlap_area
-        >>> from blemish.metrics.ranking import Ranking
-        >>> tied = Ranking(np.ones(1), np.ones(1, int), np.ones(1, int), np.zeros(1, int), 1,
-        ...                np.ones(1))
-        >>> overlap_area(tied, 1.0)
-        0.5
     """
     check_fpr_limit(limit)
     if ranking.overlap is None or ranking.one_class_only:
@@ -56,15 +78,6 @@ def overlap_range(ranking: Ranking, limit: float) -> tuple[float, float]:
 
     Inside a bin the order of the scores is unknown: the curve may run along its lower or its upper
     edge. For an exact ranking both ends are the area itself.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.overlap import overlap_range
-        >>> from blemish.metrics.ranking import Ranking
-        >>> bins = Ranking(np.ones(1), np.ones(1, int), np.ones(1, int), np.zeros(1, int), 1,
-        ...                np.ones(1), exact=False)
-        >>> overlap_range(bins, 1.0)
-        (0.0, 1.0)
     """
     area = overlap_area(ranking, limit)
     if ranking.exact or ranking.overlap is None or ranking.one_class_only:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.metrics.inputs import scores_and_labels
-from blemish.metrics.score_table import ScoreTable, lowest_value, merge_equal
+from blemish.metrics.score_store import ScoreTable, lowest_value, merge_equal
 
 NAN = float("nan")
 
@@ -49,11 +49,6 @@ class Ranking:
         overlap: ``(T,)`` mean covered share of the regions at the threshold, ascending to 1;
             ``None`` where there are no regions.
         exact: False where a bin stands for several scores.
-
-    Example:
-        >>> from blemish.metrics.ranking import Ranking
-        >>> Ranking.from_scores([1, 2, 2, 3], [0, 0, 1, 1]).auroc()
-        0.875
     """
 
     thresholds: NDArray[Any]

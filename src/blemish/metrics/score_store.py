@@ -1,17 +1,107 @@
-"""Where a stream of scores is kept until it is measured: all of it, or in a bounded set of bins."""
+"""Score tables and stores: scores kept in order, all of them or in a bounded set of bins.
+
+A table answers two questions for many thresholds at a time, "how many scores lie below" and "how
+many lie below or at", and that is all the ranking metrics need to know of the normal pixels.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError
-from blemish.metrics.score_table import ScoreTable, merge_equal, ordered_keys
 
 Mode = Literal["exact", "histogram"]
 DEFAULT_BINS = 1 << 20
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores in ascending order.
+
+    Attributes:
+        values: ``(B,)`` ascending: the scores themselves (repeats allowed), or distinct bins.
+        counts: ``(B,)`` scores per bin; ``None`` where ``values`` are the scores themselves.
+        weights: ``(B,)`` share of a region's overlap, summed per entry; ``None`` for normal pixels.
+        shift: How many low bits of the ordered key (see `ordered_keys`) a bin leaves out; ``None``
+            where ``values`` are scores and not keys.
+    """
+
+    values: NDArray[Any]
+    counts: NDArray[np.int64] | None = None
+    weights: NDArray[np.float64] | None = None
+    shift: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Number of scores."""
+        return len(self.values) if self.counts is None else int(self.counts.sum())
+
+    def below(self, thresholds: NDArray[Any]) -> NDArray[np.int64]:
+        """Number of scores below each threshold, ``(T,)``."""
+        return self._cumulative(np.searchsorted(self.values, thresholds, side="left"))
+
+    def up_to(self, thresholds: NDArray[Any]) -> NDArray[np.int64]:
+        """Number of scores below or at each threshold, ``(T,)``."""
+        return self._cumulative(np.searchsorted(self.values, thresholds, side="right"))
+
+    def _cumulative(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.counts is None:
+            return positions
+        running = np.concatenate(([0], np.cumsum(self.counts)))  # (B + 1,)
+        return running[positions]
+
+    def coarsened(self, shift: int) -> ScoreTable:
+        """The same scores in the wider bins of ``shift``; itself if they are as wide already."""
+        if self.shift is None or self.counts is None or shift <= self.shift:
+            return self
+        keys, counts, weights = merge_equal(
+            self.values >> np.uint32(shift - self.shift), self.counts, self.weights
+        )
+        return ScoreTable(keys, counts, weights, shift)
+
+
+def merge_equal(
+    values: NDArray[Any], counts: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
+    """Joins equal neighbours of ascending ``values``, adding their counts and weights."""
+    if len(values) == 0:
+        return values, counts, weights
+    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))  # (U,)
+    return (
+        values[starts],
+        np.add.reduceat(counts, starts),
+        None if weights is None else np.add.reduceat(weights, starts),
+    )
+
+
+def ordered_keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Unsigned integers that rank exactly as the float32 values do.
+
+    The bits of a non-negative float already rank like an integer; those of a negative one rank
+    backwards. Setting the sign bit of the first and inverting the second puts all in one order,
+    so that a bin of keys is an interval of scores whatever their range. Zero has one key only.
+    """
+    bits = (values + np.float32(0.0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
+    negative = bits >> np.uint32(31)
+    # 0 - 1 wraps to all ones: the mask is 0xFFFFFFFF for negatives and 0x80000000 for the others
+    flip = (np.uint32(0) - negative) | np.uint32(0x80000000)
+    keys: NDArray[np.uint32] = bits ^ flip
+    return keys
+
+
+def lowest_value(keys: NDArray[np.uint32], shift: int) -> NDArray[np.float32]:
+    """The smallest float32 of each bin, the inverse of `ordered_keys` for ``shift`` 0.
+
+    Bins at the very ends that would reach into the bit patterns of NaN begin at the infinity.
+    """
+    full = keys.astype(np.uint32) << np.uint32(shift)
+    flip = np.where(full >> np.uint32(31), np.uint32(0x80000000), np.uint32(0xFFFFFFFF))
+    values: NDArray[np.float32] = (full ^ flip).astype(np.uint32).view(np.float32)
+    return np.where(np.isnan(values), np.float32(-np.inf), values)
 
 
 class ScoreStore(Protocol):
@@ -29,14 +119,6 @@ def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ScoreStore:
 
     Raises:
         ConfigError: If the mode is unknown or there are fewer than 16 bins.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.score_store import score_store
-        >>> store = score_store("histogram")
-        >>> store.add(np.array([2, 1, 2], "f4"))
-        >>> store.table().total
-        3
     """
     if mode == "exact":
         return ExactScores()
@@ -49,16 +131,7 @@ def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ScoreStore:
 
 
 class ExactScores:
-    """Keeps every score: 4 bytes each, 12 with a weight.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.score_store import ExactScores
-        >>> store = ExactScores()
-        >>> store.add(np.array([3, 1], "f4"))
-        >>> store.table().values.tolist()
-        [1.0, 3.0]
-    """
+    """Keeps every score: 4 bytes each, 12 with a weight."""
 
     def __init__(self) -> None:
         self._values: list[NDArray[np.float32]] = []
@@ -113,15 +186,6 @@ class BinnedScores:
 
     Raises:
         ConfigError: With fewer than 16 bins.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.metrics.score_store import BinnedScores
-        >>> store = BinnedScores(max_bins=16)
-        >>> store.add(np.linspace(0, 1, 1000, dtype="f4"))
-        >>> table = store.table()
-        >>> table.total, len(table.values) <= 16
-        (1000, True)
     """
 
     def __init__(self, *, max_bins: int = DEFAULT_BINS) -> None:

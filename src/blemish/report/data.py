@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from blemish.calibration.limits import Limits
 from blemish.evaluation.evaluator import Evaluation, ProductResult
 from blemish.metrics import Interval, auroc_interval
-from blemish.metrics.binomial import binomial_interval
 from blemish.metrics.curves import Curve
+from blemish.metrics.intervals import binomial_interval
 from blemish.report.pictures import Figure
 from blemish.report.promise import PromiseCheck, check_promise
 from blemish.report.rows import Row, Verdicts

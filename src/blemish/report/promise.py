@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration.limits import Limits
-from blemish.metrics.binomial import binomial_interval, log_factorials
-from blemish.metrics.interval import Interval
+from blemish.metrics.intervals import Interval, binomial_interval
 
 _DOUBT = 0.025
 
@@ -36,13 +35,11 @@ def alarm_probabilities(good: int, *, rank: int, calibrated: int) -> NDArray[np.
         >>> alarm_probabilities(1, rank=1, calibrated=42).round(4).tolist()
         [0.9767, 0.0233]
     """
-    k, rest = rank, calibrated + 1 - rank
-    f = log_factorials(good + calibrated + 1)
-    x = np.arange(good + 1)
-    ways = f[good] - f[x] - f[good - x]
-    # Beta functions of whole numbers: B(a, b) = (a - 1)! (b - 1)! / (a + b - 1)!
-    shifted = f[x + k - 1] + f[good - x + rest - 1] - f[good + calibrated]
-    return np.exp(ways + shifted - (f[k - 1] + f[rest - 1] - f[calibrated]))
+    from scipy.stats import betabinom  # slow to import
+
+    alarms = np.arange(good + 1)
+    found: NDArray[np.float64] = betabinom.pmf(alarms, good, rank, calibrated + 1 - rank)
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from blemish.metrics.binomial import binomial_interval
+from blemish.metrics.intervals import binomial_interval
 from blemish.report import words
 from blemish.report.data import KindReport, ProductReport, Report, located_of, verdicts_of
 from blemish.report.rows import Verdicts

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from blemish.metrics import Interval
-from blemish.metrics.binomial import binomial_interval
+from blemish.metrics.intervals import binomial_interval
 from blemish.report import words
 from blemish.report.data import (
     ProductReport,

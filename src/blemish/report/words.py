@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from blemish.metrics.interval import Interval
+from blemish.metrics.intervals import Interval
 from blemish.report.html import NO_BREAK
 
 MISSING = "–"
@@ -42,7 +42,7 @@ def share_range(interval: Interval) -> str:
     """Both limits of a share.
 
     Example:
-        >>> from blemish.metrics.interval import Interval
+        >>> from blemish.metrics.intervals import Interval
         >>> from blemish.report.words import share_range
         >>> share_range(Interval(0.1, 0.012, 0.317)).replace("\u00a0", " ")
         '1.2 % to 32 %'

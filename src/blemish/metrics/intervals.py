@@ -1,4 +1,4 @@
-"""A confidence interval for the AUROC."""
+"""Confidence intervals: of the AUROC, and of a share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, DataError, MissingExtraError
 from blemish.metrics.ranking import NAN, Ranking
 
 
@@ -55,8 +55,7 @@ def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95)
         >>> estimate, round(low, 2), high
         (1.0, 0.8, 1.0)
     """
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"The confidence level is {level}; expected one in (0, 1), such as 0.95.")
+    _check_level(level)
     ranking = Ranking.from_scores(scores, labels)
     if ranking.one_class_only:
         return Interval(NAN, NAN, NAN)
@@ -83,3 +82,53 @@ def _border(outside: Callable[[float], bool], far: float, near: float) -> float:
         else:
             near = middle
     return near
+
+
+def binomial_interval(count: int, total: int, *, level: float = 0.95) -> Interval:
+    """The share ``count / total`` with its Clopper-Pearson interval.
+
+    The limits are the shares at which so many, or so few, would turn up with a probability of
+    only (1 - level) / 2. The interval covers the true share with at least the stated probability
+    for every total, small ones included, if the images are independent.
+
+    C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case
+    of the binomial", Biometrika 26, 1934.
+
+    Args:
+        count: How many of them.
+        total: Of how many.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Estimate and limits, all ``nan`` if the total is 0.
+
+    Raises:
+        ConfigError: If the level is not in (0, 1).
+        DataError: If the count is negative or above the total.
+        MissingExtraError: If SciPy is not installed.
+
+    Example:
+        >>> from blemish.metrics.intervals import binomial_interval
+        >>> estimate, low, high = binomial_interval(0, 20)
+        >>> estimate, low, round(high, 3)
+        (0.0, 0.0, 0.168)
+    """
+    _check_level(level)
+    if not 0 <= count <= total:
+        raise DataError(f"A share of {count} in {total} was asked for; expected 0 to {total}.")
+    if total == 0:
+        return Interval(NAN, NAN, NAN)
+    try:
+        from scipy.special import betaincinv  # not in the base package
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("The interval of a share", "train") from error
+
+    tail = (1.0 - level) / 2.0
+    low = betaincinv(count, total - count + 1, tail) if count else 0.0
+    high = betaincinv(count + 1, total - count, 1.0 - tail) if count < total else 1.0
+    return Interval(count / total, float(low), float(high))
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ConfigError(f"The confidence level is {level}; expected one in (0, 1), such as 0.95.")
