@@ -89,6 +89,31 @@ def test_marks_move_the_limits_and_undo_moves_them_back(start: Start) -> None:
     assert server.stop() == 0
 
 
+def test_of_clients_that_change_the_limits_at_once_one_is_refused(start: Start) -> None:
+    server = start()
+    together = threading.Barrier(4, timeout=60)
+
+    def change(answers: list[httpx.Response], seen: int) -> None:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            client.get("/healthz")  # connected before they begin
+            together.wait()
+            body = {"false_alarm_rate": 0.1, "expected": seen}
+            answers.append(client.post("/v1/recalibration", json=body))
+
+    for seen in range(1, 6):
+        answers: list[httpx.Response] = []
+        threads = [threading.Thread(target=change, args=(answers, seen)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+        refused = next(answer.json() for answer in answers if answer.status_code == 409)
+        assert refused["error"] == "changed_meanwhile"
+        assert refused["detail"].startswith(f"Calibration {seen + 1} is in force by now")
+    assert server.stop() == 0
+
+
 def test_a_rate_judges_everything_at_once_and_only_a_post_puts_it_in_force(start: Start) -> None:
     server = start()
     keep(server, 105, 116, 120, 124, 150)

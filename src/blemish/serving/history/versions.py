@@ -1,13 +1,17 @@
-"""The calibrations of a model over time: each has a number, one of them is in force.
+"""Version history of calibrations: each has a number, one of them is in force.
 
-A new one is written and put in force in one transaction. Nothing is ever overwritten, so that every
-step can be taken back.
+What is expected to be in force is compared, and a new one written and put in force, in one
+transaction: of two clients at once one is refused. Nothing is ever overwritten, so that every step
+can be taken back.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +55,7 @@ class CalibrationVersions:
 
     def __init__(self, database: Database, from_model: Calibration | None) -> None:
         self._db = database
+        self._lock = threading.Lock()
         known = self._db.rows(
             "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
         )
@@ -102,11 +107,9 @@ class CalibrationVersions:
         Raises:
             RefusalError: 409, another one is in force by now.
         """
-        with self._db.transaction():
-            self._check(expected)
-            self._write(calibration, source, note, self._active.version)
-        self._active = self._read_active()
-        return self._active
+        with self._change(expected) as active:
+            version = self._write(calibration, source, note, active)
+        return self.get(version)
 
     def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
         """Put an earlier version in force again.
@@ -115,11 +118,9 @@ class CalibrationVersions:
             RefusalError: 404, there is no such version; 409, another one is in force by now.
         """
         self.get(version)
-        with self._db.transaction():
-            self._check(expected)
+        with self._change(expected):
             self._db.run("UPDATE active SET version = ?", (version,))
-        self._active = self._read_active()
-        return self._active
+        return self.get(version)
 
     def undo(self, *, expected: int | None = None) -> CalibrationVersion:
         """Put the version in force again from which this one was made.
@@ -127,24 +128,39 @@ class CalibrationVersions:
         Raises:
             RefusalError: 409, this is the first one, or another one is in force by now.
         """
-        if self._active.parent is None:
-            raise RefusalError(
-                409, "nothing_to_undo", "The limits are as they came with the model."
-            )
-        return self.activate(self._active.parent, expected=expected)
+        with self._change(expected) as active:
+            parent = self.get(active).parent
+            if parent is None:
+                raise RefusalError(
+                    409, "nothing_to_undo", "The limits are as they came with the model."
+                )
+            self._db.run("UPDATE active SET version = ?", (parent,))
+        return self.get(parent)
 
-    def _check(self, expected: int | None) -> None:
-        if expected is not None and expected != self._active.version:
-            raise RefusalError(
-                409,
-                "changed_meanwhile",
-                f"Calibration {self._active.version} is in force by now, not {expected}: somebody "
-                "else changed the limits. Look at them again before you change them.",
-            )
+    @contextmanager
+    def _change(self, expected: int | None) -> Iterator[int]:
+        """A transaction around one change, with the version in force before it.
+
+        That is read inside the transaction: what this process remembers may be older.
+        """
+        with self._lock:  # what is remembered is never older than what was written last
+            try:
+                with self._db.transaction():
+                    active = int(self._db.rows("SELECT version FROM active")[0][0])
+                    if expected not in (None, active):
+                        raise RefusalError(
+                            409,
+                            "changed_meanwhile",
+                            f"Calibration {active} is in force by now, not {expected}: somebody "
+                            "else changed the limits. Look at them again before you change them.",
+                        )
+                    yield active
+            finally:
+                self._active = self._read_active()
 
     def _write(
         self, calibration: Calibration | None, source: Source, note: str, parent: int | None
-    ) -> None:
+    ) -> int:
         content = None if calibration is None else json.dumps(calibration.to_json())
         version = self._db.run(
             "INSERT INTO calibrations (created, source, parent, note, content) "
@@ -152,6 +168,7 @@ class CalibrationVersions:
             (now(), source, parent, note, content),
         )
         self._db.run("INSERT OR REPLACE INTO active VALUES (1, ?)", (version,))
+        return version
 
     def _read_active(self) -> CalibrationVersion:
         rows = self._db.rows("SELECT calibrations.* FROM calibrations JOIN active USING (version)")

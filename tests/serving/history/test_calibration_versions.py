@@ -1,0 +1,136 @@
+"""The calibrations of a history: undone, taken up again, and changed by two at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from spot_model import spot_calibration
+
+from blemish.serving.history.database import Database
+from blemish.serving.history.versions import CalibrationVersions
+from blemish.serving.http.refusals import RefusalError
+
+ROUNDS = 15
+
+
+def outcomes_of_racing(*changes: Callable[[], object]) -> list[str]:
+    """What became of changes begun in threads at the same moment."""
+    together = threading.Barrier(len(changes), timeout=30)
+    outcomes = []
+
+    def run(change: Callable[[], object]) -> None:
+        together.wait()
+        try:
+            change()
+            outcomes.append("done")
+        except RefusalError as refusal:
+            outcomes.append(refusal.code)
+
+    threads = [threading.Thread(target=run, args=(change,)) for change in changes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(outcomes)
+
+
+def test_of_several_threads_that_saw_the_same_version_one_changes_it(tmp_path: Path) -> None:
+    base = spot_calibration()
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, base)
+    for seen in range(1, 1 + ROUNDS):
+
+        def put(seen: int = seen) -> None:
+            written = versions.put(base, source="rate", note="raced", expected=seen)
+            assert written.version == versions.active.version == seen + 1
+
+        assert outcomes_of_racing(*[put] * 4) == ["changed_meanwhile"] * 3 + ["done"]
+    assert [v.parent for v in versions.all()] == [*range(ROUNDS, 0, -1), None]
+
+    last = 1 + ROUNDS
+    assert outcomes_of_racing(
+        lambda: versions.activate(1, expected=last), lambda: versions.undo(expected=last)
+    ) == ["changed_meanwhile", "done"]
+    database.close()
+
+
+def test_a_change_follows_the_version_in_the_file_and_not_the_one_remembered(
+    tmp_path: Path,
+) -> None:
+    base = spot_calibration()
+    database = Database.open(tmp_path / "state", "model")
+    versions, others = (CalibrationVersions(database, base) for _ in range(2))
+    others.put(base, source="rate", note="meanwhile")
+    assert versions.active.version == 1  # it was told nothing
+    for change in (
+        lambda: versions.put(base, source="rate", note="late", expected=1),
+        lambda: versions.activate(1, expected=1),
+        lambda: versions.undo(expected=1),
+    ):
+        with pytest.raises(RefusalError, match="Calibration 2 is in force by now, not 1") as caught:
+            change()
+        assert caught.value.status == 409
+        assert versions.active.version == 2
+    others.activate(1)
+    assert versions.put(base, source="rate", note="third").parent == 1
+    database.close()
+
+
+# Puts a version at every word from standard input, and says what became of it.
+_CLIENT = """
+import sqlite3, sys
+from spot_model import spot_calibration
+from blemish.serving.history.database import Database
+from blemish.serving.history.versions import CalibrationVersions
+from blemish.serving.http.refusals import RefusalError
+connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None, check_same_thread=False)
+connection.row_factory = sqlite3.Row
+versions = CalibrationVersions(Database(connection), spot_calibration())
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        versions.put(spot_calibration(), source="rate", note="raced", expected=int(line))
+        print("done", flush=True)
+    except RefusalError as refusal:
+        print(refusal.code, flush=True)
+"""
+
+
+def test_of_two_processes_on_one_database_one_changes_it(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "state", "model")
+    CalibrationVersions(database, spot_calibration())
+    database.close()  # a server keeps it to itself; these two open the same file without that lock
+    (file,) = (tmp_path / "state").iterdir()
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "-c", _CLIENT, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for _ in range(2)
+    ]
+
+    def said() -> list[str]:
+        return sorted(client.stdout.readline().strip() for client in clients if client.stdout)
+
+    assert said() == ["ready", "ready"]
+    for seen in range(1, 1 + ROUNDS):
+        for client in clients:
+            assert client.stdin
+            client.stdin.write(f"{seen}\n")
+            client.stdin.flush()
+        assert said() == ["changed_meanwhile", "done"]
+    for client in clients:
+        client.communicate(timeout=30)
+    database = Database.open(tmp_path / "state", "model")
+    assert CalibrationVersions(database, spot_calibration()).active.version == 1 + ROUNDS
+    database.close()
