@@ -9,8 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from blemish.errors import DataError
 from blemish.inspection.regions import find_regions
-from blemish.outputs.caption import VERDICT_COLOURS, _fitted, _numbers, draw_caption
-from blemish.outputs.overlay import draw_overlay
+from blemish.outputs.overlay import (
+    VERDICT_COLOURS,
+    _fitted,
+    _numbers,
+    draw_caption,
+    draw_overlay,
+)
 from blemish.results import Explanation, Prediction, Verdict
 
 GREY = 100

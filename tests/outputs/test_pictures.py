@@ -9,7 +9,8 @@ from PIL import Image
 from blemish.calibration.limits import CalibrationRecord, calibrate
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
-from blemish.outputs.pictures import MaskSink, OverlaySink, common_root
+from blemish.outputs.pictures import MaskSink, OverlaySink
+from blemish.outputs.run import common_root
 from blemish.results import Prediction
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
-from blemish.outputs.line_sink import LineSink
-from blemish.outputs.resume import take_up
-from blemish.outputs.tables import CsvSink, JsonLinesSink
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
+from blemish.outputs.run import take_up
 from blemish.outputs.tally import Tally
 from blemish.results import Prediction, Region
 
@@ -127,16 +126,3 @@ def test_foreign_rows_are_refused_and_kept(which: int, row: str, tmp_path: Path)
 def test_a_device_is_no_file_to_go_on_with(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no regular file"):
         take_up([JsonLinesSink("/dev/null", append=True)], Tally())
-
-
-def test_the_tally_keeps_the_worst_and_counts_all() -> None:
-    tally = Tally(limit=5)
-    order = np.random.default_rng(0).permutation(3_000)
-    kept = 0
-    for i in order:
-        tally.add(prediction(f"line/{i % 7}/{i}.png", score=float(i)))
-        kept = max(kept, len(tally._kept))
-    assert [judged.score for judged in tally.worst()] == [2999.0, 2998.0, 2997.0, 2996.0, 2995.0]
-    assert (kept <= 26, tally.verdicts.total(), tally.exit_code) == (True, 3_000, 1)
-    assert tally.root == Path("line").absolute()
-    assert tally.table().caption == "3000 images: 3000 defect; the 5 worst are shown"

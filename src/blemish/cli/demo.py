@@ -44,8 +44,7 @@ def demo(
     from blemish.data.layouts import read_data_set
     from blemish.demo_line import write_demo_line
     from blemish.detector import Detector
-    from blemish.outputs.outputs import OutputPlan, Outputs, judge_into
-    from blemish.outputs.pictures import common_root
+    from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
 
     chosen = tuple(name.strip() for name in products.split(","))
     progress = Progress(quiet=quiet)

@@ -13,7 +13,7 @@ from blemish.cli.options import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
     from blemish.inspector import Inspector
-    from blemish.outputs.outputs import Outputs
+    from blemish.outputs.run import Outputs
     from blemish.results import Prediction
 
 
@@ -65,8 +65,7 @@ def predict(
     from blemish.data.images.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
     from blemish.model_file.opening import open_model
-    from blemish.outputs.outputs import OutputPlan, Outputs, judge_into
-    from blemish.outputs.pictures import common_root
+    from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
 
     plan = OutputPlan(csv=csv, json=json, heatmaps=heatmaps, masks=masks, resume=resume)
     opened = open_model(model, device=device)
@@ -129,8 +128,8 @@ def _watch(
     from rich.console import Console
     from rich.text import Text
 
+    from blemish.outputs.run import watch_into
     from blemish.outputs.tally import Judged, verdict_line
-    from blemish.outputs.watching import watch
 
     console = Console(highlight=False, soft_wrap=True)
 
@@ -150,10 +149,10 @@ def _watch(
         if not quiet:
             where = ", ".join(map(str, arrivals.folders))
             Console(stderr=True).print(Text(f"Watching {where}. Ctrl-C ends."))
-        watch(
+        watch_into(
+            outputs,
             model,
             arrivals,
-            outputs,
             product=product,
             batch_size=batch_size,
             on_prediction=say,

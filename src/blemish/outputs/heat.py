@@ -1,14 +1,17 @@
-"""Anomaly maps as colours: one fixed scale for all images, so that a good part stays cool."""
+"""Heat map: anomaly maps as colours on one fixed scale for all images, and outlines of masks."""
 
 from __future__ import annotations
 
 import math
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError, DataError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Deep violet to pale yellow, through red and orange: lightness rises steadily, so that the order
 # survives grey printing and colour blindness. After matplotlib's "inferno" (CC0) without its
@@ -32,13 +35,7 @@ _FADE = (0.15, 0.55)
 
 @cache
 def heat_colours() -> NDArray[np.uint8]:
-    """The colour table, from 0 % to 100 % of the scale: ``(256, 3)`` uint8 RGB, read-only.
-
-    Example:
-        >>> from blemish.outputs.heat import heat_colours
-        >>> heat_colours().shape
-        (256, 3)
-    """
+    """The colour table, from 0 % to 100 % of the scale: ``(256, 3)`` uint8 RGB, read-only."""
     anchors = np.asarray(_ANCHORS, np.float64)  # (A, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
     table = np.stack([np.interp(at, range(len(anchors)), c) for c in anchors.T], axis=1)
@@ -48,13 +45,7 @@ def heat_colours() -> NDArray[np.uint8]:
 
 
 def heat_opacity(opacity: float) -> NDArray[np.float32]:
-    """Opacity at each of the 256 steps of the scale: ``(256,)`` float32 in [0, ``opacity``].
-
-    Example:
-        >>> from blemish.outputs.heat import heat_opacity
-        >>> float(heat_opacity(0.5)[0]), float(heat_opacity(0.5)[255])
-        (0.0, 0.5)
-    """
+    """Opacity at each of the 256 steps of the scale: ``(256,)`` float32 in [0, ``opacity``]."""
     start, full = _FADE
     t = np.clip((np.linspace(0, 1, 256) - start) / (full - start), 0, 1)
     smooth = t * t * (3 - 2 * t)  # no visible edge where the colour begins
@@ -62,24 +53,12 @@ def heat_opacity(opacity: float) -> NDArray[np.float32]:
 
 
 def heat_steps(anomaly_map: NDArray[np.float32], scale: tuple[float, float]) -> NDArray[np.uint8]:
-    """Each map value as one of the 256 steps of the scale; values beyond its ends are held there.
+    """Each map value ``(H, W)`` as one of the 256 steps of the scale, uint8; held at its ends.
 
-    Args:
-        anomaly_map: ``(H, W)`` float32, raw. A value that is not a number counts as 100 %: it must
-            not look like a good part.
-        scale: Map values at 0 % and 100 %, as in ``Limits.map_scale``.
-
-    Returns:
-        ``(H, W)`` uint8.
+    A value that is not a number counts as 100 %: it must not look like a good part.
 
     Raises:
         ConfigError: The scale is not two finite numbers in ascending order.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.outputs.heat import heat_steps
-        >>> heat_steps(np.array([[-9, 1, 2, 9]], np.float32), (0.0, 2.0)).tolist()
-        [[0, 128, 255, 255]]
     """
     low, high = scale
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -113,14 +92,6 @@ def blend_heat(
     Raises:
         ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].
         DataError: Image and map differ in size, or the image is not RGB uint8.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.outputs.heat import blend_heat
-        >>> grey = np.full((2, 2, 3), 90, np.uint8)
-        >>> cool = blend_heat(grey, np.zeros((2, 2), np.float32), scale=(0.0, 1.0))
-        >>> bool((cool == grey).all())
-        True
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(
@@ -139,3 +110,36 @@ def blend_heat(
     # Whole numbers keep a 12-megapixel image within a second and a few bytes per pixel.
     colour = heat_colours()[steps].astype(np.uint16)  # (H, W, 3)
     return ((image * (256 - a) + colour * a + 128) >> 8).astype(np.uint8)
+
+
+def block_max(array: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
+    """Reduce ``(H, W)`` to ``size`` (width, height), keeping the largest value of each block."""
+    for axis, (new, old) in enumerate(zip(size[::-1], array.shape, strict=True)):
+        array = np.maximum.reduceat(array, np.arange(new) * old // new, axis=axis)
+    return array
+
+
+def draw_outline(
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    line: int,
+    *,
+    colour: tuple[int, int, int] = (255, 255, 255),
+) -> None:
+    """Draw the edge of ``mask (h, w)`` into ``pixels (h, w, 3)``, with a dark rim outside."""
+    inside = np.pad(mask, 1)  # a mask that reaches the border of the image ends there
+    for _ in range(line):
+        inside = ~_grow(~inside)
+    inside = inside[1:-1, 1:-1]
+    pixels[_grow(mask) & ~mask] //= 3
+    pixels[mask & ~inside] = colour
+
+
+def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``mask`` and its upper, lower, left and right neighbours. (h, w)"""
+    grown: NDArray[np.bool_] = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown

@@ -1,9 +1,8 @@
-"""Masks and overlays as PNG files in a folder that mirrors the images' folders."""
+"""Picture folder: masks and overlays as PNG files in a folder that mirrors the images' folders."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +14,6 @@ from blemish.calibration.limits import Calibration
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
 from blemish.results import Prediction
-
-
-def common_root(paths: Iterable[Path]) -> Path:
-    """The deepest folder that holds all these files; their relative paths are taken from it.
-
-    Raises:
-        ConfigError: No paths, or paths on different drives.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.outputs.pictures import common_root
-        >>> common_root([Path("/d/good/1.png"), Path("/d/scratch/1.png")]).name
-        'd'
-    """
-    folders = {_absolute(path).parent for path in paths}
-    try:
-        return Path(os.path.commonpath(folders))
-    except ValueError as error:
-        raise ConfigError(
-            "The images have no folder in common. Predict those of each drive by themselves."
-        ) from error
 
 
 class PictureFolder:
@@ -99,23 +77,7 @@ class PictureFolder:
 
 
 class MaskSink(PictureFolder):
-    """The marked pixels of each image as a PNG of the image's size: 0 nothing, 255 marked.
-
-    Args:
-        folder: Where the masks go.
-        root: Folder from which the images' relative paths are taken.
-
-    Example:
-        >>> import numpy as np, tempfile
-        >>> from pathlib import Path
-        >>> from blemish.outputs.pictures import MaskSink
-        >>> from blemish.results import Prediction
-        >>> amap = np.zeros((4, 6), "f4")
-        >>> p = Prediction(Path("in/a/1.jpg"), None, 0.1, amap, mask=amap > 1)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     MaskSink(Path(folder) / "masks", root="in").write(p).name
-        '1.jpg.png'
-    """
+    """The marked pixels of each image as a PNG of the image's size: 0 nothing, 255 marked."""
 
     def write(self, prediction: Prediction) -> Path:
         """Write one mask; returns its file.
@@ -135,19 +97,8 @@ class MaskSink(PictureFolder):
 class OverlaySink(PictureFolder):
     """Each image with its heat map, outlines, boxes and caption as a PNG.
 
-    Args:
-        folder: Where the pictures go.
-        root: Folder from which the images' relative paths are taken.
-        calibration: Gives each product its fixed colour scale.
-        opacity: Of the hottest colour, in [0, 1].
-        max_side: Longest side of a picture in pixels.
-
-    Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
-        >>> from blemish.outputs.pictures import OverlaySink
-        >>> calibration = calibrate([CalibrationRecord("nut", score=0.1, peak=0.2)])
-        >>> OverlaySink("overlays", root="in", calibration=calibration).opacity
-        0.6
+    ``calibration`` gives each product its fixed colour scale; ``opacity`` and ``max_side`` are
+    those of :func:`blemish.outputs.overlay.draw_overlay`.
     """
 
     def __init__(
@@ -165,11 +116,7 @@ class OverlaySink(PictureFolder):
         self.max_side = max_side
 
     def write(self, prediction: Prediction, image: NDArray[np.uint8]) -> Path:
-        """Write one overlay; returns its file.
-
-        Args:
-            prediction: What was found.
-            image: ``(H, W, 3)`` uint8 RGB, the source image.
+        """Write one overlay over its source image ``(H, W, 3)`` uint8 RGB; returns its file.
 
         Raises:
             ConfigError: The folder cannot be written.

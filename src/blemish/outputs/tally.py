@@ -1,11 +1,11 @@
-"""The verdicts of a run: all of them counted, the worst of them kept, shown on the terminal."""
+"""Tally of verdicts: all of a run counted, the worst of them kept, shown on the terminal."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,25 +67,12 @@ class Judged:
 
 
 class Tally:
-    """Counts verdicts and keeps the worst, in memory that does not grow with the images.
-
-    Args:
-        limit: Number of images kept for the table.
+    """Counts verdicts and keeps the worst ``limit``, in memory that does not grow with the images.
 
     Attributes:
         verdicts: Number of images by verdict.
         failures: Number of images that could not be judged.
         root: The deepest folder that holds all judged images; ``None`` where there is none.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.outputs.tally import Tally
-        >>> from blemish.results import Prediction
-        >>> tally = Tally(limit=1)
-        >>> for score in (0.25, 0.75, 0.5):
-        ...     tally.add(Prediction(None, None, score, np.zeros((4, 4), "f4"), verdict="ok"))
-        >>> [judged.score for judged in tally.worst()], tally.verdicts["ok"]
-        ([0.75], 3)
     """
 
     def __init__(self, *, limit: int = 20) -> None:
@@ -122,13 +109,7 @@ class Tally:
         return 1 if self.verdicts["defect"] or self.verdicts["unsure"] else 0
 
     def summary(self) -> str:
-        """How many images of which verdict, in one line.
-
-        Example:
-            >>> from blemish.outputs.tally import Tally
-            >>> Tally().summary()
-            '0 images'
-        """
+        """How many images of which verdict, in one line."""
         count = self.verdicts.total()
         parts = [
             f"{self.verdicts[v]} {v or 'without verdict'}" for v in _SEVERITY if self.verdicts[v]
@@ -188,39 +169,8 @@ class Tally:
                 self.root, self._rootless = None, True
 
 
-def terminal_table(
-    predictions: Iterable[Prediction], *, limit: int = 20, failures: int = 0
-) -> Table:
-    """A table for the terminal, the worst image first, with a line that sums up.
-
-    Args:
-        predictions: In any order.
-        limit: At most so many rows; the summary counts all.
-        failures: Number of images that could not be judged.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.outputs.tally import terminal_table
-        >>> from blemish.results import Prediction
-        >>> p = Prediction(None, None, 0.25, np.zeros((4, 4), "f4"), verdict="ok", p_value=0.5)
-        >>> terminal_table([p]).caption
-        '1 image: 1 ok'
-    """
-    tally = Tally(limit=limit)
-    for prediction in predictions:
-        tally.add(prediction)
-    tally.failures = failures
-    return tally.table()
-
-
 def printable(text: str) -> str:
-    """``text`` without what would move a terminal's cursor or colour.
-
-    Example:
-        >>> from blemish.outputs.tally import printable
-        >>> printable("a\\x1b[2J.png")
-        'a�[2J.png'
-    """
+    """``text`` without what would move a terminal's cursor or colour."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
@@ -239,14 +189,7 @@ def _below(path: Path, root: Path) -> str:
 
 
 def verdict_line(judged: Judged) -> Text:
-    """One image on one line: verdict, p-value, score, path.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.outputs.tally import Judged, verdict_line
-        >>> verdict_line(Judged(Path("1.png"), None, "defect", 0.75, 0.004)).plain
-        'defect   p 0.004   score 0.75     1.png'
-    """
+    """One image on one line: verdict, p-value, score, path."""
     p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
     line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
     line.append(f"p {p:<8}score {judged.score:<9.4g}", style="default")

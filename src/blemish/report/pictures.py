@@ -16,8 +16,7 @@ from blemish.data.images.pixels import to_rgb
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
 from blemish.inspection.regions import find_regions
-from blemish.outputs.heat import blend_heat
-from blemish.outputs.outline import block_max, draw_outline
+from blemish.outputs.heat import blend_heat, block_max, draw_outline
 from blemish.outputs.overlay import draw_look_box
 from blemish.report.rows import Row
 from blemish.results import Prediction

@@ -17,7 +17,7 @@ from blemish.errors import ConfigError
 from blemish.methods.base import Batch
 from blemish.methods.logicrd.model import LogicRD, LogicRDConfig, gate_loss
 from blemish.methods.rd.model import RD, RDConfig
-from blemish.outputs.tables import CsvSink, JsonLinesSink
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
 from blemish.teachers.teacher import build_teacher
 
 SIZE = (64, 96)

@@ -1,4 +1,4 @@
-"""Predictions as lines of a CSV or JSON-lines file, and what an earlier run wrote there."""
+"""Line files: predictions as CSV or JSON lines, written a whole line at a time and read back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,155 @@ import csv
 import io
 import json
 import math
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from blemish.calibration.limits import Calibration
 from blemish.errors import ConfigError
-from blemish.outputs.line_sink import LineSink, WrittenLine
 from blemish.outputs.tally import Judged
 from blemish.results import Prediction, Verdict
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
+
+
+class WrittenLine(NamedTuple):
+    """One image's row, read back.
+
+    Attributes:
+        text: As it stands in the file, the line break included.
+        judged: What it says; ``None`` where it says that the image could not be judged.
+        model: Digest of the model that judged it, empty where the row does not name it.
+    """
+
+    text: str
+    judged: Judged | None
+    model: str
+
+
+class LineSink(ABC):
+    """Writes one whole line per image, at once, so that the file can be read while it grows.
+
+    A line that cannot be written in full, as on a full disk, is taken back before the error is
+    raised. The file is opened by ``with``; an existing one is replaced unless ``append`` is set.
+
+    Args:
+        path: The file to write, in an existing folder.
+        model: Digest of the model that judges; in every row where given.
+        append: Go on behind what is there; see :func:`blemish.outputs.run.take_up`.
+
+    Raises:
+        ConfigError: On entering, the folder does not exist or the file may not be written.
+    """
+
+    #: The file's first line, empty where it begins with a row.
+    header = ""
+    #: How every such file begins, where not with the header: nothing else must be touched.
+    opening = ""
+
+    def __init__(self, path: str | Path, *, model: str = "", append: bool = False) -> None:
+        self.path = Path(path)
+        self.model = model
+        self.append = append
+        self._file: io.FileIO | None = None
+
+    @abstractmethod
+    def _row(self, prediction: Prediction) -> str: ...
+
+    @abstractmethod
+    def _failure(self, path: Path, error: str) -> str: ...
+
+    @abstractmethod
+    def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]: ...
+
+    def write(self, prediction: Prediction) -> None:
+        """Append one image's prediction."""
+        self._append(self._row(prediction))
+
+    def fail(self, path: Path, error: BaseException | str) -> None:
+        """Append an image for which there is no prediction, with the reason."""
+        reason = " ".join(str(error).split())  # on one line, like every row
+        self._append(self._failure(path, reason or type(error).__name__))
+
+    def read(self) -> Iterator[WrittenLine]:
+        """The rows that are in the file; a last one that was cut short is left out.
+
+        Raises:
+            ConfigError: The file is none that this sink writes.
+        """
+        if not self.path.is_file():
+            raise self._foreign("it is no regular file")
+
+        def lines() -> Iterator[str]:
+            opening = (self.opening or self.header).encode()
+            with self.path.open("rb") as file:
+                start = file.read(len(opening))
+                if not opening.startswith(start):
+                    raise self._foreign("it begins otherwise than this command's files")
+                file.seek(0)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        yield line.decode("utf-8", "surrogateescape")
+
+        yield from self._parse(lines())
+
+    def _foreign(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"Cannot go on with {self.path}: {why}, so it was not written by this command with "
+            "this model. Name another file, or leave out --resume to replace it."
+        )
+
+    def __enter__(self) -> Self:
+        if not self.path.parent.is_dir():
+            raise ConfigError(
+                f"Cannot write {self.path}: the folder {self.path.parent} does not exist. "
+                "Create it first, or name a file in a folder that exists."
+            )
+        try:
+            # Unbuffered: a line is in the file when write() returns.
+            mode = "r+b" if self.append and self.path.exists() else "wb"
+            file = open(self.path, mode, buffering=0)  # noqa: PTH123
+        except (IsADirectoryError, PermissionError) as error:
+            raise ConfigError(
+                f"Cannot write {self.path}: {error.strerror}. Give a file that may be written."
+            ) from error
+        self._file = cast(io.FileIO, file)
+        if not (file.seekable() and file.seek(0, os.SEEK_END)):
+            self._append(self.header)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _append(self, line: str) -> None:
+        if self._file is None:
+            raise RuntimeError(f"{type(self).__name__} is not open: use it in a with statement.")
+        # A file name that is no UTF-8 must not lose the line; in JSON this is its proper escape.
+        rest = memoryview(line.encode(errors="backslashreplace"))
+        written = 0
+        try:
+            while rest:
+                count = self._file.write(rest) or 0
+                written += count
+                rest = rest[count:]
+        except BaseException:
+            if written and self._file.seekable():
+                self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
+            raise
 
 
 class CsvSink(LineSink):
@@ -27,29 +164,8 @@ class CsvSink(LineSink):
     ``branch_<name>_verdict``, with branches also the box to look at (``look_left`` …) where one
     objects that has no map, n_regions, then box, area and peak of the region with the highest peak,
     error, which is empty unless there is no prediction, and where it was given the model. What is
-    not known is left empty.
-
-    Args:
-        path: The file to write, in an existing folder.
-        branches: Names of the method's branches, as in ``Calibration.branch_names``: the columns
-            must be known before the first prediction is.
-        model: Digest of the model that judges, for a column of its own.
-        append: Go on behind what is there; see :func:`blemish.outputs.resume.take_up`.
-
-    Raises:
-        ConfigError: On entering, the folder does not exist or the file may not be written.
-
-    Example:
-        >>> import numpy as np, tempfile
-        >>> from pathlib import Path
-        >>> from blemish.outputs.tables import CsvSink
-        >>> from blemish.results import Prediction
-        >>> p = Prediction(Path("a.png"), "nut", 0.25, np.zeros((4, 4), "f4"))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with CsvSink(Path(folder) / "out.csv") as sink:
-        ...         sink.write(p)
-        ...     print((Path(folder) / "out.csv").read_text().splitlines()[1])
-        a.png,nut,,0.25,,0,,,,,,,
+    not known is left empty. ``branches`` must be named, as in ``Calibration.branch_names``: the
+    columns are known before the first prediction is.
     """
 
     def __init__(
@@ -70,9 +186,7 @@ class CsvSink(LineSink):
             *("region_area", "region_peak", "error"),
             *(["model"] if model else []),
         )
-
-    def header(self) -> str:
-        return _csv_line(self.columns)
+        self.header = _csv_line(self.columns)
 
     def _row(self, prediction: Prediction) -> str:
         p = prediction
@@ -97,17 +211,13 @@ class CsvSink(LineSink):
                 len(p.regions),
                 *((*region.box, region.area, region.peak) if region else [None] * 6),
                 _complaint(p),
-                *self._models,
+                *([self.model] if self.model else []),
             ]
         )
 
     def _failure(self, path: Path, error: str) -> str:
-        known = len(self._models) + 2
-        return _csv_line([path, *[None] * (len(self.columns) - known), error, *self._models])
-
-    @property
-    def _models(self) -> list[str]:
-        return [self.model] if self.model else []
+        last = [error, self.model] if self.model else [error]
+        return _csv_line([path, *[None] * (len(self.columns) - len(last) - 1), *last])
 
     def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
         taken: list[str] = []
@@ -118,20 +228,17 @@ class CsvSink(LineSink):
                 yield line
 
         torn = False
-        for number, cells in enumerate(self._cells(watched())):
-            text = "".join(taken)  # a name with a line break in it takes several lines
-            taken.clear()
-            if number == 0:  # the header, which read() has compared
-                continue
-            if torn:
-                raise self._foreign(f"row {number - 1} has not {len(self.columns)} columns")
-            torn = len(cells) != len(self.columns)  # excused for the last row: it was cut short
-            if not torn:
-                yield self._written(text, dict(zip(self.columns, cells, strict=True)))
-
-    def _cells(self, lines: Iterator[str]) -> Iterator[list[str]]:
         try:
-            yield from csv.reader(lines)
+            for number, cells in enumerate(csv.reader(watched())):
+                text = "".join(taken)  # a name with a line break in it takes several lines
+                taken.clear()
+                if number == 0:  # the header, which read() has compared
+                    continue
+                if torn:
+                    raise self._foreign(f"row {number - 1} has not {len(self.columns)} columns")
+                torn = len(cells) != len(self.columns)  # excused for the last: it was cut short
+                if not torn:
+                    yield self._written(text, dict(zip(self.columns, cells, strict=True)))
         except csv.Error as error:
             raise self._foreign(f"a row is no CSV ({error})") from error
 
@@ -163,27 +270,11 @@ class JsonLinesSink(LineSink):
     Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
     regions (box, area, peak; the highest peak first), of a method with branches explanation
     (branch, box, sentence; null where none objects that has no map) and where it was given model.
-    Without a prediction: path, error, model.
-
-    Args:
-        path: The file to write, in an existing folder.
-        calibration: Judges the branches; without it they have scores only.
-        model: Digest of the model that judges, for a key of its own.
-        append: Go on behind what is there; see :func:`blemish.outputs.resume.take_up`.
-
-    Raises:
-        ConfigError: On entering, the folder does not exist or the file may not be written.
-
-    Example:
-        >>> import numpy as np, tempfile
-        >>> from pathlib import Path
-        >>> from blemish.outputs.tables import JsonLinesSink
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with JsonLinesSink(Path(folder) / "out.jsonl") as sink:
-        ...         sink.fail(Path("a.png"), "not an image")
-        ...     print((Path(folder) / "out.jsonl").read_text(), end="")
-        {"path": "a.png", "error": "not an image"}
+    Without a prediction: path, error, model. Branches are judged by ``calibration``; without it
+    they have scores only.
     """
+
+    opening = '{"path": '
 
     def __init__(
         self,
@@ -224,17 +315,16 @@ class JsonLinesSink(LineSink):
     def _failure(self, path: Path, error: str) -> str:
         return self._line({"path": str(path), "error": error})
 
-    def _opening(self) -> str:
-        return '{"path": '
-
     def _line(self, row: dict[str, Any]) -> str:
-        return _json_line({**row, "model": self.model} if self.model else row)
+        row = {**row, "model": self.model} if self.model else row
+        return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
         for number, text in enumerate(lines, 1):
             try:
                 row = json.loads(text)
                 failed = "error" in row
+                branches = row.get("branches", {})
                 judged = Judged(
                     path=Path(row["path"]),
                     product=row.get("product"),
@@ -243,12 +333,12 @@ class JsonLinesSink(LineSink):
                     p_value=row.get("p_value"),
                     branches={
                         name: float(branch["score"])
-                        for name, branch in row.get("branches", {}).items()
+                        for name, branch in branches.items()
                         if branch["score"] is not None
                     },
                     branch_verdicts={
                         name: verdict
-                        for name, branch in row.get("branches", {}).items()
+                        for name, branch in branches.items()
                         if (verdict := _verdict(branch.get("verdict"))) is not None
                     },
                     areas=len(row.get("regions", ())),
@@ -284,7 +374,3 @@ def _csv_line(values: Iterable[object]) -> str:
         line, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
     ).writerow(cells)
     return line.getvalue()
-
-
-def _json_line(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"

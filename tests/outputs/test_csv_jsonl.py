@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from blemish.calibration.limits import CalibrationRecord, calibrate
 from blemish.errors import ConfigError, ImageError
-from blemish.outputs.line_sink import LineSink
-from blemish.outputs.tables import CsvSink, JsonLinesSink
-from blemish.outputs.tally import terminal_table
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
 from blemish.results import Explanation, Prediction, Region, Verdict
 
 
@@ -214,57 +211,3 @@ def test_constructors_touch_nothing_and_writing_needs_with(sink: LineSink) -> No
     assert not sink.path.exists()
     with pytest.raises(RuntimeError, match="with statement"):
         sink.write(prediction())
-
-
-# Terminal
-
-
-def shown(table: object, width: int = 120) -> str:
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(table)
-    return console.file.getvalue()
-
-
-def test_the_worst_come_first_and_the_summary_counts_all() -> None:
-    predictions = [
-        prediction("fine.png", "ok", p_value=0.7),
-        prediction("bad.png", "defect", p_value=0.01, score=3.0),
-        prediction("maybe.png", "unsure", p_value=0.03),
-        prediction("worse.png", "defect", p_value=0.01, score=9.0),
-        # A product with few good images: a defect, though its p-value cannot be smaller.
-        prediction("few.png", "defect", p_value=0.05),
-        prediction("worst.png", "defect", p_value=0.001, score=1.0),
-    ]
-    table = terminal_table(predictions, limit=5, failures=2)
-    text = shown(table)
-    order = [text.index(name) for name in ("worst", "worse", "bad", "few", "maybe")]
-    assert order == sorted(order)
-    assert "fine.png" not in text
-    assert table.caption == (
-        "6 images: 4 defect, 1 unsure, 1 ok; the 5 worst are shown; 2 could not be judged"
-    )
-    assert [str(c._cells[0].style) for c in table.columns[:1]] == ["bold red"]
-
-
-def test_columns_follow_what_is_known() -> None:
-    plain = prediction(product=None, branches={}, verdict=None, p_value=None)
-    assert [c.header for c in terminal_table([plain]).columns] == [
-        "verdict", "image", "p-value", "score", "areas",
-    ]  # fmt: skip
-    assert [c.header for c in terminal_table([plain, prediction()]).columns] == [
-        "verdict", "image", "product", "p-value", "score", "structural", "logical", "areas",
-    ]  # fmt: skip
-    assert "1 without verdict" in shown(terminal_table([plain]))
-    assert terminal_table([]).caption == "0 images"
-
-
-def test_file_names_are_text_and_not_markup() -> None:
-    text = shown(terminal_table([prediction("[red]x[bold]\x1b.png")]))
-    assert "[red]x[bold]�.png" in text
-
-
-def test_paths_are_shown_below_the_folder_they_share() -> None:
-    text = shown(terminal_table([prediction("line/good/1.png"), prediction("line/bent/2.png")]))
-    assert "good/1.png" in text
-    assert "line/good/1.png" not in text
-    assert "line" in text.splitlines()[0]

@@ -1,0 +1,354 @@
+"""Run outputs: everything a run writes of its predictions, taken up again where it was killed.
+
+A row is written last, after the image's pictures: an image whose row stands in every file of the
+run is done. Everything else is done again, so that each image ends up in each file exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.calibration.limits import Calibration
+from blemish.data.images.image import read_image
+from blemish.data.sample import Sample
+from blemish.errors import ConfigError, DataError, ImageError
+from blemish.inspector import Inspector
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink, WrittenLine
+from blemish.outputs.tally import Tally
+from blemish.results import Prediction
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from blemish.data.images.arrivals import Arrivals
+    from blemish.outputs.pictures import MaskSink, OverlaySink
+
+#: Reasons kept to be shown at the end; all of them stand in the files.
+MOST_REASONS = 50
+#: Seconds between two looks at a folder; more where a look takes long, as with many files.
+EVERY = 0.1
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """What to write, and where.
+
+    Attributes:
+        csv, json: Files of one line per image.
+        heatmaps, masks: Folders for pictures.
+        resume: Go on behind what an earlier run has written to ``csv`` and ``json``.
+
+    Raises:
+        ConfigError: ``resume`` without a file that says what is done.
+    """
+
+    csv: Path | None = None
+    json: Path | None = None
+    heatmaps: Path | None = None
+    masks: Path | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resume and self.csv is None and self.json is None:
+            raise ConfigError(
+                "--resume needs the file of the earlier run, which says what is done: name it "
+                "with --csv or --json."
+            )
+
+
+class Outputs:
+    """Writes predictions as they come; to be entered by ``with``.
+
+    Args:
+        plan: What to write.
+        root: Folder from which the pictures' relative paths are taken.
+        calibration: The model's limits.
+        branches: Names of the method's branches.
+        bit_depth: Bits used in 16-bit images.
+        model: Digest of the model, for the lines.
+        rows: Number of images kept for the table.
+
+    Attributes:
+        tally: Counts and the worst images, those of the earlier run included.
+        reasons: Why images could not be judged, the first ones.
+
+    Raises:
+        ConfigError: Pictures are asked for and there are no limits; on entering, a file or folder
+            that cannot be written to, or with which the run cannot go on.
+    """
+
+    def __init__(
+        self,
+        plan: OutputPlan,
+        *,
+        root: Path,
+        calibration: Calibration | None = None,
+        branches: Sequence[str] = (),
+        bit_depth: int = 16,
+        model: str = "",
+        rows: int = 20,
+    ) -> None:
+        self.plan = plan
+        self.bit_depth = bit_depth
+        self.tally = Tally(limit=rows)
+        self.reasons: list[tuple[Path, str]] = []
+        self._done = Done()
+        self._lines: list[LineSink] = []
+        if plan.csv is not None:
+            self._lines.append(
+                CsvSink(plan.csv, branches=branches, model=model, append=plan.resume)
+            )
+        if plan.json is not None:
+            self._lines.append(
+                JsonLinesSink(plan.json, calibration=calibration, model=model, append=plan.resume)
+            )
+        self._masks: MaskSink | None = None
+        self._overlays: OverlaySink | None = None
+        if plan.masks or plan.heatmaps:
+            if calibration is None:
+                raise ConfigError(
+                    "Heat maps and masks need limits, and this model is not calibrated. Run: "
+                    "blemish calibrate MODEL GOOD_DIR"
+                )
+            # Only here: a run that writes lines draws nothing.
+            from blemish.outputs.pictures import MaskSink, OverlaySink
+
+            if plan.masks:
+                self._masks = MaskSink(plan.masks, root=root)
+            if plan.heatmaps:
+                self._overlays = OverlaySink(plan.heatmaps, root=root, calibration=calibration)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self.plan.resume:
+            self._done = take_up(self._lines, self.tally)
+        with ExitStack() as opening:
+            for sink in self._lines:
+                opening.enter_context(sink)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def left(self, samples: Iterable[Sample]) -> list[Sample]:
+        """The samples that the earlier run has not judged, in order."""
+        done, left = self._done.split(samples)
+        for sample in done:  # whose pictures keep their names
+            for pictures in (self._masks, self._overlays):
+                if pictures is not None:
+                    pictures.reserve(sample.path)
+        return left
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one image's pictures and then its lines: a line says that the rest is there."""
+        path = prediction.path
+        if self._masks is not None:
+            self._masks.write(prediction)
+        if self._overlays is not None and path is not None:
+            try:
+                self._overlays.write(prediction, read_image(path, bit_depth=self.bit_depth))
+            except (ImageError, DataError) as error:  # moved or replaced since it was judged
+                self.fail(path, error)
+                return
+        for sink in self._lines:
+            sink.write(prediction)
+        self.tally.add(prediction)
+
+    def fail(self, path: Path, error: Exception) -> None:
+        """Write down an image that could not be judged."""
+        for sink in self._lines:
+            sink.fail(path, error)
+        self.tally.fail()
+        if len(self.reasons) < MOST_REASONS:
+            self.reasons.append((path, str(error)))
+
+
+def judge_into(
+    outputs: Outputs,
+    model: Inspector,
+    samples: Sequence[Sample],
+    *,
+    product: str | None = None,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+) -> None:
+    """Judge samples and write everything down as it comes; what is done already is passed over.
+
+    ``product`` is that of samples that do not say theirs.
+    """
+    left = outputs.left(samples)
+    before = len(samples) - len(left)
+    with (progress or Progress(quiet=True)).task("Judging", len(samples), done=before) as task:
+
+        def on_error(path: Path, error: ImageError) -> None:
+            outputs.fail(path, error)
+            task.advance()
+
+        for prediction in model.predict(
+            left, product=product, batch_size=batch_size, on_error=on_error
+        ):
+            outputs.write(prediction)
+            task.advance()
+
+
+def watch_into(
+    outputs: Outputs,
+    model: Inspector,
+    arrivals: Arrivals,
+    *,
+    product: str | None = None,
+    batch_size: int = 8,
+    on_prediction: Callable[[Prediction], None] = lambda prediction: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> NoReturn:
+    """Judge pictures as they arrive and write everything down, until interrupted.
+
+    Pictures that arrive while others are judged wait for the next look and then share batches:
+    under load the line gets throughput, otherwise a short latency. ``on_prediction`` is called
+    after a prediction is written down, ``on_note`` with what a person at the line should know.
+
+    Raises:
+        KeyboardInterrupt: The only way it ends; everything written is whole.
+    """
+    unreachable = ""
+    while True:
+        started = time.monotonic()
+        ready = arrivals.poll()
+        if arrivals.unreachable != unreachable:
+            unreachable = arrivals.unreachable
+            on_note(f"Cannot look into the folder: {unreachable}" if unreachable else "Back again.")
+        looked = time.monotonic() - started
+        samples = [Sample(path, "", "test", None) for path in ready]
+        left = outputs.left(samples)
+        for path in set(ready) - {sample.path for sample in left}:
+            arrivals.finish(path)
+
+        def on_error(path: Path, error: ImageError) -> None:
+            arrivals.retry(path, str(error))
+
+        judged = model.predict(left, product=product, batch_size=batch_size, on_error=on_error)
+        with closing(judged) as predictions:  # type: ignore[type-var]
+            for prediction in predictions:
+                outputs.write(prediction)
+                if prediction.path is not None:
+                    arrivals.finish(prediction.path)
+                on_prediction(prediction)
+        for path, reason in arrivals.given_up():
+            outputs.fail(path, ImageError(reason))
+            on_note(f"Given up: {reason}")
+        if not left:
+            time.sleep(max(EVERY, 4 * looked))
+
+
+class Done:
+    """Which images an earlier run has judged, by the names of their rows; each row counts once."""
+
+    def __init__(self, rows: Counter[str] | None = None) -> None:
+        self.rows = Counter(rows or {})
+
+    def take(self, path: Path) -> bool:
+        """Whether the image is done; a second image of the same name needs a second row."""
+        name = _row_name(path)
+        if self.rows[name] <= 0:
+            del self.rows[name]
+            return False
+        self.rows[name] -= 1
+        return True
+
+    def split(self, samples: Iterable[Sample]) -> tuple[list[Sample], list[Sample]]:
+        """The samples that are done, and those that are left, each in order."""
+        done: list[Sample] = []
+        left: list[Sample] = []
+        for sample in samples:
+            (done if self.take(sample.path) else left).append(sample)
+        return done, left
+
+
+def take_up(sinks: Sequence[LineSink], tally: Tally) -> Done:
+    """Read what an earlier run wrote, and leave in its files only what is done.
+
+    A last line that was cut short, rows of images that could not be judged, and rows that stand in
+    one file but not in the other are removed: those images are judged again. A file that is not
+    there counts as empty. Files are replaced whole or not at all. ``tally`` gets the rows that
+    stay; ``sinks`` are those of the run, not yet entered.
+
+    Raises:
+        ConfigError: A file is none of this command's, or another model wrote it.
+    """
+    counts = [
+        Counter(_row_name(line.judged.path or "") for line in _checked(sink) if line.judged)
+        if sink.path.exists()
+        else Counter[str]()
+        for sink in sinks
+    ]
+    common = counts[0].copy()
+    for other in counts[1:]:
+        common &= other
+    for number, sink in enumerate(sinks):
+        if sink.path.exists():
+            _keep(sink, common, tally if number == 0 else None)
+    return Done(common)
+
+
+def _checked(sink: LineSink) -> Iterator[WrittenLine]:
+    for line in sink.read():
+        if line.model != sink.model:
+            raise ConfigError(
+                f"Cannot go on with {sink.path}: its rows come from another model or other limits "
+                f"({line.model[:12] or 'not named'}), this model is {sink.model[:12]}. Verdicts "
+                "of two models do not belong in one file: use the first model, name another file, "
+                "or leave out --resume to replace it."
+            )
+        yield line
+
+
+def _keep(sink: LineSink, common: Counter[str], tally: Tally | None) -> None:
+    """Rewrite a file with the rows of images that are done."""
+    left = common.copy()
+    with atomic_write(sink.path) as file:
+        file.write(sink.header.encode())
+        for line in _checked(sink):
+            if line.judged is None or left[name := _row_name(line.judged.path or "")] <= 0:
+                continue
+            left[name] -= 1
+            file.write(line.text.encode("utf-8", "surrogateescape"))
+            if tally is not None:
+                tally.add(line.judged)
+
+
+def _row_name(path: Path | str) -> str:
+    """The name under which an image and its row find each other, however the folder was named."""
+    # A name that is no UTF-8 stands in CSV with its bytes escaped.
+    text = str(path).encode(errors="backslashreplace").decode()
+    return os.path.abspath(text)  # noqa: PTH100  resolve() would follow links
+
+
+def common_root(paths: Iterable[Path]) -> Path:
+    """The deepest folder that holds all these files; their relative paths are taken from it.
+
+    Raises:
+        ConfigError: No paths, or paths on different drives.
+    """
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}  # noqa: PTH100, PTH120
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError as error:
+        raise ConfigError(
+            "The images have no folder in common. Predict those of each drive by themselves."
+        ) from error
