@@ -1,4 +1,4 @@
-"""One way to say that a name is not known."""
+"""Unknown name: the one way to say so, with the nearest known one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
         "Unknown method 'bored'. Did you mean 'borad'? Known: rd, borad."
     """
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     shown = ", ".join(names[:30]) + (f", … ({len(names)} in all)" if len(names) > 30 else "")
-    return f"Unknown {kind} {name!r}.{hint} Known: {shown}."
+    return f"Unknown {kind} {name!r}.{nearest_hint(name, names)} Known: {shown}."
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean …?`` with the known name nearest to ``name``; empty where none is near."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

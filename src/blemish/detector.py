@@ -18,8 +18,9 @@ from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, 
 from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.inspection.network import Network
 from blemish.inspector import Inspector
-from blemish.methods.base import Method, parse_settings
-from blemish.methods.registry import method_class
+from blemish.methods.base import Method
+from blemish.methods.registry import method_class, method_name
+from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import read_bundle, write_bundle
 from blemish.model_file.method_network import MethodNetwork
 from blemish.model_file.weights import describe_method, pack_weights, unpack_method
@@ -34,15 +35,17 @@ class Detector(Inspector):
     """Visual anomaly detection: show it good parts, it finds what is wrong with the others.
 
     Args:
-        method: Name of the system, see :data:`blemish.methods.registry.METHODS`.
+        method: Name of the system, see :func:`blemish.methods.names`, or its class.
         teacher: Name of the teacher, see :func:`blemish.teachers.teacher.build_teacher`.
         teacher_weights: ``pretrained``, a local file, or ``random``.
         image_size: Input size: a side, ``(H, W)``, or ``None`` to follow the images.
         bit_depth: Bits used in 16-bit images.
-        settings: Values of the method's config, e.g. ``{"steps": 200}``.
+        preset: Named set of settings: ``light``, or ``paper`` for what the method's paper states.
+        settings: Values of the method's config, e.g. ``{"steps": 200}``; they win over the
+            preset's.
 
     Raises:
-        ConfigError: An unknown method, setting, size or bit depth.
+        ConfigError: An unknown method, preset, setting, size or bit depth.
 
     Example:
         >>> import numpy as np
@@ -58,17 +61,19 @@ class Detector(Inspector):
 
     def __init__(
         self,
-        method: str = "borad",
+        method: str | type[Method] = "borad",
         *,
         teacher: str = DEFAULT_TEACHER,
         teacher_weights: Weights | str = "pretrained",
         image_size: int | tuple[int, int] | None = None,
         bit_depth: int = 16,
+        preset: str = "light",
         settings: dict[str, Any] | None = None,
     ) -> None:
-        self.method_name = method
+        self._method_class = method_class(method) if isinstance(method, str) else method
+        self.method_name = method if isinstance(method, str) else method_name(method)
         self.settings = dict(settings or {})
-        self.config = parse_settings(method_class(method).config_class, self.settings)
+        self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
         self.teacher_name = teacher
         self.teacher_weights: Weights = (
             teacher_weights
@@ -159,7 +164,7 @@ class Detector(Inspector):
             data_set,
             labelled,
             self.config,
-            build=method_class(self.method_name),
+            build=self._method_class,
             teacher=self.teacher_name,
             teacher_weights=self.teacher_weights,
             image_size=self.image_size,
@@ -213,7 +218,7 @@ class Detector(Inspector):
     @property
     def branch_names(self) -> tuple[str, ...]:
         """Names of the method's branches, empty where it has one only."""
-        return method_class(self.method_name).branch_names
+        return self._method_class.branch_names
 
     def ready(self) -> tuple[Network, Preprocessing]:
         method, preprocessing = self._trained()

@@ -22,7 +22,7 @@ from blemish.inspection.network import Network, RawOutput
 from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
 from blemish.methods.rd.model import RD, RDConfig
-from blemish.methods.registry import METHODS, build_method
+from blemish.methods.registry import build_method, names
 from blemish.model_file.method_network import MethodNetwork
 from blemish.model_file.onnx_file import GRAPH
 from blemish.runtime.networks import IR, build_network
@@ -84,7 +84,7 @@ def agree(one: RawOutput, other: RawOutput) -> None:
             marks=[] if size == OBLONG else pytest.mark.slow,
             id=f"{name}-{size[0]}x{size[1]}",
         )
-        for name in METHODS
+        for name in names()
         for size in (OBLONG, SQUARE)
     ],
 )

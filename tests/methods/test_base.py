@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from blemish.errors import ConfigError
-from blemish.methods.base import MethodConfig, ParameterGroup, parse_settings
-from blemish.methods.registry import METHODS, build_method, method_class
+from blemish.methods.base import ParameterGroup
+from blemish.methods.rd.model import RD
+from blemish.methods.registry import build_method, method_class
+from blemish.methods.settings import MethodConfig, parse_settings
 from blemish.teachers.teacher import build_teacher
 
 
@@ -84,7 +86,7 @@ def test_an_unknown_method_names_the_nearest() -> None:
         method_class("rdd")
     with pytest.raises(ConfigError, match="Unknown method"):
         build_method("", {}, build_teacher(weights="random"), (64, 64))
-    assert method_class("rd") is METHODS["rd"]
+    assert method_class("rd") is RD
 
 
 def test_a_parameter_shared_by_two_modules_is_trained_once() -> None:

@@ -17,8 +17,10 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.planted import plant_anomaly
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, Method, parse_settings
-from blemish.methods.registry import METHODS, build_method
+from blemish.methods import names
+from blemish.methods.base import Batch, Method
+from blemish.methods.registry import build_method, method_class
+from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
@@ -27,7 +29,7 @@ QUIET = Progress(quiet=True)
 SIZE = (64, 96)
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=names())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -181,7 +183,7 @@ def test_grey_images_of_any_shape_are_judged(
 
 
 def test_settings_survive_the_model_file_and_are_checked(name: str) -> None:
-    config_class = METHODS[name].config_class
+    config_class = method_class(name).config_class
     config = config_class()
     assert parse_settings(config_class, config.to_json()) == config
     as_text = {

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions
 

@@ -18,8 +18,8 @@ from blemish.benchmark.public_text import without_paths
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, ConfigError
-from blemish.methods.base import MethodConfig, parse_settings
 from blemish.methods.registry import method_class
+from blemish.methods.settings import MethodConfig, parse_settings
 
 
 @dataclass(frozen=True)

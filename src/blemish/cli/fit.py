@@ -51,9 +51,14 @@ def fit(
     size: Annotated[
         str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by images.")
     ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Settings to start from: light, or paper for what the paper states.")
+    ] = "light",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting of the method, NAME=VALUE. Repeatable."),
+        typer.Option(
+            "--set", help="A setting of the method, NAME=VALUE; see `blemish methods`. Repeatable."
+        ),
     ] = None,
     false_alarm_rate: FalseAlarmRate = 0.01,
     unsure_rate: UnsureRate = None,
@@ -127,6 +132,7 @@ def fit(
             teacher_weights=teacher_weights,
             image_size=parse_size(size),
             bit_depth=bit_depth,
+            preset=preset,
             settings=parse_assignments(settings),
         )
         work_dir = path.with_name(f"{path.name}.training")

@@ -1,1 +1,5 @@
-"""Methods: the published systems, a folder each."""
+"""Methods: one folder per published system, the contract they fulfil, and their registry."""
+
+from blemish.methods.registry import names, register
+
+__all__ = ["names", "register"]

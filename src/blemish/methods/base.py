@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
+from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Teacher
 
 
@@ -94,43 +93,6 @@ class Stage:
     decay_at: float = 1.0
     needs_images: bool = False
     anomaly_share: float = 0.0
-
-
-@dataclass(frozen=True)
-class MethodConfig:
-    """Settings common to all systems; each system's own config extends it.
-
-    Raises:
-        ConfigError: On a value outside its range, naming the field.
-    """
-
-    steps: int = 2000  # optimiser steps of the main stage
-    batch_size: int = 16  # images per step
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1:
-            raise ConfigError(
-                f"steps and batch_size must be at least 1, not {self.steps} and {self.batch_size}."
-            )
-
-    def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
-        """The settings with what follows the images decided: what the model file holds.
-
-        Args:
-            sizes: ``(H, W)`` of the good training images at hand.
-        """
-        return self
-
-    def input_side(self, longest: int) -> int:
-        """Side of the square input for images whose longest side is ``longest`` pixels.
-
-        Small images are doubled: a teacher knows nothing smaller than 64 pixels.
-        """
-        return min(256, max(64, -(-longest // 16) * 32))
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 class Method(nn.Module, ABC):
@@ -220,50 +182,3 @@ class Method(nn.Module, ABC):
                 parent, _, leaf = name.rpartition(".")
                 with contextlib.suppress(AttributeError):  # gone with a module around it
                     setattr(self.get_submodule(parent), leaf, None)
-
-
-def parse_settings(config_class: type[MethodConfig], settings: dict[str, Any]) -> MethodConfig:
-    """Build a config from names and values, given as values or as text from a command line.
-
-    Raises:
-        ConfigError: An unknown name (with the nearest known one) or a value of the wrong type.
-
-    Example:
-        >>> from blemish.methods.base import MethodConfig, parse_settings
-        >>> parse_settings(MethodConfig, {"steps": "20"}).steps
-        20
-    """
-    known = config_class.__dataclass_fields__
-    values: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name not in known:
-            raise ConfigError(unknown_name_message("setting", name, tuple(known)))
-        values[name] = _convert(name, value, known[name].default)
-    return config_class(**values)
-
-
-def _convert(name: str, value: Any, default: Any) -> Any:
-    """``value`` as the type of ``default``; text is parsed, other types are checked."""
-    wanted = type(default)
-    is_text = isinstance(value, str)
-    if wanted is tuple:
-        parts = value.split(",") if is_text else value
-        if isinstance(parts, list | tuple):
-            return tuple(_convert(name, part, default[0]) for part in parts)
-    elif wanted is bool and is_text:
-        if value.lower() in _SWITCH:
-            return _SWITCH[value.lower()]
-    elif (wanted in (int, float) and is_text) or (wanted is float and type(value) in (int, float)):
-        with contextlib.suppress(ValueError, OverflowError):
-            number = wanted(value)
-            if math.isfinite(number):
-                return number
-    elif type(value) is wanted:
-        return value
-    raise ConfigError(f"{name}={value!r}: expected {wanted.__name__}, such as {default!r}.")
-
-
-_SWITCH = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}

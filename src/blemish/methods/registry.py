@@ -1,55 +1,147 @@
-"""The published systems, one file each, and the table that names them."""
+"""Registry of methods: every system by name, its own and those that other packages bring.
+
+Looking a method up imports that one alone; naming them imports none. A package of its own brings a
+method by an entry point of the group ``blemish.methods``, a script by :func:`register`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
-from blemish.methods.anomem.model import AnoMem
-from blemish.methods.base import Method, parse_settings
-from blemish.methods.borad.model import BoRAD
-from blemish.methods.hfr.model import HFR
-from blemish.methods.logicrd.model import LogicRD
-from blemish.methods.radar.model import RADAR
-from blemish.methods.rd.model import RD
-from blemish.teachers.teacher import Teacher
 
-#: Every system by name. A method is added here and is then known to the API, the command line,
-#: the benchmark and the contract test.
-METHODS: dict[str, type[Method]] = {
-    "rd": RD,
-    "hfr": HFR,
-    "anomem": AnoMem,
-    "radar": RADAR,
-    "borad": BoRAD,
-    "logicrd": LogicRD,
+if TYPE_CHECKING:
+    from blemish.methods.base import Method
+    from blemish.methods.settings import MethodConfig
+    from blemish.teachers.teacher import Teacher
+
+GROUP = "blemish.methods"
+#: The systems in this package: where each one's class is. The API, the command line, the benchmark
+#: and the contract test know a method from its line here.
+_OWN = {
+    "rd": "blemish.methods.rd.model:RD",
+    "hfr": "blemish.methods.hfr.model:HFR",
+    "anomem": "blemish.methods.anomem.model:AnoMem",
+    "radar": "blemish.methods.radar.model:RADAR",
+    "borad": "blemish.methods.borad.model:BoRAD",
+    "logicrd": "blemish.methods.logicrd.model:LogicRD",
 }
+_registered: dict[str, type[Method]] = {}
+
+
+def register(name: str, config: type[MethodConfig], method: type[Method]) -> None:
+    """Make a method known under a name, for this process.
+
+    Args:
+        name: Letters, digits, ``_``, ``-`` and ``.``.
+        config: The frozen dataclass of its settings.
+        method: The class; its ``config_class`` is ``config``.
+
+    Raises:
+        ConfigError: A name that is taken or cannot be one, or classes that are no method's.
+
+    Example:
+        >>> from blemish.methods import names, register
+        >>> from blemish.methods.rd.model import RD, RDConfig
+        >>> class Mine(RD):
+        ...     pass
+        >>> register("mine", RDConfig, Mine)
+        >>> "mine" in names()
+        True
+    """
+    _check_method(method, f"register({name!r}, …)")
+    if method.config_class is not config:
+        raise ConfigError(
+            f"{method.__name__}.config_class is {method.config_class.__name__}, and "
+            f"{getattr(config, '__name__', config)} was named. Set it in the class."
+        )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(f"A method cannot be called {name!r}: expected a word, such as my_rd.")
+    taken = _registered.get(name)
+    # A cell of a notebook that is run again makes the same class anew.
+    if name in names() and (taken is None or class_path(taken) != class_path(method)):
+        raise ConfigError(f"There is a method {name!r} already. Choose another name.")
+    _registered[name] = method
+
+
+def names() -> list[str]:
+    """Names of all methods: this package's, registered ones, those of installed packages."""
+    return list(dict.fromkeys([*_OWN, *_registered, *_entry_points()]))
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method by name.
+    """The class of a method by name, or by ``module:class``, as a model file may name it.
 
     Raises:
-        ConfigError: Unknown name; the message lists the known ones and the nearest.
+        ConfigError: An unknown name; the message lists the known ones and the nearest. A method
+            whose package cannot be imported; the message names the package and the reason.
 
     Example:
         >>> from blemish.methods.registry import method_class
         >>> method_class("rd").__name__
         'RD'
     """
-    if name not in METHODS:
-        raise ConfigError(unknown_name_message("method", name, METHODS))
-    return METHODS[name]
+    if name in _registered:
+        return _registered[name]
+    if name in _OWN:
+        return _imported(_OWN[name])
+    if re.fullmatch(r"[\w.]+:[\w.]+", name):
+        try:
+            found = _imported(name)
+        except Exception as error:
+            raise ConfigError(
+                f"The method {name} cannot be imported here ({_reason(error)}). Install the "
+                "package that defines it, or put its file on Python's path."
+            ) from error
+        return _check_method(found, f"The model's method {name}")
+    entry = _entry_points().get(name)
+    if entry is None:
+        raise ConfigError(
+            f"{unknown_name_message('method', name, names())} A method from outside is known once "
+            "its package is installed, or after blemish.methods.register()."
+        )
+    package = f"the package {entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise ConfigError(
+            f"The method {name!r} of {package} cannot be loaded ({_reason(error)}). Repair or "
+            "remove that package; the other methods work without it."
+        ) from error
+    return _check_method(found, f"The entry point {name!r} of {package}")
+
+
+def usable_methods() -> Iterator[tuple[str, type[Method]]]:
+    """Every method by name that can be imported; a broken package's is left out."""
+    for name in names():
+        with contextlib.suppress(ConfigError):
+            yield name, method_class(name)
+
+
+def method_name(method: type[Method]) -> str:
+    """The name that a model file gives a class: the registered one, else ``module:class``."""
+    _check_method(method, "The detector's method")
+    path = class_path(method)
+    for name, known in _registered.items():
+        if known is method:
+            return name
+    known_paths = _OWN | {name: entry.value for name, entry in _entry_points().items()}
+    return next((name for name, known in known_paths.items() if known == path), path)
 
 
 def build_method(
-    name: str, settings: dict[str, Any], teacher: Teacher, input_size: tuple[int, int]
+    name: str, settings: Mapping[str, Any], teacher: Teacher, input_size: tuple[int, int]
 ) -> Method:
     """Build an untrained method.
 
     Args:
-        name: A name of :data:`METHODS`.
+        name: As for :func:`method_class`.
         settings: Values of the method's config, as values or as text.
         teacher: Frozen backbone.
         input_size: ``(H, W)``, multiples of 32.
@@ -61,5 +153,36 @@ def build_method(
         >>> build_method("rd", {"steps": "5"}, teacher, (64, 64)).config.steps
         5
     """
+    from blemish.methods.settings import parse_settings
+
     found = method_class(name)
     return found(parse_settings(found.config_class, settings), teacher, input_size)
+
+
+def class_path(method: type) -> str:
+    """``module:class``."""
+    return f"{method.__module__}:{method.__qualname__}"
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _imported(path: str) -> Any:
+    module, _, qualified = path.partition(":")
+    found: Any = import_module(module)
+    for part in qualified.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _check_method(found: Any, what: str) -> type[Method]:
+    from blemish.methods.base import Method
+
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ConfigError(f"{what} is {found!r}: expected a class that extends Method.")
+    return found
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -16,8 +16,9 @@ from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import Method, MethodConfig
-from blemish.methods.registry import METHODS, method_class
+from blemish.methods.base import Method
+from blemish.methods.registry import method_class, usable_methods
+from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 
@@ -139,7 +140,7 @@ def check_labels_are_used(name: str) -> None:
         'rd learns from good images only and cannot use labelled defects'
     """
     if not method_class(name).uses_labelled_anomalies:
-        able = [other for other, known in METHODS.items() if known.uses_labelled_anomalies]
+        able = [other for other, known in usable_methods() if known.uses_labelled_anomalies]
         raise ConfigError(
             f"{name} learns from good images only and cannot use labelled defects. Leave them out, "
             f"or use a method that learns from them: {', '.join(able)}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
 from blemish.methods.anomem.resnet import STEM_STRIDES
-from blemish.methods.base import MethodConfig
+from blemish.methods.settings import MethodConfig
 
 ENCODERS = ("auto", "teacher", "scratch")
 #: ``auto`` trains an encoder from scratch on images up to this many pixels a side …

@@ -40,7 +40,8 @@ from blemish.methods.anomem.hopfield import PrototypeMemory, used_prototypes
 from blemish.methods.anomem.resnet import ResNet
 from blemish.methods.anomem.synthetic_negatives import box_mask, spoil_features, spoil_images
 from blemish.methods.anomem.views import Crop, ImageView, at_places, feature_view, shared_places
-from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers.teacher import NoTeacher, Teacher

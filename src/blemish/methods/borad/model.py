@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, MethodConfig, ParameterGroup, Stage
+from blemish.methods.base import Batch, ParameterGroup, Stage
 from blemish.methods.borad.projection import (
     STATED,
     LevelProjections,
@@ -44,6 +44,7 @@ from blemish.methods.borad.projection import (
 )
 from blemish.methods.borad.prototypes import GlobalAlignment, PrototypeBank, SpatialAlignment
 from blemish.methods.rd.model import RD, RDConfig
+from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Teacher
 
 #: Channels of a teacher's narrowest level from which projections are as stated.

@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
 from blemish.methods.rd.model import ReconstructionConfig, student_widths
+from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
 from blemish.nn.standardise import ChannelStandardiser

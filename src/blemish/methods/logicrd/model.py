@@ -30,13 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, MethodConfig, MethodOutput, Stage
+from blemish.methods.base import Batch, MethodOutput, Stage
 from blemish.methods.logicrd.departure import PictureParts, RegionalDeparture
 from blemish.methods.logicrd.feature_compensation import GuidedDecoder
 from blemish.methods.logicrd.global_semantics import GlobalSemantics, join_levels
 from blemish.methods.logicrd.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
 from blemish.methods.logicrd.pseudo_anomaly import corrupt_patches
 from blemish.methods.rd.model import RD, RDConfig, student_widths
+from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.teachers.teacher import Teacher
 

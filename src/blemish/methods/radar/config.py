@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
-from blemish.methods.base import MethodConfig
+from blemish.methods.settings import MethodConfig
 
 MODES = ("single_step", "reconstruct")
 

@@ -31,13 +31,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.base import Batch, Method, MethodConfig, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
 from blemish.methods.radar.attention_unet import AttentionUNet
 from blemish.methods.radar.config import PRESETS, RADARConfig
 from blemish.methods.radar.diffusion import NoiseSchedule
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.radar.patches import map_patches
 from blemish.methods.radar.sobel import sobel_magnitude
+from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.teachers.teacher import NoTeacher, Teacher
 
