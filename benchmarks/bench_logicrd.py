@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
@@ -91,7 +91,8 @@ def boxes(line: str, seeds: list[int], settings: dict[str, str]) -> dict[str, An
     for seed in seeds:
         for gate in (True, False):
             detector = Detector("logicrd", settings={**settings, "gate": gate})
-            detector.fit(line, seed=seed, precision="bf16-mixed", progress=Progress(quiet=True))
+            training = TrainingOptions(seed=seed, precision="bf16-mixed")
+            detector.fit(line, training=training, progress=Progress(quiet=True))
             found: dict[str, Any] = {"seed": seed, "gate": gate}
             found["leakage_copied"] = list(
                 diagnose(detector, line, split="validation").leakage.copied

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.holdout import good_training_samples, hold_out
@@ -69,7 +69,7 @@ def main() -> None:
     if not model.is_file():
         settings = dict(part.split("=", 1) for part in given.set)
         detector, started = Detector("radar", image_size=given.size, settings=settings), cpu()
-        detector.fit(data, false_alarm_rate=RATE, device="cpu")
+        detector.fit(data, false_alarm_rate=RATE, training=TrainingOptions(device="cpu"))
         detector.save(model)
         done("fit_cpu_seconds", round(cpu() - started, 1))
     detector = Detector.load(model)

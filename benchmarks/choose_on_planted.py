@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
@@ -53,7 +53,8 @@ def measure(
     detector = Detector(method, image_size=size, settings={"steps": str(steps), **settings})
     quiet = Progress(quiet=True)
     started = time.monotonic()
-    detector.fit(data, hold_out_share=SHARE, seed=seed, cache_dir=cache, progress=quiet)
+    training = TrainingOptions(seed=seed, cache_dir=cache)
+    detector.fit(data, hold_out_share=SHARE, training=training, progress=quiet)
     seconds = time.monotonic() - started
     assert detector.preprocessing is not None
     # The draw is that of the training: the same function, share and seed.

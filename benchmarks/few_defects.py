@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
@@ -67,8 +67,7 @@ def _run(data_set, labelled, tested, kind, settings, seed):  # type: ignore[no-u
     report = detector.fit(
         data_set.split("train"),
         defects=labelled or None,
-        seed=seed,
-        device="cpu",
+        training=TrainingOptions(seed=seed, device="cpu"),
         progress=Progress(quiet=True),
     )
     everything, new = Evaluator(histogram=True), Evaluator(histogram=True)

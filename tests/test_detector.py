@@ -17,18 +17,24 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.cli.benchmark import benchmark as cli_benchmark
 from blemish.cli.fit import fit as cli_fit
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
-from blemish.errors import CalibrationError, ConfigError, DataError, ImageError
+from blemish.errors import (
+    CalibrationError,
+    ConfigError,
+    DataError,
+    ImageError,
+    TrainingInterruptedError,
+)
 from blemish.methods.rd.model import RD
 from blemish.model_file.bundle import read_bundle
-from blemish.training.train import TrainingInterruptedError
 
 QUIET = Progress(quiet=True)
+CPU = TrainingOptions(device="cpu")
 BRIEF = {"steps": 2, "batch_size": 4}
 Pixels = NDArray[np.uint8]
 
@@ -39,7 +45,7 @@ def brief(**kwargs: Any) -> Detector:
 
 def fit(detector: Detector, data: Any, **options: Any) -> Any:
     return detector.fit(
-        data, **{"false_alarm_rate": 0.3, "device": "cpu", "progress": QUIET, **options}
+        data, **{"false_alarm_rate": 0.3, "training": CPU, "progress": QUIET, **options}
     )
 
 
@@ -194,9 +200,6 @@ def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
         {"hold_out_share": 1.0},
         {"hold_out_share": -0.1},
         {"seed": -1},
-        {"device": "tpu"},
-        {"precision": "8"},
-        {"cache_budget_gib": -1},
     ],
 )
 def test_impossible_options_are_refused_before_training(
@@ -205,6 +208,14 @@ def test_impossible_options_are_refused_before_training(
     monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(ConfigError):
         fit(brief(), good_parts, **wrong)
+
+
+def test_a_seed_given_alone_goes_with_the_other_options(good_parts: Pixels) -> None:
+    detector = brief()
+    fit(detector, good_parts, seed=7, training=replace(CPU, seed=3, precision="bf16-mixed"))
+    assert (detector.training["seed"], detector.training["precision"]) == (7, "bf16-mixed")
+    fit(detector, good_parts, training=replace(CPU, seed=3))
+    assert detector.training["seed"] == 3
 
 
 def test_impossible_models_are_refused_at_once() -> None:
@@ -241,7 +252,7 @@ def test_a_training_that_fails_leaves_the_detector_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(RD, "after_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(TrainingInterruptedError):
-            fit(detector, good_parts[:, :48, :32], work_dir=tmp_path)
+            fit(detector, good_parts[:, :48, :32], training=replace(CPU, work_dir=tmp_path))
     after = next(detector.predict(good_parts[0]))
     assert (after.score, after.p_value) == (before.score, before.p_value)
     assert detector.products == ("product",)

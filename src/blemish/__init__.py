@@ -17,23 +17,33 @@ from blemish.results import Prediction, Region, Verdict
 if TYPE_CHECKING:
     from blemish.detector import Detector
     from blemish.model_file.opening import open_model
+    from blemish.training.train import TrainingOptions
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "Prediction", "Region", "Verdict", "__version__", "open_model"]
+__all__ = [
+    "Detector",
+    "Prediction",
+    "Region",
+    "TrainingOptions",
+    "Verdict",
+    "__version__",
+    "open_model",
+]
 
 
 def __getattr__(name: str) -> Any:
     # torch takes a second to import; only those who train or load a model wait for it.
-    if name == "Detector":
+    if name in ("Detector", "TrainingOptions"):
         from blemish.errors import MissingExtraError
 
         try:
             from blemish.detector import Detector
+            from blemish.training.train import TrainingOptions
         except ModuleNotFoundError as error:
             if error.name and error.name.startswith("blemish"):
                 raise
             raise MissingExtraError("Training and loading a model", "train") from error
-        return Detector
+        return Detector if name == "Detector" else TrainingOptions
     if name == "open_model":
         from blemish.model_file.opening import open_model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,8 @@ from blemish.model_file.bundle import read_bundle, write_bundle
 from blemish.model_file.method_network import MethodNetwork
 from blemish.model_file.weights import describe_method, pack_weights, unpack_method
 from blemish.teachers.teacher import DEFAULT_TEACHER, Weights
-from blemish.training.devices import resolve_device
-from blemish.training.fit_report import NOT_CALIBRATED, FitReport
-from blemish.training.fitting import check_labels_are_used, learn
-from blemish.training.train import TrainingOptions
+from blemish.training.fitting import NOT_CALIBRATED, FitReport, check_labels_are_used, learn
+from blemish.training.train import TrainingOptions, resolve_device
 
 
 class Detector(Inspector):
@@ -99,14 +98,8 @@ class Detector(Inspector):
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
         hold_out_share: float = 0.2,
-        seed: int = 0,
-        work_dir: str | Path | None = None,
-        resume: bool = False,
-        restart: bool = False,
-        cache_dir: str | Path | None = None,
-        cache_budget_gib: float = 8.0,
-        device: str = "auto",
-        precision: str = "32-true",
+        seed: int | None = None,
+        training: TrainingOptions | None = None,
         progress: Progress | None = None,
     ) -> FitReport:
         """Learn from good images, then calibrate on good images held out.
@@ -123,19 +116,15 @@ class Detector(Inspector):
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
             hold_out_share: Share of the good training images set aside for calibration.
-            seed: The same seed gives the same weights on the same machine's CPU.
-            work_dir: Where checkpoints go; ``None``: a temporary folder, no resuming.
-            resume, restart: Go on from a checkpoint in ``work_dir``, or throw it away.
-            cache_dir: Where feature caches are kept for further trainings.
-            cache_budget_gib: Largest feature cache on disk.
-            device: ``auto``, ``cpu`` or ``cuda``.
-            precision: ``32-true`` or ``bf16-mixed``.
+            seed: Short for ``training=TrainingOptions(seed=…)``; replaces the seed in there.
+            training: Seed, device, precision, checkpoints and feature cache; see
+                :class:`blemish.TrainingOptions`.
             progress: Where progress is shown.
 
         Raises:
             DataError: No good images, or too few; defects that are none.
-            ConfigError: Defects for a method that cannot use them; a rate, share, seed, device or
-                precision that cannot be used.
+            ConfigError: Defects for a method that cannot use them; a rate, share or seed that
+                cannot be used; a device that is not there.
             TrainingInterruptedError: After Ctrl-C; the checkpoint in ``work_dir`` is whole.
         """
         started = time.monotonic()
@@ -143,16 +132,9 @@ class Detector(Inspector):
         # Impossible rates are refused now, not after the training.
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
-        options = TrainingOptions(
-            work_dir=Path(work_dir or "."),
-            seed=seed,
-            resume=resume,
-            restart=restart,
-            cache_dir=None if cache_dir is None else Path(cache_dir),
-            cache_budget_gib=cache_budget_gib,
-            device=device,
-            precision=precision,
-        )
+        options = training or TrainingOptions()
+        if seed is not None:
+            options = replace(options, seed=seed)
         if defects is not None:
             check_labels_are_used(self.method_name)
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
@@ -160,7 +142,7 @@ class Detector(Inspector):
         labelled: tuple[Sample, ...] = ()
         if defects is not None:
             labelled = labelled_defects(defects, product=product, bit_depth=self.bit_depth)
-        learned = learn(
+        method, preprocessing, held, report = learn(
             data_set,
             labelled,
             self.config,
@@ -171,14 +153,12 @@ class Detector(Inspector):
             bit_depth=self.bit_depth,
             hold_out_share=hold_out_share,
             options=options,
-            keep_work=work_dir is not None,
             progress=progress,
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
-        self.method, self.preprocessing = _ready(learned.method), learned.preprocessing
-        self.calibration, self.products = None, learned.products
-        held, report = learned.held, learned.report
-        notes = [*data_set.problems, *learned.method.notes()]
+        self.method, self.preprocessing = _ready(method), preprocessing
+        self.calibration, self.products = None, report.products
+        notes: list[str] = []
         unreadable: list[tuple[Path, str]] = []
         try:
             notes += self.calibrate(
@@ -192,28 +172,24 @@ class Detector(Inspector):
             if len(unreadable) < len(held):
                 raise
             notes.append(NOT_CALIBRATED)
-        seconds = time.monotonic() - started
-        counts = (learned.images, self.calibration.n if self.calibration else 0)
-        self.training = {
-            "seed": seed,
-            "training_images": counts[0],
-            "calibration_images": counts[1],
-            "labelled_defects": learned.defects,
-            "input_images": [list(size) for size in learned.input_images],
-            "layout": data_set.layout,
-            "precision": precision,
-            "seconds": round(seconds, 1),
-        }
-        return FitReport(
-            *counts,
-            self.products,
-            data_set.layout,
-            (*learned.failures, *unreadable),
-            tuple(notes),
-            seconds,
+        report = replace(
             report,
-            learned.defects,
+            calibration_images=self.calibration.n if self.calibration else 0,
+            failures=(*report.failures, *unreadable),
+            notes=(*report.notes, *notes),
+            seconds=time.monotonic() - started,
         )
+        self.training = {
+            "seed": options.seed,
+            "training_images": report.training_images,
+            "calibration_images": report.calibration_images,
+            "labelled_defects": report.labelled_defects,
+            "input_images": [list(size) for size in report.input_images],
+            "layout": report.layout,
+            "precision": options.precision,
+            "seconds": round(report.seconds, 1),
+        }
+        return report
 
     @property
     def branch_names(self) -> tuple[str, ...]:

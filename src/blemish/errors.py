@@ -46,6 +46,13 @@ class BundleError(BlemishError):
     """A model file that is missing, cut short, altered, or of a newer schema."""
 
 
+class TrainingInterruptedError(BlemishError):
+    """Training was stopped by the user; the checkpoint can be resumed."""
+
+    #: What the command line ends with, as for any other interrupted program.
+    exit_code = 130
+
+
 class MissingExtraError(BlemishError):
     """A part of blemish whose optional dependencies are not installed.
 

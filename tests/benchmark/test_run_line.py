@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.benchmark.options import BenchmarkOptions
 from blemish.benchmark.plan import plan_runs
@@ -18,6 +18,8 @@ from blemish.benchmark.protocols import split_parts
 from blemish.benchmark.run import Workplace, peak_memory_mib, run_line
 from blemish.data.layouts import read_data_set
 from blemish.methods.anomem.model import AnoMem
+
+CPU = TrainingOptions(device="cpu")
 
 Make = Callable[..., BenchmarkOptions]
 QUIET = Workplace()
@@ -39,7 +41,7 @@ def test_a_row_holds_what_the_detector_says(line: Path, options: Make) -> None:
     )
     torch.manual_seed(0)  # the random teacher
     report = detector.fit(
-        line, seed=3, false_alarm_rate=0.4, device="cpu", progress=Progress(quiet=True)
+        line, seed=3, false_alarm_rate=0.4, training=CPU, progress=Progress(quiet=True)
     )
     expected = detector.evaluate(line)
     assert [row["category"] for row in found["rows"]] == ["bolt", "nut"]
@@ -166,7 +168,7 @@ def test_unbalanced_reports_the_unseen_classes_apart(digits: Path, options: Make
         "rd", teacher_weights="random", image_size=64, settings={"steps": 2, "batch_size": 4}
     )
     torch.manual_seed(0)  # the random teacher
-    detector.fit(parts.training, hold_out_share=0.0, device="cpu", progress=Progress(quiet=True))
+    detector.fit(parts.training, hold_out_share=0.0, training=CPU, progress=Progress(quiet=True))
     assert parts.unseen is not None
     expected = detector.evaluate(parts.unseen).products[0].metrics
     assert row["metrics"]["image_auroc_unseen"] == expected["image_auroc"]

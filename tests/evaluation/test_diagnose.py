@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 from blemish.evaluation.diagnosis import _few, diagnose, diagnosis_json
+
+CPU = TrainingOptions(device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def line(
 
 def fitted(method: str, line: Path) -> Detector:
     detector = Detector(method, image_size=64, settings={"steps": 30, "batch_size": 8})
-    detector.fit(line, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True))
+    detector.fit(line, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     return detector
 
 
@@ -157,7 +159,7 @@ def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> No
         diagnose(object(), line)  # type: ignore[arg-type]
     settings = {"structural": False, "describe_codes": False}
     distances = Detector("logicrd", image_size=64, settings=settings)
-    distances.fit(line, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True))
+    distances.fit(line, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     with pytest.raises(ConfigError, match="'logicrd' model was fitted without training"):
         diagnose(distances, line)
     detector = fitted("rd", line)

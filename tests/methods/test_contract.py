@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.planted import plant_anomaly
@@ -23,7 +23,9 @@ from blemish.methods.registry import build_method, method_class
 from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
-from blemish.training.train import TrainingOptions, TrainingReport, train
+from blemish.training.train import TrainingReport, train
+
+CPU = TrainingOptions(device="cpu")
 
 QUIET = Progress(quiet=True)
 SIZE = (64, 96)
@@ -57,7 +59,7 @@ def detector(name: str, draw_part: Callable[..., NDArray[np.uint8]]) -> Detector
     """Trained in earnest, if briefly: 24 good parts, 128 pixels."""
     good = np.stack([draw_part(seed, size=128) for seed in range(24)])
     detector = Detector(name, image_size=128, settings={"steps": 60, "batch_size": 8})
-    detector.fit(good, false_alarm_rate=0.2, device="cpu", progress=QUIET)
+    detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     return detector
 
 

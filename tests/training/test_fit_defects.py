@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.errors import ConfigError, DataError
+
+CPU = TrainingOptions(device="cpu")
 
 Pixels = NDArray[np.uint8]
 BRIEF = {"steps": 2, "batch_size": 4, "distance_steps": 2}
@@ -20,7 +22,7 @@ BRIEF = {"steps": 2, "batch_size": 4, "distance_steps": 2}
 
 def fit(detector: Detector, data: Any, **options: Any) -> Any:
     return detector.fit(
-        data, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True), **options
+        data, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True), **options
     )
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from blemish.errors import ConfigError
-from blemish.training.train import TrainingInterruptedError
+from blemish.errors import ConfigError, TrainingInterruptedError
 
 Weights = dict[str, torch.Tensor]
 

@@ -104,6 +104,7 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
     import torch
 
     from blemish.detector import Detector
+    from blemish.training.train import TrainingOptions
 
     if spec.unreadable:
         raise DataError(spec.unreadable)
@@ -132,10 +133,12 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
             defects=labelled_anomalies(parts) or None,
             false_alarm_rate=identity["false_alarm_rate"],
             hold_out_share=hold_out,
-            seed=identity["seed"],
-            cache_dir=cache,
-            device=identity["device"],
-            precision=identity["precision"],
+            training=TrainingOptions(
+                seed=identity["seed"],
+                device=identity["device"],
+                precision=identity["precision"],
+                cache_dir=cache,
+            ),
             progress=progress,
         )
     fitted = time.monotonic()

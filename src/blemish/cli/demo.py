@@ -45,6 +45,7 @@ def demo(
     from blemish.demo_line import write_demo_line
     from blemish.detector import Detector
     from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
+    from blemish.training.train import TrainingOptions
 
     chosen = tuple(name.strip() for name in products.split(","))
     progress = Progress(quiet=quiet)
@@ -71,9 +72,7 @@ def demo(
         report = detector.fit(
             data_set,
             false_alarm_rate=false_alarm_rate,
-            seed=seed,
-            work_dir=work_dir,
-            resume=True,
+            training=TrainingOptions(seed=seed, work_dir=work_dir, resume=True),
             progress=progress,
         )
         detector.training["demo"] = wanted

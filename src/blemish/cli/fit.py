@@ -21,7 +21,7 @@ from blemish.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from blemish.training.fit_report import FitReport
+    from blemish.training.fitting import FitReport
 
 
 def fit(
@@ -103,6 +103,7 @@ def fit(
     from blemish.detector import Detector
     from blemish.errors import ConfigError
     from blemish.training.fitting import check_labels_are_used
+    from blemish.training.train import TrainingOptions
 
     if defects:
         check_labels_are_used(method)
@@ -143,14 +144,16 @@ def fit(
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,
-                seed=seed,
-                work_dir=work_dir,
-                resume=resume,
-                restart=restart,
-                cache_dir=cache_dir,
-                cache_budget_gib=cache_budget,
-                device=device,
-                precision=precision,
+                training=TrainingOptions(
+                    seed=seed,
+                    device=device,
+                    precision=precision,
+                    work_dir=work_dir,
+                    resume=resume,
+                    restart=restart,
+                    cache_dir=cache_dir,
+                    cache_budget_gib=cache_budget,
+                ),
                 progress=Progress(quiet=quiet),
             )
             detector.save(path)

@@ -1,11 +1,9 @@
-"""From a data set to a trained method: what trains, what is set aside, at which input size."""
+"""Fitting: from a data set to a trained method; what trains, what is set aside, at which size."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +20,39 @@ from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 
+#: Said when no limits could be set because there was nothing to set them from.
+NOT_CALIBRATED = (
+    "Not calibrated, so no verdicts: no readable good image could be set aside. Run "
+    "`blemish calibrate` with good images that training has not seen."
+)
+
 
 @dataclass(frozen=True)
-class Learned:
-    """A trained method and what is to be known of its training.
+class FitReport:
+    """What :meth:`Detector.fit` did.
 
     Attributes:
-        method: Trained, not calibrated.
-        preprocessing: Gives its input.
-        products: Names of the products it was trained on.
-        held: Good samples that it has not seen, to calibrate on.
-        images: Number of good images that trained.
-        defects: Number of labelled defects that trained.
-        input_images: Smallest and largest size ``(H, W)`` of the good training images.
+        training_images, calibration_images: Numbers of good images used for each.
+        products: Names of the products.
+        layout: The layout that was recognised.
         failures: Path and reason of each image that could not be read.
-        report: Losses and more.
+        notes: What the user should know, one sentence each.
+        seconds: Wall time.
+        training: Losses and more.
+        labelled_defects: Number of labelled defects that trained.
+        input_images: Smallest and largest size ``(H, W)`` of the good training images.
     """
 
-    method: Method
-    preprocessing: Preprocessing
+    training_images: int
+    calibration_images: int
     products: tuple[str, ...]
-    held: list[Sample]
-    images: int
-    defects: int
-    input_images: tuple[tuple[int, int], tuple[int, int]]
+    layout: str
     failures: tuple[tuple[Path, str], ...]
-    report: TrainingReport
+    notes: tuple[str, ...]
+    seconds: float
+    training: TrainingReport = field(repr=False)
+    labelled_defects: int = 0
+    input_images: tuple[tuple[int, int], ...] = ()
 
 
 def learn(
@@ -62,39 +67,24 @@ def learn(
     bit_depth: int,
     hold_out_share: float,
     options: TrainingOptions,
-    keep_work: bool,
     progress: Progress,
-) -> Learned:
-    """Train a method on the good training images of a data set.
+) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
+    """Train a method on the good training images of a data set, and on labelled defects.
 
-    Args:
-        data_set: Its good validation images are held out; without any, a share of the training
-            images is.
-        defects: Labelled defects, for a method that uses them.
-        config: Settings of the method.
-        build: The method's class.
-        teacher, teacher_weights: See :func:`blemish.teachers.teacher.build_teacher`.
-        image_size: Input size ``(H, W)``, ``None`` to follow the images.
-        bit_depth: Bits used in 16-bit images.
-        hold_out_share: Share of the good training images to hold out.
-        options: How to train.
-        keep_work: Whether ``options.work_dir`` is the user's; otherwise a temporary folder is
-            used.
-        progress: Where progress is shown.
+    Returns:
+        The method, not calibrated; its preprocessing; the good samples it has not seen, which are
+        the good validation images or a share of the training images; and the report.
 
     Raises:
-        DataError: No good images, or too few.
+        DataError: No good images, or too few, or a good image among the defects.
         TrainingInterruptedError: After Ctrl-C.
-
-    Example: see :class:`blemish.Detector`.
     """
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
-    validation = [s for s in data_set.split("validation").samples if s.is_good]
-    kept, held = good, validation
-    if not validation:
+    kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
+    if not held:
         kept, held = hold_out(good, hold_out_share, options.seed, training=defects)
-    check_apart(good, defects)
+    _check_apart(good, defects)
     config = config.settled(sizes)
     side = config.input_side(max(map(max, sizes)))
     preprocessing = Preprocessing(
@@ -105,39 +95,29 @@ def learn(
         frozen = build_teacher(teacher, weights=teacher_weights)
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
-        work = nullcontext(str(options.work_dir)) if keep_work else tempfile.TemporaryDirectory()
-        with work as folder:
-            options = replace(options, work_dir=Path(folder))
-            report = train(method, [*kept, *defects], preprocessing, options, progress=progress)
+        training = train(method, [*kept, *defects], preprocessing, options, progress=progress)
     paths = {sample.path for sample in defects}
-    unread = sum(path in paths for path, _ in report.failures)
-    return Learned(
-        method,
-        preprocessing,
-        tuple(dict.fromkeys(sample.product for sample in kept)),
-        held,
-        len(kept) - len(report.failures) + unread,
-        len(defects) - unread,
-        (min(sizes), max(sizes)),
-        (*failures, *report.failures),
-        report,
+    unread = sum(path in paths for path, _ in training.failures)
+    report = FitReport(
+        training_images=len(kept) - len(training.failures) + unread,
+        calibration_images=0,
+        products=tuple(dict.fromkeys(sample.product for sample in kept)),
+        layout=data_set.layout,
+        failures=(*failures, *training.failures),
+        notes=(*data_set.problems, *method.notes()),
+        seconds=training.seconds,
+        training=training,
+        labelled_defects=len(defects) - unread,
+        input_images=(min(sizes), max(sizes)),
     )
+    return method, preprocessing, held, report
 
 
 def check_labels_are_used(name: str) -> None:
-    """Labelled defects are never dropped in silence.
+    """Labelled defects are never dropped in silence: refused where a method cannot use them.
 
     Raises:
         ConfigError: The method learns from good images alone.
-
-    Example:
-        >>> from blemish.training.fitting import check_labels_are_used
-        >>> from blemish.errors import ConfigError
-        >>> try:
-        ...     check_labels_are_used("rd")
-        ... except ConfigError as error:
-        ...     str(error).split(". ")[0]
-        'rd learns from good images only and cannot use labelled defects'
     """
     if not method_class(name).uses_labelled_anomalies:
         able = [other for other, known in usable_methods() if known.uses_labelled_anomalies]
@@ -147,12 +127,7 @@ def check_labels_are_used(name: str) -> None:
         )
 
 
-def check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:
-    """No image is both.
-
-    Raises:
-        DataError: Naming the first that is.
-    """
+def _check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:
     known = {s.path.resolve() for s in good if s.image is None}
     for sample in defects:
         if sample.image is None and sample.path.resolve() in known:

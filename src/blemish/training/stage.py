@@ -20,10 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blemish._progress import Progress, Task
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.batches import StepBatches, TrainingBatches
-from blemish.training.interruption import TrainingInterruptedError
 
 try:
     import lightning.pytorch as lightning

@@ -1,4 +1,4 @@
-"""Training of any system: stages through Lightning, from cached features or from images.
+"""Training loop of any system: its stages through Lightning, from cached features or images.
 
 Every step draws its random numbers from (seed, stage, step) and its images from (seed, stage), so
 the same seed gives the same weights, and a resumed training those of an uninterrupted one.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,12 @@ from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.methods.base import Method, Stage
+from blemish.methods.base import Method
 from blemish.training.batches import CachedBatches, ImageBatches, TrainingBatches
-from blemish.training.devices import DEVICES, resolve_device
 from blemish.training.feature_cache import build_feature_cache, cache_bytes, sample_identity
-from blemish.training.interruption import TrainingInterruptedError
 
+DEVICES = ("auto", "cpu", "cuda")
 _PRECISIONS = ("32-true", "bf16-mixed")
-
-__all__ = ["TrainingInterruptedError", "TrainingOptions", "TrainingReport", "train"]
 
 
 @dataclass(frozen=True)
@@ -39,35 +37,36 @@ class TrainingOptions:
     """How to train, apart from what the method's config says.
 
     Attributes:
-        seed: Seeds weights, order of images and everything random in the losses.
-        work_dir: Folder for checkpoints and caches of this training.
+        seed: Seeds weights, order of images and everything random in the losses. The same seed
+            gives the same weights on the same machine's CPU.
+        device: ``auto``, ``cpu`` or ``cuda``; ``auto`` takes the GPU where there is one.
+        precision: Lightning's precision, ``32-true`` or ``bf16-mixed``.
+        work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
+            and no resuming.
         resume: Go on from the checkpoint in ``work_dir``.
         restart: Throw away the checkpoint in ``work_dir`` and begin again.
         cache_dir: Where feature caches are kept between trainings; ``None``: in ``work_dir``.
         cache_budget_gib: Largest feature cache, in GiB on disk; a larger one is not made, and the
             teacher runs in every step instead.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: Lightning's precision, such as ``32-true`` or ``bf16-mixed``.
         checkpoint_seconds: Time between checkpoints.
 
     Raises:
         ConfigError: A seed, device, precision or budget that cannot be.
 
     Example:
-        >>> from pathlib import Path
-        >>> from blemish.training.train import TrainingOptions
-        >>> TrainingOptions(work_dir=Path("run")).seed
-        0
+        >>> from blemish import TrainingOptions
+        >>> TrainingOptions(seed=3, work_dir="run").work_dir.name
+        'run'
     """
 
-    work_dir: Path
     seed: int = 0
-    resume: bool = False
-    restart: bool = False
-    cache_dir: Path | None = None
-    cache_budget_gib: float = 8.0
     device: str = "auto"
     precision: str = "32-true"
+    work_dir: str | Path | None = None
+    resume: bool = False
+    restart: bool = False
+    cache_dir: str | Path | None = None
+    cache_budget_gib: float = 8.0
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -85,9 +84,27 @@ class TrainingOptions:
             )
 
 
+def resolve_device(name: str) -> str:
+    """``cpu`` or ``cuda`` for a name of :data:`DEVICES`, checked before any work begins.
+
+    Raises:
+        ConfigError: An unknown name, or ``cuda`` on a machine where PyTorch finds no GPU.
+    """
+    if name not in DEVICES:
+        raise ConfigError(unknown_name_message("device", name, DEVICES))
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"The device cuda was asked for, but PyTorch {torch.__version__} finds no GPU. Use "
+            "--device cpu, or install a CUDA build of PyTorch and its driver."
+        )
+    return name
+
+
 @dataclass
 class TrainingReport:
-    """What happened: losses by step, images left out, wall time.
+    """What happened in a training.
 
     Attributes:
         losses: Per stage, ``(step, {name: loss})`` at regular intervals.
@@ -110,13 +127,9 @@ def train(
     *,
     progress: Progress | None = None,
 ) -> TrainingReport:
-    """Train all stages of a method and fit its statistics, in place.
+    """Train all stages of a freshly built method and fit its statistics, in place.
 
-    Args:
-        method: A freshly built method.
-        samples: Training images; ``label`` 1 marks the few labelled anomalies.
-        preprocessing: Gives the method's input.
-        options: See :class:`TrainingOptions`.
+    ``label`` 1 marks the few labelled anomalies among the samples.
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is safely written.
@@ -124,6 +137,10 @@ def train(
             there.
         DataError: Fewer than two readable images.
     """
+    if options.work_dir is None:
+        with tempfile.TemporaryDirectory() as folder:
+            options = replace(options, work_dir=folder)
+            return train(method, samples, preprocessing, options, progress=progress)
     # Importing Lightning takes longer than judging an image does; only training waits for it.
     from blemish.training.stage import load_weights, run_stage
 
@@ -131,9 +148,11 @@ def train(
     progress = progress or Progress()
     report = TrainingReport()
     device = resolve_device(options.device)
-    state = _prepare_work_dir(method, samples, preprocessing, options)
-    stages = method.stages()
-    data = _training_data(method, stages, samples, preprocessing, options, progress, report)
+    work_dir = Path(options.work_dir)
+    state = _training_state(method, samples, preprocessing, options, work_dir)
+    cache_dir = Path(options.cache_dir or work_dir / "features")
+    budget = options.cache_budget_gib * 2**30
+    data = _training_data(method, samples, preprocessing, cache_dir, budget, progress, report)
     if len(data) < 2:
         raise DataError(
             f"{len(data)} readable training images were found, at least 2 are needed."
@@ -144,8 +163,8 @@ def train(
     with torch.inference_mode():
         method.prepare(data.in_order(good, 16))
     report.cached = isinstance(data, CachedBatches)
-    for index, stage in enumerate(stages):
-        checkpoint = options.work_dir / f"stage{index}.ckpt"
+    for index, stage in enumerate(method.stages()):
+        checkpoint = work_dir / f"stage{index}.ckpt"
         if state["stage"] > index:
             load_weights(method, checkpoint)
             continue
@@ -162,7 +181,7 @@ def train(
             progress=progress,
         )
         state["stage"] = index + 1
-        _write_state(options.work_dir, state)
+        _write_state(work_dir, state)
     method.eval()
     with torch.inference_mode():
         method.fit_statistics(data.in_order(good, 16))
@@ -174,24 +193,23 @@ def train(
 
 def _training_data(
     method: Method,
-    stages: Sequence[Stage],
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
-    options: TrainingOptions,
+    cache_dir: Path,
+    budget: float,
     progress: Progress,
     report: TrainingReport,
 ) -> TrainingBatches:
-    size = cache_bytes(method.teacher, preprocessing.size, len(samples))
-    wants_images = any(stage.needs_images for stage in stages)
-    folder = options.cache_dir or options.work_dir / "features"
-    # Twice: a disk that fills up under a memory-mapped file kills the process without a word.
-    budget = min(options.cache_budget_gib * 2**30, _free_bytes(folder) / 2)
-    if not wants_images and size <= budget:
+    """The readable samples, as cached features where stages and ``budget`` (bytes) allow it."""
+    wants_images = any(stage.needs_images for stage in method.stages())
+    # Half: a disk that fills up under a memory-mapped file kills the process without a word.
+    budget = min(budget, _free_bytes(cache_dir) / 2)
+    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(samples)) <= budget:
         cache = build_feature_cache(
             method.teacher,
             samples,
             preprocessing,
-            folder,
+            cache_dir,
             progress=progress,
             failures=report.failures,
         )
@@ -211,14 +229,15 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 
-def _prepare_work_dir(
+def _training_state(
     method: Method,
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
     options: TrainingOptions,
+    work_dir: Path,
 ) -> dict[str, Any]:
     """The state of this training: new, or the one to resume."""
-    folder, record = options.work_dir, options.work_dir / "training.json"
+    record = work_dir / "training.json"
     digest = hashlib.sha256("\n".join(map(sample_identity, samples)).encode()).hexdigest()
     identity = {
         "method": type(method).__name__,
@@ -229,22 +248,18 @@ def _prepare_work_dir(
         "images": digest[:24],
     }
     identity = json.loads(json.dumps(identity))
-    if options.restart and folder.exists():
-        for path in (record, *folder.glob("stage*.ckpt")):
+    if options.restart and work_dir.exists():
+        for path in (record, *work_dir.glob("stage*.ckpt")):
             path.unlink(missing_ok=True)
-    if not record.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not record.is_file() or not any(work_dir.glob("stage*.ckpt")):
+        work_dir.mkdir(parents=True, exist_ok=True)
         state = {"stage": 0, "identity": identity}
-        _write_state(folder, state)
-        return state
-    if not any(folder.glob("stage*.ckpt")):
-        state = {"stage": 0, "identity": identity}
-        _write_state(folder, state)
+        _write_state(work_dir, state)
         return state
     if not options.resume:
         raise ConfigError(
-            f"{folder} holds the checkpoint of an earlier training. Add --resume to go on from it "
-            "or --restart to begin again."
+            f"{work_dir} holds the checkpoint of an earlier training. Add --resume to go on from "
+            "it or --restart to begin again."
         )
     try:
         state = json.loads(record.read_text())
@@ -257,12 +272,12 @@ def _prepare_work_dir(
     changed = [name for name, value in identity.items() if earlier.get(name) != value]
     if changed:
         raise ConfigError(
-            f"The checkpoint in {folder} belongs to another training: {', '.join(changed)} differ. "
-            "Give the same command as before, or --restart to begin again."
+            f"The checkpoint in {work_dir} belongs to another training: {', '.join(changed)} "
+            "differ. Give the same command as before, or --restart to begin again."
         )
     return state
 
 
-def _write_state(folder: Path, state: dict[str, Any]) -> None:
-    with atomic_write(folder / "training.json") as file:
+def _write_state(work_dir: Path, state: dict[str, Any]) -> None:
+    with atomic_write(work_dir / "training.json") as file:
         file.write(json.dumps(state, indent=1).encode())

@@ -14,17 +14,19 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import labelled_defects, training_data
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.anomem.model import AnoMem, AnoMemConfig
 from blemish.methods.base import Batch
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
-from blemish.training.train import TrainingInterruptedError, TrainingOptions, train
+from blemish.training.train import train
+
+CPU = TrainingOptions(device="cpu")
 
 QUIET = Progress(quiet=True)
 SMALL = {"encoder": "scratch", "width": 8, "blocks": 1, "stem_stride": 2, "batch_size": 8}
@@ -275,7 +277,7 @@ def test_from_scratch_the_loss_falls_and_the_file_needs_no_teacher(
     small_parts: Pixels, tmp_path: Path
 ) -> None:
     detector = Detector("anomem", image_size=32, settings={**SMALL, "steps": 40})
-    report = detector.fit(small_parts, false_alarm_rate=0.3, device="cpu", progress=QUIET)
+    report = detector.fit(small_parts, false_alarm_rate=0.3, training=CPU, progress=QUIET)
     for losses in report.training.losses.values():
         totals = [parts["total"] for _, parts in losses]
         assert np.mean(totals[-5:]) < 0.95 * np.mean(totals[:3])
@@ -295,7 +297,7 @@ def test_labelled_defects_are_told_from_good_parts(
     dark = small_parts[:12] // 2
     detector = Detector("anomem", image_size=32, settings={**SMALL, "steps": 30})
     report = detector.fit(
-        small_parts, defects=dark[:6], false_alarm_rate=0.3, device="cpu", progress=QUIET
+        small_parts, defects=dark[:6], false_alarm_rate=0.3, training=CPU, progress=QUIET
     )
     assert report.labelled_defects == detector.training["labelled_defects"] == 6
     assert report.training_images == 19  # of 24, five calibrate; no defect is counted
@@ -318,7 +320,7 @@ def test_the_settled_encoder_is_in_the_file(
     settings = {"steps": 1, "width": 8, "blocks": 1, "batch_size": 4, "distance_steps": 1}
     detector = Detector("anomem", settings=settings)
     samples: list[Sample] = list(training_data(many).samples)
-    detector.fit(many, hold_out_share=0.005, false_alarm_rate=0.3, device="cpu", progress=QUIET)
+    detector.fit(many, hold_out_share=0.005, false_alarm_rate=0.3, training=CPU, progress=QUIET)
     assert len(samples) == 1008
     assert detector.preprocessing is not None
     assert detector.preprocessing.size == (32, 32)

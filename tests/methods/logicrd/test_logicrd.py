@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.demo_line import write_demo_line
 from blemish.errors import ConfigError
@@ -19,6 +19,8 @@ from blemish.methods.logicrd.model import LogicRD, LogicRDConfig, gate_loss
 from blemish.methods.rd.model import RD, RDConfig
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
 from blemish.teachers.teacher import build_teacher
+
+CPU = TrainingOptions(device="cpu")
 
 SIZE = (64, 96)
 
@@ -207,7 +209,7 @@ def loco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def detector(loco: Path) -> Detector:
     detector = Detector("logicrd", image_size=SIZE, settings={"steps": 4, "batch_size": 4})
-    detector.fit(loco, false_alarm_rate=0.3, device="cpu", progress=Progress(quiet=True))
+    detector.fit(loco, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     return detector
 
 

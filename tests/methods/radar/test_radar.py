@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from blemish import Detector
+from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.cli.info import info
 from blemish.errors import ConfigError
@@ -20,6 +20,8 @@ from blemish.methods.radar.config import PRESETS, Preset, RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.methods.registry import build_method
 from blemish.teachers.teacher import NoTeacher, build_teacher
+
+CPU = TrainingOptions(device="cpu")
 
 SIZE = (64, 96)
 
@@ -265,7 +267,7 @@ def test_the_model_file_says_that_there_is_no_teacher(
     good_parts: NDArray[np.uint8], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detector = Detector("radar", image_size=64, settings={"steps": 2, "trees": 5})
-    detector.fit(good_parts, false_alarm_rate=0.5, device="cpu", progress=Progress(quiet=True))
+    detector.fit(good_parts, false_alarm_rate=0.5, training=CPU, progress=Progress(quiet=True))
     detector.save(tmp_path / "radar.blemish")
     loaded = Detector.load(tmp_path / "radar.blemish")
     assert loaded.teacher_name == "none"
