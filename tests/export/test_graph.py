@@ -21,7 +21,8 @@ from blemish.export.openvino_ir import intermediate_representation
 from blemish.inspection.network import Network, RawOutput
 from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
-from blemish.methods.rd.model import RD, RDConfig
+from blemish.methods.rd.config import RDConfig
+from blemish.methods.rd.model import RD
 from blemish.methods.registry import build_method, names
 from blemish.model_file.method_network import MethodNetwork
 from blemish.model_file.onnx_file import GRAPH

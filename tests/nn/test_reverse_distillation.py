@@ -3,36 +3,87 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blemish.nn.reverse_distillation import OneClassBottleneck, ResidualBlock, StudentDecoder
+from blemish.errors import ConfigError
+from blemish.nn.reverse_distillation import (
+    OneClassBottleneck,
+    ResidualBlock,
+    StudentDecoder,
+    StudentPlan,
+    plan_student,
+)
 
-CHANNELS = (6, 10, 14)
 
-
-def levels(height: int, width: int) -> list[torch.Tensor]:
+def levels(strides: tuple[int, ...], size: tuple[int, int]) -> list[torch.Tensor]:
+    """Levels of 6, 10, 14 … channels."""
     generator = torch.Generator().manual_seed(0)
     return [
-        torch.randn(2, channels, height // stride, width // stride, generator=generator)
-        for channels, stride in zip(CHANNELS, (4, 8, 16), strict=True)
+        torch.randn(2, 6 + 4 * n, size[0] // stride, size[1] // stride, generator=generator)
+        for n, stride in enumerate(strides)
     ]
 
 
-@pytest.mark.parametrize("size", [(64, 64), (32, 96)])
+def build(
+    strides: tuple[int, ...], size: tuple[int, int]
+) -> tuple[OneClassBottleneck, StudentDecoder]:
+    channels = tuple(6 + 4 * n for n in range(len(strides)))
+    plan = StudentPlan((8,) * len(strides), (1,) * len(strides), fused=8, bottleneck=12)
+    deepest = (size[0] // strides[-1], size[1] // strides[-1])
+    return (
+        OneClassBottleneck(channels, strides, fused=plan.fused, outputs=plan.bottleneck),
+        StudentDecoder(channels, strides, deepest, plan=plan),
+    )
+
+
+@pytest.mark.parametrize(
+    ("strides", "size"),
+    [
+        ((4, 8, 16), (64, 64)),
+        ((4, 8, 16), (32, 96)),
+        ((16, 16), (64, 96)),  # blocks of a ViT
+        ((14, 14, 14), (224, 448)),
+        ((4, 8, 16, 32), (224, 96)),  # odd sides: 7 x 3 at the deepest
+        ((8,), (64, 64)),
+        ((4, 16), (64, 64)),
+        ((4, 12), (96, 96)),
+    ],
+)
 def test_the_bottleneck_halves_the_deepest_level_and_the_student_rebuilds_all(
-    size: tuple[int, int],
+    strides: tuple[int, ...], size: tuple[int, int]
 ) -> None:
-    given = levels(*size)
-    squeezed = OneClassBottleneck(CHANNELS, fused=8, outputs=12)(given)
-    assert squeezed.shape == (2, 12, size[0] // 32, size[1] // 32)
-    student = StudentDecoder(12, CHANNELS, widths=(8, 8, 8), blocks=(1, 2, 1))
+    given = levels(strides, size)
+    bottleneck, student = build(strides, size)
+    squeezed = bottleneck(given)
+    assert squeezed.shape == (2, 12, *(-(-side // strides[-1] // 2) for side in size))
     assert [s.shape for s in student(squeezed)] == [f.shape for f in given]
 
 
-def test_every_level_reaches_the_bottleneck() -> None:
-    given = [level.requires_grad_() for level in levels(64, 64)]
-    OneClassBottleneck(CHANNELS, fused=8, outputs=12)(given).square().sum().backward()
+@pytest.mark.parametrize("strides", [(4, 8, 16), (16, 16, 16)])
+def test_every_level_reaches_the_bottleneck(strides: tuple[int, ...]) -> None:
+    given = [level.requires_grad_() for level in levels(strides, (64, 64))]
+    build(strides, (64, 64))[0](given).square().sum().backward()
     for level in given:
         assert level.grad is not None
         assert level.grad.abs().sum() > 0
+
+
+def test_the_student_grows_with_the_teacher() -> None:
+    strides = (4, 8, 16)
+    light = plan_student((24, 40, 112), strides)
+    wide = plan_student((256, 512, 1024), strides)
+    assert light == plan_student((24, 40, 112), strides, width=1.0)
+    assert light == ((32, 64, 112), (0, 0, 0), 64, 192)
+    assert all(w > 3 * v for w, v in zip(wide.widths, light.widths, strict=True))
+    assert wide.bottleneck > 3 * light.bottleneck
+    assert plan_student((24, 40, 112), strides, bottleneck=16).bottleneck == 16
+
+
+def test_the_student_has_a_width_and_blocks_for_every_level_of_any_stride() -> None:
+    patches = plan_student((384, 384), (14, 14), width=1.0, blocks=(1,))
+    assert (patches.widths, patches.blocks) == ((112, 112), (1, 1))
+    deep = plan_student((8, 8, 8, 8), (2, 8, 32, 64), width=1.0, blocks=(0, 1, 2, 3))
+    assert (deep.widths, deep.blocks) == ((16, 64, 192, 192), (0, 1, 2, 3))
+    with pytest.raises(ConfigError, match=r"student_blocks=1,1: the teacher has 3 levels"):
+        plan_student((24, 40, 112), (4, 8, 16), blocks=(1, 1))
 
 
 def test_a_residual_block_adds_its_input() -> None:

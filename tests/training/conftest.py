@@ -24,6 +24,7 @@ from blemish.methods.base import (
     ParameterGroup,
     Stage,
 )
+from blemish.methods.schedule import StepDecay
 from blemish.teachers.teacher import Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 
@@ -51,7 +52,7 @@ class TwoStages(Method):
                 (ParameterGroup((module,), 1e-2, clip_norm=1.0),),
                 self.config.steps,
                 self.config.batch_size,
-                decay_at=0.5,
+                schedule=StepDecay(0.5),
                 needs_images=self.needs_images,
             )
             for name, module in (("first", self.first), ("second", self.second))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions
@@ -32,7 +33,7 @@ class Slope(Method):
             ParameterGroup((self.free,), 0.1),
             ParameterGroup((self.clipped,), 0.1, clip_norm=0.5),
         )
-        return [Stage("slope", groups, self.config.steps, 2, decay_at=self.decay_at)]
+        return [Stage("slope", groups, self.config.steps, 2, schedule=StepDecay(self.decay_at))]
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         return {"total": self.slope * (self.free.weight.sum() + self.clipped.weight.sum())}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
+from blemish.methods.schedule import Schedule, constant
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Teacher
 
@@ -49,20 +52,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that share an optimiser setting.
+    """Parameters that share the optimiser's settings.
 
     Attributes:
         modules: The modules whose parameters are trained.
-        learning_rate: Adam's step size.
-        betas: Adam's moment decays.
-        weight_decay: L2 term of Adam.
+        learning_rate: Step size, before the stage's schedule.
+        options: What else the optimiser is told for these parameters, such as Adam's ``betas``.
         clip_norm: Largest gradient norm of this group, ``None`` for no clipping.
     """
 
     modules: tuple[nn.Module, ...]
     learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
     clip_norm: float | None = None
 
     def parameters(self) -> list[nn.Parameter]:
@@ -78,21 +79,47 @@ class Stage:
     Attributes:
         name: Shown in progress and logs.
         groups: What is trained and how.
-        steps: Optimiser steps.
+        steps: Optimiser steps, or ``None`` where ``epochs`` says how long.
         batch_size: Images per step.
-        decay_at: Share of the steps after which the learning rate is divided by ten; 1 = never.
+        epochs: Length in passes over the training images, instead of in steps.
+        optimizer: A class of ``torch.optim``, or whatever else makes an optimiser of torch's list
+            of parameter groups: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
+        schedule: Factor of the learning rates at each step, see :mod:`blemish.methods.schedule`.
         needs_images: True when the stage cannot work on cached teacher features.
         anomaly_share: Labelled anomalies that join each batch of good images, where there are any,
             relative to its size (at least one); 0 = they come among the good ones, as often.
+
+    Raises:
+        ValueError: Neither steps nor epochs, or both.
     """
 
     name: str
     groups: tuple[ParameterGroup, ...]
-    steps: int
+    steps: int | None = None
     batch_size: int = 16
-    decay_at: float = 1.0
+    epochs: float | None = None
+    optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = torch.optim.Adam
+    schedule: Schedule = constant
     needs_images: bool = False
     anomaly_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"stage {self.name!r} is as long as its steps or its epochs say")
+
+    @property
+    def total_steps(self) -> int:
+        """The stage's length, once :meth:`settled`."""
+        if self.steps is None:
+            raise ValueError("a length in epochs follows from the number of images: settle it")
+        return self.steps
+
+    def settled(self, images: int) -> Stage:
+        """The same stage with its length in steps, for a number of training images."""
+        if self.epochs is None:
+            return self
+        steps = max(1, math.ceil(self.epochs * images / self.batch_size))
+        return replace(self, steps=steps, epochs=None)
 
 
 class Method(nn.Module, ABC):
@@ -126,6 +153,8 @@ class Method(nn.Module, ABC):
         self.config = config
         self.teacher = teacher
         self.input_size = input_size
+        #: ``(H_l, W_l)`` of the teacher's levels; a size it does not take is refused here.
+        self.level_sizes = teacher.level_sizes(input_size)
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Fit what must be known before the first step, on the good training images."""

@@ -48,7 +48,8 @@ def register(name: str, config: type[MethodConfig], method: type[Method]) -> Non
 
     Example:
         >>> from blemish.methods import names, register
-        >>> from blemish.methods.rd.model import RD, RDConfig
+        >>> from blemish.methods.rd.config import RDConfig
+        >>> from blemish.methods.rd.model import RD
         >>> class Mine(RD):
         ...     pass
         >>> register("mine", RDConfig, Mine)

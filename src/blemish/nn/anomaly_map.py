@@ -1,4 +1,4 @@
-"""From feature differences to one anomaly map at the input size."""
+"""Anomaly map: feature differences of several levels as one map at the input size."""
 
 from __future__ import annotations
 
@@ -11,32 +11,12 @@ from torch import Tensor, nn
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
-    """``1 − cos`` between two feature levels, per position.
-
-    Shapes: two ``(N, C, H, W)`` → ``(N, 1, H, W)`` in 0..2.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.anomaly_map import cosine_distance
-        >>> f = torch.randn(2, 8, 4, 4)
-        >>> bool(cosine_distance(f, 2 * f).abs().max() < 1e-5)
-        True
-    """
+    """``1 − cos`` per position: two ``(N, C, H, W)`` → ``(N, 1, H, W)`` in 0..2."""
     return 1.0 - F.cosine_similarity(teacher, student, dim=1, eps=1e-6).unsqueeze(1)
 
 
 class GaussianBlur(nn.Module):
-    """Separable Gaussian filter with edge replication, truncated at four σ as in SciPy.
-
-    Args:
-        sigma: Standard deviation in pixels.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.anomaly_map import GaussianBlur
-        >>> GaussianBlur(4.0)(torch.ones(1, 1, 32, 32)).mean().round().item()
-        1.0
-    """
+    """Separable Gaussian of ``sigma`` pixels, edges replicated, truncated at four σ as in SciPy."""
 
     kernel: Tensor
 
@@ -57,16 +37,7 @@ class GaussianBlur(nn.Module):
 class LevelBalance(nn.Module):
     """Divide each level's error by its deviation over good images, so that no level drowns others.
 
-    Args:
-        levels: Number of levels.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.anomaly_map import LevelBalance
-        >>> balance = LevelBalance(2)
-        >>> balance.fit([[torch.tensor([[[[0.0, 0.4]]]]), torch.tensor([[[[0.3, 0.5]]]])]])
-        >>> [round(e.mean().item(), 3) for e in balance([torch.ones(1, 1, 4, 4)] * 2)]
-        [5.0, 10.0]
+    Shapes: error maps ``(N, 1, H_l, W_l)``, one for each of ``levels`` → the same.
     """
 
     deviation: Tensor
@@ -76,11 +47,7 @@ class LevelBalance(nn.Module):
         self.register_buffer("deviation", torch.ones(levels))
 
     def fit(self, batches: Iterable[Sequence[Tensor]]) -> None:
-        """Take the standard deviation of each level over all positions of good images.
-
-        Args:
-            batches: Error maps ``(N, 1, H_l, W_l)`` of each level.
-        """
+        """Take the standard deviation of each level over all positions of good images."""
         sums = torch.zeros(2, len(self.deviation), dtype=torch.float64)
         count = 0
         for errors in batches:
@@ -98,16 +65,7 @@ class LevelBalance(nn.Module):
 def fuse_levels(
     distances: Sequence[Tensor], size: tuple[int, int], *, product: bool = False
 ) -> Tensor:
-    """Resize per-level maps to ``size`` bilinearly and sum (or multiply) them.
-
-    Shapes: maps ``(N, 1, H_l, W_l)`` → ``(N, 1, H, W)``.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.anomaly_map import fuse_levels
-        >>> fuse_levels([torch.ones(1, 1, 8, 8), torch.ones(1, 1, 4, 4)], (16, 16)).max().item()
-        2.0
-    """
+    """Resize maps ``(N, 1, H_l, W_l)`` to ``size`` bilinearly and sum (or multiply) them."""
     resized = [
         F.interpolate(distance, size=size, mode="bilinear", align_corners=False)
         for distance in distances

@@ -1,17 +1,84 @@
-"""The two halves of reverse distillation: one-class bottleneck and student decoder.
+"""One-class bottleneck and student decoder: the two halves of reverse distillation.
 
 Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022. There
-both mirror a WideResNet. Here one design serves every teacher and its width follows the teacher:
-three residual stages per half, of the given widths.
+both mirror a WideResNet. Here one design serves every teacher, convolutional or transformer: it
+follows the number, strides and channels of the teacher's levels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from blemish.errors import ConfigError
+
+# The light student's width at strides 2, 4, 8, 16, 32.
+_LIGHT_WIDTHS = (16, 32, 64, 112, 192)
+
+
+class StudentPlan(NamedTuple):
+    """What bottleneck and student are built by.
+
+    Attributes:
+        widths: Working width of the student at each level, shallow to deep.
+        blocks: Its residual blocks at each level.
+        fused: Channels the bottleneck brings each shallower level to.
+        bottleneck: Channels of the bottleneck.
+    """
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    fused: int
+    bottleneck: int
+
+
+def plan_student(
+    channels: Sequence[int],
+    strides: Sequence[int],
+    *,
+    width: float | None = None,
+    bottleneck: int | None = None,
+    blocks: Sequence[int] = (0,),
+) -> StudentPlan:
+    """The student that suits a teacher.
+
+    The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
+    the teacher's channels, and the bottleneck faster, so that WideResNet-50-2 gets one of the
+    order of the paper's 2,048 channels.
+
+    Args:
+        channels, strides: Of the teacher's levels, shallow to deep.
+        width: Relative to the light student; ``None`` follows the teacher.
+        bottleneck: Channels; ``None`` follows the teacher.
+        blocks: Residual blocks at each level, or one number for all.
+
+    Raises:
+        ConfigError: Another number of ``blocks`` than of levels.
+    """
+    factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
+
+    def eights(value: float) -> int:
+        return max(8, round(value / 8) * 8)
+
+    def light(stride: int) -> int:
+        place = round(math.log2(stride)) - 1
+        return _LIGHT_WIDTHS[min(max(place, 0), len(_LIGHT_WIDTHS) - 1)]
+
+    if len(blocks) == 1:
+        blocks = tuple(blocks) * len(channels)
+    if len(blocks) != len(channels):
+        raise ConfigError(
+            f"student_blocks={','.join(map(str, blocks))}: the teacher has {len(channels)} levels. "
+            "Give one number for each, shallow to deep, or a single one for all."
+        )
+    widths = tuple(eights(light(stride) * factor) for stride in strides)
+    outputs = bottleneck or eights(192 * factor**1.36)
+    return StudentPlan(widths, tuple(blocks), eights(64 * factor), outputs)
 
 
 def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -26,7 +93,7 @@ def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1)
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with a shortcut (He et al., 2016).
 
-    Shapes: ``(N, C_in, H, W)`` → ``(N, C_out, H/stride, W/stride)``.
+    Shapes: ``(N, C_in, H, W)`` → ``(N, C_out, ⌈H/stride⌉, ⌈W/stride⌉)``.
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
@@ -47,71 +114,73 @@ class ResidualBlock(nn.Module):
 
 
 class OneClassBottleneck(nn.Module):
-    """OCBE: fuse the teacher's levels and squeeze them to half the deepest level's size.
+    """OCBE: bring the teacher's levels to the deepest one's size, fuse and squeeze them to half.
 
     Args:
-        channels: Channels of the teacher's levels, shallow to deep, each half the size of the
-            one before.
-        fused: Channels each shallower level is brought to at the deepest level's size.
+        channels, strides: Of the teacher's levels, shallow to deep. A level of the deepest one's
+            stride is taken as it is.
+        fused: Channels each shallower level is brought to.
         outputs: Channels of the bottleneck.
-        blocks: Residual blocks of the last stage, the first of which has stride 2.
 
-    Shapes: levels ``(N, C_l, H_l, W_l)`` → ``(N, outputs, H_3/2, W_3/2)``.
+    Shapes: levels ``(N, C_l, H_l, W_l)`` → ``(N, outputs, ⌈H_L/2⌉, ⌈W_L/2⌉)``.
     """
 
     def __init__(
-        self, channels: Sequence[int], *, fused: int, outputs: int, blocks: int = 1
+        self, channels: Sequence[int], strides: Sequence[int], *, fused: int, outputs: int
     ) -> None:
         super().__init__()
         self.channels = outputs
-        deepest = len(channels) - 1
         self.down = nn.ModuleList()
-        for level, inputs in enumerate(channels[:-1]):
+        total = channels[-1]
+        for inputs, stride in zip(channels[:-1], strides[:-1], strict=True):
+            factors = _factors(strides[-1] // stride)
             steps: list[nn.Module] = []
-            for remaining in range(deepest - level, 0, -1):
+            for remaining, factor in zip(range(len(factors), 0, -1), factors, strict=True):
                 # Widen gently: the large maps are where convolutions cost most.
                 width = max(fused // 2 ** (remaining - 1), inputs)
-                steps.append(conv_bn_relu(inputs, width, stride=2))
+                steps.append(conv_bn_relu(inputs, width, kernel=max(3, factor), stride=factor))
                 inputs = width
             self.down.append(nn.Sequential(*steps))
-        widths = [seq[-1][0].out_channels for seq in self.down]  # type: ignore[index]
-        squeezed = [ResidualBlock(sum(widths) + channels[-1], outputs, stride=2)]
-        squeezed += [ResidualBlock(outputs, outputs) for _ in range(blocks - 1)]
-        self.squeeze = nn.Sequential(*squeezed)
+            total += inputs
+        self.squeeze = nn.Sequential(ResidualBlock(total, outputs, stride=2))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         fused = [down(level) for down, level in zip(self.down, levels, strict=False)]
-        return self.squeeze(torch.cat([*fused, levels[-1]], dim=1))  # (N, C, H_3/2, W_3/2)
+        return self.squeeze(torch.cat([*fused, levels[-1]], dim=1))  # (N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)
 
 
 class StudentDecoder(nn.Module):
     """Rebuild the teacher's levels from the bottleneck, deep to shallow.
 
     Args:
-        inputs: Channels of the bottleneck.
-        channels: Channels of the teacher's levels, shallow to deep.
-        widths: Working width at each level, shallow to deep.
-        blocks: Residual blocks at each level, shallow to deep.
+        channels, strides: Of the teacher's levels, shallow to deep.
+        size: ``(H_L, W_L)`` of the deepest level.
+        plan: The student's widths and blocks, and the bottleneck's channels.
 
-    Shapes: ``(N, inputs, H_3/2, W_3/2)`` → the teacher's levels ``(N, C_l, H_l, W_l)``.
+    Shapes: ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)`` → the teacher's levels ``(N, C_l, H_l, W_l)``.
     """
 
     def __init__(
-        self, inputs: int, channels: Sequence[int], *, widths: Sequence[int], blocks: Sequence[int]
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        size: tuple[int, int],
+        *,
+        plan: StudentPlan,
     ) -> None:
         super().__init__()
         self.up, self.refine, self.out = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for outputs, width, count in reversed(list(zip(channels, widths, blocks, strict=True))):
-            self.up.append(
-                nn.Sequential(
-                    nn.ConvTranspose2d(inputs, width, 2, 2, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(inplace=True),
-                )
-            )
-            self.refine.append(nn.Sequential(*(ResidualBlock(width, width) for _ in range(count))))
-            self.out.append(nn.Conv2d(width, outputs, 1))
-            inputs = width
+        inputs, deeper = plan.bottleneck, 2 * strides[-1]
+        for level in reversed(range(len(channels))):
+            width, ratio = plan.widths[level], deeper // strides[level]
+            self.up.append(_enlarge(inputs, width, ratio))
+            blocks = (ResidualBlock(width, width) for _ in range(plan.blocks[level]))
+            self.refine.append(nn.Sequential(*blocks))
+            self.out.append(nn.Conv2d(width, channels[level], 1))
+            inputs, deeper = width, strides[level]
+        if size[0] % 2 or size[1] % 2:
+            # Half of an odd side was rounded up.
+            self.up[0].append(_Crop(size))  # type: ignore[operator]
 
     def forward(self, bottleneck: Tensor) -> list[Tensor]:
         x, levels = bottleneck, []
@@ -119,3 +188,33 @@ class StudentDecoder(nn.Module):
             x = refine(up(x))
             levels.append(out(x))
         return levels[::-1]
+
+
+def _enlarge(inputs: int, outputs: int, ratio: int) -> nn.Sequential:
+    """Transposed convolution, batch normalisation, ReLU; a plain convolution at ratio 1."""
+    if ratio == 1:
+        return conv_bn_relu(inputs, outputs)
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, ratio, ratio, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Crop(nn.Module):
+    """The upper left part of a map."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., : self.size[0], : self.size[1]]
+
+
+def _factors(ratio: int) -> list[int]:
+    """Prime factors, smallest first: 12 → [2, 2, 3]."""
+    for factor in range(2, ratio + 1):
+        if ratio % factor == 0:
+            return [factor, *_factors(ratio // factor)]
+    return []

@@ -1,4 +1,4 @@
-"""Bringing the teacher's channels to one scale before they are compared."""
+"""Channel standardisation: the teacher's channels at one scale before they are compared."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ class ChannelStandardiser(nn.Module):
     without ReLU: a few channels are many times larger than the rest, and a cosine over raw
     channels sees only those. Standardised, every channel has its say.
 
-    Args:
-        channels: Channels of the levels.
-
-    Example:
-        >>> import torch
-        >>> from blemish.nn.standardise import ChannelStandardiser
-        >>> standardise = ChannelStandardiser((3,))
-        >>> f = 5 + 2 * torch.randn(8, 3, 16, 16)
-        >>> standardise.fit([(f,)])
-        >>> bool(standardise((f,))[0].mean().abs() < 1e-3)
-        True
+    Shapes: levels ``(N, C_l, H_l, W_l)`` → the same; ``channels`` are the C_l.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -36,7 +26,7 @@ class ChannelStandardiser(nn.Module):
         self.levels = len(channels)
 
     def fit(self, batches: Iterable[Sequence[Tensor]]) -> None:
-        """Take mean and standard deviation from batches of levels ``(N, C_l, H_l, W_l)``."""
+        """Take mean and standard deviation from batches of levels."""
         count = [0] * self.levels
         sums: list[Tensor | float] = [0.0] * self.levels
         squares: list[Tensor | float] = [0.0] * self.levels

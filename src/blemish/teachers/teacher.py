@@ -1,10 +1,18 @@
-"""Frozen pretrained backbones, which give the features that the systems compare or rebuild."""
+"""Teachers: frozen pretrained backbones, whose features the systems compare or rebuild.
+
+A teacher gives one level of features or more, each at its own stride or all at the same: the stages
+of a convolutional network, or the patch tokens of a vision transformer put back in their places.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +22,27 @@ from blemish.errors import ConfigError
 from blemish.teachers import efficientnet_lite
 
 DEFAULT_TEACHER = "efficientnet_lite0"
-Weights = Path | Literal["pretrained", "random"]
+Weights: TypeAlias = Path | Literal["pretrained", "random"]
 
 
 class Teacher(nn.Module):
     """A frozen backbone with its own normalisation, from pixels to feature levels.
 
     Args:
-        name: Name as given to :func:`build_teacher`; saved in the model file.
+        name: Saved in the model file, from which :func:`build_teacher` builds it on loading.
         trunk: Module from normalised images to a list of levels.
         channels: Channels of each level, shallow to deep.
-        strides: Stride of each level relative to the image.
+        strides: Stride of each level relative to the image, shallow to deep; each the same as the
+            one before, or a multiple of it.
         mean, std: Normalisation of pixels scaled to 0..1, per colour.
         pretrained: False for random weights, which are then named so in the model file.
+        input_size: The one size ``(H, W)`` of image the trunk takes; ``None``: any of whose sides
+            the strides are divisors.
 
     Shapes: images ``(N, 3, H, W)``, uint8 or float, 0..255 → levels ``(N, C_l, H/s_l, W/s_l)``.
+
+    Raises:
+        ConfigError: Levels that are not as described.
 
     Example:
         >>> import torch
@@ -51,17 +65,47 @@ class Teacher(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         pretrained: bool,
+        input_size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        self.name = name
-        self.pretrained = pretrained
-        self.trunk = trunk
-        self.channels, self.strides = channels, strides
+        if not channels or len(channels) != len(strides):
+            raise ConfigError(
+                f"The teacher {name!r} names {len(channels)} channels and {len(strides)} strides; "
+                "expected one of each for every level, and one level at least."
+            )
+        if any(deep % shallow for shallow, deep in itertools.pairwise(strides)):
+            raise ConfigError(
+                f"The teacher {name!r} has levels at strides {list(strides)}; expected shallow to "
+                "deep, each stride a whole multiple of the one before."
+            )
+        self.name, self.pretrained, self.trunk = name, pretrained, trunk
+        self.channels, self.strides, self.input_size = channels, strides, input_size
         # In pixel units, so that the exported graph takes raw pixels.
         self.register_buffer("mean", 255.0 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255.0 * torch.tensor(std).view(1, 3, 1, 1))
         self.requires_grad_(False)
         self.eval()
+
+    def level_sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """``(H_l, W_l)`` of every level for an input of size ``(H, W)``.
+
+        Raises:
+            ConfigError: The teacher does not take images of this size; the message says which.
+        """
+        if self.input_size is not None and self.input_size != size:
+            raise ConfigError(
+                f"The teacher {self.name!r} takes images of {_times(self.input_size)} only, and "
+                f"the input is {_times(size)}. Choose that image size."
+            )
+        for stride in self.strides[-1:]:  # a multiple of all others
+            if size[0] % stride or size[1] % stride:
+                fits = math.lcm(stride, 32)  # what the preprocessing allows
+                raise ConfigError(
+                    f"The teacher {self.name!r} cuts images into squares of {stride} pixels, and "
+                    f"the input of {_times(size)} is no multiple of that. Choose an image size of "
+                    f"{fits} or a multiple of it."
+                )
+        return [(size[0] // stride, size[1] // stride) for stride in self.strides]
 
     @property
     def digest(self) -> str:
@@ -91,21 +135,55 @@ class NoTeacher(Teacher):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
-        self.name = "none"
-        self.pretrained = True
-        self.trunk = nn.Identity()
-        self.channels, self.strides = (), ()
+        self.name, self.pretrained, self.trunk = "none", True, nn.Identity()
+        self.channels, self.strides, self.input_size = (), (), None
 
     def forward(self, images: Tensor) -> list[Tensor]:
         raise ValueError("there is no teacher, and so there are no features")
 
 
-def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained") -> Teacher:
+BuildTeacher: TypeAlias = Callable[[Weights], Teacher]
+_REGISTERED: dict[str, BuildTeacher] = {}
+
+
+def register_teacher(name: str, build: BuildTeacher) -> None:
+    """Make a teacher from outside known by a name, to the API, the command line and model files.
+
+    A package brings one without being imported by an entry point of the group
+    ``blemish.teachers`` that names its ``build``.
+
+    Args:
+        name: What ``--teacher`` and the model file call it.
+        build: Called with ``pretrained``, a weight file or ``random``; gives a :class:`Teacher` of
+            this name. With ``random`` the weights do not matter: those of a model file follow.
+
+    Raises:
+        ConfigError: The name is one of this package's own.
+
+    Example:
+        >>> from blemish.teachers.teacher import build_teacher, register_teacher
+        >>> def build(weights):
+        ...     teacher = build_teacher("efficientnet_lite0", weights=weights)
+        ...     teacher.name = "mine"
+        ...     return teacher
+        >>> register_teacher("mine", build)
+        >>> build_teacher("mine", weights="random").name
+        'mine'
+    """
+    if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
+        raise ConfigError(f"{name!r} is a teacher of blemish itself. Choose another name.")
+    _REGISTERED[name] = build
+
+
+def build_teacher(
+    name: str | Teacher = DEFAULT_TEACHER, *, weights: Weights = "pretrained"
+) -> Teacher:
     """Build a frozen teacher by name.
 
     Args:
-        name: ``efficientnet_lite0`` (default), ``…1``, ``…2``, or ``timm/<backbone>`` for any
-            timm backbone that has levels at strides 4, 8 and 16; ``none`` for methods without.
+        name: ``efficientnet_lite0`` (default), ``…1``, ``…2``; ``timm/<backbone>`` for any timm
+            backbone that gives its features; a name of :func:`register_teacher`; ``none`` for
+            methods without. A :class:`Teacher` is taken as it is.
         weights: ``pretrained``, a local weight file, or ``random`` — random weights find no
             defects and exist for measuring speed and for tests; nothing chooses them silently.
 
@@ -118,6 +196,8 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
         >>> build_teacher("efficientnet_lite0").channels
         (24, 40, 112)
     """
+    if isinstance(name, Teacher):
+        return name
     if weights not in ("pretrained", "random"):
         weights = Path(weights)
         if not weights.is_file():
@@ -130,9 +210,26 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
         from blemish.teachers.from_timm import build_timm_teacher
 
         return build_timm_teacher(name, weights=weights)
-    if name not in efficientnet_lite.NAMES:
-        known = (*efficientnet_lite.NAMES, "timm/<backbone>")
-        raise ConfigError(unknown_name_message("teacher", name, known))
+    if name in efficientnet_lite.NAMES:
+        return _efficientnet_lite(name, weights)
+    if name not in _REGISTERED:
+        _REGISTERED.update(
+            {
+                point.name: point.load()
+                for point in entry_points(group="blemish.teachers")
+                if point.name == name
+            }
+        )
+    if name not in _REGISTERED:
+        known = (*efficientnet_lite.NAMES, *_REGISTERED, "timm/<backbone>")
+        raise ConfigError(
+            f"{unknown_name_message('teacher', name, known)} A teacher of your own has to be "
+            "registered first, with blemish.teachers.teacher.register_teacher(name, build)."
+        )
+    return _REGISTERED[name](weights)
+
+
+def _efficientnet_lite(name: str, weights: Weights) -> Teacher:
     trunk = efficientnet_lite.EfficientNetLite(name)
     if weights != "random":
         path = weights if isinstance(weights, Path) else efficientnet_lite.weights_file(name)
@@ -154,3 +251,7 @@ def build_teacher(name: str = DEFAULT_TEACHER, *, weights: Weights = "pretrained
         std=efficientnet_lite.STD,
         pretrained=weights != "random",
     )
+
+
+def _times(size: tuple[int, int]) -> str:
+    return "×".join(map(str, size))

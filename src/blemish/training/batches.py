@@ -58,12 +58,12 @@ class StepBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         # The number of all steps: Lightning counts the ones before a resumed start too.
-        return self.stage.steps
+        return self.stage.total_steps
 
     def __iter__(self) -> Iterator[list[int]]:
         good = _shuffled(self.rows, self.stage.batch_size, (*self.seed, 7))
         labelled = _shuffled(self.anomalies, self.labelled, (*self.seed, 8))
-        for step in range(self.stage.steps):
+        for step in range(self.stage.total_steps):
             rows = next(good) + (next(labelled) if self.labelled else [])
             if step >= self.first:
                 yield rows

@@ -63,20 +63,21 @@ def run_stage(
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is written.
         ConfigError: The loss is no longer finite, or the checkpoint cannot be read.
     """
+    labelled = [row for row in rows if data.labels[row] == 1]
+    # Labelled anomalies that come beside the good images do not lengthen a pass over these.
+    stage = stage.settled(len(rows) - (len(labelled) if stage.anomaly_share > 0 else 0))
     first = saved_step(checkpoint)
-    if first >= stage.steps:
+    if first >= stage.total_steps:
         load_weights(method, checkpoint)
         return []
     module = _StageModule(method, stage, seed)
     loader = DataLoader(
         data,
-        batch_sampler=StepBatches(
-            rows, stage, seed, first, anomalies=[row for row in rows if data.labels[row] == 1]
-        ),
+        batch_sampler=StepBatches(rows, stage, seed, first, anomalies=labelled),
         collate_fn=data.collate,
         num_workers=data.workers,
     )
-    with progress.task(f"Training {stage.name}", stage.steps, done=first) as task:
+    with progress.task(f"Training {stage.name}", stage.total_steps, done=first) as task:
         watcher = _Watcher(task, checkpoint, checkpoint_seconds)
         with warnings.catch_warnings(), _quiet_lightning():
             warnings.simplefilter("ignore")
@@ -85,7 +86,7 @@ def run_stage(
                 devices=1,
                 precision=precision,  # type: ignore[arg-type]
                 max_epochs=1,
-                max_steps=stage.steps,
+                max_steps=stage.total_steps,
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -101,7 +102,7 @@ def run_stage(
     method.to("cpu")
     if watcher.stop:
         raise TrainingInterruptedError(
-            f"Stopped at step {watcher.step} of {stage.steps} of stage {stage.name!r}. The "
+            f"Stopped at step {watcher.step} of {stage.total_steps} of stage {stage.name!r}. The "
             f"checkpoint {checkpoint} is complete. Give the same command with --resume to go on."
         )
     return watcher.losses
@@ -166,20 +167,14 @@ class _StageModule(lightning.LightningModule):
         return Batch(move(batch.images), features, move(batch.labels))
 
     def configure_optimizers(self) -> Any:
-        groups = [
-            {
-                "params": group.parameters(),
-                "lr": group.learning_rate,
-                "betas": group.betas,
-                "weight_decay": group.weight_decay,
-            }
-            for group in self.stage.groups
-        ]
-        optimiser = torch.optim.Adam(groups)
-        first_slow = math.ceil(self.stage.decay_at * self.stage.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: 0.1 if step >= first_slow else 1.0
+        optimiser = self.stage.optimizer(
+            [
+                {"params": group.parameters(), "lr": group.learning_rate, **group.options}
+                for group in self.stage.groups
+            ]
         )
+        factor, steps = self.stage.schedule, self.stage.total_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, steps))
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -210,7 +205,7 @@ class _Watcher(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.step = trainer.global_step
-        total = pl_module.stage.steps
+        total = pl_module.stage.total_steps
         pl_module.method.after_step(pl_module.stage, self.step - 1)
         note = ""
         finished = self.step >= total

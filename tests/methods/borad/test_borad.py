@@ -15,8 +15,10 @@ from blemish import Detector
 from blemish._progress import Progress
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
-from blemish.methods.borad.model import BoRAD, BoRADConfig
-from blemish.methods.rd.model import RD, RDConfig, distillation_loss
+from blemish.methods.borad.config import BoRADConfig
+from blemish.methods.borad.model import BoRAD
+from blemish.methods.rd.config import RDConfig
+from blemish.methods.rd.model import RD, distillation_loss
 from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher

@@ -15,8 +15,11 @@ from blemish._progress import Progress
 from blemish.demo_line import write_demo_line
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
-from blemish.methods.logicrd.model import LogicRD, LogicRDConfig, gate_loss
-from blemish.methods.rd.model import RD, RDConfig
+from blemish.methods.logicrd.blocks import gate_loss
+from blemish.methods.logicrd.config import LogicRDConfig
+from blemish.methods.logicrd.model import LogicRD
+from blemish.methods.rd.config import RDConfig
+from blemish.methods.rd.model import RD
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
 from blemish.teachers.teacher import build_teacher
 

@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
-from blemish.methods.rd.model import RD, RDConfig, distillation_loss, student_widths
+from blemish.methods.rd.config import RDConfig
+from blemish.methods.rd.model import RD, distillation_loss
 from blemish.teachers.teacher import build_teacher
 
 
@@ -118,17 +119,13 @@ def test_the_optimiser_is_the_papers() -> None:
     config = RDConfig()
     (stage,) = build().stages()
     (group,) = stage.groups
-    assert (group.learning_rate, group.betas, stage.batch_size) == (5e-3, (0.5, 0.999), 16)
+    assert stage.optimizer is torch.optim.Adam
+    assert (group.learning_rate, group.options, stage.batch_size) == (
+        5e-3,
+        {"betas": (0.5, 0.999)},
+        16,
+    )
     assert config.sigma == 4.0
-
-
-def test_the_student_grows_with_the_teacher() -> None:
-    light = student_widths((24, 40, 112), 0.0)
-    wide = student_widths((256, 512, 1024), 0.0)
-    assert light == student_widths((24, 40, 112), 1.0)
-    assert all(w > 3 * v for w, v in zip(wide[0], light[0], strict=True))
-    assert wide[2] > 3 * light[2]
-    assert student_widths((24, 40, 112), 0.0, bottleneck=16)[2] == 16
 
 
 def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level() -> None:
@@ -155,7 +152,7 @@ def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level()
         {"clip_norm": 0.0},
         {"focus": -0.1},
         {"focus": 9.0},
-        {"student_blocks": (1, 1)},
+        {"student_blocks": ()},
         {"student_blocks": (1, -1, 1)},
     ],
 )

@@ -41,6 +41,7 @@ from blemish.methods.anomem.resnet import ResNet
 from blemish.methods.anomem.synthetic_negatives import box_mask, spoil_features, spoil_images
 from blemish.methods.anomem.views import Crop, ImageView, at_places, feature_view, shared_places
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.standardise import ChannelStandardiser
@@ -176,7 +177,7 @@ class AnoMem(Method):
                 (group,),
                 steps,
                 batch,
-                decay_at=c.decay_at,
+                schedule=StepDecay(c.decay_at),
                 needs_images=self.scratch,
                 anomaly_share=c.anomaly_share,
             )

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -35,15 +35,16 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, ParameterGroup, Stage
-from blemish.methods.borad.projection import (
+from blemish.methods.borad.blocks import (
     STATED,
     LevelProjections,
+    PrototypeAlignment,
     frozen_copy,
     move_average,
     running_statistics_kept,
 )
-from blemish.methods.borad.prototypes import GlobalAlignment, PrototypeBank, SpatialAlignment
-from blemish.methods.rd.model import RD, RDConfig
+from blemish.methods.borad.config import BoRADConfig
+from blemish.methods.rd.model import RD
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Teacher
 
@@ -51,82 +52,6 @@ from blemish.teachers.teacher import Teacher
 WIDE = 128
 #: Divisors of a projection's channels for narrower teachers: C → C/4 → C.
 LIGHT = (4,)
-
-
-@dataclass(frozen=True)
-class BoRADConfig(RDConfig):
-    """Settings of BoRAD, beyond those of reverse distillation.
-
-    Example:
-        >>> from blemish.methods.borad.model import BoRADConfig
-        >>> BoRADConfig().prototypes
-        7
-    """
-
-    spatial_weight: float = 1.0  # weight of spatial prototype alignment; 0 = off (stated: 1)
-    global_weight: float = 1.0  # weight of prototype-relative global alignment; 0 = off (stated: 1)
-    prototypes: int = 7  # K, prototypes per location (stated)
-    view_rate: float = 0.5  # share of the steps whose two views are masked (stated)
-    mask_share: float = 0.5  # share of the positions a mask hides (stated)
-    momentum: tuple[float, float] = (0.99, 0.999)  # of the target, first and last step (stated)
-    head_learning_rate: float = 5e-3  # Adam's step size for bank and heads (stated)
-    residual: bool = True  # add the projection to the level; false: replace it (stated)
-    divisors: tuple[int, ...] = (0,)  # of a projection's channels (stated: 2,4,2); 0 = by teacher
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.spatial_weight < 0 or self.global_weight < 0 or self.head_learning_rate <= 0:
-            raise ConfigError(
-                "spatial_weight and global_weight must be ≥ 0, head_learning_rate positive."
-            )
-        if self.prototypes < 1:
-            raise ConfigError(f"prototypes={self.prototypes}: expected at least 1.")
-        if self.divisors != (0,) and (not self.divisors or min(self.divisors) < 1):
-            raise ConfigError(
-                f"divisors={self.divisors}: expected whole numbers from 1, such as 2,4,2: what a "
-                "projection's channels are divided by after each convolution but the last. 0 "
-                "follows the teacher."
-            )
-        if not (0 <= self.view_rate < 1 and 0 <= self.mask_share < 1):
-            # Unmasked steps are where the normalisations learn what prediction will see.
-            raise ConfigError(
-                f"view_rate={self.view_rate}, mask_share={self.mask_share}: expected [0, 1)."
-            )
-        if len(self.momentum) != 2 or not all(0 <= m <= 1 for m in self.momentum):
-            raise ConfigError(f"momentum={self.momentum}: expected two numbers in [0, 1].")
-
-    @property
-    def aligns(self) -> bool:
-        """True when anything beyond the reconstruction is asked for."""
-        return self.spatial_weight > 0 or self.global_weight > 0
-
-
-class PrototypeAlignment(nn.Module):
-    """The bank and the two heads: what training adds and prediction never sees.
-
-    Args:
-        size: ``(H, W)`` of the bottleneck's output.
-        channels: Channels of the bottleneck's output.
-        config: The system's settings.
-    """
-
-    def __init__(self, size: tuple[int, int], channels: int, config: BoRADConfig) -> None:
-        super().__init__()
-        self.bank = PrototypeBank(size, prototypes=config.prototypes, channels=channels)
-        self.weights = {"spatial": config.spatial_weight, "global": config.global_weight}
-        self.heads = nn.ModuleDict()
-        # At a single location nothing is spatial, and an instance norm leaves zeros.
-        if config.spatial_weight and size != (1, 1):
-            self.heads["spatial"] = SpatialAlignment(channels)
-        if config.global_weight:
-            self.heads["global"] = GlobalAlignment(channels)
-
-    def forward(self, mid: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Weighted losses by name, for the online and the target view's bottleneck output."""
-        return {
-            name: self.weights[name] * head(mid.float(), target.float(), self.bank)
-            for name, head in self.heads.items()
-        }
 
 
 class BoRAD(RD):
@@ -137,7 +62,8 @@ class BoRAD(RD):
 
     Example:
         >>> import torch
-        >>> from blemish.methods.borad.model import BoRAD, BoRADConfig
+        >>> from blemish.methods.borad.config import BoRADConfig
+        >>> from blemish.methods.borad.model import BoRAD
         >>> from blemish.teachers.teacher import build_teacher
         >>> method = BoRAD(BoRADConfig(), build_teacher(weights="random"), (64, 96)).eval()
         >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
@@ -160,15 +86,20 @@ class BoRAD(RD):
         self.alignment: PrototypeAlignment | None = None
         if not config.aligns:
             return
-        stride = 2 * teacher.strides[-1]
-        size = (-(-input_size[0] // stride), -(-input_size[1] // stride))
+        height, width = self.level_sizes[-1]
         channels = self.bottleneck.channels
         if config.prototypes > channels:
             raise ConfigError(
                 f"prototypes={config.prototypes}: the bottleneck has {channels} channels, and no "
                 "more prototypes than that can be orthonormal. Choose fewer, or a wider bottleneck."
             )
-        alignment = PrototypeAlignment(size, channels, config)
+        alignment = PrototypeAlignment(
+            (-(-height // 2), -(-width // 2)),
+            channels,
+            prototypes=config.prototypes,
+            spatial_weight=config.spatial_weight,
+            global_weight=config.global_weight,
+        )
         if alignment.heads:
             self.target, self.alignment = frozen_copy(self.projection), alignment
 
@@ -179,18 +110,9 @@ class BoRAD(RD):
         (stage,) = super().stages()
         if self.alignment is None:
             return [stage]
-        heads = ParameterGroup(
-            (self.alignment,), self.config.head_learning_rate, betas=stage.groups[0].betas
-        )
-        return [
-            Stage(
-                stage.name,
-                (*stage.groups, heads),
-                stage.steps,
-                stage.batch_size,
-                decay_at=stage.decay_at,
-            )
-        ]
+        config, (network,) = self.config, stage.groups
+        heads = ParameterGroup((self.alignment,), config.head_learning_rate, network.options)
+        return [replace(stage, groups=(network, heads))]
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
         return self.bottleneck(self.projection(levels))
@@ -221,5 +143,5 @@ class BoRAD(RD):
     def after_step(self, stage: Stage, step: int) -> None:
         if self.target is not None:
             first, last = self.config.momentum
-            momentum = first + (last - first) * step / max(1, stage.steps - 1)
+            momentum = first + (last - first) * step / max(1, stage.total_steps - 1)
             move_average(self.target, self.projection, momentum)

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
-from blemish.methods.rd.model import ReconstructionConfig, student_widths
+from blemish.methods.base import Batch, Method, MethodOutput, Stage
+from blemish.methods.rd.config import ReconstructionConfig
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
@@ -53,7 +53,7 @@ class HFRConfig(ReconstructionConfig):
         3
     """
 
-    student_blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks per level, shallow to deep
+    student_blocks: tuple[int, ...] = (1,)  # residual blocks per level, shallow to deep, or of all
     levels: int = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
     loss: str = "cosine"  # cosine or mse; the cosine does not weigh positions by their norm
     fusion: str = "sum"  # sum or product of the levels' maps; a product wants all levels to agree
@@ -86,16 +86,20 @@ class HFR(Method):
 
     def __init__(self, config: HFRConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        rebuilt = teacher.channels[-config.levels :]
-        widths, fused, outputs = student_widths(
-            teacher.channels, config.width, bottleneck=config.bottleneck
+        if config.levels > len(teacher.channels):
+            raise ConfigError(
+                f"levels={config.levels}: the teacher {teacher.name!r} has only "
+                f"{len(teacher.channels)}. Ask for fewer."
+            )
+        last, plan = slice(-config.levels, None), config.student(teacher)
+        self.bottleneck = OneClassBottleneck(
+            teacher.channels[-1:], teacher.strides[-1:], fused=plan.fused, outputs=plan.bottleneck
         )
-        self.bottleneck = OneClassBottleneck(teacher.channels[-1:], fused=fused, outputs=outputs)
         self.student = StudentDecoder(
-            outputs,
-            rebuilt,
-            widths=widths[-config.levels :],
-            blocks=config.student_blocks[-config.levels :],
+            teacher.channels[last],
+            teacher.strides[last],
+            self.level_sizes[-1],
+            plan=plan._replace(widths=plan.widths[last], blocks=plan.blocks[last]),
         )
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(config.levels)
@@ -107,16 +111,7 @@ class HFR(Method):
             self.standardise.fit(self.levels(batch) for batch in batches)
 
     def stages(self) -> list[Stage]:
-        config = self.config
-        group = ParameterGroup(
-            (self.bottleneck, self.student),
-            config.learning_rate,
-            betas=(0.5, 0.999),
-            clip_norm=config.clip_norm,
-        )
-        return [
-            Stage("rebuild", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
-        ]
+        return [self.config.stage("rebuild", (self.bottleneck, self.student))]
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
         """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""

@@ -1,4 +1,4 @@
-"""How far a picture's description lies from those of good pictures, in closed form.
+"""Mahalanobis distance of a picture's parts from those of good pictures, in closed form.
 
 One model serves several products, and a single Gaussian over several products describes none of
 them: it calls everything between two products normal. So the good pictures are grouped without
@@ -7,12 +7,15 @@ labels, each group gets a Gaussian of its own, and a new picture is measured by 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from blemish.nn.anomaly_map import GaussianBlur
 
 _FEWEST = 10  # members of a group, below which its mean says little
 _SEPARATE = 0.25  # mean silhouette from which groups count as apart
@@ -50,16 +53,6 @@ class GroupedGaussians(GroupBuffers):
 
     Shapes: descriptions ``(N, P, D)`` and membership ``(N, K)``, one 1 per row → squared distances
     ``(N, P)``.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.logicrd.mahalanobis import GroupedGaussians
-        >>> _ = torch.manual_seed(0)
-        >>> good = torch.randn(200, 1, 3) * torch.tensor([1.0, 2.0, 4.0])
-        >>> gaussian = GroupedGaussians(1, 3)
-        >>> gaussian.fit(good, torch.ones(200, 1))
-        >>> 2.5 < gaussian(good, torch.ones(200, 1)).mean().item() < 3.5
-        True
     """
 
     centre: Tensor
@@ -143,14 +136,6 @@ class GroupScale(GroupBuffers):
         branches: Number of scores of a picture.
 
     Shapes: scores ``(N, B)`` and membership ``(N, K)``, one 1 per row → ``(N, B)``.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.logicrd.mahalanobis import GroupScale
-        >>> scale = GroupScale(1)
-        >>> scale.fit(torch.arange(11.0)[:, None], torch.ones(11, 1))
-        >>> scale(torch.tensor([[5.0]]), torch.ones(1, 1)).item()
-        0.0
     """
 
     mean: Tensor
@@ -186,15 +171,6 @@ class PictureGroups(GroupBuffers):
         dimensions: Of a description.
 
     Shapes: descriptions ``(N, D)`` → membership ``(N, K)``, one 1 per row.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.logicrd.mahalanobis import PictureGroups
-        >>> _ = torch.manual_seed(0)
-        >>> groups = PictureGroups(4)
-        >>> groups.fit(torch.cat([torch.randn(20, 4), torch.randn(20, 4) + 8]), most=4)
-        >>> groups(torch.full((1, 4), 7.0)).sum().item(), len(groups.centre)
-        (1.0, 2)
     """
 
     centre: Tensor
@@ -233,6 +209,94 @@ class PictureGroups(GroupBuffers):
         groups = torch.arange(apart.shape[1], device=apart.device)
         # One-hot by comparison: every exporter knows it, and equals go to the first.
         return (apart.argmin(1, keepdim=True) == groups).to(descriptions.dtype)
+
+
+class PictureParts(nn.Module):
+    """The mean feature of the whole picture, of its quarters, of their quarters …
+
+    A missing washer changes the mean of the whole picture a little and that of its compartment
+    much; which size of part shows it best depends on the product, so that all are looked at.
+
+    Args:
+        size: ``(H, W)`` of the features.
+        finest: The picture is divided into 1, 4, … ``finest``² parts: a power of two. Where the
+            features have fewer rows or columns, there are as many parts as those.
+
+    Shapes: features ``(N, C, H, W)`` → descriptions ``(N, P, C)``.
+    """
+
+    pool: Tensor
+
+    def __init__(self, size: tuple[int, int], *, finest: int) -> None:
+        super().__init__()
+        rows: list[Tensor] = []
+        divisions = 1
+        while divisions <= finest:
+            vertical = _intervals(size[0], divisions)
+            horizontal = _intervals(size[1], divisions)
+            rows += [(y[:, None] * x[None, :]).flatten() for y in vertical for x in horizontal]
+            divisions *= 2
+        # A plain product, which every exporter knows; it follows from the sizes.
+        pool = torch.stack(rows).T  # (H·W, P)
+        self.register_buffer("pool", pool / pool.sum(0), persistent=False)
+
+    @property
+    def count(self) -> int:
+        """P, the number of parts of all sizes."""
+        return int(self.pool.shape[1])
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features.flatten(2) @ self.pool).transpose(1, 2)  # (N, P, C)
+
+
+def _intervals(length: int, divisions: int) -> list[Tensor]:
+    """Membership ``(length,)`` of each of at most ``divisions`` nearly equal intervals."""
+    divisions = min(divisions, length)
+    edges = [round(k * length / divisions) for k in range(divisions + 1)]
+    place = torch.arange(length)
+    return [((place >= start) & (place < end)).float() for start, end in pairwise(edges)]
+
+
+class RegionalDeparture(GroupBuffers):
+    """The share of each place in a part's Mahalanobis distance, in closed form.
+
+    A description that averages features over the places of a part has the squared distance
+    ``(v − μ)ᵀ Σ⁻¹ (v − μ) = Σ_p wᵀ(f_p − m_p) / P`` with ``w = Σ⁻¹(v − μ)``, ``m_p`` the mean
+    feature of good pictures at place p, and P the places of the part: the terms are each place's
+    exact share. Smoothed over neighbours, the largest is where the content departs most, in the
+    direction in which the part as a whole departs, from what is usual at that place. A missing
+    piece counts as much as an extra one.
+
+    Args:
+        channels: Channels of the features.
+        size: ``(H, W)`` of the features.
+        sigma: Of the smoothing, in places.
+
+    Shapes: features ``(N, C, H, W)``, weights w ``(N, C)``, the part's places ``(N, H·W)`` as 1/P
+    or 0, and membership ``(N, K)`` → ``(N, 1, H, W)``.
+    """
+
+    usual: Tensor
+
+    def __init__(self, channels: int, size: tuple[int, int], *, sigma: float = 1.5) -> None:
+        super().__init__()
+        self.register_buffer("usual", torch.zeros(1, channels, *size))
+        self.smooth = GaussianBlur(sigma)
+
+    def shares(
+        self, features: Tensor, weights: Tensor, places: Tensor, membership: Tensor
+    ) -> Tensor:
+        """Each place's share ``(N, 1, H, W)`` before the smoothing; they sum to the distance."""
+        _, channels, height, width = self.usual.shape
+        usual = (membership @ self.usual.flatten(1)).view(-1, channels, height, width)
+        pulled = (weights[:, :, None, None] * (features - usual)).sum(1, keepdim=True)
+        return pulled * places.view(-1, 1, height, width)
+
+    def forward(
+        self, features: Tensor, weights: Tensor, places: Tensor, membership: Tensor
+    ) -> Tensor:
+        smoothed: Tensor = self.smooth(self.shares(features, weights, places, membership))
+        return smoothed
 
 
 def _whitening(residual: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,66 +22,31 @@ z-scores, by group, are over good images that no stage saw, and those of the bra
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.errors import ConfigError
 from blemish.methods.base import Batch, MethodOutput, Stage
-from blemish.methods.logicrd.departure import PictureParts, RegionalDeparture
-from blemish.methods.logicrd.feature_compensation import GuidedDecoder
-from blemish.methods.logicrd.global_semantics import GlobalSemantics, join_levels
-from blemish.methods.logicrd.mahalanobis import GroupedGaussians, GroupScale, PictureGroups
-from blemish.methods.logicrd.pseudo_anomaly import corrupt_patches
-from blemish.methods.rd.model import RD, RDConfig, student_widths
+from blemish.methods.logicrd.blocks import (
+    GlobalSemantics,
+    GuidedDecoder,
+    corrupt_patches,
+    gate_loss,
+    join_levels,
+)
+from blemish.methods.logicrd.config import LogicRDConfig
+from blemish.methods.logicrd.mahalanobis import (
+    GroupedGaussians,
+    GroupScale,
+    PictureGroups,
+    PictureParts,
+    RegionalDeparture,
+)
+from blemish.methods.rd.model import RD
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.teachers.teacher import Teacher
-
-
-@dataclass(frozen=True)
-class LogicRDConfig(RDConfig):
-    """Settings of LogicRD, beyond those of reverse distillation.
-
-    Example:
-        >>> from blemish.methods.logicrd.model import LogicRDConfig
-        >>> LogicRDConfig(logical=False).gate
-        True
-    """
-
-    semantics: bool = True  # GSE: codes of the whole picture modulate the student
-    compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
-    gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it
-    structural: bool = True  # the student and its map; off: only the logical branch, faster
-    logical: bool = True  # the Mahalanobis branch; off: only the structural branch
-    code_width: int = 64  # channels of GSE's tokens and codes
-    pseudo_share: float = 0.5  # share of a batch's images that carry pseudo-anomalies
-    gate_weight: float = 0.1  # of the gate's cross-entropy beside the distillation loss
-    regions: int = 4  # described are the whole picture, its quarters, and so on to regions² parts
-    describe_codes: bool = False  # GSE's codes are described too, as one more part
-    own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
-    most_groups: int = 16  # largest number of groups of pictures
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.structural or self.logical):
-            raise ConfigError("structural and logical are both off: one branch must remain.")
-        if self.compensation and not self.semantics:
-            raise ConfigError(
-                "compensation=true needs semantics=true: the detail is what the codes lack. "
-                "Set compensation=false as well."
-            )
-        if self.regions not in (1, 2, 4, 8):
-            raise ConfigError(f"regions={self.regions}: expected 1, 2, 4 or 8.")
-        if self.code_width < 4 or self.code_width % 4:
-            raise ConfigError(f"code_width={self.code_width}: expected a multiple of 4.")
-        if not 0 <= self.pseudo_share <= 1 or self.gate_weight < 0:
-            raise ConfigError("pseudo_share must lie in [0, 1], gate_weight be 0 or more.")
-        if self.most_groups < 1:
-            raise ConfigError(f"most_groups={self.most_groups}: expected 1 or more.")
 
 
 class LogicRD(RD):
@@ -89,7 +54,8 @@ class LogicRD(RD):
 
     Example:
         >>> import torch
-        >>> from blemish.methods.logicrd.model import LogicRD, LogicRDConfig
+        >>> from blemish.methods.logicrd.config import LogicRDConfig
+        >>> from blemish.methods.logicrd.model import LogicRD
         >>> from blemish.teachers.teacher import build_teacher
         >>> method = LogicRD(LogicRDConfig(), build_teacher(weights="random"), (64, 96)).eval()
         >>> sorted(method(torch.zeros(2, 3, 64, 96)).branches)
@@ -105,20 +71,16 @@ class LogicRD(RD):
         self, config: LogicRDConfig, teacher: Teacher, input_size: tuple[int, int]
     ) -> None:
         super().__init__(config, teacher, input_size)
-        channels, deepest = teacher.channels, teacher.strides[-1]
-        size = (input_size[0] // deepest, input_size[1] // deepest)
+        channels, size = teacher.channels, self.level_sizes[-1]
         if config.semantics:
             self.semantics = GlobalSemantics(
                 sum(channels), size, levels=len(channels), width=config.code_width
             )
-            widths, _, outputs = student_widths(
-                channels, config.width, bottleneck=config.bottleneck
-            )
             self.student = GuidedDecoder(
-                outputs,
                 channels,
-                widths=widths,
-                blocks=config.student_blocks,
+                teacher.strides,
+                size,
+                plan=config.student(teacher),
                 code=config.code_width,
                 compensate=config.compensation,
                 gated=config.gate,
@@ -208,9 +170,6 @@ class LogicRD(RD):
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         levels = self.standardise(levels)
         return list(zip(levels, self.reconstruct(levels)[0], strict=True))
-
-    def errors(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
-        return [cosine_distance(f, s) for f, s in self.rebuild(levels)]
 
     @staticmethod
     def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
@@ -302,7 +261,7 @@ class LogicRD(RD):
         z = self.part_scale(distances, member)  # (N, P)
         worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
         weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
-        places = self.parts.pool.T.index_select(0, worst)  # (N, H_3·W_3)
+        places = self.parts.pool.T.index_select(0, worst)  # (N, H_L·W_L)
         explanation = self.departure(described.joined, weights, places, member)
         return LogicalOutput(z.amax(1), member, explanation)
 
@@ -325,57 +284,18 @@ class LogicRD(RD):
         return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
 
 
-def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
-    """Cross-entropy of the gates: open where nothing was changed, closed where it was.
-
-    Args:
-        gates: Logits ``(N, 1, H_l, W_l)``, sides whole multiples of the mask's.
-        mask: ``(N, 1, H, W)`` bool, what was changed.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.logicrd.model import gate_loss
-        >>> mask = torch.tensor([[[[True, False]]]])
-        >>> gate_loss([torch.tensor([[[[-20.0, 20.0]]]])], mask).item() < 1e-6
-        True
-    """
-    losses = []
-    for logits in gates:
-        factor = logits.shape[2] // mask.shape[2]
-        here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-        # Changed places are few; each kind of place has half the say.
-        loss = F.binary_cross_entropy_with_logits(logits.float(), (~here).float(), reduction="none")
-        changed = loss[here].sum() / here.sum().clamp_min(1)
-        losses.append((changed + loss[~here].sum() / (~here).sum().clamp_min(1)) / 2)
-    return torch.stack(losses).mean()
-
-
 class Description(NamedTuple):
-    """What the logical branch looks at.
+    """What the logical branch looks at."""
 
-    Attributes:
-        joined: ``(N, ΣC, H_3, W_3)`` the standardised levels at the deepest one's size.
-        parts: ``(N, P, ΣC)`` their mean over every part of the picture.
-        codes: ``(N, 1, 3·D)`` GSE's codes, or ``None`` where they are not described.
-        membership: ``(N, K)`` the picture's group, one 1 per row.
-    """
-
-    joined: Tensor
-    parts: Tensor
-    codes: Tensor | None
-    membership: Tensor
+    joined: Tensor  # (N, ΣC, H_L, W_L) the standardised levels at the deepest one's size
+    parts: Tensor  # (N, P, ΣC) their mean over every part of the picture
+    codes: Tensor | None  # (N, 1, L·D) GSE's codes, where they are described
+    membership: Tensor  # (N, K) the picture's group, one 1 per row
 
 
 class LogicalOutput(NamedTuple):
-    """What the logical branch found.
+    """What the logical branch found."""
 
-    Attributes:
-        score: ``(N,)`` the largest z-score of a part's Mahalanobis distance.
-        membership: ``(N, K)`` the picture's group, one 1 per row.
-        explanation: ``(N, 1, H_3, W_3)`` each place's share in the squared distance of the part
-            with the largest one, smoothed.
-    """
-
-    score: Tensor
-    membership: Tensor
-    explanation: Tensor
+    score: Tensor  # (N,) the largest z-score of a part's Mahalanobis distance
+    membership: Tensor  # (N, K) the picture's group, one 1 per row
+    explanation: Tensor  # (N, 1, H_L, W_L) places' shares in the oddest part's distance, smoothed

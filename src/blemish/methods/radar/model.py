@@ -38,6 +38,7 @@ from blemish.methods.radar.diffusion import NoiseSchedule
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.radar.patches import map_patches
 from blemish.methods.radar.sobel import sobel_magnitude
+from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.teachers.teacher import NoTeacher, Teacher
@@ -100,7 +101,7 @@ class RADAR(Method):
             (group,),
             config.steps,
             config.batch_size,
-            decay_at=config.decay_at,
+            schedule=StepDecay(config.decay_at),
             needs_images=True,
         )
         return [stage]

@@ -1,4 +1,4 @@
-"""Reverse distillation: the shared trunk of the systems here, and the baseline to beat.
+"""Reverse distillation: the trunk that other systems here share, and the baseline to beat.
 
 Deng & Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022.
 
@@ -18,14 +18,13 @@ training length counts steps, not epochs, because products differ widely in thei
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.errors import ConfigError
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, Stage
+from blemish.methods.rd.config import RDConfig
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
@@ -33,66 +32,13 @@ from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers.teacher import Teacher
 
 
-@dataclass(frozen=True)
-class ReconstructionConfig(MethodConfig):
-    """Settings of what rebuilds a teacher's levels from a bottleneck.
-
-    Example:
-        >>> from blemish.methods.rd.model import ReconstructionConfig
-        >>> ReconstructionConfig(steps=200).learning_rate
-        0.005
-    """
-
-    learning_rate: float = 5e-3  # Adam's step size (stated)
-    decay_at: float = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
-    clip_norm: float = 5.0  # largest gradient norm
-    width: float = 0.0  # student's width relative to the light student; 0 = follow the teacher
-    bottleneck: int = 0  # channels of the bottleneck; 0 = follow the teacher
-    student_blocks: tuple[int, ...] = (0, 0, 0)  # residual blocks per level, shallow to deep
-    balance: bool = True  # divide each level's map by its deviation over good images (ours)
-    standardise: bool = True  # bring the teacher's channels to one scale (ours)
-    sigma: float = 4.0  # Gaussian over the map, pixels of the input (stated)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.decay_at <= 1:
-            raise ConfigError(f"decay_at={self.decay_at}: expected a share in (0, 1].")
-        if self.bottleneck < 0:
-            raise ConfigError(f"bottleneck={self.bottleneck}: expected channels, or 0.")
-        if len(self.student_blocks) != 3 or min(self.student_blocks) < 0:
-            raise ConfigError(
-                f"student_blocks={self.student_blocks}: expected three numbers from 0, such as "
-                "0,1,1: the residual blocks of the student, shallow to deep level."
-            )
-        if self.learning_rate <= 0 or self.sigma <= 0 or self.width < 0 or self.clip_norm <= 0:
-            raise ConfigError("learning_rate, sigma and clip_norm must be positive, width ≥ 0.")
-
-
-@dataclass(frozen=True)
-class RDConfig(ReconstructionConfig):
-    """Settings of reverse distillation, beyond those of any reconstruction.
-
-    Example:
-        >>> from blemish.methods.rd.model import RDConfig
-        >>> RDConfig(focus=0).flat_loss
-        False
-    """
-
-    focus: float = 1.0  # weight of a position: its distance to this power; 0 = plain mean (stated)
-    flat_loss: bool = False  # cosine of the flattened level (authors' code), not of each position
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.focus <= 8:
-            raise ConfigError(f"focus={self.focus}: expected a power from 0 (plain mean) to 8.")
-
-
 class RD(Method):
     """Reverse distillation (Deng & Li, 2022). See the module for what is stated and what is ours.
 
     Example:
         >>> import torch
-        >>> from blemish.methods.rd.model import RD, RDConfig
+        >>> from blemish.methods.rd.config import RDConfig
+        >>> from blemish.methods.rd.model import RD
         >>> from blemish.teachers.teacher import build_teacher
         >>> method = RD(RDConfig(), build_teacher(weights="random"), (64, 96)).eval()
         >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
@@ -104,13 +50,9 @@ class RD(Method):
 
     def __init__(self, config: RDConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        widths, fused, outputs = student_widths(
-            teacher.channels, config.width, bottleneck=config.bottleneck
-        )
-        self.bottleneck = OneClassBottleneck(teacher.channels, fused=fused, outputs=outputs)
-        self.student = StudentDecoder(
-            outputs, teacher.channels, widths=widths, blocks=config.student_blocks
-        )
+        plan, levels = config.student(teacher), (teacher.channels, teacher.strides)
+        self.bottleneck = OneClassBottleneck(*levels, fused=plan.fused, outputs=plan.bottleneck)
+        self.student = StudentDecoder(*levels, self.level_sizes[-1], plan=plan)
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(len(teacher.channels))
         self.blur = GaussianBlur(config.sigma)
@@ -120,23 +62,14 @@ class RD(Method):
         return (self.bottleneck, self.student)
 
     def stages(self) -> list[Stage]:
-        group = ParameterGroup(
-            self.trained_modules(),
-            self.config.learning_rate,
-            betas=(0.5, 0.999),
-            clip_norm=self.config.clip_norm,
-        )
-        config = self.config
-        return [
-            Stage("distill", (group,), config.steps, config.batch_size, decay_at=config.decay_at)
-        ]
+        return [self.config.stage("distill", self.trained_modules())]
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         if self.config.standardise:
             self.standardise.fit(self.levels(batch) for batch in batches)
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
-        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
+        """The bottleneck's output ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)`` for standardised levels."""
         return self.bottleneck(levels)
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
@@ -180,17 +113,7 @@ def distillation_loss(
     Args:
         levels, rebuilt: Pairs of ``(N, C_l, H_l, W_l)``.
         flat: One cosine of the whole flattened level instead of one per position.
-        focus: Power of the weights; 0 is the plain mean.
-
-    Returns:
-        ``()``, with ``focus`` 0 in 0..2 times the number of levels.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.rd.model import distillation_loss
-        >>> f = torch.randn(2, 3, 4, 4)
-        >>> bool(distillation_loss((f,), [-f]) > 1.99)
-        True
+        focus: Power of the weights; 0 is the plain mean, in 0..2 times the number of levels.
     """
     if flat:
         levels = tuple(f.flatten(1) for f in levels)  # (N, C·H·W)
@@ -204,22 +127,3 @@ def distillation_loss(
             d = d * (w / w.mean())
         losses.append(d.mean())
     return sum(losses[1:], start=losses[0])
-
-
-def student_widths(
-    channels: tuple[int, ...], width: float, *, bottleneck: int = 0
-) -> tuple[tuple[int, ...], int, int]:
-    """Decoder widths (shallow to deep), fused width and bottleneck channels for a teacher.
-
-    The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
-    the teacher's channels, and the bottleneck faster, so that WideResNet-50-2 gets one of the
-    order of the paper's 2,048 channels. ``bottleneck`` > 0 is taken as it is.
-    """
-    light, fused, outputs = (32, 64, 112), 64, 192
-    factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
-
-    def eights(value: float) -> int:
-        return max(8, round(value / 8) * 8)
-
-    widths = tuple(eights(value * factor) for value in light)
-    return widths, eights(fused * factor), bottleneck or eights(outputs * factor**1.36)

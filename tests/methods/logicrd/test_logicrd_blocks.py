@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import torch
 
-from blemish.methods.logicrd.feature_compensation import (
+from blemish.methods.logicrd.blocks import (
     CompensationPathway,
+    GlobalSemantics,
     GuidedDecoder,
     Modulation,
+    corrupt_patches,
+    join_levels,
+    token_grid,
 )
-from blemish.methods.logicrd.global_semantics import GlobalSemantics, join_levels, token_grid
-from blemish.methods.logicrd.pseudo_anomaly import corrupt_patches
+from blemish.nn.reverse_distillation import StudentPlan
 
-CHANNELS, WIDTHS = (8, 12, 16), (6, 6, 8)
+CHANNELS = (8, 12, 16)
+PLAN = StudentPlan(widths=(6, 6, 8), blocks=(1, 1, 1), fused=8, bottleneck=10)
 
 
 def decoder(*, compensate: bool, gated: bool) -> GuidedDecoder:
     torch.manual_seed(0)
     built = GuidedDecoder(
-        10,
         CHANNELS,
-        widths=WIDTHS,
-        blocks=(1, 1, 1),
+        (4, 8, 16),
+        (4, 6),
+        plan=PLAN,
         code=5,
         compensate=compensate,
         gated=gated,
