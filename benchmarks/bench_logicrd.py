@@ -10,8 +10,8 @@ passes. Weights do not matter for speed and are not trained.
 ``boxes`` trains LogicRD with and without the gate on a line in the layout of MVTec LOCO. It counts
 how often the box of the explanation touches the ground truth of a logical defect, beside a box of
 the same size anywhere in the picture, and measures anomaly leakage
-(:mod:`blemish.evaluation.leakage`) and how far the gates stand open inside and outside planted
-anomalies. Everything goes to ``benchmarks/results/logicrd-<part>.json``.
+(:mod:`blemish.evaluation.diagnostic_measures`) and how far the gates stand open inside and outside
+planted anomalies. Everything goes to ``benchmarks/results/logicrd-<part>.json``.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from pathlib import Path
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.images.image import image_size, list_images
-from blemish.evaluation.memory import peak_memory_mib
+from blemish.evaluation.timing import peak_memory_mib
 from blemish.model_file.opening import is_exported
 
 LIMIT_MIB = 600

@@ -26,13 +26,10 @@ FLOORS = floors()
 WITH_TORCH = {
     *("teachers", "nn", "methods", "training", "detector", "benchmark", "export"),
     *("model_file.method_network", "model_file.weights", "evaluation.diagnosis"),
-    *("evaluation.diagnosis_measurements", "evaluation.leakage", "evaluation.separability"),
+    "evaluation.diagnostic_measures",
 }
 #: Imports that still go up.
 UPWARD = {
-    "blemish.evaluation.diagnosis",
-    "blemish.evaluation.timing",
-    "blemish.evaluation.timing_floor",
     "blemish.model_file.opening",
     "blemish.runtime",
     "blemish.runtime.exported",
@@ -40,7 +37,7 @@ UPWARD = {
 #: Those that ask inside a function, and say why there.
 ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed
-    "blemish.cli.bench",  # sets the threads of a trained model
+    "blemish.cli.latency",  # sets the threads of a trained model
     "blemish.evaluation.timing_floor",  # builds the teacher alone
     "blemish.metrics.intervals",  # quantiles of the Beta distribution
     "blemish.metrics.overlap",  # labels the components of a mask

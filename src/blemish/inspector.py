@@ -20,6 +20,7 @@ from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, t
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError, judge_samples
+from blemish.metrics.pixel import Compatibility
 from blemish.results import Prediction
 
 __all__ = ["Inspector", "OnError"]
@@ -149,6 +150,7 @@ class Inspector(ABC):
         *,
         layout: str = "auto",
         histogram: bool = False,
+        compatibility: Compatibility = "none",
         progress: Progress | None = None,
     ) -> Evaluation:
         """Measure the model on the labelled test images of a data set.
@@ -159,13 +161,15 @@ class Inspector(ABC):
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
             layout: Name of the layout, ``auto`` to recognise it.
             histogram: Measure pixels in bounded memory with a stated error bound.
+            compatibility: ``ader`` adds pixel F1-max as the framework ADer computes it.
             progress: Where progress is shown.
 
         Raises:
+            ConfigError: Another compatibility, or ``ader`` in bounded memory.
             DataError: No labelled test images.
         """
         failures: dict[Path, str] = {}
-        evaluator = Evaluator(histogram=histogram)
+        evaluator = Evaluator(histogram=histogram, compatibility=compatibility)
         for sample, prediction in self.judge_test_images(
             data,
             layout=layout,

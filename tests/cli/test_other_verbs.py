@@ -31,6 +31,20 @@ def test_evaluate_prints_tables_and_writes_figures(
     assert list(figures["products"]) == [expected.products[0].product] == ["part"]
 
 
+def test_evaluate_states_the_error_of_bounded_memory_and_gives_aders_f1_max(
+    blemish: Any, refused: Any, judging: dict[str, Path], part: Path
+) -> None:
+    binned = blemish("evaluate", judging["model"], part, "--histogram")
+    assert binned.returncode == 0, binned.stderr
+    assert " ± 0" in binned.stdout
+    assert "± is the largest possible error" in binned.stdout
+    ader = blemish("evaluate", judging["model"], part, "--compatibility", "ader")
+    assert "F1-max as in ADer" in ader.stdout
+    assert "mAD with pixel F1-max as in ADer: " in ader.stdout
+    both = blemish("evaluate", judging["model"], part, "--histogram", "--compatibility", "ader")
+    assert 'needs mode "exact"' in refused(both)
+
+
 def test_evaluate_lists_broken_images_and_refuses_unlabelled_ones(
     blemish: Any, refused: Any, judging: Any, part_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

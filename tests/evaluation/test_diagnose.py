@@ -88,10 +88,10 @@ def test_a_student_fed_the_answer_leaks_everything(
 
 
 def test_the_scores_are_those_of_prediction(detector: Detector, line: Path) -> None:
-    from blemish.evaluation.diagnosis_measurements import ProductMeasurements
+    from blemish.evaluation.diagnosis import _ProductMeasurements
 
     path = line / "nut" / "test" / "good" / "000.png"
-    measured = ProductMeasurements()
+    measured = _ProductMeasurements()
     assert detector.method is not None
     measured.add_good(detector.method, np.array(Image.open(path)), np.random.default_rng(0))
     assert measured.good[0] == pytest.approx(next(detector.predict(path)).score, rel=1e-4)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from metric_reference import ader_f1_max_by_loops
 from numpy.typing import NDArray
 from PIL import Image
 
+import blemish.evaluation.evaluator
 from blemish.data.sample import Sample
-from blemish.errors import DataError
-from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.errors import ConfigError, DataError
+from blemish.evaluation.evaluator import Evaluation, Evaluator, evaluation_json
+from blemish.metrics import MEAN_AD_METRICS, PixelAccumulator
 from blemish.results import Prediction, Verdict
 
 SIZE = (8, 8)
@@ -207,21 +211,102 @@ def test_masks_and_kinds_unknown_to_the_saturation_file(tmp_path: Path) -> None:
     assert "left out of AU-sPRO" in nut.problems[0]
 
 
-def test_bounded_memory_gives_nearly_the_same(tmp_path: Path) -> None:
+@pytest.fixture
+def noisy(tmp_path: Path) -> tuple[list[Sample], list[Prediction]]:
+    """Two products of six images each, every second one with a defect that is not quite found."""
     rng = np.random.default_rng(0)
-    evaluators = Evaluator(), Evaluator(histogram=True)
     truth = mask(tmp_path / "m.png", TOP)
-    for number in range(6):
+    samples, predictions = [], []
+    for number in range(12):
+        bad = number % 2
         values = rng.random(SIZE).astype(np.float32)
-        values[TOP] += 0.5 * (number % 2)
-        kind = ("good", "dent")[number % 2]
-        for evaluator in evaluators:
-            given = sample(kind, *([truth] if number % 2 else []))
-            evaluator.add(given, Prediction(None, "nut", float(values.max()), values))
-    exact, bounded = (evaluator.compute().mean for evaluator in evaluators)
-    assert exact.keys() == bounded.keys()
-    for name, value in exact.items():
-        assert bounded[name] == pytest.approx(value, abs=0.01, nan_ok=True)
+        values[TOP] += 0.3 * bad
+        product = ("nut", "bolt")[number // 6]
+        kind = ("good", "dent")[bad]
+        samples.append(sample(kind, *([truth] if bad else []), product=product))
+        predictions.append(Prediction(None, product, float(values.max()), values))
+    return samples, predictions
+
+
+def measured(
+    noisy: tuple[list[Sample], list[Prediction]], evaluator: Evaluator | None = None
+) -> Evaluation:
+    evaluator = evaluator or Evaluator()
+    for given, judged in zip(*noisy, strict=True):
+        evaluator.add(given, judged)
+    return evaluator.compute()
+
+
+def test_bounded_memory_states_its_error(
+    noisy: tuple[list[Sample], list[Prediction]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = measured(noisy)
+    assert not exact.error_bounds
+    assert "error_bounds" not in evaluation_json(exact)
+    few_bins = partial(PixelAccumulator, max_bins=16)
+    monkeypatch.setattr(blemish.evaluation.evaluator, "PixelAccumulator", few_bins)
+    binned = measured(noisy, Evaluator(histogram=True))
+    four = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro")
+    for one, other in zip(exact.products, binned.products, strict=True):
+        assert set(other.error_bounds) == set(four)
+        for name in MEAN_AD_METRICS:
+            off = abs(one.metrics[name] - other.metrics[name])
+            assert off <= other.error_bounds.get(name, 0.0) + 1e-12
+        assert other.error_bounds["pixel_auroc"] > 0
+    for name in four:
+        assert abs(exact.mean[name] - binned.mean[name]) <= binned.error_bounds[name] + 1e-12
+    stated = sum(binned.error_bounds[name] for name in four) / 7
+    assert binned.error_bounds["mean_ad"] == pytest.approx(stated)
+    assert abs(exact.mean_ad - binned.mean_ad) <= stated
+    written = json.loads(evaluation_json(binned))
+    assert written["error_bounds_of_mean"] == binned.error_bounds
+    assert written["products"]["nut"]["error_bounds"] == binned.products[0].error_bounds
+
+
+def test_bounded_memory_is_exact_while_it_can_be(
+    noisy: tuple[list[Sample], list[Prediction]],
+) -> None:
+    exact, binned = measured(noisy), measured(noisy, Evaluator(histogram=True))
+    assert binned.mean == pytest.approx(exact.mean, nan_ok=True)
+    assert set(binned.error_bounds.values()) == {0.0}
+
+
+def test_pixel_f1_max_as_in_ader(noisy: tuple[list[Sample], list[Prediction]]) -> None:
+    plain, found = measured(noisy), measured(noisy, Evaluator(compatibility="ader"))
+    truth = np.zeros(SIZE, bool)
+    truth[TOP] = True
+    for number, product in enumerate(found.products):
+        own = list(zip(*noisy, strict=True))[6 * number : 6 * number + 6]
+        expected = ader_f1_max_by_loops(
+            [judged.anomaly_map for _, judged in own],
+            [truth if given.mask_paths else np.zeros(SIZE, bool) for given, _ in own],
+        )
+        assert product.metrics["pixel_f1_max_ader"] == pytest.approx(expected, abs=1e-12)
+    assert {n: v for n, v in found.mean.items() if n in plain.mean} == plain.mean
+    assert found.mean_ad == plain.mean_ad
+    assert plain.mean_ad_ader is None
+    assert found.mean_ad_ader is not None
+    difference = found.mean["pixel_f1_max"] - found.mean["pixel_f1_max_ader"]
+    assert found.mean_ad - found.mean_ad_ader == pytest.approx(difference / 7)
+    assert json.loads(evaluation_json(found))["mean_ad_ader"] == found.mean_ad_ader
+    assert "ader" not in evaluation_json(plain)
+
+
+def test_without_masks_ader_has_no_figure_either() -> None:
+    evaluator = Evaluator(compatibility="ader")
+    evaluator.add(sample("good"), prediction(0.1))
+    evaluator.add(sample("dent"), prediction(0.9))
+    found = evaluator.compute()
+    assert math.isnan(found.mean["pixel_f1_max_ader"])
+    assert found.mean_ad_ader is not None
+    assert math.isnan(found.mean_ad_ader)
+
+
+def test_a_wrong_compatibility_is_refused_before_anything_is_judged() -> None:
+    with pytest.raises(ConfigError, match="'anomalib'"):
+        Evaluator(compatibility="anomalib")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match='"ader" needs mode "exact"'):
+        Evaluator(histogram=True, compatibility="ader")
 
 
 def test_a_part_with_several_views_is_judged_by_its_worst() -> None:

@@ -33,9 +33,9 @@ def test_keys_rank_as_the_values_do(values: NDArray) -> None:
 def small_sets(draw: st.DrawFn) -> tuple[list[NDArray], list[NDArray], float]:
     elements = draw(st.sampled_from([any_float, st.floats(0, 1, width=32)]))
     count = draw(st.integers(1, 3))
-    maps = [draw(hnp.arrays(np.float32, (6, 7), elements=elements)) for _ in range(count)]
-    masks = [draw(hnp.arrays(np.bool_, (6, 7))) for _ in range(count)]
-    masks[0][0, 0], masks[0][5, 6] = True, False
+    maps = [draw(hnp.arrays(np.float32, (4, 6), elements=elements)) for _ in range(count)]
+    masks = [draw(hnp.arrays(np.bool_, (4, 6))) for _ in range(count)]
+    masks[0][0, 0], masks[0][3, 5] = True, False
     return maps, masks, draw(st.sampled_from([0.05, 0.3, 1.0]))
 
 

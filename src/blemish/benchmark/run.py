@@ -26,8 +26,8 @@ from blemish.benchmark.public_text import without_paths
 from blemish.benchmark.rows import SCHEMA
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
-from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult
-from blemish.evaluation.figures import json_ready
+from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult, json_ready
+from blemish.evaluation.timing import peak_memory_mib
 
 _LISTED = 5  # unreadable images named in a row
 
@@ -61,10 +61,11 @@ def run_line(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         content = failure(spec, f"{type(error).__name__}: {error}")
+    peak = peak_memory_mib()
     line = {
         **_head(spec),
         **content,
-        "peak_memory_mib": peak_memory_mib(),
+        "peak_memory_mib": None if peak is None else round(peak, 1),
         "wall_seconds": round(time.monotonic() - started, 2),
         "environment": environment() | _torch_environment(spec.identity["device"]),
     }
@@ -219,12 +220,6 @@ def _counts(parts: Parts, category: str) -> dict[str, int]:
 
 
 def _result(result: ProductResult) -> dict[str, Any]:
-    operating = None
-    if result.operating is not None:
-        o = result.operating
-        operating = asdict(o) | {
-            name: getattr(o, name) for name in ("accuracy", "precision", "recall", "f1")
-        }
     return {
         "measured": {
             "good": result.good,
@@ -232,35 +227,10 @@ def _result(result: ProductResult) -> dict[str, Any]:
             "masked": result.masked,
         },
         "metrics": dict(result.metrics),
-        "operating": operating,
+        "operating": None if result.operating is None else result.operating.figures(),
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
         "problems": list(result.problems),
     }
-
-
-def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far, in MiB; ``None`` where it is not known.
-
-    Linux: from ``/proc``, because what ``getrusage`` says of a child includes its parent's memory
-    before the start of the new program.
-
-    Example:
-        >>> from blemish.benchmark.run import peak_memory_mib
-        >>> (peak_memory_mib() or 1.0) > 0
-        True
-    """
-    try:
-        for entry in Path("/proc/self/status").read_text().splitlines():
-            if entry.startswith("VmHWM:"):
-                return round(int(entry.split()[1]) / 1024, 1)
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def _torch_environment(device: str) -> dict[str, Any]:

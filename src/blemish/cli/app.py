@@ -14,7 +14,6 @@ import typer
 import typer.core
 
 from blemish import __version__
-from blemish.cli.bench import bench
 from blemish.cli.benchmark import benchmark_app
 from blemish.cli.calibrate import calibrate
 from blemish.cli.data import data_app
@@ -25,6 +24,7 @@ from blemish.cli.evaluate import evaluate
 from blemish.cli.export import export
 from blemish.cli.fit import fit
 from blemish.cli.info import info
+from blemish.cli.latency import latency
 from blemish.cli.predict import predict
 from blemish.cli.report import report
 from blemish.cli.serve import serve
@@ -79,7 +79,7 @@ for verb in (
     calibrate,
     export,
     serve,
-    bench,
+    latency,
     info,
     doctor,
 ):

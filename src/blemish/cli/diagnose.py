@@ -13,7 +13,8 @@ from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blemish.evaluation.diagnosis import Diagnosis, Leakage, Separability, Separation
+    from blemish.evaluation.diagnosis import Diagnosis
+    from blemish.evaluation.diagnostic_measures import Leakage, Separability, Separation
 
 
 def diagnose(

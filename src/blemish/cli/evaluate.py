@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_packages
+from blemish.cli.options import (
+    Compatibility,
+    Device,
+    Histogram,
+    Layout,
+    ModelFile,
+    Quiet,
+    need_training_packages,
+)
 
 _IMAGE = {"image_auroc": "AUROC", "image_ap": "AP", "image_f1_max": "F1-max"}
 _PIXEL = {
@@ -35,9 +43,8 @@ def evaluate(
     json: Annotated[
         Path | None, typer.Option(help="Write all figures as JSON; `-` for standard output.")
     ] = None,
-    histogram: Annotated[
-        bool, typer.Option("--histogram", help="Bounded memory for very large sets.")
-    ] = False,
+    histogram: Histogram = False,
+    compatibility: Compatibility = "none",
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -52,10 +59,14 @@ def evaluate(
 
     detector = open_model(model, device=device)
     evaluation = detector.evaluate(
-        data, layout=layout, histogram=histogram, progress=Progress(quiet=quiet)
+        data,
+        layout=layout,
+        histogram=histogram,
+        compatibility=compatibility,  # type: ignore[arg-type]  # checked there
+        progress=Progress(quiet=quiet),
     )
     if json is not None:
-        from blemish.evaluation.figures import evaluation_json
+        from blemish.evaluation.evaluator import evaluation_json
 
         write_text(json, evaluation_json(evaluation))
     if not quiet and str(json) != "-":
@@ -73,7 +84,8 @@ def _print_tables(evaluation: object) -> None:
 
     assert isinstance(evaluation, Evaluation)
     console = Console()
-    groups = [("Image level", _IMAGE), ("Pixel level", _PIXEL)]
+    ader = {} if evaluation.mean_ad_ader is None else {"pixel_f1_max_ader": "F1-max as in ADer"}
+    groups = [("Image level", _IMAGE), ("Pixel level", _PIXEL | ader)]
     if "sample_auroc" in evaluation.mean:
         groups.append(("Part level: the worst of a part's views", _SAMPLE))
     if "image_auroc_logical" in evaluation.mean:
@@ -82,7 +94,12 @@ def _print_tables(evaluation: object) -> None:
         table = metrics_table(evaluation, columns)
         table.title = title
         console.print(table)
-    console.print(f"mAD (mean of seven): {figure(evaluation.mean_ad)}")
+    mean_ad = figure(evaluation.mean_ad, evaluation.error_bounds.get("mean_ad"))
+    console.print(f"mAD (mean of seven): {mean_ad}")
+    if evaluation.mean_ad_ader is not None:
+        console.print(f"mAD with pixel F1-max as in ADer: {figure(evaluation.mean_ad_ader)}")
+    if evaluation.error_bounds:
+        console.print("± is the largest possible error of a metric measured in bounded memory.")
     for result in evaluation.products:
         if result.operating is not None:
             o = result.operating

@@ -23,6 +23,12 @@ UnsureRate = Annotated[
         help="Share of good parts that may be called at least unsure. Default: 5 × the rate above."
     ),
 ]
+Histogram = Annotated[
+    bool, typer.Option("--histogram", help="Pixel metrics in bounded memory, with a stated error.")
+]
+Compatibility = Annotated[
+    str, typer.Option(help="none, or ader: pixel F1-max also as the framework ADer computes it.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 

@@ -47,9 +47,17 @@ def print_notes(notes: Iterable[str]) -> None:
         print(f"Note: {note}", file=sys.stderr)
 
 
-def figure(value: float) -> str:
-    """A fraction with three decimals, or n/a where it cannot be given."""
-    return f"{value:.3f}" if math.isfinite(value) else "n/a"
+def figure(value: float, bound: float | None = None) -> str:
+    """A fraction with three decimals, or n/a where it cannot be given; with its error if bounded.
+
+    The error is rounded up, so that it is never understated.
+    """
+    if not math.isfinite(value):
+        return "n/a"
+    if not bound:
+        return f"{value:.3f}" + ("" if bound is None else " ± 0")
+    exponent = math.floor(math.log10(bound))
+    return f"{value:.3f} ± {math.ceil(bound / 10**exponent)}e{exponent}"
 
 
 def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
@@ -67,11 +75,15 @@ def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
     table.add_column("defective", justify="right")
     for heading in columns.values():
         table.add_column(heading, justify="right")
+
+    def figures(metrics: Mapping[str, float], bounds: Mapping[str, float]) -> list[str]:
+        return [figure(metrics.get(name, math.nan), bounds.get(name)) for name in columns]
+
     for result in evaluation.products:
-        values = [figure(result.metrics.get(name, math.nan)) for name in columns]
+        values = figures(result.metrics, result.error_bounds)
         table.add_row(result.product, str(result.good), str(result.defective), *values)
     if len(evaluation.products) > 1:
         table.add_section()
-        means = [figure(evaluation.mean.get(name, math.nan)) for name in columns]
+        means = figures(evaluation.mean, evaluation.error_bounds)
         table.add_row("mean", "", "", *means, style="bold")
     return table

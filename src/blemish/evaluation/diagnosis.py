@@ -1,43 +1,63 @@
-"""Why a reconstruction method finds or misses: leakage, separability, separation.
-
-The three diagnostics "BoRAD: Bootstrap your Own Representations for Multi-class Anomaly
-Detection", arXiv 2606.14129, names. How they are measured is ours and stands in each file.
-"""
+"""Diagnosis of a reconstruction method: why it finds or misses, by planted anomalies."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
-from blemish.data.planted import KINDS
+from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import DataSet, Sample, Split
 from blemish.data.sources import TrainingSource, training_data
-from blemish.detector import Detector
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.evaluation.diagnosis_measurements import ProductMeasurements, Rebuilds
-from blemish.evaluation.figures import json_ready
-from blemish.evaluation.leakage import Leakage, total
-from blemish.evaluation.separability import Separability, separability
-from blemish.evaluation.separation import Separation, separation
-from blemish.inspector import Inspector
+from blemish.evaluation.diagnostic_measures import (
+    Leakage,
+    LeakageSum,
+    Separability,
+    Separation,
+    separability,
+    separation,
+    total,
+)
+from blemish.evaluation.evaluator import json_ready
+from blemish.methods.base import MethodOutput
+from blemish.teachers.teacher import Teacher
 
-__all__ = [
-    "Diagnosis",
-    "Leakage",
-    "ProductDiagnosis",
-    "Rebuilds",
-    "Separability",
-    "Separation",
-    "diagnose",
-    "diagnosis_json",
-]
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+    from blemish.inspector import Inspector
+
+Pixels = NDArray[np.uint8]
 
 _SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+
+
+@runtime_checkable
+class Rebuilds(Protocol):
+    """What a method needs to be diagnosed: a bottleneck, and levels rebuilt from it."""
+
+    teacher: Teacher
+
+    def __call__(self, images: Tensor) -> MethodOutput:
+        """Map and score of images ``(N, 3, H, W)``."""
+
+    def standardise(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The teacher's levels as the bottleneck takes them."""
+
+    def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """The bottleneck's output ``(N, C, h, w)`` for standardised levels."""
+
+    def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of standardised level and its reconstruction, for the teacher's levels."""
 
 
 @dataclass(frozen=True)
@@ -123,22 +143,23 @@ def diagnose(
         >>> found.split, len(found.leakage.copied), found.bottleneck is None
         ('train', 3, True)
     """
-    if not isinstance(detector, Detector):
+    if not hasattr(detector, "method"):
         raise ConfigError(
             "This is an exported model: its bottleneck cannot be looked into. Diagnose the trained "
             "model it was made from."
         )
-    method, preprocessing = detector.method, detector.preprocessing
+    trained = cast("Detector", detector)
+    method, preprocessing, name = trained.method, trained.preprocessing, trained.method_name
     if method is None or preprocessing is None:
         raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
     if not isinstance(method, Rebuilds):
         raise ConfigError(
-            f"The method {detector.method_name!r} does not rebuild features from a bottleneck, so "
+            f"The method {name!r} does not rebuild features from a bottleneck, so "
             "there is no leakage to measure. Diagnostics work on rd, hfr, borad and logicrd."
         )
     if not method.stages():
         raise ConfigError(
-            f"This {detector.method_name!r} model was fitted without training, so that it rebuilds "
+            f"This {name!r} model was fitted without training, so that it rebuilds "
             "nothing. Diagnose one whose settings train a reconstruction."
         )
     data_set = training_data(data, layout=layout, bit_depth=preprocessing.bit_depth)
@@ -147,7 +168,7 @@ def diagnose(
     good = _few([s for s in samples if s.is_good], images)
     bad = _few([s for s in samples if not s.is_good], images)
     failures: list[tuple[Path, str]] = []
-    measured: dict[str, ProductMeasurements] = {}
+    measured: dict[str, _ProductMeasurements] = {}
     rng = np.random.default_rng(seed)
     progress = progress or Progress(quiet=True)
     for sample in progress.track([*good, *bad], "Diagnosing", len(good) + len(bad)):
@@ -156,7 +177,7 @@ def diagnose(
         except ImageError as error:
             failures.append((sample.path, str(error)))
             continue
-        of_product = measured.setdefault(sample.product, ProductMeasurements())
+        of_product = measured.setdefault(sample.product, _ProductMeasurements())
         if sample.is_good:
             of_product.add_good(method, image, rng)
         else:
@@ -188,10 +209,7 @@ def diagnose(
 
 
 def diagnosis_json(found: Diagnosis) -> str:
-    """All figures as indented JSON, ``null`` where a figure cannot be given.
-
-    Example: see ``blemish diagnose --json``.
-    """
+    """All figures as indented JSON, ``null`` where a figure cannot be given."""
     content = asdict(found)
     content["failures"] = [{"path": str(path), "error": reason} for path, reason in found.failures]
     return json.dumps(json_ready(content), indent=1, allow_nan=False)
@@ -222,3 +240,57 @@ def _few(samples: list[Sample], count: int) -> list[Sample]:
         step = max(1.0, len(own) / count) if count else 1.0
         kept += [own[int(i * step)] for i in range(min(len(own), count or len(own)))]
     return kept
+
+
+class _ProductMeasurements:
+    """Scores, leakage sums and pooled vectors of one product's images.
+
+    Attributes:
+        good, planted, real: Scores of good images, of the same with a planted anomaly, and of
+            defective ones.
+        leakage: By kind of planted anomaly.
+        embedded: Bottleneck's global average pool ``(C,)`` of each good image.
+        of_teacher: The same of the teacher's deepest level.
+    """
+
+    def __init__(self) -> None:
+        self.good: list[float] = []
+        self.planted: list[float] = []
+        self.real: list[float] = []
+        self.leakage: dict[str, LeakageSum] = {}
+        self.embedded: list[NDArray[np.float32]] = []
+        self.of_teacher: list[NDArray[np.float32]] = []
+
+    @torch.inference_mode()
+    def add_good(self, method: Rebuilds, image: Pixels, rng: np.random.Generator) -> None:
+        """Measure a good image ``(H, W, 3)``, and with every kind of anomaly planted into it."""
+        planted, masks = zip(*(plant_anomaly(image, rng, kind=kind) for kind in KINDS), strict=True)
+        images = _images(method, np.stack([image, *planted]))  # (1 + kinds, 3, H, W)
+        score, *others = method(images).score.tolist()
+        self.good.append(score)
+        self.planted += others
+        levels = tuple(method.teacher(images))
+        pairs = method.rebuild(levels)
+        clean = [(f[:1], s[:1]) for f, s in pairs]
+        for row, (kind, mask) in enumerate(zip(KINDS, masks, strict=True), start=1):
+            changed = [(f[row : row + 1], s[row : row + 1]) for f, s in pairs]
+            at = torch.from_numpy(mask[None]).to(images.device)
+            self.leakage.setdefault(kind, LeakageSum(len(pairs))).add(clean, changed, at)
+        as_seen = method.standardise(tuple(level[:1] for level in levels))
+        self.embedded.append(_pooled(method.embed(as_seen)))
+        self.of_teacher.append(_pooled(as_seen[-1]))
+
+    @torch.inference_mode()
+    def add_defective(self, method: Rebuilds, image: Pixels) -> None:
+        """Score a defective image ``(H, W, 3)``."""
+        self.real += method(_images(method, np.stack([image]))).score.tolist()
+
+
+def _images(method: Rebuilds, pixels: Pixels) -> Tensor:
+    """``(N, H, W, 3)`` uint8 → ``(N, 3, H, W)`` where the method is."""
+    device = next(method.teacher.parameters()).device
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
+
+
+def _pooled(features: Tensor) -> NDArray[np.float32]:
+    return features[0].float().mean((1, 2)).cpu().numpy()  # (C,)

@@ -1,12 +1,14 @@
-"""Measuring a detector on labelled images: image, pixel and logical metrics, operating point."""
+"""Evaluation on labelled images: image, pixel and logical metrics, operating point, as JSON too."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ from blemish.metrics import (
     loco_image_auroc,
     mean_ad,
 )
+from blemish.metrics.pixel import Compatibility
+from blemish.metrics.score_store import Mode
 from blemish.results import Prediction
 
 Metrics = dict[str, float]
@@ -65,6 +69,8 @@ class ProductResult:
         operating: Counts of right and wrong verdicts at the calibrated limit, defect or not.
         kinds: By defect kind.
         problems: What kept a metric from being computed, one sentence each.
+        error_bounds: Measured in bounded memory: how far each metric so measured can be from the
+            exact one; empty where all are exact.
     """
 
     product: str
@@ -75,6 +81,7 @@ class ProductResult:
     operating: Confusion | None
     kinds: Mapping[str, KindResult]
     problems: tuple[str, ...] = ()
+    error_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,21 +94,32 @@ class Evaluation:
         covered: For each metric, the number of products behind its mean.
         mean_ad: mAD over all products; ``nan`` unless each has all seven metrics.
         failures: Path and reason of each image that could not be read.
+        mean_ad_ader: mAD with ADer's pixel F1-max in place of the exact one; ``None`` where that
+            was not asked for.
+        error_bounds: Measured in bounded memory: how far each mean so measured, and ``mean_ad``,
+            can be from the exact one; else empty.
     """
 
     products: tuple[ProductResult, ...]
     mean: Mapping[str, float]
     covered: Mapping[str, int]
     mean_ad: float
-    failures: tuple[tuple[Path, str], ...] = field(default=())
+    failures: tuple[tuple[Path, str], ...] = ()
+    mean_ad_ader: float | None = None
+    error_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator:
     """Takes predictions with their samples one by one; holds pixels, not images.
 
     Args:
-        histogram: Measure pixels in bounded memory, see
+        histogram: Measure pixels in bounded memory, with a stated error; see
             :class:`blemish.metrics.PixelAccumulator`.
+        compatibility: ``ader`` adds the metric ``pixel_f1_max_ader``, F1-max as the framework ADer
+            computes it, and mAD with it.
+
+    Raises:
+        ConfigError: Another compatibility, or ``ader`` in bounded memory.
 
     Example:
         >>> import numpy as np
@@ -117,16 +135,19 @@ class Evaluator:
         1.0
     """
 
-    def __init__(self, *, histogram: bool = False) -> None:
-        self.histogram = histogram
+    def __init__(self, *, histogram: bool = False, compatibility: Compatibility = "none") -> None:
+        self.mode: Mode = "histogram" if histogram else "exact"
+        self.compatibility = compatibility
         self._products: dict[str, _Product] = {}
+        PixelAccumulator(self.mode, compatibility=compatibility)  # refuses what cannot be had
 
     def add(self, sample: Sample, prediction: Prediction) -> None:
         """Take one labelled image's prediction; unlabelled ones are left out."""
         if sample.label is None:
             return
         if sample.product not in self._products:
-            self._products[sample.product] = _Product(sample.product, self.histogram)
+            product = _Product(sample.product, self.mode, self.compatibility)
+            self._products[sample.product] = product
         self._products[sample.product].add(sample, prediction)
 
     def pro_curves(self) -> dict[str, Curve]:
@@ -147,24 +168,36 @@ class Evaluator:
             raise DataError("No labelled test image was found; nothing can be measured.")
         results = tuple(product.compute() for product in self._products.values())
         names = dict.fromkeys(name for result in results for name in result.metrics)
-        mean, covered = {}, {}
+        mean, covered, bounds = {}, {}, {}
         for name in names:
-            values = [
-                r.metrics[name] for r in results if math.isfinite(r.metrics.get(name, np.nan))
-            ]
+            having = [r for r in results if math.isfinite(r.metrics.get(name, np.nan))]
+            values = [r.metrics[name] for r in having]
             mean[name] = float(np.mean(values)) if values else math.nan
             covered[name] = len(values)
-        overall = mean_ad([result.metrics for result in results])
-        return Evaluation(results, mean, covered, overall, tuple(failures))
+            if any(name in r.error_bounds for r in having):
+                bounds[name] = float(np.mean([r.error_bounds[name] for r in having]))
+        measured = [result.metrics for result in results]
+        overall = mean_ad(measured)
+        if self.mode == "histogram" and math.isfinite(overall):
+            image_level = dict.fromkeys(MEAN_AD_METRICS, 0.0)  # is never binned
+            bounds["mean_ad"] = mean_ad([{**image_level, **r.error_bounds} for r in results])
+        return Evaluation(
+            results,
+            mean,
+            covered,
+            overall,
+            tuple(failures),
+            mean_ad(measured, compatibility="ader") if self.compatibility == "ader" else None,
+            bounds,
+        )
 
 
 class _Product:
     """What has been added of one product."""
 
-    def __init__(self, product: str, histogram: bool) -> None:
-        self.product = product
-        self.mode = "histogram" if histogram else "exact"
-        self.pixels = PixelAccumulator(self.mode)  # type: ignore[arg-type]
+    def __init__(self, product: str, mode: Mode, compatibility: Compatibility) -> None:
+        self.product, self.mode = product, mode
+        self.pixels = PixelAccumulator(mode, compatibility=compatibility)
         self.spro: SproAccumulator | None = None
         self._looked_for_rules = False
         self.scores: list[float] = []
@@ -224,16 +257,20 @@ class _Product:
             )
             for entry in entries
         }
-        return SproAccumulator(rules, self.mode)  # type: ignore[arg-type]
+        return SproAccumulator(rules, self.mode)
 
     def compute(self) -> ProductResult:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
         labels = kinds != "good"
         problems = list(self.problems)
         metrics = dict.fromkeys(MEAN_AD_METRICS, math.nan)
+        if self.pixels.compatibility == "ader":
+            metrics["pixel_f1_max_ader"] = math.nan
+        bounds: Metrics = {}
         metrics.update(image_metrics(scores, labels))
         if self.masked:
             metrics.update(self.pixels.compute())
+            bounds.update(self.pixels.error_bounds())
         metrics.update(self._part_metrics(scores, labels))
         if not labels.any() or labels.all():
             only = "good" if not labels.any() else "defective"
@@ -247,8 +284,12 @@ class _Product:
             of_loco = np.isin(kinds, _LOCO)
             by_kind = loco_image_auroc(scores[of_loco], kinds[of_loco].tolist())
             metrics.update({f"image_auroc_{name}": value for name, value in by_kind.items()})
-            for limit, values in self.spro.compute().items():
-                metrics.update({f"au_spro_{limit:g}_{n}": value for n, value in values.items()})
+            for figures, found in (
+                (metrics, self.spro.compute()),
+                (bounds, self.spro.error_bounds()),
+            ):
+                for limit, values in found.items():
+                    figures.update({f"au_spro_{limit:g}_{n}": v for n, v in values.items()})
         judged = None not in self.verdicts
         alarms = np.asarray([verdict == "defect" for verdict in self.verdicts])
         flags = np.asarray([verdict in ("defect", "unsure") for verdict in self.verdicts])
@@ -272,6 +313,7 @@ class _Product:
             confusion(alarms.astype(float), labels, threshold=0.5) if judged else None,
             results,
             tuple(problems),
+            bounds if self.mode == "histogram" else {},
         )
 
     def _part_metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Metrics:
@@ -289,3 +331,49 @@ class _Product:
         part_labels = [bool(labels[of_part].any()) for of_part in rows.values()]
         metrics = image_metrics(part_scores, part_labels)
         return {name.replace("image_", "sample_"): value for name, value in metrics.items()}
+
+
+def evaluation_json(evaluation: Evaluation) -> str:
+    """All figures of an evaluation as indented JSON; JSON knows no NaN, so it says ``null``."""
+    content = {
+        "products": {result.product: _product(result) for result in evaluation.products},
+        "mean": evaluation.mean,
+        "products_behind_mean": evaluation.covered,
+        "mean_ad": evaluation.mean_ad,
+        "failures": [{"path": str(path), "error": reason} for path, reason in evaluation.failures],
+    }
+    if evaluation.mean_ad_ader is not None:
+        content["mean_ad_ader"] = evaluation.mean_ad_ader
+    if evaluation.error_bounds:
+        content["error_bounds_of_mean"] = evaluation.error_bounds
+    return json.dumps(json_ready(content), indent=1, allow_nan=False)
+
+
+def _product(result: ProductResult) -> dict[str, Any]:
+    def named(prefix: str) -> Metrics:
+        return {name: value for name, value in result.metrics.items() if name.startswith(prefix)}
+
+    content = {
+        "good": result.good,
+        "defective": result.defective,
+        "with_mask": result.masked,
+        "image_level": named("image_"),
+        "pixel_level": named("pixel_"),
+        "sample_level": named("sample_"),
+        "au_spro": named("au_spro_"),
+        "operating_point": None if result.operating is None else result.operating.figures(),
+        "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
+        "problems": list(result.problems),
+    }
+    return content | ({"error_bounds": result.error_bounds} if result.error_bounds else {})
+
+
+def json_ready(value: Any) -> Any:
+    """The value for JSON, with ``null`` where a figure cannot be given."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

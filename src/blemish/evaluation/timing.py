@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,10 @@ from numpy.typing import NDArray
 from blemish.data.images.image import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
-from blemish.evaluation.memory import peak_memory_mib
 from blemish.inspection.pipeline import Decoded, infer_batch, judge_raw
-from blemish.inspector import Inspector
+
+if TYPE_CHECKING:
+    from blemish.inspector import Inspector
 
 #: A picture's way, and what each part of it includes.
 STAGES = {
@@ -45,11 +47,6 @@ class Spread:
         p50, p95, p99: Percentiles.
         mean: Their mean.
         n: How many were taken.
-
-    Example:
-        >>> from blemish.evaluation.timing import Spread
-        >>> Spread.of([0.001, 0.002, 0.003]).p50
-        2.0
     """
 
     p50: float
@@ -66,7 +63,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Bench:
+class LatencyReport:
     """What was measured.
 
     Attributes:
@@ -78,8 +75,6 @@ class Bench:
         images: How many pictures the throughput is from.
         batch_size: Images per call of the network in the pipeline.
         peak_memory_mib: Of this process after the throughput's run; ``None`` where unknown.
-
-    Example: see :func:`measure`.
     """
 
     stages: dict[str, Spread]
@@ -104,7 +99,7 @@ def measure(
     batch_size: int = 8,
     seconds: float = 10.0,
     make_floor: Callable[[], Floor | None] = lambda: None,
-) -> Bench:
+) -> LatencyReport:
     """Measure a model on pictures, taken in turn as often as the time allows.
 
     Args:
@@ -117,27 +112,6 @@ def measure(
     Raises:
         ConfigError: No pictures, or not a positive time.
         ImageError: A picture cannot be read.
-
-    Example:
-        >>> import numpy as np
-        >>> from pathlib import Path
-        >>> from blemish.data.images.preprocess import Preprocessing
-        >>> from blemish.data.sample import Sample
-        >>> from blemish.inspector import Inspector
-        >>> from blemish.inspection.network import RawOutput
-        >>> from blemish.evaluation.timing import measure
-        >>> class Brightness(Inspector):
-        ...     calibration, products, branch_names = None, (), ()
-        ...     def save(self, path): ...
-        ...     def ready(self):
-        ...         def network(pixels):
-        ...             maps = pixels.mean(3, dtype=np.float32)
-        ...             return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {})
-        ...         return network, Preprocessing(32, 32)
-        >>> grey = Sample(Path("#"), "", "test", None, image=np.zeros((40, 30, 3), np.uint8))
-        >>> bench = measure(Brightness(), [grey], seconds=0.05)
-        >>> list(bench.stages), bench.ratio
-        (['decode', 'preprocess', 'network', 'post'], None)
     """
     if not samples or seconds <= 0:
         raise ConfigError(
@@ -148,7 +122,7 @@ def measure(
     peak = peak_memory_mib()
     floor = make_floor()
     times = _latencies(model, samples, seconds, floor)
-    return Bench(
+    return LatencyReport(
         stages={name: Spread.of(times[name]) for name in STAGES},
         after_decoding=Spread.of(_summed(times, AFTER_DECODING)),
         total=Spread.of(_summed(times, tuple(STAGES))),
@@ -221,3 +195,28 @@ def _latencies(
             for name, value in taken.items():
                 times[name].append(value)
     return times
+
+
+def peak_memory_mib(pid: int | None = None) -> float | None:
+    """The peak of a process's resident memory in MiB, libraries included.
+
+    Args:
+        pid: The process; ``None`` for this one.
+
+    Returns:
+        ``None`` where the system does not say: other processes outside Linux, and Windows.
+    """
+    try:  # of this program alone; getrusage also counts what the process was before it
+        status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    if pid is not None:
+        return None
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

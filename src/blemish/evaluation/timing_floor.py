@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.evaluation.timing import Floor
-from blemish.inspector import Inspector
 from blemish.runtime.exported import ExportedDetector
 from blemish.runtime.networks import OnnxNetwork, OpenVinoNetwork
 from blemish.runtime.passes import INPUT, OnnxPasses
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
+    from blemish.inspector import Inspector
 
 _LEVEL = "level"
 
@@ -38,8 +38,6 @@ def teacher_alone(model: Inspector) -> tuple[Floor | None, str]:
     Returns:
         Calls the teacher on pixels ``(N, H, W, 3)`` uint8 and waits for its deepest level; and a
         sentence on what it is, or why it is not given.
-
-    Example: see ``docs/predict.md``.
     """
     if isinstance(model, ExportedDetector):
         return _exported(model)
@@ -123,8 +121,6 @@ def write_teacher(name: str, size: tuple[int, int], target: Path) -> None:
 
     Raises:
         ImportError: The training or exporting packages are not installed.
-
-    Example: see :func:`teacher_alone`.
     """
     import torch
     from torch import Tensor, nn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,6 +55,11 @@ class Confusion:
     def f1(self) -> float:
         """2·TP / (2·TP + FP + FN): 0 if none is found; ``nan`` with neither defect nor alarm."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    def figures(self) -> dict[str, float]:
+        """Counts and ratios by name."""
+        names = ("accuracy", "precision", "recall", "f1")
+        return asdict(self) | {name: getattr(self, name) for name in names}
 
 
 def confusion(scores: ArrayLike, labels: ArrayLike, *, threshold: float) -> Confusion:

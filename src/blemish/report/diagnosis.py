@@ -9,7 +9,8 @@ from blemish.report.html import Html, element
 from blemish.report.tables import table
 
 if TYPE_CHECKING:
-    from blemish.evaluation.diagnosis import Diagnosis, Leakage, Separability, Separation
+    from blemish.evaluation.diagnosis import Diagnosis
+    from blemish.evaluation.diagnostic_measures import Leakage, Separability, Separation
 
 
 def diagnosis_section(found: Diagnosis) -> Html:

@@ -1,4 +1,4 @@
-"""``blemish bench``: how fast a model is on this machine."""
+"""``blemish latency``: how fast a model is on this machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blemish.data.sample import Sample
-    from blemish.evaluation.timing import Bench
+    from blemish.evaluation.timing import LatencyReport
 
 #: Pictures drawn where none are given, and the most that are taken from a folder.
 _DRAWN, _MOST = 8, 200
 
 
-def bench(
+def latency(
     model: ModelFile,
     images: Annotated[
         list[Path] | None,
@@ -89,15 +89,16 @@ def bench(
 
 
 def _draw(folder: Path) -> list[Path]:
-    """Synthetic pictures as PNG files, of a usual size."""
+    """Pictures of a usual size as PNG files: smooth shapes under fine noise, as a camera's are."""
     import numpy as np
     from PIL import Image
 
-    from blemish.demo_line import render
-
     paths = []
     for seed in range(_DRAWN):
-        image, _ = render("metal", size=512, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(60, 200, (12, 12, 3)).astype(np.uint8))
+        smooth = np.asarray(coarse.resize((512, 512), Image.Resampling.BICUBIC), np.float64)
+        image = (smooth + rng.normal(0, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
         paths.append(folder / f"{seed}.png")
         Image.fromarray(image).save(paths[-1])
     return paths
@@ -125,7 +126,7 @@ def _runtime(model: Any) -> str:
     return f"{'OpenVINO' if entry.format == 'openvino' else 'ONNX Runtime'} {entry.precision}"
 
 
-def _as_json(facts: dict[str, Any], result: Bench) -> str:
+def _as_json(facts: dict[str, Any], result: LatencyReport) -> str:
     import json
     from dataclasses import asdict
 
@@ -143,7 +144,7 @@ def _as_json(facts: dict[str, Any], result: Bench) -> str:
     return json.dumps(content, indent=1)
 
 
-def _print(facts: dict[str, Any], result: Bench) -> None:
+def _print(facts: dict[str, Any], result: LatencyReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
