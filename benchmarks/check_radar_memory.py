@@ -16,7 +16,8 @@ import torch
 
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.methods.radar.model import RADAR, RADARConfig
+from blemish.methods.radar.config import RADARConfig
+from blemish.methods.radar.model import RADAR
 from blemish.teachers.teacher import NoTeacher
 
 SIZE = (3008, 4000)

@@ -1,8 +1,8 @@
 """Settings of a method: a frozen dataclass whose annotations are read, converted and checked.
 
 The annotation of a field gives its type, a :class:`Range` in it the values that make sense, and
-the comment behind the field says what it is. Text of a command line, values of a model file, error
-messages and ``blemish methods NAME`` all come from these three, each written once.
+the comment behind the field, or above it, says what it is. The values of a command line or a model
+file, error messages and ``blemish methods NAME`` all come from these three, each written once.
 """
 
 from __future__ import annotations
@@ -192,18 +192,22 @@ def _hints(config_class: type[MethodConfig]) -> dict[str, Any]:
 
 
 def _comments(config_class: type) -> dict[str, str]:
-    """The comment behind each field, its own and inherited ones."""
+    """The comment behind each field or above it, its own and inherited ones."""
     found: dict[str, str] = {}
     for owner in reversed(config_class.__mro__[:-1]):
         try:
             source = textwrap.dedent(inspect.getsource(owner))
         except (OSError, TypeError):
             continue
-        name = ""
+        name, above = "", ""
         for line in source.splitlines():
             if re.match(r" {4}\S", line):
                 field = re.match(r" {4}(\w+)\s*:", line)
                 name = field[1] if field else ""
+                if name and above:
+                    found[name] = above
+                note = re.match(r" {4}# (.+)$", line)
+                above = f"{above} {note[1]}".strip() if note else ""
             if name and (comment := re.search(r"  # (.+)$", line)):
                 found[name], name = comment[1], ""
     return found

@@ -20,7 +20,8 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import labelled_defects, training_data
 from blemish.errors import ConfigError, TrainingInterruptedError
-from blemish.methods.anomem.model import AnoMem, AnoMemConfig
+from blemish.methods.anomem.config import AnoMemConfig
+from blemish.methods.anomem.model import AnoMem
 from blemish.methods.base import Batch
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from blemish.methods.anomem.contrastive import nt_xent, variance_penalty
+from blemish.methods.anomem.blocks import nt_xent, variance_penalty
 
 
 def unit(*shape: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blemish.methods.anomem.deviation_scores import LABELLED, DeviationScores, Kinds
+from blemish.methods.anomem.blocks import LABELLED, DeviationScores, Kinds
 
 
 def flat(*values: float) -> torch.Tensor:

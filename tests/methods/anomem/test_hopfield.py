@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from blemish.methods.anomem.hopfield import PrototypeMemory, used_prototypes
+from blemish.methods.anomem.blocks import PrototypeMemory, used_prototypes
 
 
 def memory(count: int = 5, channels: int = 8, beta: float = 8.0) -> PrototypeMemory:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blemish.methods.anomem.resnet import ResNet
+from blemish.methods.anomem.blocks import ResNet
 
 
 @pytest.mark.parametrize(("stem", "sides"), [(1, (16, 8, 4)), (2, (8, 4, 2)), (4, (4, 2, 1))])

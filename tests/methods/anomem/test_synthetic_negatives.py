@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from blemish.methods.anomem.synthetic_negatives import (
+from blemish.methods.anomem.views import (
     box_mask,
     random_boxes,
     spoil_features,

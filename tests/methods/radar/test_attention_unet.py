@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from blemish.methods.radar.attention_unet import AttentionUNet
+from blemish.methods.radar.blocks import AttentionUNet
 
 
 def wake(unet: AttentionUNet) -> AttentionUNet:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from blemish.methods.radar.diffusion import NoiseSchedule, timestep_embedding
+from blemish.methods.radar.blocks import NoiseSchedule, timestep_embedding
 
 
 def test_the_schedule_is_the_product_of_what_each_step_keeps() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from blemish.methods.radar.patches import map_patches, window
+from blemish.methods.radar.blocks import map_patches, window
 
 
 def from_the_corner(patches: Tensor) -> Tensor:

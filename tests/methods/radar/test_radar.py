@@ -16,7 +16,7 @@ from blemish._progress import Progress
 from blemish.cli.info import info
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
-from blemish.methods.radar.config import PRESETS, Preset, RADARConfig
+from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.methods.registry import build_method
 from blemish.teachers.teacher import NoTeacher, build_teacher
@@ -29,7 +29,7 @@ SIZE = (64, 96)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small network made smaller still: what is tested here hangs on no width."""
-    monkeypatch.setitem(PRESETS, "small", Preset((8, 16), blocks=1, fold=2, patch=64))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize((8, 16), blocks=1, fold=2, patch=64))
 
 
 def radar(size: tuple[int, int] = SIZE, **settings: object) -> RADAR:
@@ -48,7 +48,7 @@ def images(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> Tensor:
 
 
 def test_the_map_is_the_sobel_magnitude_of_the_noise_residual() -> None:
-    method = radar(timestep=100, smooth=0.0, sigma=0.0)
+    method = radar(timestep=100, smooth=None, sigma=None)
     picture = images(1)
     x = picture.numpy() / 127.5 - 1  # (1, 3, H, W)
     noise = method.noise[:, :, : SIZE[0], : SIZE[1]].numpy()
@@ -89,7 +89,7 @@ def test_the_score_is_the_forests_and_grows_beyond_it() -> None:
 
 
 def test_what_the_network_always_gets_wrong_is_not_in_the_map() -> None:
-    method = radar(timestep=60, smooth=0.0, sigma=0.0)
+    method = radar(timestep=60, smooth=None, sigma=None)
     held, new = images(4), images(1, seed=8)
     with torch.inference_mode():
         raw = method.residuals(torch.cat([held, new])).numpy()[:, 0]
@@ -110,7 +110,7 @@ def test_the_timestep_is_the_one_with_the_flattest_map() -> None:
     held = images(3)
     roughness = []
     for t in choices:
-        method = radar(timestep=t, smooth=0.0, sigma=0.0)
+        method = radar(timestep=t, smooth=None, sigma=None)
         with torch.inference_mode():
             raw = method.residuals(held).numpy()[:, 0]
         for i in range(3):
@@ -118,7 +118,7 @@ def test_the_timestep_is_the_one_with_the_flattest_map() -> None:
             edges = np.hypot(*(ndimage.sobel(apart, axis=a, mode="nearest") for a in (0, 1)))
             roughness.append(edges.std(ddof=1) / edges.mean())
     best = choices[int(np.reshape(roughness, (3, 3)).mean(1).argmin())]
-    method = radar(timesteps=choices, smooth=0.0, sigma=0.0)
+    method = radar(timesteps=choices, smooth=None, sigma=None)
     fixed = radar(timestep=77)
     with torch.inference_mode():
         method.fit_held_out([Batch(images=held)])
@@ -231,9 +231,9 @@ def test_a_large_picture_is_worked_on_in_pieces(monkeypatch: pytest.MonkeyPatch)
     assert max(counts) == 64  # patches of 64×64: as many pixels as 512×512
 
 
-def test_the_full_preset_runs() -> None:
-    method = radar((128, 128), preset="full")
-    assert method.patch == PRESETS["full"].patch == 128
+def test_the_full_network_runs() -> None:
+    method = radar((128, 128), network="full")
+    assert method.patch == NETWORKS["full"].patch == 128
     with torch.inference_mode():
         assert method(images(1, (128, 128))).score.isfinite().all()
 
@@ -241,7 +241,7 @@ def test_the_full_preset_runs() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"preset": "tiny"},
+        {"network": "tiny"},
         {"mode": "rebuild"},
         {"patch": 50},
         {"train_below": 0},

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blemish.methods.radar.sobel import sobel_magnitude
+from blemish.methods.radar.blocks import sobel_magnitude
 
 
 def test_it_is_scipys_operator() -> None:

@@ -25,29 +25,42 @@ averaged to at most 1,024 positions before the memory reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.methods.anomem.blocks import (
+    DeviationHead,
+    DeviationScores,
+    Kinds,
+    PrototypeMemory,
+    ResNet,
+    nt_xent,
+    push_out,
+    top_mean,
+    used_prototypes,
+    variance_penalty,
+)
 from blemish.methods.anomem.config import SMALL_SIDE, AnoMemConfig
-from blemish.methods.anomem.contrastive import nt_xent, variance_penalty
-from blemish.methods.anomem.deviation import DeviationHead, push_out, top_mean
-from blemish.methods.anomem.deviation_scores import DeviationScores, Kinds
-from blemish.methods.anomem.hopfield import PrototypeMemory, used_prototypes
-from blemish.methods.anomem.resnet import ResNet
-from blemish.methods.anomem.synthetic_negatives import box_mask, spoil_features, spoil_images
-from blemish.methods.anomem.views import Crop, ImageView, at_places, feature_view, shared_places
+from blemish.methods.anomem.views import (
+    Crop,
+    ImageView,
+    at_places,
+    box_mask,
+    feature_view,
+    shared_places,
+    spoil_features,
+    spoil_images,
+)
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
 from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers.teacher import NoTeacher, Teacher
-
-__all__ = ["AnoMem", "AnoMemConfig"]
 
 #: Positions at which the memory reads a level at most.
 _MOST_POSITIONS = 1024
@@ -62,7 +75,8 @@ class AnoMem(Method):
 
     Example:
         >>> import torch
-        >>> from blemish.methods.anomem.model import AnoMem, AnoMemConfig
+        >>> from blemish.methods.anomem.config import AnoMemConfig
+        >>> from blemish.methods.anomem.model import AnoMem
         >>> from blemish.teachers.teacher import build_teacher
         >>> config = AnoMemConfig(encoder="scratch", width=8, blocks=1)
         >>> method = AnoMem(config, build_teacher(weights="random"), (32, 32)).eval()
@@ -76,7 +90,7 @@ class AnoMem(Method):
     used: Tensor
 
     def __init__(self, config: AnoMemConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
-        # How many images there are is unknown here, so that ``auto`` is the teacher unless
+        # How many images there are is unknown here, so that no encoder named is the teacher, unless
         # AnoMemConfig.settled said otherwise. An encoder of its own leaves the teacher out.
         scratch = config.encoder == "scratch"
         self.uses_teacher = not scratch  # type: ignore[misc]
@@ -118,27 +132,20 @@ class AnoMem(Method):
     def inputs(self, batch: Batch) -> list[Tensor]:
         """What views are made of: the images, or the teacher's standardised levels."""
         if not self.scratch:
-            return self._of_levels(self.levels(batch))
+            return self._pooled(self.standardise(self.levels(batch)))
         if batch.images is None:
             raise ValueError("an encoder from scratch needs images, not features")
         return [batch.images.float()]
 
-    def _of_levels(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
-        """Standardised levels, shallow ones averaged to fewer positions."""
-        chosen = self.standardise(levels)[-self.config.scales :]
-        return [
-            F.avg_pool2d(level, by) if by > 1 else level
-            for level, by in zip(chosen, self.pooling, strict=True)
-        ]
-
     def maps(self, inputs: list[Tensor]) -> list[Tensor]:
         """The encoder's maps ``(N, C_s, H_s, W_s)`` of images or of a teacher's levels."""
-        if not self.scratch:
-            return inputs
-        maps = self.encoder(self.standardise(inputs)[0])[-self.config.scales :]
+        return self._pooled(self.encoder(self.standardise(inputs)[0])) if self.scratch else inputs
+
+    def _pooled(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The deepest scales, shallow ones averaged to fewer positions."""
         return [
             F.avg_pool2d(one, by) if by > 1 else one
-            for one, by in zip(maps, self.pooling, strict=True)
+            for one, by in zip(maps[-self.config.scales :], self.pooling, strict=True)
         ]
 
     def read(self, z: Tensor, scale: int) -> Tensor:
@@ -153,13 +160,17 @@ class AnoMem(Method):
         assert isinstance(found, PrototypeMemory)
         return found
 
+    def embeddings(self, maps: list[Tensor]) -> list[Tensor]:
+        """Unit vectors ``z_s`` at every position ``(N, H_s, W_s, d)``."""
+        return [
+            F.normalize(head(features), dim=1).permute(0, 2, 3, 1)
+            for head, features in zip(self.heads, maps, strict=True)
+        ]
+
     def deviations(self, maps: list[Tensor]) -> list[Tensor]:
         """``z_s − m_s(z_s)`` at every position ``(N, d, H_s, W_s)``."""
-        found = []
-        for scale, (head, features) in enumerate(zip(self.heads, maps, strict=True)):
-            z = F.normalize(head(features), dim=1).permute(0, 2, 3, 1)  # (N, H, W, d)
-            found.append((z - self.read(z, scale)).permute(0, 3, 1, 2))
-        return found
+        found = enumerate(self.embeddings(maps))
+        return [(z - self.read(z, scale)).permute(0, 3, 1, 2) for scale, z in found]
 
     # ── training ────────────────────────────────────────────────────────────────────────────
 
@@ -330,13 +341,12 @@ class AnoMem(Method):
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         rows: list[Tensor] = []
         banks = [self.bank(scale) for scale in range(self.config.scales)]
-        used = [torch.zeros(len(bank.prototypes), dtype=torch.bool) for bank in banks]
+        used = [torch.zeros_like(bank.prototypes[:, 0], dtype=torch.bool) for bank in banks]
         for batch in batches:
             maps = self.maps(self.inputs(batch))
             rows.append(self.scores.moments(self._kinds(maps)))
-            for scale, (head, features) in enumerate(zip(self.heads, maps, strict=True)):
-                z = F.normalize(head(features), dim=1).permute(0, 2, 3, 1)
-                used[scale] |= used_prototypes(banks[scale].weights(z))
+            for bank, read, z in zip(banks, used, self.embeddings(maps), strict=True):
+                read |= used_prototypes(bank.weights(z))
         self.scores.fit(rows)
         self.used.copy_(torch.stack([u.sum() for u in used]))
 
@@ -350,10 +360,7 @@ class AnoMem(Method):
         ]
 
     def forward(self, images: Tensor) -> MethodOutput:
-        if self.scratch:
-            maps = self.maps([images.float()])
-        else:
-            maps = self.maps(self._of_levels(tuple(self.teacher(images))))
+        maps = self.maps(self.inputs(Batch(images)))
         score, anomaly_map = self.scores(self._kinds(maps), self.input_size)
         return MethodOutput(self.blur(anomaly_map), score, {})
 
@@ -362,11 +369,8 @@ class AnoMem(Method):
             return []
         sizes = [len(self.bank(scale).prototypes) for scale in range(self.config.scales)]
         counts = [(int(used), size) for used, size in zip(self.used, sizes, strict=True)]
-        said = [
-            "Memory: "
-            + ", ".join(f"{used}/{count}" for used, count in counts)
-            + " prototypes in use, shallow to deep."
-        ]
+        shown = ", ".join(f"{used}/{count}" for used, count in counts)
+        said = [f"Memory: {shown} prototypes in use, shallow to deep."]
         if any(used < _COLLAPSED * count for used, count in counts):
             said.append(
                 "The memory has collapsed: nearly all prototypes are idle. Train longer, with a "

@@ -1,4 +1,4 @@
-"""Random views of whole batches, in torch: SimCLR's augmentations, and views on features.
+"""Random views of whole batches: SimCLR's augmentations, views on features, synthetic negatives.
 
 Coordinates are normalised to −1..1 over the image, x before y, as torch's samplers take them. Every
 image of a batch has its own random numbers, drawn from torch's generator.
@@ -23,14 +23,6 @@ class Crop:
         centre: ``(N, 2)``.
         half: Half of its extent ``(N, 2)``, in (0, 1].
         flip: ``(N, 1)``: −1 where left and right are exchanged, else 1.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.anomem.views import Crop
-        >>> crop = Crop(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.5, 0.5]]), -torch.ones(1, 1))
-        >>> place = torch.tensor([[[1.0, 0.5]]])
-        >>> crop.to_view(place).tolist(), crop.to_image(crop.to_view(place)).equal(place)
-        ([[[-1.0, 1.0]]], True)
     """
 
     centre: Tensor
@@ -40,10 +32,6 @@ class Crop:
     def to_view(self, places: Tensor) -> Tensor:
         """Places in the image ``(N, P, 2)`` → the same places in the view."""
         return (places - self.centre[:, None]) / self.extent[:, None]
-
-    def to_image(self, places: Tensor) -> Tensor:
-        """The inverse of :meth:`to_view`."""
-        return self.centre[:, None] + places * self.extent[:, None]
 
     @property
     def extent(self) -> Tensor:
@@ -58,12 +46,9 @@ class Crop:
 
 
 def random_crop(like: Tensor, *, smallest: float, flip: bool) -> Crop:
-    """A crop of ``smallest``..1 of the area and an aspect of 3/4..4/3, for each image of a batch.
+    """A crop of ``smallest``..1 of the area and an aspect of 3/4..4/3 per image of ``like (N, …)``.
 
-    Args:
-        like: ``(N, …)``: gives the number of images and the device.
-        smallest: Smallest share of the area.
-        flip: Whether half of the views are mirrored.
+    Half of them are mirrored where ``flip`` is set.
     """
     n, device = len(like), like.device
     area = smallest + (1 - smallest) * torch.rand(n, device=device)
@@ -75,10 +60,7 @@ def random_crop(like: Tensor, *, smallest: float, flip: bool) -> Crop:
 
 
 def shared_places(first: Crop, second: Crop, count: int) -> Tensor:
-    """Random places ``(N, count, 2)`` of the image that both views show.
-
-    Where two views do not overlap, the places lie between them.
-    """
+    """Random places ``(N, count, 2)`` that both views show, or between two that do not overlap."""
     low = torch.maximum(first.centre - first.half, second.centre - second.half)
     high = torch.minimum(first.centre + first.half, second.centre + second.half)
     share = torch.rand(len(low), count, 2, device=low.device)
@@ -86,11 +68,7 @@ def shared_places(first: Crop, second: Crop, count: int) -> Tensor:
 
 
 def at_places(maps: Tensor, places: Tensor) -> Tensor:
-    """Values of maps ``(N, C, H, W)`` at the nearest positions of places ``(N, P, 2)``.
-
-    Returns:
-        ``(N, P, C)``.
-    """
+    """Values ``(N, P, C)`` of maps ``(N, C, H, W)`` nearest to places ``(N, P, 2)``."""
     found = F.grid_sample(
         maps, places[:, :, None], mode="nearest", padding_mode="border", align_corners=False
     )  # (N, C, P, 1)
@@ -101,18 +79,8 @@ class ImageView:
     """SimCLR's augmentation of images ``(N, 3, H, W)``, 0..255.
 
     Random resized crop, mirroring, colour jitter (brightness, contrast, saturation, hue) for 80 %
-    of the images, grey for 20 %, and a blur of half of them where ``blur`` is set.
-
-    Args:
-        smallest: Smallest share of the area that a crop shows.
-        blur: Whether to blur; SimCLR leaves it out on small images.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.anomem.views import ImageView
-        >>> view, crop = ImageView(smallest=0.3, blur=False)(255 * torch.rand(2, 3, 32, 48))
-        >>> tuple(view.shape), 0 <= float(view.min()), float(view.max()) <= 255
-        ((2, 3, 32, 48), True, True)
+    of the images, grey for 20 %, and a blur of half of them where ``blur`` is set; SimCLR leaves
+    it out on small images. A crop shows ``smallest``..1 of the area.
     """
 
     def __init__(self, *, smallest: float, blur: bool) -> None:
@@ -179,13 +147,6 @@ def feature_view(
         levels: ``(N, C_l, H_l, W_l)`` with channels of unit deviation.
         smallest: Smallest share of the area that a crop shows.
         largest_side: Positions per side at which a level is sampled at most.
-
-    Example:
-        >>> import torch
-        >>> from blemish.methods.anomem.views import feature_view
-        >>> view, crop = feature_view([torch.randn(2, 4, 32, 32)], smallest=0.6)
-        >>> tuple(view[0].shape)
-        (2, 4, 16, 16)
     """
     crop = random_crop(levels[0], smallest=smallest, flip=False)
     seen = []
@@ -197,3 +158,77 @@ def feature_view(
         kept = torch.rand(len(view), view.shape[1], 1, 1, device=view.device) >= 0.1
         seen.append(view * kept)
     return seen, crop
+
+
+def random_boxes(like: Tensor, *, smallest: float, largest: float) -> Tensor:
+    """One rectangle per image of ``like (N, …)``: left, top, right, bottom in 0..1, ``(N, 4)``.
+
+    ``smallest`` and ``largest`` are shares of the image's area.
+    """
+    n, device = len(like), like.device
+    area = smallest + (largest - smallest) * torch.rand(n, device=device)
+    aspect = torch.exp((2 * torch.rand(n, device=device) - 1) * 1.1)  # 1/3..3
+    size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], 1).clamp_max(0.95)
+    corner = torch.rand(n, 2, device=device) * (1 - size)
+    return torch.cat([corner, corner + size], 1)
+
+
+def box_mask(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """1 where a position's centre lies in its image's box: ``(N, 4)`` → ``(N, 1, H, W)``."""
+    height, width = size
+    y = (torch.arange(height, device=boxes.device) + 0.5).view(1, -1, 1) / height
+    x = (torch.arange(width, device=boxes.device) + 0.5).view(1, 1, -1) / width
+    left, top, right, bottom = (boxes[:, i].view(-1, 1, 1) for i in range(4))
+    inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    return inside[:, None].float()
+
+
+def _donors(maps: Tensor, shift: Tensor) -> Tensor:
+    """The maps of the next image of the batch, moved by a share ``(2,)`` of their size."""
+    rows, columns = (int(float(s) * side) for s, side in zip(shift, maps.shape[2:], strict=True))
+    return maps.roll((rows, columns), (2, 3)).roll(1, 0)
+
+
+def spoil_images(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn half of the images by 90, 180 or 270 degrees, and paste foreign patches into the rest.
+
+    Images are ``(N, 3, H, W)``, 0..255. Beside them come boxes ``(N, 4)`` around what is wrong: all
+    of a turned image.
+    """
+    n = len(images)
+    boxes = random_boxes(images, smallest=0.05, largest=0.3)
+    mask = box_mask(boxes, (images.shape[2], images.shape[3]))
+    donors = _donors(images, torch.rand(2))
+    gain = 0.5 + torch.rand(n, 1, 1, 1, device=images.device)
+    pasted = images + mask * ((donors * gain).clamp_max(255.0) - images)
+    quarter = torch.randint(1, 4, (n,), device=images.device) * (torch.pi / 2)
+    cos, sin, zero = quarter.cos(), quarter.sin(), torch.zeros(n, device=images.device)
+    theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    turned = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    turn = torch.rand(n, device=images.device) < 0.5
+    everything = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=images.device)
+    return (
+        torch.where(turn.view(-1, 1, 1, 1), turned, pasted),
+        torch.where(turn.view(-1, 1), everything, boxes),
+    )
+
+
+def spoil_features(levels: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Inside one box per image: noise on half of the images, features of another place on the rest.
+
+    Levels are ``(N, C_l, H_l, W_l)`` with channels of unit deviation. Beside them come the boxes
+    ``(N, 4)``, the same on all levels.
+    """
+    boxes = random_boxes(levels[0], smallest=0.005, largest=0.1)
+    noisy = torch.rand(len(boxes), 1, 1, 1, device=boxes.device) < 0.5
+    strength = 0.5 + 1.5 * torch.rand(len(boxes), 1, 1, 1, device=boxes.device)
+    shift = torch.rand(2)
+    spoilt = []
+    for level in levels:
+        mask = box_mask(boxes, (level.shape[2], level.shape[3]))
+        wrong = torch.where(
+            noisy, level + strength * torch.randn_like(level), _donors(level, shift)
+        )
+        spoilt.append(level + mask * (wrong - level))
+    return spoilt, boxes

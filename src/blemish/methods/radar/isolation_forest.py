@@ -1,4 +1,4 @@
-"""An Isolation Forest as plain tensors: fitted by scikit-learn, evaluated here.
+"""Isolation Forest as plain tensors: fitted by scikit-learn, evaluated here.
 
 Liu, Ting & Zhou, "Isolation Forest", ICDM 2008. What is easy to isolate by random cuts is odd. The
 trees are stored as tables, so that a model file needs no pickle and the forest is part of the
@@ -28,16 +28,6 @@ class IsolationForest(nn.Module):
         sample: Largest number of points that one tree sees.
 
     Shapes: points ``(N, features)`` → scores ``(N,)``. Before :meth:`fit` all scores are 1.
-
-    Example:
-        >>> import numpy as np, torch
-        >>> from blemish.methods.radar.isolation_forest import IsolationForest
-        >>> points = np.random.default_rng(0).normal(size=(200, 2))
-        >>> forest = IsolationForest(2)
-        >>> forest.fit(points)
-        >>> usual, odd = forest(torch.tensor([[0.0, 0.0], [5.0, 5.0]])).tolist()
-        >>> usual < 0.5 < odd
-        True
     """
 
     feature: Tensor
@@ -64,11 +54,7 @@ class IsolationForest(nn.Module):
         self.register_buffer("high", torch.ones(features))
 
     def fit(self, points: ArrayLike, *, seed: int = 0) -> None:
-        """Grow the trees on points ``(N, features)``.
-
-        Args:
-            points: At least two.
-            seed: Of the random cuts.
+        """Grow the trees on points ``(N, features)``, with ``seed`` for the random cuts.
 
         Raises:
             ValueError: Fewer than two points, or a value that is not finite.
@@ -117,11 +103,9 @@ class IsolationForest(nn.Module):
         return torch.exp2(-paths.mean(0) / self.normaliser)
 
     def beyond(self, points: Tensor) -> Tensor:
-        """How far points lie outside all points of the fit, where the forest is blind.
+        """How far points lie outside all points of the fit, where the forest is blind: ``(N,)``.
 
-        Returns:
-            ``(N,)``: the distances to the box around them, each in widths of the box, summed; 0
-            inside.
+        The distances to the box around them, each in widths of the box, summed; 0 inside.
         """
         width = (self.high - self.low).clamp_min(1e-6 * self.high.abs() + 1e-12)
         outside = torch.relu(points - self.high) + torch.relu(self.low - points)

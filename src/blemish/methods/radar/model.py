@@ -25,25 +25,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
-from blemish.methods.radar.attention_unet import AttentionUNet
-from blemish.methods.radar.config import PRESETS, RADARConfig
-from blemish.methods.radar.diffusion import NoiseSchedule
+from blemish.methods.radar.blocks import (
+    AttentionUNet,
+    NoiseSchedule,
+    map_patches,
+    sobel_magnitude,
+)
+from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.isolation_forest import IsolationForest
-from blemish.methods.radar.patches import map_patches
-from blemish.methods.radar.sobel import sobel_magnitude
 from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.teachers.teacher import NoTeacher, Teacher
-
-__all__ = ["RADAR", "RADARConfig"]
 
 #: Side of the noise field, which repeats over larger inputs.
 _NOISE_SIDE = 256
@@ -56,7 +56,8 @@ class RADAR(Method):
 
     Example:
         >>> import torch
-        >>> from blemish.methods.radar.model import RADAR, RADARConfig
+        >>> from blemish.methods.radar.config import RADARConfig
+        >>> from blemish.methods.radar.model import RADAR
         >>> from blemish.teachers.teacher import build_teacher
         >>> method = RADAR(RADARConfig(), build_teacher("none"), (64, 96)).eval()
         >>> tuple(method(torch.zeros(2, 3, 64, 96)).anomaly_map.shape)
@@ -76,9 +77,9 @@ class RADAR(Method):
     def __init__(self, config: RADARConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         # Whatever teacher the caller has at hand, none of it goes into the model file.
         super().__init__(config, NoTeacher(), input_size)
-        preset = PRESETS[config.preset]
-        self.patch = config.patch or preset.patch
-        self.unet = AttentionUNet(preset.widths, blocks=preset.blocks, fold=preset.fold)
+        size = NETWORKS[config.network]
+        self.patch = config.patch or size.patch
+        self.unet = AttentionUNet(size.widths, blocks=size.blocks, fold=size.fold)
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.schedule = NoiseSchedule()
         self.forest = IsolationForest(2, trees=config.trees)
@@ -89,7 +90,7 @@ class RADAR(Method):
         )
         # Saved with the model, so that scores do not hang on a generator's version.
         self.register_buffer("noise", field)
-        first = config.timesteps[0] if config.timestep < 0 else config.timestep
+        first = config.timesteps[0] if config.timestep is None else config.timestep
         self.register_buffer("timestep", torch.tensor(first))
         self.register_buffer("usual", torch.zeros(1, 1, *input_size))
 
@@ -133,7 +134,7 @@ class RADAR(Method):
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
         images = torch.cat([batch.images for batch in batches if batch.images is not None])
-        if self.config.timestep < 0 and self.config.mode == "single_step":
+        if self.config.timestep is None and self.config.mode == "single_step":
             self.timestep.fill_(self._flattest(images[:_CHOOSING]))
         residuals = self.residuals(images)
         self.usual.zero_()
@@ -225,7 +226,7 @@ class RADAR(Method):
             lambda part: keep(self.average(part, t.expand(part.shape[0]))),
             patch=self.patch,
             # About as many pixels at a time as a picture of 512×512 has.
-            chunk=0 if _exporting() else max(1, 512**2 // self.patch**2),
+            chunk=None if _exporting() else max(1, 512**2 // self.patch**2),
         )
 
     def _noise_field(self, images: Tensor) -> Tensor:
@@ -240,17 +241,10 @@ class RADAR(Method):
         more = (0, width - images.shape[3], 0, height - images.shape[2])
         return F.pad(images, more, mode="replicate") if any(more) else images
 
-    def in_mode(self, mode: str) -> RADAR:
-        """The same trained weights in another mode; its forest must be fitted anew.
+    def in_mode(self, mode: Literal["single_step", "reconstruct"]) -> RADAR:
+        """The same trained weights in another mode.
 
-        Give the result good images with :meth:`fit_held_out` before using its scores.
-
-        Example:
-            >>> from blemish.methods.radar.model import RADAR, RADARConfig
-            >>> from blemish.teachers.teacher import build_teacher
-            >>> method = RADAR(RADARConfig(), build_teacher("none"), (64, 64))
-            >>> method.in_mode("reconstruct").config.mode
-            'reconstruct'
+        Its forest must be fitted anew: give it good images with :meth:`fit_held_out` first.
         """
         return self._unfitted(replace(self.config, mode=mode))
 
