@@ -25,6 +25,7 @@ from blemish.cli.export import export
 from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.latency import latency
+from blemish.cli.methods import methods
 from blemish.cli.predict import predict
 from blemish.cli.report import report
 from blemish.cli.serve import serve
@@ -81,6 +82,7 @@ for verb in (
     serve,
     latency,
     info,
+    methods,
     doctor,
 ):
     app.command()(verb)

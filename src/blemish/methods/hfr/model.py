@@ -18,7 +18,6 @@ are those of RD.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodOutput, Stage
-from blemish.methods.rd.config import ReconstructionConfig
+from blemish.methods.hfr.config import HFRConfig
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
@@ -36,45 +35,14 @@ from blemish.teachers.teacher import Teacher
 #: Inputs up to this many pixels a side are small images: one object fills them.
 SMALL_INPUT = 128
 
-_CHOICES = {
-    "loss": ("cosine", "mse"),
-    "fusion": ("sum", "product"),
-    "score": ("auto", "max", "mean"),
-}
-
-
-@dataclass(frozen=True)
-class HFRConfig(ReconstructionConfig):
-    """Settings of HFR, beyond those of any reconstruction.
-
-    Example:
-        >>> from blemish.methods.hfr.model import HFRConfig
-        >>> HFRConfig().levels
-        3
-    """
-
-    student_blocks: tuple[int, ...] = (1,)  # residual blocks per level, shallow to deep, or of all
-    levels: int = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
-    loss: str = "cosine"  # cosine or mse; the cosine does not weigh positions by their norm
-    fusion: str = "sum"  # sum or product of the levels' maps; a product wants all levels to agree
-    score: str = "auto"  # max, mean, or auto: max on inputs above 128 pixels, mean below
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.levels <= 3:
-            raise ConfigError(f"levels={self.levels}: expected 1, 2 or 3.")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                given = getattr(self, name)
-                raise ConfigError(f"{name}={given!r}: expected one of {', '.join(choices)}.")
-
 
 class HFR(Method):
     """Hierarchical feature reconstruction. See the module for what is stated and what is ours.
 
     Example:
         >>> import torch
-        >>> from blemish.methods.hfr.model import HFR, HFRConfig
+        >>> from blemish.methods.hfr.config import HFRConfig
+        >>> from blemish.methods.hfr.model import HFR
         >>> from blemish.teachers.teacher import build_teacher
         >>> method = HFR(HFRConfig(), build_teacher(weights="random"), (64, 64)).eval()
         >>> tuple(method(torch.zeros(2, 3, 64, 64)).score.shape)
@@ -146,5 +114,5 @@ class HFR(Method):
         product = self.config.fusion == "product"
         anomaly_map = self.blur(fuse_levels(errors, self.input_size, product=product))
         flat = anomaly_map.flatten(1)  # (N, H·W)
-        use_mean = self.config.score == "mean" or (self.config.score == "auto" and self.small)
+        use_mean = self.config.score == "mean" or (self.config.score is None and self.small)
         return MethodOutput(anomaly_map, flat.mean(1) if use_mean else flat.amax(1), {})

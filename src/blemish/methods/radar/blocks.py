@@ -269,7 +269,7 @@ class _Grid:
 
 
 def window(patch: int, *, like: Tensor) -> Tensor:
-    """Weights ``(1, 1, patch, patch)``: a pyramid, 1 near the centre, small but positive outside."""
+    """Weights ``(1, 1, patch, patch)``: a pyramid, 1 near the centre, small outside."""
     ramp = (torch.arange(patch, device=like.device) + 0.5) / patch
     line = 2 * torch.minimum(ramp, 1 - ramp).to(like.dtype)  # (patch,)
     return (line[:, None] * line[None, :])[None, None]

@@ -1,0 +1,120 @@
+"""``blemish methods``: which systems there are, and what each can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli.options import need_training_packages
+
+if TYPE_CHECKING:
+    from blemish.methods.base import Method
+
+
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="A method, to see its settings and presets.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """List the methods, or the settings of one: types, ranges, defaults and presets."""
+    need_training_packages("What methods there are")
+    from blemish.errors import ConfigError
+    from blemish.methods.registry import method_class, names
+
+    if name is not None:
+        _show(name, method_class(name), json=json)
+        return
+    rows: dict[str, dict[str, Any]] = {}
+    for known in names():
+        try:
+            rows[known] = _facts(method_class(known))
+        except ConfigError as error:
+            rows[known] = {"error": str(error)}
+    if json:
+        _print_json(rows)
+        return
+    table = _table("method", "what it is", "paper", "learns from defects", "teacher")
+    for known, facts in rows.items():
+        if "error" in facts:
+            table.add_row(known, facts["error"])
+        else:
+            learns, teacher = facts["learns_from_labelled_defects"], facts["needs_teacher"]
+            words = ("labelled ones too" if learns else "no", "yes" if teacher else "none")
+            table.add_row(known, facts["summary"], facts["paper"], *words)
+    _print(table)
+
+
+def _facts(method: type[Method]) -> dict[str, Any]:
+    """What the first two paragraphs of a method's module say, and what it needs."""
+    import inspect
+    import sys
+
+    said = (inspect.getdoc(sys.modules[method.__module__]) or "").split("\n\n")
+    paragraphs = [" ".join(part.split()) for part in said]
+    summary = paragraphs[0] or (inspect.getdoc(method) or "").partition("\n")[0]
+    return {
+        "summary": summary,
+        "paper": paragraphs[1] if len(paragraphs) > 1 else "",
+        "learns_from_labelled_defects": method.uses_labelled_anomalies,
+        "needs_teacher": method.uses_teacher,
+        "class": f"{method.__module__}:{method.__qualname__}",
+    }
+
+
+def _show(name: str, method: type[Method], *, json: bool) -> None:
+    from blemish.methods.settings import describe_settings, parse_settings
+
+    facts, config_class = _facts(method), method.config_class
+    settings = describe_settings(config_class)
+    presets: Mapping[str, dict[str, Any]] = {
+        preset: parse_settings(config_class, {}, preset=preset).to_json()
+        for preset in config_class.presets
+    }
+    if json:
+        described = [setting._asdict() for setting in settings]
+        _print_json({"method": name, **facts, "settings": described, "presets": presets})
+        return
+    print(facts["summary"], facts["paper"], "", sep="\n")
+    table = _table("setting", "takes", *presets, "what it is")
+    for setting in settings:
+        values = [_text(chosen[setting.name]) for chosen in presets.values()]
+        shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
+        takes = f"{setting.kind}, {setting.range}" if setting.range else setting.kind
+        table.add_row(setting.name, takes, *shown, setting.help)
+    _print(table)
+    print(
+        f"`blemish fit --method {name} --preset paper --set {settings[0].name}=…` starts from a "
+        "preset and changes a setting; an empty cell is as in the first preset."
+    )
+
+
+def _text(value: object) -> str:
+    """A value as ``--set`` takes it."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _print_json(content: object) -> None:
+    import json
+
+    print(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _table(*headings: str) -> Any:
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        # A name or a value is never cut; sentences are.
+        table.add_column(heading, no_wrap=number == 0, overflow="fold")
+    return table
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)

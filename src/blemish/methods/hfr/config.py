@@ -1,0 +1,35 @@
+"""Settings of HFR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from blemish.methods.rd.config import ReconstructionConfig
+from blemish.methods.settings import Count
+
+
+@dataclass(frozen=True)
+class HFRConfig(ReconstructionConfig):
+    """Settings of HFR, beyond those of any reconstruction.
+
+    ``paper`` leaves out what is ours and can be left out: standardised channels and balanced
+    levels. Three levels, a decoder that sees the deepest alone and no augmentation are in every
+    preset. The teacher is named beside the settings; the paper's optimiser and lengths are not
+    stated in the text at hand.
+
+    Example:
+        >>> from blemish.methods.hfr.config import HFRConfig
+        >>> HFRConfig().levels
+        3
+    """
+
+    presets: ClassVar = {"light": {}, "paper": {"balance": False, "standardise": False}}
+
+    student_blocks: tuple[int, ...] = (1,)  # residual blocks per level, shallow to deep, or of all
+    levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
+    loss: Literal["cosine", "mse"] = "cosine"  # the cosine does not weigh positions by their norm
+    # of the levels' maps; a product wants all levels to agree
+    fusion: Literal["sum", "product"] = "sum"
+    # of the map; none: max on inputs above 128 pixels, mean below
+    score: Literal["max", "mean"] | None = None
