@@ -5,7 +5,8 @@ from importlib import resources
 
 import pytest
 
-CSS = resources.files("blemish.report").joinpath("report.css").read_text(encoding="utf-8")
+PAGES = resources.files("blemish.report").joinpath("templates")
+CSS = PAGES.joinpath("report.css").read_text(encoding="utf-8")
 
 
 def colours(scheme: str) -> dict[str, str]:

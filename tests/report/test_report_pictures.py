@@ -11,6 +11,7 @@ from stand_in import BACKGROUND, BrightSpots, limits_at, write_part
 
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
+from blemish.report.data import make_row
 from blemish.report.pictures import (
     TRUTH_COLOUR,
     PicturePlan,
@@ -18,7 +19,6 @@ from blemish.report.pictures import (
     draw_figure,
     plan_pictures,
 )
-from blemish.report.rows import make_row
 
 PLAN = PicturePlan(per_group=6, side=128, most_bytes=40_000)
 

@@ -8,13 +8,8 @@ from PIL import Image
 from stand_in import BrightSpots, limits_at, write_part
 
 from blemish.data.sample import Sample
-from blemish.report.rows import (
-    Row,
-    Verdicts,
-    choose_images,
-    display_scale,
-    make_row,
-)
+from blemish.report.data import Row, Verdicts, make_row, verdicts_of
+from blemish.report.pictures import choose_images, display_scale
 from blemish.results import Verdict
 
 
@@ -85,8 +80,10 @@ def test_one_class_only_and_none_at_all() -> None:
 
 def test_verdicts_are_counted() -> None:
     rows = [row(1, "ok"), row(2, "ok"), row(3, "unsure"), row(4, "defect")]
-    assert Verdicts.of(rows) == Verdicts(2, 1, 1)
-    assert Verdicts.of(rows).total == 4
+    assert verdicts_of(rows) == Verdicts(2, 1, 1)
+    assert Verdicts(2, 1, 1).total == 4
+    assert verdicts_of([*rows, row(5, None)]) is None
+    assert verdicts_of([]) is None
 
 
 @pytest.mark.parametrize(("spot", "located"), [(80, True), (0, False)])
@@ -116,3 +113,10 @@ def test_colours_without_limits_reach_twice_as_far_as_good_parts() -> None:
     rows = [row(2.0, None), row(3.0, None), row(50.0, None, "dent")]
     assert display_scale(rows) == (0.0, 6.0)
     assert display_scale([row(0.0, None)]) == (0.0, 1.0)
+
+
+def test_the_outcome_says_what_a_verdict_means_for_the_part() -> None:
+    good = [row(1.0, verdict).outcome for verdict in ("ok", "unsure", "defect", None)]
+    assert good == [("pass", "ok"), ("unsure", "unsure"), ("stopped", "defect"), None]
+    bad = [row(1.0, verdict, "dent").outcome for verdict in ("ok", "unsure", "defect", None)]
+    assert bad == [("missed", "defect"), ("unsure", "unsure"), ("found", "ok"), None]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from stand_in import BrightSpots, limits_at, write_product
 
-from blemish.report.data import Report
+from blemish.report.data import Report, Verdicts
 from blemish.report.report import make_report
 from blemish.report.summary import Card, summary_cards
 
@@ -72,6 +72,21 @@ def test_products_are_ranked_by_what_they_miss(tmp_path: Path) -> None:
     assert [name for name, _ in told["Weakest products"].items] == ["nut", "bolt"]
     assert told["Weakest defect kinds"].items[0] == ("nut / dent", "5 of 5 missed.")
     assert told["Defects"].worst_product == "nut"
+
+
+def test_decisions_are_counted_by_product_and_of_all(tmp_path: Path) -> None:
+    one, other, every = report(
+        tmp_path,
+        {
+            "bolt": ([OK] * 3 + [DEFECT], {"dent": [DEFECT] * 5 + [UNSURE]}),
+            "nut": ([], {"dent": [OK] * 2, "rust": [DEFECT]}),
+        },
+    ).decisions
+    assert (one.name, one.good, one.defective) == ("bolt", Verdicts(3, 0, 1), Verdicts(0, 1, 5))
+    assert one.located == (5, 5)
+    assert (other.good, other.defective) == (Verdicts(), Verdicts(2, 0, 1))
+    assert (every.name, every.good.total, every.defective) == ("all", 4, Verdicts(2, 1, 6))
+    assert every.located == (6, 6)
 
 
 def test_many_misses_outweigh_one_of_two(tmp_path: Path) -> None:

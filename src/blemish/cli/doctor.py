@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = {
-    "base": ("numpy", "pillow", "onnxruntime", "pydantic", "typer", "rich"),
+    "base": ("numpy", "pillow", "onnxruntime", "pydantic", "typer", "rich", "jinja2"),
     "train": ("torch", "lightning", "scikit-learn", "scipy", "safetensors"),
     "timm": ("timm",),
     "export": ("onnx", "onnxscript"),

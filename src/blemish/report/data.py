@@ -1,34 +1,171 @@
-"""What a report says, before it is put into words and pictures."""
+"""Report data: what is kept of each test image, counted by kind, product and model.
+
+No maps: an image that is to be shown is judged once more when it is drawn, so that a report over
+ten thousand images needs little more memory than one over ten.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blemish.calibration.limits import Limits
+from blemish.data.images.image import read_mask
+from blemish.data.sample import Sample
+from blemish.errors import DataError, ImageError
 from blemish.evaluation.evaluator import Evaluation, ProductResult
-from blemish.metrics import Interval, auroc_interval
 from blemish.metrics.curves import Curve
-from blemish.metrics.intervals import binomial_interval
-from blemish.report.pictures import Figure
+from blemish.metrics.intervals import Interval, auroc_interval, binomial_interval
 from blemish.report.promise import PromiseCheck, check_promise
-from blemish.report.rows import Row, Verdicts
+from blemish.results import Prediction, Verdict
 
 if TYPE_CHECKING:
     from blemish.evaluation.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True)
-class KindReport:
-    """One defect kind of one product.
+class Row:
+    """One judged test image.
 
     Attributes:
-        product, kind: Names.
-        rows: Its images.
-        good: The product's good images.
+        sample: What is known of it.
+        score, p_value, verdict: See :class:`blemish.results.Prediction`.
+        background, peak: Median and largest value of its anomaly map.
+        located: Whether the marked area touches the ground truth; ``None`` without a mask or
+            without limits.
+        branch_verdicts: Verdict of each branch of the method, empty where it has none.
+        advice: The explanation's sentence, empty without one.
     """
+
+    sample: Sample
+    score: float
+    p_value: float | None
+    verdict: Verdict | None
+    background: float
+    peak: float
+    located: bool | None = None
+    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict, hash=False)
+    advice: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``good`` or the defect kind, named as in :mod:`blemish.evaluation.evaluator`."""
+        return "good" if self.sample.is_good else self.sample.defect_kind or "defect"
+
+    @property
+    def outcome(self) -> tuple[str, Verdict] | None:
+        """What the verdict means for this part, and whether that is good news."""
+        if self.verdict is None:
+            return None
+        if self.verdict == "unsure":
+            return "unsure", "unsure"
+        if self.kind == "good":
+            return ("pass", "ok") if self.verdict == "ok" else ("stopped", "defect")
+        return ("missed", "defect") if self.verdict == "ok" else ("found", "ok")
+
+
+def make_row(sample: Sample, prediction: Prediction) -> Row:
+    """The row of one prediction."""
+    amap = prediction.anomaly_map
+    return Row(
+        sample=sample,
+        score=prediction.score,
+        p_value=prediction.p_value,
+        verdict=prediction.verdict,
+        # Every fourth line tells the background as well as all of them.
+        background=float(np.median(amap[::4, ::4])),
+        peak=float(amap.max()),
+        located=_touches(sample, prediction.mask),
+        branch_verdicts=dict(prediction.branch_verdicts),
+        advice=prediction.explanation.sentence if prediction.explanation else "",
+    )
+
+
+def _touches(sample: Sample, marked: NDArray[np.bool_] | None) -> bool | None:
+    if marked is None:
+        return None
+    truth = read_truth(sample, (marked.shape[0], marked.shape[1]))
+    return None if truth is None else bool((marked & truth).any())
+
+
+def read_truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """All ground truth of an image as one ``(H, W)``; ``None`` where there is none to be read."""
+    try:
+        masks = [read_mask(path, expected_size=size) > 0 for path in sample.mask_paths]
+    except (DataError, ImageError):
+        return None  # the evaluation says what is wrong with it
+    union: NDArray[np.bool_] | None = np.any(masks, axis=0) if masks else None
+    return union
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """How many images of one group got which verdict."""
+
+    ok: int = 0
+    unsure: int = 0
+    defect: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return self.ok + self.unsure + self.defect
+
+
+def verdicts_of(rows: Sequence[Row]) -> Verdicts | None:
+    """The counts of verdicts; ``None`` without calibration or without images."""
+    given = [row.verdict for row in rows]
+    if not given or None in given:
+        return None
+    return Verdicts(given.count("ok"), given.count("unsure"), given.count("defect"))
+
+
+def located_of(rows: Sequence[Row]) -> tuple[int, int]:
+    """Of the defects called ``defect``: those marked at the right place, those with a mask."""
+    known = [row.located for row in rows if row.verdict == "defect" and row.located is not None]
+    return sum(known), len(known)
+
+
+def rows_auroc(rows: Sequence[Row]) -> Interval:
+    """The AUROC of images with its confidence interval; ``nan`` if one class is missing."""
+    return auroc_interval([row.score for row in rows], [row.kind != "good" for row in rows])
+
+
+def by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by their kind, in the order of the first of each."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.kind, []).append(row)
+    return kinds
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One part as a report shows it.
+
+    Attributes:
+        row: What is said of it.
+        image, overlay: Data URIs.
+        truth: Data URI of the image with the ground truth outlined; ``None`` without one.
+        size: Width and height of the pictures in pixels.
+    """
+
+    row: Row
+    image: str
+    overlay: str
+    truth: str | None
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class KindReport:
+    """One defect kind of one product: its images, and the product's good ones."""
 
     product: str
     kind: str
@@ -75,7 +212,7 @@ class ProductReport:
         rows: Its judged test images.
         limits: ``None`` without calibration.
         pro: PRO curve; ``None`` without masks.
-        alarms, misses, hits: The images shown, see ``report_rows.Chosen``.
+        alarms, misses, hits: The images shown, see :class:`blemish.report.pictures.Chosen`.
     """
 
     result: ProductResult
@@ -102,6 +239,26 @@ class ProductReport:
         return tuple(row for row in self.rows if row.kind != "good")
 
     @cached_property
+    def good_verdicts(self) -> Verdicts | None:
+        """Of its good images; ``None`` without calibration or without such images."""
+        return verdicts_of(self.good)
+
+    @cached_property
+    def defect_verdicts(self) -> Verdicts | None:
+        """Of its defective images; ``None`` without calibration or without such images."""
+        return verdicts_of(self.defective)
+
+    @property
+    def pictured(self) -> bool:
+        """Whether any of its images is shown."""
+        return bool(self.alarms or self.misses or self.hits)
+
+    @property
+    def p_values(self) -> list[float]:
+        """Of its good images; empty without calibration."""
+        return [row.p_value for row in self.good if row.p_value is not None]
+
+    @cached_property
     def auroc(self) -> Interval:
         """Of images, with its confidence interval."""
         return rows_auroc(self.rows)
@@ -109,12 +266,10 @@ class ProductReport:
     @cached_property
     def kinds(self) -> tuple[KindReport, ...]:
         """Its defect kinds, the weakest first."""
-        by_kind: dict[str, list[Row]] = {}
-        for row in self.defective:
-            by_kind.setdefault(row.kind, []).append(row)
-        kinds = [
-            KindReport(self.name, kind, tuple(rows), self.good) for kind, rows in by_kind.items()
-        ]
+        kinds = (
+            KindReport(self.name, kind, tuple(rows), self.good)
+            for kind, rows in by_kind(self.defective).items()
+        )
         return tuple(sorted(kinds, key=lambda kind: kind.weakness))
 
     @cached_property
@@ -128,15 +283,14 @@ class ProductReport:
         return self._check(unsure=True)
 
     def _check(self, *, unsure: bool) -> PromiseCheck | None:
-        verdicts = verdicts_of(self.good)
+        verdicts = self.good_verdicts
         if self.limits is None or verdicts is None:
             return None
         alarms = verdicts.defect + (verdicts.unsure if unsure else 0)
         return check_promise(self.limits, good=verdicts.total, alarms=alarms, unsure=unsure)
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """How long things took, in seconds.
 
     Attributes:
@@ -150,6 +304,15 @@ class Timing:
     images: int
     judging: float
     single: tuple[float, ...] = ()
+
+
+class Decisions(NamedTuple):
+    """What happens to the parts of one product, or of all, at the calibrated limits."""
+
+    name: str
+    good: Verdicts
+    defective: Verdicts
+    located: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -177,10 +340,15 @@ class Report:
     notes: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
 
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """All judged images."""
-        return tuple(row for product in self.products for row in product.rows)
+    @cached_property
+    def good(self) -> tuple[Row, ...]:
+        """The good images of all products."""
+        return tuple(row for product in self.products for row in product.good)
+
+    @cached_property
+    def defective(self) -> tuple[Row, ...]:
+        """The defective images of all products."""
+        return tuple(row for product in self.products for row in product.defective)
 
     @property
     def calibrated(self) -> bool:
@@ -193,26 +361,19 @@ class Report:
         kinds = [kind for product in self.products for kind in product.kinds]
         return tuple(sorted(kinds, key=lambda kind: kind.weakness))
 
+    @property
+    def decisions(self) -> list[Decisions]:
+        """By product, and of all of them where there are several."""
+        groups = [(p.name, p.good, p.defective) for p in self.products]
+        if len(groups) > 1:
+            groups.append(("all", self.good, self.defective))
+        none = Verdicts()
+        return [
+            Decisions(name, verdicts_of(good) or none, verdicts_of(bad) or none, located_of(bad))
+            for name, good, bad in groups
+        ]
 
-def rows_auroc(rows: Sequence[Row]) -> Interval:
-    """The AUROC of images with its confidence interval; ``nan`` if one class is missing."""
-    return auroc_interval([row.score for row in rows], [row.kind != "good" for row in rows])
-
-
-def verdicts_of(rows: Sequence[Row]) -> Verdicts | None:
-    """The counts of verdicts; ``None`` without calibration or without images."""
-    if not rows or any(row.verdict is None for row in rows):
-        return None
-    return Verdicts.of(rows)
-
-
-def located_of(rows: Sequence[Row]) -> tuple[int, int]:
-    """Of the defects called ``defect``: those marked at the right place, those with a mask.
-
-    Example:
-        >>> from blemish.report.data import located_of
-        >>> located_of([])
-        (0, 0)
-    """
-    known = [row.located for row in rows if row.verdict == "defect" and row.located is not None]
-    return sum(known), len(known)
+    def given(self, metrics: Mapping[str, str]) -> dict[str, str]:
+        """Those of the named metrics that could be measured."""
+        mean = self.evaluation.mean
+        return {k: name for k, name in metrics.items() if math.isfinite(mean.get(k, math.nan))}

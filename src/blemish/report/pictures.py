@@ -1,9 +1,10 @@
-"""The pictures of a report: image, anomaly map and ground truth of one part, small and embedded."""
+"""Picture gallery: which parts a report shows, and their pictures, small and embedded."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from blemish.data.images.image import read_image, read_mask
+from blemish.data.images.image import read_image
 from blemish.data.images.pixels import to_rgb
-from blemish.data.sample import Sample
-from blemish.errors import DataError, ImageError
 from blemish.inspection.regions import find_regions
 from blemish.outputs.heat import blend_heat, block_max, draw_outline
 from blemish.outputs.overlay import draw_look_box
-from blemish.report.rows import Row
+from blemish.report.data import Figure, Row, by_kind, read_truth
 from blemish.results import Prediction
 
 TRUTH_COLOUR = (0, 229, 255)  # in neither the heat colours nor most parts
@@ -27,6 +26,8 @@ _BUDGET = 5 * 2**20
 _MOST_PER_PICTURE = 40_000  # bytes; more would not be seen at these sizes
 _MOST_FIGURES = 150
 _QUALITIES = (86, 75, 60, 45, 30, 15)
+# Of an image group without an alarm or a miss, so many are shown that came nearest to one.
+_NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,6 @@ class PicturePlan:
         per_group: Images of each group of each product.
         side: Longer side of a picture in pixels.
         most_bytes: Of one picture.
-
-    Example:
-        >>> from blemish.report.pictures import plan_pictures
-        >>> plan_pictures(1, 6).side, plan_pictures(30, 6).per_group
-        (384, 1)
     """
 
     per_group: int
@@ -60,21 +56,68 @@ def plan_pictures(products: int, per_group: int) -> PicturePlan:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One part as a report shows it.
+class Chosen:
+    """The images a report shows of one product.
 
     Attributes:
-        row: What is said of it.
-        image, overlay: Data URIs.
-        truth: Data URI of the image with the ground truth outlined; ``None`` without one.
-        size: Width and height of the pictures in pixels.
+        alarms: Good images, the highest score first: false alarms and what came nearest to one.
+        misses: Defective images, the lowest score first: misses and what came nearest to one.
+        hits: Defects that were found, each kind's most typical first.
     """
 
-    row: Row
-    image: str
-    overlay: str
-    truth: str | None
-    size: tuple[int, int]
+    alarms: tuple[Row, ...] = ()
+    misses: tuple[Row, ...] = ()
+    hits: tuple[Row, ...] = ()
+
+    @property
+    def all(self) -> tuple[Row, ...]:
+        """All of them."""
+        return (*self.alarms, *self.misses, *self.hits)
+
+
+def choose_images(rows: Sequence[Row], *, most: int) -> Chosen:
+    """The images to show of one product, at most ``most`` per group."""
+    good = sorted((r for r in rows if r.kind == "good"), key=lambda r: -r.score)
+    bad = sorted((r for r in rows if r.kind != "good"), key=lambda r: r.score)
+    alarms = _worst(good, [r for r in good if r.verdict in ("unsure", "defect")], most)
+    misses = _worst(bad, [r for r in bad if r.verdict in ("unsure", "ok")], most)
+    # Without verdicts, whatever is not among the lowest scores counts as found.
+    found = [r for r in bad if r.verdict in ("defect", None) and r not in misses]
+    return Chosen(tuple(alarms), tuple(misses), tuple(_typical(found, most)))
+
+
+def _worst(ordered: list[Row], wrong: list[Row], most: int) -> list[Row]:
+    shown = ordered if ordered and ordered[0].verdict is None else wrong
+    if len(shown) < _NEAREST:
+        shown = ordered[:_NEAREST]
+    return shown[:most]
+
+
+def _typical(found: list[Row], most: int) -> list[Row]:
+    """From each kind in turn the row nearest to the kind's median score, then the next."""
+    queues = []
+    for rows in by_kind(found).values():
+        middle = float(np.median([row.score for row in rows]))
+        queues.append(sorted(rows, key=lambda row: abs(row.score - middle)))
+    queues.sort(key=len, reverse=True)
+    chosen: list[Row] = []
+    for turn in range(max(map(len, queues), default=0)):
+        chosen += [queue[turn] for queue in queues if turn < len(queue)]
+    return chosen[:most]
+
+
+def display_scale(rows: Sequence[Row]) -> tuple[float, float]:
+    """Map values at the ends of the colours for a model without limits, from the good images.
+
+    The same rule as ``Limits.map_scale``, taken from the test images for want of better: good for
+    the eye, not for a verdict.
+    """
+    good = [row for row in rows if row.kind == "good"] or list(rows)
+    if not good:
+        return 0.0, 1.0
+    low = float(np.median([row.background for row in good]))
+    high = low + 2.0 * (max(row.peak for row in good) - low)
+    return low, high if high > low and math.isfinite(high) else low + 1.0
 
 
 def draw_figure(
@@ -85,26 +128,17 @@ def draw_figure(
     plan: PicturePlan,
     bit_depth: int = 16,
 ) -> Figure:
-    """Draw one part.
-
-    Args:
-        row: The part.
-        prediction: Its maps.
-        scale: Map values at the ends of the colours.
-        plan: Size and weight of the pictures.
-        bit_depth: As in :func:`blemish.data.images.image.read_image`.
+    """Draw one part; ``scale`` holds the map values at the ends of the colours.
 
     Raises:
         ImageError: The image cannot be read.
-
-    Example: see :func:`blemish.report.report.write_report`.
     """
     sample = row.sample
     if sample.image is not None:
         image = to_rgb(sample.image, bit_depth=bit_depth)
     else:
         image = read_image(sample.path, bit_depth=bit_depth)  # (H, W, 3)
-    masks = [prediction.mask, _truth(sample, (image.shape[0], image.shape[1]))]
+    masks = [prediction.mask, read_truth(sample, (image.shape[0], image.shape[1]))]
     image, amap, (marked, truth) = _fit(image, prediction.anomaly_map, masks, plan.side)
     overlay = blend_heat(image, amap, scale=scale, opacity=0.62)  # (h, w, 3)
     line = 2 if max(image.shape) >= 256 else 1
@@ -128,16 +162,6 @@ def draw_figure(
         truth=None if outlined is None else _data_uri(outlined, plan.most_bytes),
         size=(image.shape[1], image.shape[0]),
     )
-
-
-def _truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """All ground truth of an image as one ``(H, W)``; ``None`` where there is none to be read."""
-    try:
-        masks = [read_mask(path, expected_size=size) > 0 for path in sample.mask_paths]
-    except (DataError, ImageError):
-        return None  # the evaluation says what is wrong with it
-    union: NDArray[np.bool_] | None = np.any(masks, axis=0) if masks else None
-    return union
 
 
 def _point_out(pixels: NDArray[np.uint8], truth: NDArray[np.bool_], line: int) -> NDArray[np.uint8]:
@@ -203,13 +227,7 @@ def _data_uri(pixels: NDArray[np.uint8], most_bytes: int) -> str:
 
 
 def colour_bar() -> str:
-    """The colour scale from 0 % to 100 % as a data URI.
-
-    Example:
-        >>> from blemish.report.pictures import colour_bar
-        >>> colour_bar()[:22]
-        'data:image/png;base64,'
-    """
+    """The colour scale from 0 % to 100 % as a data URI."""
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(8, 0)  # (8, 256)
     grey = np.full((8, 256, 3), 150, np.uint8)
     file = io.BytesIO()

@@ -1,27 +1,85 @@
-"""The plots of a report as inline SVG: histogram, curves, p-values. Colours come from the page."""
+"""Plots as inline SVG: histogram, curves, p-values; colours come from the page's styles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from blemish.calibration.limits import Limits
-from blemish.metrics.curves import Curve
+from blemish.metrics.curves import Curve, roc_curve
 from blemish.report import words
-from blemish.report.html import Html, element, join
+from blemish.report.data import ProductReport
+from blemish.report.promise import p_value_band
 
-# The size on a phone: there the letters keep their 12 px, elsewhere they grow a little.
-_WIDTH, _HEIGHT = 360.0, 250.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 12.0, 40.0
+# Where the axes end, in a drawing of 360 × 250.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 350.0, 12.0, 210.0
 _BINS = 32
+_PRO_RANGE = 0.3  # AUPRO is the area up to here
+# With fewer good images a staircase of p-values says nothing.
+_FEW_P_VALUES = 5
 
 
-@dataclass(frozen=True)
-class _Axis:
+def roc_plot(product: ProductReport) -> Markup | None:
+    """The ROC curve of a product's images with its operating points; ``None`` with one class."""
+    auroc, rows = product.auroc, product.rows
+    if not math.isfinite(auroc.estimate):
+        return None
+    good, bad = product.good_verdicts, product.defect_verdicts
+    points = []
+    if good is not None and bad is not None:
+        for name, alarms, found in (
+            ("unsure", good.defect + good.unsure, bad.defect + bad.unsure),
+            ("defect", good.defect, bad.defect),
+        ):
+            label = f"limit for {name}: {alarms} of {good.total} good, {found} of {bad.total} found"
+            points.append((alarms / good.total, found / bad.total, name, label))
+    said = (
+        f"ROC curve of the images; AUROC {words.fraction(auroc.estimate)}, 95 % confidence "
+        f"interval {words.fraction(auroc.low)} to {words.fraction(auroc.high)}"
+    )
+    return curve_plot(
+        roc_curve([row.score for row in rows], [row.kind != "good" for row in rows]),
+        said="; ".join([said, *(point[3] for point in points)]) + ".",
+        across="good images above the limit",
+        up="defective images above it",
+        points=points,
+    )
+
+
+def pro_plot(product: ProductReport) -> Markup | None:
+    """The PRO curve of a product's pixels; ``None`` without masks."""
+    if product.pro is None or not len(product.pro.fpr):
+        return None
+    aupro = words.fraction(product.result.metrics["pixel_aupro"])
+    return curve_plot(
+        product.pro,
+        said=f"PRO curve of the pixels up to a false-positive rate of 0.3; AUPRO {aupro}.",
+        across="good pixels marked wrongly",
+        up="defect area found (mean)",
+        x_max=_PRO_RANGE,
+    )
+
+
+def calibration_plot(product: ProductReport) -> Markup | None:
+    """The p-values of a product's good images; ``None`` of too few of them."""
+    p_values, limits = product.p_values, product.limits
+    if limits is None or len(p_values) < _FEW_P_VALUES:
+        return None
+    return p_value_plot(
+        p_values,
+        said=f"Share of the {len(p_values)} good test images with a p-value of at most α, "
+        "against α; on the diagonal if they are like the calibration images.",
+        rates=[(limits.defect_rate, "defect"), (limits.unsure_rate, "unsure")],
+        band=None if limits.pooled else p_value_band(len(p_values), limits.n),
+    )
+
+
+class _Axis(NamedTuple):
     """Values from ``low`` to ``high`` on pixels from ``start`` to ``end``."""
 
     low: float
@@ -38,13 +96,7 @@ class _Axis:
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most ``most`` round numbers from ``low`` to ``high``.
-
-    Example:
-        >>> from blemish.report.plots import nice_ticks
-        >>> nice_ticks(0.0, 1.0, 6)
-        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    """
+    """At most ``most`` round numbers from ``low`` to ``high``."""
     rough = (high - low) / max(most - 1, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     for factor in (1, 2, 5, 10, 20):
@@ -59,56 +111,73 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 def score_histogram(
     good: Sequence[float], defective: Sequence[float], limits: Limits | None
-) -> Html:
+) -> Markup:
     """Good scores upwards and defective ones downwards, with the calibrated limits.
 
     Args:
         good, defective: Raw scores, at least one in all.
         limits: ``None`` without calibration.
-
-    Example:
-        >>> from blemish.report.plots import score_histogram
-        >>> score_histogram([1.0, 1.1], [2.0], None)[:4]
-        '<svg'
     """
     edges, cut = histogram_edges(good, defective, limits)
-    up = np.histogram(np.minimum(good, edges[-1]), edges)[0]
-    down = np.histogram(np.minimum(defective, edges[-1]), edges)[0]
-    x = _Axis(edges[0], edges[-1], _LEFT, _WIDTH - _RIGHT)
-    top, bottom = _TOP + 32.0, _HEIGHT - _BOTTOM
+    x = _Axis(edges[0], edges[-1], _LEFT, _RIGHT)
+    y = _Axis(0.0, 1.0, _BOTTOM, _TOP + 32.0)  # below the limits' labels
     # The larger group would flatten the other on a common scale.
-    share = 0.5 if len(defective) and len(good) else 1.0 if len(good) else 0.0
-    base = top + share * (bottom - top)
-    above = _Axis(0.0, max(float(up.max()), 1.0), base, top)
-    below = _Axis(0.0, max(float(down.max()), 1.0), base, bottom)
-    parts: list[Html] = []
-    for counts, axis, name in ((up, above, "good"), (down, below, "bad")):
-        if counts.any():
-            parts += [_bar(x, axis, edges, i, int(n), name, cut) for i, n in enumerate(counts) if n]
-            parts += [
-                _label(_LEFT - 6, axis(tick) + 4, f"{tick:g}", "end")
-                for tick in axis.ticks(3)
-                if tick == int(tick) and (tick > 0 or axis is above)
-            ]
-    parts.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "axis"))
-    parts += [
-        _label(x(tick), _HEIGHT - _BOTTOM + 16, words.score(tick), "middle") for tick in x.ticks(6)
-    ]
-    if limits is not None:
-        parts += _limit_marks(x, limits, bottom)
-    ending = f"score (the last bar: {words.score(edges[-2])} and above)" if cut else "score"
-    parts.append(_label((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, ending, "middle"))
-    parts.append(_label(13, (top + bottom) / 2, "images", "middle", turned=True))
+    base = y(0.5 if len(defective) and len(good) else 0.0 if len(good) else 1.0)
     said = f"Histogram of the scores: {len(good)} good images upwards"
-    if len(good):
-        said += f" ({_span(good)})"
+    said += f" ({_span(good)})" if len(good) else ""
     said += f", {len(defective)} defective images downwards"
-    if len(defective):
-        said += f" ({_span(defective)})"
+    said += f" ({_span(defective)})" if len(defective) else ""
+    bars, counts = [], []
+    for group, scores, end in (("good", good, y.end), ("bad", defective, y.start)):
+        images = np.histogram(np.minimum(scores, edges[-1]), edges)[0]
+        if not images.any():
+            continue
+        axis = _Axis(0.0, float(images.max()), base, end)
+        for i, n in enumerate(images.tolist()):
+            if n:
+                last = cut and i == len(images) - 1
+                bars.append(_bar(x, axis, edges[i], edges[i + 1], n, group, open_ended=last))
+        ticks = [tick for tick in axis.ticks(3) if tick == int(tick)]
+        counts += [(axis(tick), f"{tick:g}") for tick in ticks if tick > 0 or group == "good"]
+    marks: list[tuple[str, float]] = []
     if limits is not None:
         said += f"; unsure above {words.score(limits.unsure)}"
         said += f", defect above {words.score(limits.defect)}"
-    return _svg(said + ".", parts)
+        marks = [("defect", limits.defect)]
+        if limits.unsure < limits.defect:
+            marks.append(("unsure", limits.unsure))
+    to_the_left = limits is not None and x(limits.defect) > (x.start + x.end) / 2
+    return _drawn(
+        "histogram",
+        f"{said}.",
+        x=x,
+        y=y,
+        base=base,
+        bars=bars,
+        counts=counts,
+        limits=marks if to_the_left else marks[::-1],
+        to_the_left=to_the_left,
+        across=f"score (the last bar: {words.score(edges[-2])} and above)" if cut else "score",
+    )
+
+
+class _Bar(NamedTuple):
+    left: float
+    right: float
+    top: float
+    bottom: float
+    group: str
+    said: str
+
+
+def _bar(
+    x: _Axis, y: _Axis, low: float, high: float, number: int, group: str, *, open_ended: bool
+) -> _Bar:
+    noun = "good image" if group == "good" else "defective image"
+    span = "and above" if open_ended else f"to {words.score(high)}"
+    said = f"{words.count(number, noun)}, score {words.score(low)} {span}"
+    top, bottom = sorted((y(0.0), y(float(number))))
+    return _Bar(x(low), x(high), top, bottom, group, said)
 
 
 def histogram_edges(
@@ -118,12 +187,6 @@ def histogram_edges(
 
     Defects can score a hundred times the limit; on an axis that shows them all, good parts and
     limits would be one bar.
-
-    Example:
-        >>> from blemish.report.plots import histogram_edges
-        >>> edges, cut = histogram_edges([0.0, 1.0], [900.0], None)
-        >>> edges[-1] < 10, cut
-        (True, True)
     """
     values = np.asarray([*good, *defective], np.float64)
     low, high = float(values.min()), float(values.max())
@@ -140,49 +203,6 @@ def histogram_edges(
     return np.linspace(low, end, _BINS + 1).tolist(), cut
 
 
-def _bar(x: _Axis, y: _Axis, edges: list[float], i: int, n: int, name: str, cut: bool) -> Html:
-    left, right = x(edges[i]), x(edges[i + 1])
-    ends = sorted((y(0.0), y(float(n))))
-    open_ended = cut and i == len(edges) - 2
-    span = f"{words.score(edges[i])} " + (
-        "and above" if open_ended else f"to {words.score(edges[i + 1])}"
-    )
-    noun = "good image" if name == "good" else "defective image"
-    return element(
-        "rect",
-        element("title", f"{words.count(n, noun)}, score {span}"),
-        x=left + 0.5,
-        y=ends[0],
-        width=right - left - 1.0,
-        height=ends[1] - ends[0],
-        class_=name,
-    )
-
-
-def _limit_marks(x: _Axis, limits: Limits, bottom: float) -> list[Html]:
-    marks = [("defect", limits.defect)]
-    if limits.unsure < limits.defect:
-        marks.append(("unsure", limits.unsure))
-    # Labels to the right of their lines stand below those of lines farther left, and the other way
-    # round, so that no line runs through a label.
-    to_the_left = x(limits.defect) > (_LEFT + _WIDTH - _RIGHT) / 2
-    parts = []
-    for row, (name, value) in enumerate(marks if to_the_left else marks[::-1]):
-        at = x(value)
-        y = _TOP + 2 + 15 * row
-        parts.append(_line(at, y - 8, at, bottom, f"limit {name}"))
-        parts.append(
-            _label(
-                at - 5 if to_the_left else at + 5,
-                y + 2,
-                f"{name} above {words.score(value)}",
-                "end" if to_the_left else "start",
-                class_=f"on-{name}",
-            )
-        )
-    return parts
-
-
 def curve_plot(
     curve: Curve,
     *,
@@ -191,7 +211,7 @@ def curve_plot(
     up: str,
     x_max: float = 1.0,
     points: Sequence[tuple[float, float, str, str]] = (),
-) -> Html:
+) -> Markup:
     """A ROC or PRO curve.
 
     Args:
@@ -200,35 +220,22 @@ def curve_plot(
         across, up: Names of the axes.
         x_max: Largest false-positive rate shown.
         points: Operating points: x, y, name of the verdict, label.
-
-    Example:
-        >>> from blemish.metrics import roc_curve
-        >>> from blemish.report.plots import curve_plot
-        >>> svg = curve_plot(roc_curve([1, 2], [0, 1]), said="ROC.", across="x", up="y")
-        >>> "<path" in svg
-        True
     """
-    x, y, parts = _frame(x_max, across, up)
+    x, y = _axes(x_max)
     inside = curve.fpr <= x_max
-    last = float(np.interp(x_max, curve.fpr, curve.rate))
     xs = [*curve.fpr[inside].tolist(), x_max]
-    ys = [*curve.rate[inside].tolist(), last]
-    if x_max == 1.0:
-        parts.append(_line(x(0.0), y(0.0), x(1.0), y(1.0), "diagonal"))
-    parts.append(_path([x(v) for v in xs], [y(v) for v in ys], "curve"))
-    for at, height, name, label in points:
-        if at <= x_max:
-            parts.append(
-                element(
-                    "circle",
-                    element("title", label),
-                    cx=x(at),
-                    cy=y(height),
-                    r=5,
-                    class_=f"point {name}",
-                )
-            )
-    return _svg(said, parts)
+    ys = [*curve.rate[inside].tolist(), float(np.interp(x_max, curve.fpr, curve.rate))]
+    return _drawn(
+        "curve",
+        said,
+        x=x,
+        y=y,
+        across=across,
+        up=up,
+        path=_path(x, y, xs, ys),
+        points=[point for point in points if point[0] <= x_max],
+        diagonal=x_max == 1.0,
+    )
 
 
 def p_value_plot(
@@ -237,7 +244,7 @@ def p_value_plot(
     said: str,
     rates: Sequence[tuple[float, str]],
     band: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
-) -> Html:
+) -> Markup:
     """How many good images have a p-value of at most α, against α: the diagonal if all is well.
 
     Args:
@@ -245,69 +252,37 @@ def p_value_plot(
         said: The plot in one sentence.
         rates: False-alarm and unsure rate with the names of their verdicts.
         band: α, lower and upper border of what is usual.
-
-    Example:
-        >>> from blemish.report.plots import p_value_plot
-        >>> "<path" in p_value_plot([0.2, 0.9], said="p-values.", rates=[], band=None)
-        True
     """
-    x, y, parts = _frame(1.0, "p-value α", "good images with p ≤ α")
+    x, y = _axes(1.0)
+    ordered = np.sort(p_values)
+    steps = np.arange(len(ordered) + 1) / len(ordered)
+    around = ""
     if band is not None:
         alpha, low, high = band
-        there = [(x(a), y(h)) for a, h in zip(alpha, high, strict=True)]
-        back = [(x(a), y(v)) for a, v in zip(alpha, low, strict=True)][::-1]
-        around = " ".join(f"{a:.1f},{b:.1f}" for a, b in there + back)
-        parts.append(element("polygon", points=around, class_="band"))
-    parts.append(_line(x(0.0), y(0.0), x(1.0), y(1.0), "diagonal"))
-    for rate, name in rates:
-        parts.append(_line(x(rate), y(0.0), x(rate), y(1.0), f"limit {name}"))
-    ordered = sorted(p_values)
-    xs, ys = [0.0], [0.0]
-    for i, p in enumerate(ordered):
-        xs += [p, p]
-        ys += [i / len(ordered), (i + 1) / len(ordered)]
-    parts.append(_path([x(v) for v in [*xs, 1.0]], [y(v) for v in [*ys, 1.0]], "curve"))
-    return _svg(said, parts)
+        around = f"{_path(x, y, alpha, high)} {_path(x, y, alpha[::-1], low[::-1])}"
+    return _drawn(
+        "p_values",
+        said,
+        x=x,
+        y=y,
+        path=_path(x, y, [0.0, *ordered.repeat(2), 1.0], steps.repeat(2)),
+        band=around,
+        rates=rates,
+    )
 
 
-def _frame(x_max: float, across: str, up: str) -> tuple[_Axis, _Axis, list[Html]]:
-    x = _Axis(0.0, x_max, _LEFT, _WIDTH - _RIGHT)
-    y = _Axis(0.0, 1.0, _HEIGHT - _BOTTOM, _TOP)
-    parts = []
-    for tick in y.ticks(6):
-        parts.append(_line(x.start, y(tick), x.end, y(tick), "grid"))
-        parts.append(_label(x.start - 6, y(tick) + 4, f"{tick:g}", "end"))
-    for tick in x.ticks(7):
-        parts.append(_line(x(tick), y.start, x(tick), y.end, "grid"))
-        parts.append(_label(x(tick), y.start + 16, f"{tick:g}", "middle"))
-    parts.append(_label((x.start + x.end) / 2, _HEIGHT - 6, across, "middle"))
-    parts.append(_label(13, (y.start + y.end) / 2, up, "middle", turned=True))
-    return x, y, parts
+def _axes(x_max: float) -> tuple[_Axis, _Axis]:
+    return _Axis(0.0, x_max, _LEFT, _RIGHT), _Axis(0.0, 1.0, _BOTTOM, _TOP)
 
 
 def _span(values: Sequence[float]) -> str:
     return f"{words.score(min(values))} to {words.score(max(values))}"
 
 
-def _path(xs: Sequence[float], ys: Sequence[float], name: str) -> Html:
-    steps = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
-    return element("path", d=f"M{steps}", class_=name)
+def _path(x: _Axis, y: _Axis, xs: Iterable[float], ys: Iterable[float]) -> str:
+    return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(xs, ys, strict=True))
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, name: str) -> Html:
-    return element("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=name)
-
-
-def _label(
-    x: float, y: float, what: str, anchor: str, *, turned: bool = False, class_: str | None = None
-) -> Html:
-    turn = f"rotate(-90 {x:.1f} {y:.1f})" if turned else None
-    return element(
-        "text", what, x=float(x), y=float(y), text_anchor=anchor, transform=turn, class_=class_
-    )
-
-
-def _svg(said: str, parts: Sequence[Html]) -> Html:
-    return element(
-        "svg", join(parts), viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=said
-    )
+def _drawn(macro: str, said: str, **values: object) -> Markup:
+    drawing: Markup = getattr(words.template("plots.svg").module, macro)(said, **values)
+    return drawing.strip()

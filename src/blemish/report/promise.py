@@ -1,4 +1,4 @@
-"""Was the promise of the calibration kept on the test set's good images?
+"""Calibration check: was the promise kept on the test set's good images?
 
 At a limit that is the k-th largest of n good scores, the share of good images above it is drawn
 from a Beta(k, n + 1 - k) distribution (see ``docs/calibration.md``), so the number among N further
@@ -20,20 +20,9 @@ _DOUBT = 0.025
 
 
 def alarm_probabilities(good: int, *, rank: int, calibrated: int) -> NDArray[np.float64]:
-    """Probability of 0, 1, … ``good`` alarms among ``good`` images, if the promise is kept.
+    """Probability of 0, 1, … N alarms among N good images, if the promise is kept: ``(N + 1,)``.
 
-    Args:
-        good: N, number of further good images.
-        rank: k, the limit being the k-th largest calibration score.
-        calibrated: n, number of calibration images.
-
-    Returns:
-        ``(N + 1,)``, adding up to 1.
-
-    Example:
-        >>> from blemish.report.promise import alarm_probabilities
-        >>> alarm_probabilities(1, rank=1, calibrated=42).round(4).tolist()
-        [0.9767, 0.0233]
+    The limit is the ``rank``-th largest of ``calibrated`` calibration scores.
     """
     from scipy.stats import betabinom  # slow to import
 
@@ -53,13 +42,6 @@ class PromiseCheck:
         promised: Largest rate that the calibration guarantees; ``None`` where it guarantees none.
         usual: Largest number of alarms that is still usual (97.5 %) under the promise.
         chance: Probability of at least so many alarms if the promise is kept.
-
-    Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
-        >>> from blemish.report.promise import check_promise
-        >>> limits = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(99)])
-        >>> check_promise(limits.limits("nut"), good=20, alarms=5).kept
-        False
     """
 
     good: int
@@ -78,13 +60,16 @@ class PromiseCheck:
 
 
 def check_promise(limits: Limits, *, good: int, alarms: int, unsure: bool = False) -> PromiseCheck:
-    """Compare the alarms among good test images with what the limits promise.
+    """Compare the alarms among a product's good test images with what its limits promise.
 
-    Args:
-        limits: Of the product.
-        good: Number of its good test images.
-        alarms: Those above the limit.
-        unsure: Check the limit for ``unsure`` in place of the one for ``defect``.
+    ``unsure`` checks the limit for ``unsure`` in place of the one for ``defect``.
+
+    Example:
+        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> from blemish.report.promise import check_promise
+        >>> limits = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(99)])
+        >>> check_promise(limits.limits("nut"), good=20, alarms=5).kept
+        False
     """
     rate = limits.unsure_rate if unsure else limits.defect_rate
     rank = round(rate * (limits.n + 1))
@@ -105,19 +90,7 @@ def p_value_band(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Where the share of good images with p at most α lies in 95 % of cases, point by point.
 
-    Args:
-        good: Number of good test images.
-        calibrated: Number of calibration images.
-        points: Most values of α.
-
-    Returns:
-        α, lower and upper border, ``(P,)`` each.
-
-    Example:
-        >>> from blemish.report.promise import p_value_band
-        >>> alpha, low, high = p_value_band(20, 4)
-        >>> alpha.tolist()
-        [0.2, 0.4, 0.6, 0.8]
+    Returns α, lower and upper border, ``(P,)`` each with P at most ``points``.
     """
     ranks = np.unique(np.linspace(1, calibrated, min(points, calibrated)).round().astype(int))
     low, high = np.empty(len(ranks)), np.empty(len(ranks))

@@ -1,4 +1,4 @@
-"""One HTML file that tells within a minute what a model finds and what it misses.
+"""HTML report: one file that tells within a minute what a model finds and what it misses.
 
 The test images are judged in one pass that feeds the metrics and the report's rows. No map is
 kept: the few images that are shown are judged once more, one by one, which also tells how long a
@@ -8,32 +8,32 @@ single image takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.calibration.limits import Limits
+from blemish.benchmark.environment import environment
+from blemish.calibration.limits import Calibration
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator
-from blemish.report.data import ProductReport, Report, Timing
-from blemish.report.facts import data_facts, model_facts, run_facts
+from blemish.report import words
+from blemish.report.data import Figure, ProductReport, Report, Row, Timing, make_row
 from blemish.report.page import render_page
-from blemish.report.pictures import Figure, draw_figure, plan_pictures
-from blemish.report.rows import Row, choose_images, display_scale, make_row
+from blemish.report.pictures import choose_images, display_scale, draw_figure, plan_pictures
 
 if TYPE_CHECKING:
+    from blemish.data.sample import DataSet
     from blemish.data.sources import TrainingSource
     from blemish.evaluation.diagnosis import Diagnosis
     from blemish.inspector import Inspector
     from blemish.model_file.bundle import Manifest
 
 Item = TypeVar("Item")
-_Figures = tuple[Figure, ...]
 
 
 def make_report(
@@ -105,12 +105,12 @@ def make_report(
         evaluator.add(sample, prediction)
         by_product.setdefault(sample.product, []).append(make_row(sample, prediction))
     evaluation = evaluator.compute(failures.items())
-    curves = evaluator.pro_curves()
+    curves, limits = evaluator.pro_curves(), detector.calibration
     products = tuple(
         ProductReport(
             result=result,
             rows=tuple(by_product[result.product]),
-            limits=_limits(detector, result.product),
+            limits=None if limits is None else limits.limits(result.product or None),
             pro=curves.get(result.product),
         )
         for result in evaluation.products
@@ -169,12 +169,6 @@ class _Clock:
             yield item
 
 
-def _limits(detector: Inspector, product: str) -> Limits | None:
-    if detector.calibration is None:
-        return None
-    return detector.calibration.limits(product or None)
-
-
 def _with_pictures(
     detector: Inspector, products: tuple[ProductReport, ...], most: int, progress: Progress
 ) -> tuple[tuple[ProductReport, ...], tuple[float, ...]]:
@@ -200,18 +194,11 @@ def _with_pictures(
         for product, choice in zip(products, chosen, strict=True):
             limits = product.limits
             scale = display_scale(product.rows) if limits is None else limits.map_scale
-
-            def figures(rows: tuple[Row, ...], scale: tuple[float, float] = scale) -> _Figures:
-                return tuple(f for row in rows if (f := draw(row, scale)) is not None)
-
-            drawn.append(
-                replace(
-                    product,
-                    alarms=figures(choice.alarms),
-                    misses=figures(choice.misses),
-                    hits=figures(choice.hits),
-                )
+            alarms, misses, hits = (
+                tuple(figure for row in rows if (figure := draw(row, scale)) is not None)
+                for rows in (choice.alarms, choice.misses, choice.hits)
             )
+            drawn.append(replace(product, alarms=alarms, misses=misses, hits=hits))
     return tuple(drawn), tuple(times)
 
 
@@ -241,3 +228,80 @@ def _notes(
             "folder."
         )
     return tuple(notes)
+
+
+def model_facts(manifest: Manifest) -> dict[str, str]:
+    """What a model file says of itself, in words; the counts of its training may be missing."""
+    settings = ", ".join(f"{name} {value}" for name, value in manifest.config.items())
+    teacher = manifest.teacher.name
+    if not manifest.teacher.pretrained:
+        teacher += " with random weights: it finds no defects"
+    size, training = manifest.preprocessing, manifest.training
+    facts = {
+        "Method": f"{manifest.method} ({settings})" if settings else manifest.method,
+        "Teacher": teacher,
+        "Input": f"{size['height']} × {size['width']} pixels (height × width)",
+        "Products": ", ".join(manifest.products) or "none named",
+        "Trained on": _trained(training),
+        "Calibrated": _calibrated(manifest.calibration),
+        "Written": manifest.created,
+        "Written with": _versions(manifest.versions),
+    }
+    if manifest.digest:
+        facts["SHA-256 of its manifest"] = manifest.digest
+    return facts
+
+
+def data_facts(data_set: DataSet, *, judged: int) -> dict[str, str]:
+    """What was measured on; ``judged`` labelled test images of it could be read."""
+    test = data_set.split("test")
+    unlabelled = sum(1 for sample in test.samples if sample.label is None)
+    facts = {
+        "Data set": data_set.root.resolve().name or str(data_set.root),
+        "Layout": data_set.layout,
+        "Products": ", ".join(test.products) or "none",
+        "Test images judged": str(judged),
+        "With ground truth": str(sum(1 for sample in test.samples if sample.mask_paths)),
+    }
+    if unlabelled:
+        facts["Left out for want of a label"] = str(unlabelled)
+    return facts
+
+
+def run_facts(command: str) -> dict[str, str]:
+    """When, by which command line (empty for none) and on which machine the report was made."""
+    found = environment()
+    memory = "" if found["memory_gib"] is None else f", {found['memory_gib']} GiB"
+    facts = {"Date": found["date_utc"]}
+    if command:
+        facts["Command"] = command
+    facts["Machine"] = f"{found['cpu_model']}, {words.count(found['cores'], 'core')}{memory}"
+    facts["System"] = f"{found['platform']}, Python {found['python']}"
+    facts["Packages"] = _versions(found["packages"])
+    return facts
+
+
+def _trained(training: Mapping[str, Any]) -> str:
+    if "training_images" not in training:
+        return "not recorded"
+    said = words.count(int(training["training_images"]), "good image")
+    if "seed" in training:
+        said += f", seed {training['seed']}"
+    if "seconds" in training:
+        said += f", {words.seconds(float(training['seconds']))}"
+    return said
+
+
+def _calibrated(content: dict[str, Any] | None) -> str:
+    if content is None:
+        return "no: scores without verdicts"
+    calibration = Calibration.from_json(content)
+    return (
+        f"on {words.count(calibration.n, 'good image')}, false-alarm rate "
+        f"{words.percent(calibration.false_alarm_rate)}, unsure rate "
+        f"{words.percent(calibration.unsure_rate)}"
+    )
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

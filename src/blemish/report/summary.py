@@ -1,4 +1,4 @@
-"""A report in a few plain sentences: what would be stopped, what is missed, what is weakest."""
+"""Summary cards: a report in plain sentences, on what is stopped, missed and weakest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from dataclasses import dataclass
 
 from blemish.metrics.intervals import binomial_interval
 from blemish.report import words
-from blemish.report.data import KindReport, ProductReport, Report, located_of, verdicts_of
-from blemish.report.rows import Verdicts
+from blemish.report.data import (
+    KindReport,
+    ProductReport,
+    Report,
+    Row,
+    Verdicts,
+    located_of,
+    verdicts_of,
+)
+from blemish.results import Verdict
 
 # Fewer images than this, and one image more or less changes the picture.
 _FEW = 30
@@ -50,17 +58,9 @@ class Card:
 
 
 def summary_cards(report: Report) -> list[Card]:
-    """What a reader should know after a minute.
-
-    Example: see :func:`blemish.report.report.write_report`.
-    """
-    cards = []
-    if report.calibrated:
-        cards += [_stopped(report), _missed(report)]
-    else:
-        cards.append(_uncalibrated(report))
-    cards += [_weakest_kinds(report), *_weakest_products(report)]
-    return cards
+    """What a reader should know after a minute."""
+    first = [_stopped(report), _missed(report)] if report.calibrated else [_uncalibrated(report)]
+    return [*first, _weakest_kinds(report), *_weakest_products(report)]
 
 
 def _uncalibrated(report: Report) -> Card:
@@ -82,7 +82,7 @@ def _uncalibrated(report: Report) -> Card:
 
 def _stopped(report: Report) -> Card:
     title = "Good parts"
-    verdicts = verdicts_of([row for product in report.products for row in product.good])
+    verdicts = verdicts_of(report.good)
     if verdicts is None:
         return Card(
             title, "", "none among the test images, so false alarms are unknown", tone="unsure"
@@ -113,9 +113,7 @@ def _stopped(report: Report) -> Card:
         verdicts=verdicts,
         tone="defect" if broken else "unsure" if verdicts.defect else "ok",
         about="alarms",
-        worst_product=_most(
-            report, lambda product: [row.verdict == "defect" for row in product.good]
-        ),
+        worst_product=_most(report, "defect", lambda product: product.good),
     )
 
 
@@ -133,14 +131,17 @@ def _broken_promises(report: Report) -> list[str]:
     return said
 
 
-def _most(report: Report, hits: Callable[[ProductReport], list[bool]]) -> str:
-    """The product with most images of a sort, the first one in case of none."""
-    return max(report.products, key=lambda product: sum(hits(product))).name
+def _most(
+    report: Report, verdict: Verdict, group: Callable[[ProductReport], tuple[Row, ...]]
+) -> str:
+    """The product with most images of a verdict in a group, the first one in case of none."""
+    given = {p.name: [row.verdict for row in group(p)].count(verdict) for p in report.products}
+    return max(given, key=given.__getitem__)
 
 
 def _missed(report: Report) -> Card:
     title = "Defects"
-    verdicts = verdicts_of([row for product in report.products for row in product.defective])
+    verdicts = verdicts_of(report.defective)
     if verdicts is None:
         return Card(title, "", "none among the test images, so misses are unknown", tone="unsure")
     share = binomial_interval(verdicts.ok, verdicts.total)
@@ -148,7 +149,7 @@ def _missed(report: Report) -> Card:
     if verdicts.unsure:
         lines.append(f"{verdicts.unsure} more are only unsure: somebody has to look at them.")
     lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
-    right, known = located_of([row for product in report.products for row in product.defective])
+    right, known = located_of(report.defective)
     if known:
         lines.append(
             f"In {right} of {known} found ones with a ground truth, the marked area touches the "
@@ -162,9 +163,7 @@ def _missed(report: Report) -> Card:
         verdicts=verdicts,
         tone="defect" if verdicts.ok else "unsure" if verdicts.unsure else "ok",
         about="misses",
-        worst_product=_most(
-            report, lambda product: [row.verdict == "ok" for row in product.defective]
-        ),
+        worst_product=_most(report, "ok", lambda product: product.defective),
     )
 
 
@@ -218,7 +217,7 @@ def _weakest_products(report: Report) -> list[Card]:
     ranked = sorted(report.products, key=_product_weakness)
     items = []
     for product in ranked[:3]:
-        good, bad = verdicts_of(product.good), verdicts_of(product.defective)
+        good, bad = product.good_verdicts, product.defect_verdicts
         said = []
         if bad is not None:
             said.append(f"{bad.ok} of {bad.total} defects missed")
@@ -231,7 +230,7 @@ def _weakest_products(report: Report) -> list[Card]:
 
 
 def _product_weakness(product: ProductReport) -> tuple[float, float]:
-    bad = verdicts_of(product.defective)
+    bad = product.defect_verdicts
     missed = -binomial_interval(bad.ok, bad.total).low if bad is not None else 0.0
     auroc = product.auroc.estimate
     return missed, auroc if math.isfinite(auroc) else 1.0

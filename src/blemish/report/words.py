@@ -1,14 +1,39 @@
-"""Figures as words: shares, intervals, scores and file names, the same everywhere in a report."""
+"""Template filters: figures and names as words, the same everywhere, and the page's templates."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from statistics import fmean, median
 
-from blemish.metrics.intervals import Interval
-from blemish.report.html import NO_BREAK
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from blemish.metrics.intervals import Interval, binomial_interval
 
 MISSING = "–"
+#: A space at which no line ends, as between a number and its unit.
+NO_BREAK = "\u00a0"
+
+_BREAKS = re.compile(r"([_/.-])(?=.)")
+
+
+def printable(words: object) -> object:
+    """Text with a replacement sign for what is not printable; anything else as it is.
+
+    File names may hold line ends, halves of characters and signs that turn the writing direction.
+    """
+    if not isinstance(words, str) or isinstance(words, Markup):
+        return words
+    return "".join(c if c.isprintable() or c == NO_BREAK else "�" for c in words)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line after ``_``, ``/``, ``-`` and ``.``."""
+    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(printable(name)))))
 
 
 def percent(share: float) -> str:
@@ -31,69 +56,35 @@ def percent(share: float) -> str:
         return f">{NO_BREAK}99.99{NO_BREAK}%"
     if value < 9.95:
         return f"{value:.2g}{NO_BREAK}%"
-    for digits in range(3):
-        shown = f"{value:.{digits}f}"
-        if float(shown) < 100:
-            return f"{shown}{NO_BREAK}%"
-    raise AssertionError(value)  # 99.99 has two digits
+    # 99.99 has two digits, so one of these is below a hundred.
+    shown = (f"{value:.{digits}f}" for digits in range(3))
+    return next(text for text in shown if float(text) < 100) + f"{NO_BREAK}%"
 
 
 def share_range(interval: Interval) -> str:
-    """Both limits of a share.
-
-    Example:
-        >>> from blemish.metrics.intervals import Interval
-        >>> from blemish.report.words import share_range
-        >>> share_range(Interval(0.1, 0.012, 0.317)).replace("\u00a0", " ")
-        '1.2 % to 32 %'
-    """
+    """Both limits of a share."""
     if not math.isfinite(interval.low):
         return MISSING
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
-def fraction(value: float) -> str:
-    """A metric with three decimals, a dash where it cannot be given.
-
-    Example:
-        >>> from blemish.report.words import fraction
-        >>> fraction(0.98765), fraction(float("nan"))
-        ('0.988', '–')
-    """
-    return f"{value:.3f}" if math.isfinite(value) else MISSING
+def fraction(value: float, digits: int = 3, *, missing: str = MISSING) -> str:
+    """A metric with three decimals, a dash where it cannot be given."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else missing
 
 
 def score(value: float) -> str:
-    """A raw score or map value with four digits.
-
-    Example:
-        >>> from blemish.report.words import score
-        >>> score(1.23456)
-        '1.235'
-    """
+    """A raw score or map value with four digits."""
     return f"{value:.4g}"
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    Example:
-        >>> from blemish.report.words import count
-        >>> count(1, "image"), count(0, "image")
-        ('1 image', '0 images')
-    """
+    """A number with its noun: ``1 image``, ``0 images``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def file_name(path: Path) -> str:
-    """Folder and name: enough to find the file, and no machine's whole path.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.report.words import file_name
-        >>> file_name(Path("data/bottle/test/good/003.png"))
-        'good/003.png'
-    """
+    """Folder and name: enough to find the file, and no machine's whole path."""
     return "/".join(path.parts[-2:])
 
 
@@ -106,9 +97,40 @@ def seconds(value: float) -> str:
         ['28 ms', '1.3 s', '5.0 min']
     """
     if value < 0.9995:
-        return (
-            f"{1000 * value:.0f}{NO_BREAK}ms"
-            if value >= 0.01
-            else f"{1000 * value:.1f}{NO_BREAK}ms"
-        )
+        return f"{1000 * value:.{0 if value >= 0.01 else 1}f}{NO_BREAK}ms"
     return f"{value:.1f}{NO_BREAK}s" if value < 120 else f"{value / 60:.1f}{NO_BREAK}min"
+
+
+def metric(values: Mapping[str, float], name: str) -> str:
+    """A named metric, a dash where it was not measured."""
+    return fraction(values.get(name, math.nan))
+
+
+def pixels(value: float) -> str:
+    """A length of a drawing with at most two decimals."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def template(name: str) -> Template:
+    """A template of this package; every value in it is escaped, and printable."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("blemish.report"),
+        autoescape=True,
+        finalize=printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        **{f.__name__: f for f in (breakable, percent, share_range, fraction, score)},
+        **{f.__name__: f for f in (file_name, seconds, metric, median)},
+        **{"counted": count, "px": pixels, "mean": fmean},
+    }
+    made.tests["finite"] = math.isfinite
+    made.globals |= {"interval": binomial_interval, "MISSING": MISSING}
+    return made
