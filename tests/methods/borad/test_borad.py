@@ -56,6 +56,25 @@ def test_the_settings_are_the_papers() -> None:
     config = method.config
     assert (config.prototypes, config.view_rate, config.mask_share) == (7, 0.5, 0.5)
     assert config.momentum == (0.99, 0.999)
+    assert (config.spatial_weight, config.global_weight) == (1.0, 1.0)
+    paper = parse_settings(BoRADConfig, {}, preset="paper")
+    differs = {
+        name: (stated, getattr(config, name))
+        for name, stated in vars(paper).items()
+        if stated != getattr(config, name)
+    }
+    # What paper and authors' code state, and the default here.
+    assert differs == {
+        "epochs": (100, None),
+        "decay_at": (1.0, 0.8),
+        "student_blocks": ((3, 4, 6), (0,)),
+        "balance": (False, True),
+        "standardise": (False, True),
+        "focus": (0.0, 1.0),
+        "flat_loss": (True, False),
+        "residual": (False, True),
+        "divisors": ((2, 4, 2), None),
+    }
 
 
 @pytest.mark.parametrize("size", [(64, 96), (256, 256), (96, 32)])
@@ -366,10 +385,10 @@ def test_settings_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("divisors", "widths"), [((0,), [8, 24]), ((2,), [12, 24]), ((2, 4, 2), [12, 8, 12, 24])]
+    ("divisors", "widths"), [(None, [8, 24]), ((2,), [12, 24]), ((2, 4, 2), [12, 8, 12, 24])]
 )
 def test_projections_of_a_narrow_teacher_are_light_unless_told_otherwise(
-    divisors: tuple[int, ...], widths: list[int]
+    divisors: tuple[int, ...] | None, widths: list[int]
 ) -> None:
     (first, *_) = build(divisors=divisors).projection.projections
     assert [m.out_channels for m in first.modules() if isinstance(m, torch.nn.Conv2d)] == widths

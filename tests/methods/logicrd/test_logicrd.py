@@ -20,6 +20,7 @@ from blemish.methods.logicrd.config import LogicRDConfig
 from blemish.methods.logicrd.model import LogicRD
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
+from blemish.methods.settings import parse_settings
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
 from blemish.teachers.teacher import build_teacher
 
@@ -50,6 +51,34 @@ def fitted(method: LogicRD, n: int = 48) -> LogicRD:
         method.fit_statistics([Batch(images=images[:20]), Batch(images=images[20:])])
         method.fit_held_out([Batch(images=pictures(40, seed=1, size=size))])
     return method
+
+
+def test_the_settings_are_the_papers() -> None:
+    config = LogicRDConfig()
+    assert config.semantics
+    assert config.compensation
+    assert config.gate
+    assert config.structural
+    assert config.logical
+    paper = parse_settings(LogicRDConfig, {}, preset="paper")
+    differs = {
+        name: (stated, getattr(config, name))
+        for name, stated in vars(paper).items()
+        if stated != getattr(config, name)
+    }
+    # What the paper states or does without, and the default here.
+    assert differs == {
+        "decay_at": (1.0, 0.8),
+        "student_blocks": ((3, 4, 6), (0,)),
+        "balance": (False, True),
+        "standardise": (False, True),
+        "focus": (0.0, 1.0),
+        "flat_loss": (True, False),
+        "pseudo_share": (0.0, 0.5),
+        "gate_weight": (0.0, 0.1),
+        "regions": (1, 4),
+        "most_groups": (1, 16),
+    }
 
 
 def test_all_switches_off_is_reverse_distillation() -> None:

@@ -11,6 +11,7 @@ from blemish.errors import ConfigError
 from blemish.methods.base import Batch
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD, distillation_loss
+from blemish.methods.settings import parse_settings
 from blemish.teachers.teacher import build_teacher
 
 
@@ -115,17 +116,43 @@ def test_cached_features_and_images_give_the_same_loss() -> None:
         method.loss(Batch(), stage)
 
 
-def test_the_optimiser_is_the_papers() -> None:
+def test_the_settings_are_the_papers() -> None:
     config = RDConfig()
     (stage,) = build().stages()
     (group,) = stage.groups
     assert stage.optimizer is torch.optim.Adam
-    assert (group.learning_rate, group.options, stage.batch_size) == (
-        5e-3,
-        {"betas": (0.5, 0.999)},
-        16,
-    )
+    assert group.learning_rate == 5e-3
+    assert group.options == {"betas": (0.5, 0.999)}
+    assert stage.batch_size == 16
     assert config.sigma == 4.0
+    paper = parse_settings(RDConfig, {}, preset="paper")
+    differs = {
+        name: (stated, getattr(config, name))
+        for name, stated in vars(paper).items()
+        if stated != getattr(config, name)
+    }
+    # What the paper states, and the default here.
+    assert differs == {
+        "epochs": (200, None),
+        "decay_at": (1.0, 0.8),
+        "clip_norm": (None, 5.0),
+        "student_blocks": ((3, 4, 6), (0,)),
+        "balance": (False, True),
+        "standardise": (False, True),
+        "focus": (0.0, 1.0),
+        "flat_loss": (True, False),
+    }
+
+
+def test_the_papers_preset_trains_for_epochs_at_one_rate_without_clipping() -> None:
+    torch.manual_seed(0)
+    config = parse_settings(RDConfig, {"width": 0.1}, preset="paper")
+    assert isinstance(config, RDConfig)
+    (stage,) = RD(config, build_teacher(), (64, 96)).stages()
+    settled = stage.settled(images=209)
+    assert settled.total_steps == 2613  # 200 passes over 209 images, 16 at a time
+    assert stage.groups[0].clip_norm is None
+    assert {stage.schedule(step, 2613) for step in (0, 2000, 2612)} == {1.0}
 
 
 def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level() -> None:
@@ -148,7 +175,9 @@ def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level()
         {"learning_rate": 0.0},
         {"sigma": 0.0},
         {"width": -1.0},
-        {"bottleneck": -1},
+        {"width": 0.0},
+        {"bottleneck": 0},
+        {"epochs": 0},
         {"clip_norm": 0.0},
         {"focus": -0.1},
         {"focus": 9.0},

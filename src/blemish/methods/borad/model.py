@@ -77,7 +77,7 @@ class BoRAD(RD):
     def __init__(self, config: BoRADConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
         divisors = config.divisors
-        if divisors == (0,):
+        if divisors is None:
             divisors = STATED if min(teacher.channels) >= WIDE else LIGHT
         self.projection = LevelProjections(
             teacher.channels, divisors=divisors, residual=config.residual
