@@ -36,9 +36,8 @@ from blemish.data.layouts import read_data_set
 from blemish.evaluation.timing_floor import teacher_alone
 from blemish.export import ParityError, export_model
 from blemish.inspection.pipeline import usable_cores
-from blemish.inspector import Inspector
+from blemish.inspector import ExportedDetector, Inspector, open_model
 from blemish.metrics import auroc
-from blemish.runtime import ExportedDetector, load
 from blemish.runtime.networks import OnnxNetwork
 
 FORMATS = {"onnx": {}, "onnx-int8": {"int8": True}, "openvino": {"format": "openvino"}}
@@ -64,7 +63,7 @@ def main(model: str, data: str, result: str, rounds: int = 40) -> None:
             except ParityError as error:
                 content["exports"][name] = {"refused": str(error)}
                 continue
-            exported = load(path)
+            exported = open_model(path)
             content["image_auroc"][name] = image_auroc(exported, data)
             content["exports"][name] = {
                 "parity": report.parity.to_json(),
@@ -116,7 +115,7 @@ def speed(
     path: Path, detector: Detector, *, threads: int, batch: int, rounds: int
 ) -> dict[str, Any]:
     """Medians per image of the exported model, its floor and the trained model, in turn."""
-    exported = load(path, threads=threads)
+    exported = open_model(path, threads=threads)
     torch.set_num_threads(threads)
     pixels = (
         np.random.default_rng(0)
@@ -184,7 +183,7 @@ def profile(exported: ExportedDetector) -> dict[str, float]:
 def import_seconds(path: Path, repeats: int = 3) -> float:
     """Least seconds of processor time of a fresh interpreter that opens the model."""
     program = (
-        "import time; from blemish.model_file.opening import open_model; "
+        "import time; from blemish.inspector import open_model; "
         f"open_model({str(path)!r}, threads=1); "
         "print(time.process_time())"
     )

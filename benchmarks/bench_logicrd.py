@@ -36,7 +36,7 @@ from blemish.data.images.image import read_mask
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_anomaly
 from blemish.evaluation.diagnosis import diagnose
-from blemish.inspection.explanation import explain
+from blemish.inspection.prediction import explain
 from blemish.methods.logicrd.model import LogicRD
 from blemish.methods.registry import build_method
 from blemish.teachers.teacher import build_teacher
@@ -126,7 +126,7 @@ def _boxes(detector: Detector, line: str, seed: int) -> dict[str, Any]:
             source_size=size,
         )
         truth = np.any([read_mask(path) > 0 for path in sample.mask_paths], axis=0)
-        called = by_path[sample.path].branch_verdicts.get("logical") == "defect"
+        called = by_path[sample.path].branches["logical"].verdict == "defect"
         if found is None:
             rows.append((sample.product, called, False, 0.0, 0.0))
             continue

@@ -26,9 +26,8 @@ from blemish.benchmark.environment import environment
 from blemish.data.images.image import list_images, read_image
 from blemish.data.sample import Sample
 from blemish.evaluation.timing_floor import teacher_alone
-from blemish.inspection.pipeline import Decoded, infer_batch, judge_raw
-from blemish.inspector import Inspector
-from blemish.model_file.opening import open_model
+from blemish.inspection.prediction import make_prediction
+from blemish.inspector import Inspector, open_model
 
 WARM_UP = 3
 
@@ -66,8 +65,13 @@ def time_ours(model: Inspector, path: Path) -> tuple[float, float]:
     pixels = read_image(path, bit_depth=model.bit_depth)
     sample = Sample(path, "", "test", None)
     wall, cpu = time.perf_counter(), time.process_time()
-    (raw,) = infer_batch(network, [Decoded(sample, preprocessing(pixels), pixels.shape[:2])])
-    judge_raw(raw, preprocessing, model.calibration)  # type: ignore[arg-type]
+    make_prediction(
+        sample,
+        network(preprocessing(pixels)[None]),
+        source_size=(pixels.shape[0], pixels.shape[1]),
+        preprocessing=preprocessing,
+        calibration=model.calibration,
+    )
     return (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3
 
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from blemish.benchmark.environment import environment
 from blemish.data.images.image import list_images
-from blemish.model_file.opening import open_model
+from blemish.inspector import open_model
 
 RESULT = Path(__file__).parent / "results" / "serve.json"
 

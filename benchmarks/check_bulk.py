@@ -28,7 +28,7 @@ from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.images.image import image_size, list_images
 from blemish.evaluation.timing import peak_memory_mib
-from blemish.model_file.opening import is_exported
+from blemish.model_file.exported import model_manifest
 
 LIMIT_MIB = 600
 
@@ -111,7 +111,7 @@ def main() -> None:
         f"{asked.result.name} --images {asked.images}",
         "images": asked.images,
         "image_size": list(size),
-        "model": "exported" if is_exported(asked.model) else "trained",
+        "model": model_manifest(asked.model).kind,
         "runs": runs,
         "at_the_kill": rows_at_kill,
         "every_image_exactly_once": sorted(counts) == sorted(names) and set(counts.values()) == {1},

@@ -338,14 +338,48 @@ def test_batches_change_no_verdict(detector: Detector, part: Path) -> None:
     assert [p.score for p in one] == pytest.approx([p.score for p in other], abs=1e-4)
 
 
+def test_another_product_leaves_the_limits_that_are_there(
+    model_file: Path, good_parts: Pixels, part: Path
+) -> None:
+    detector = Detector.load(model_file)
+    assert detector.calibration is not None
+    before = detector.calibration.limits("part")
+    detector.calibrate(good_parts, product="nut")
+    assert detector.calibration.products == ("nut", "part")
+    assert detector.calibration.limits("part") == before
+    rates = detector.calibration.false_alarm_rate, detector.calibration.unsure_rate
+    assert rates == (0.3, 0.5)
+    one = sorted((part / "train" / "good").iterdir())[0]
+    detector.calibrate(one, how="join")
+    detector.calibrate(one, how="join")  # counts once
+    held = detector.calibration.limits("part").n
+    detector.calibrate(one, how="exclude")
+    assert detector.calibration.limits("part").n == held - 1
+
+
+def test_a_prediction_says_by_which_limits_it_was_judged(
+    model_file: Path, good_parts: Pixels
+) -> None:
+    detector = Detector.load(model_file)
+    assert detector.calibration is not None
+    (first,) = detector.predict(good_parts[0])
+    assert first.calibration == detector.calibration.version
+    detector.calibrate(good_parts)
+    (second,) = detector.predict(good_parts[0])
+    assert second.calibration == detector.calibration.version != first.calibration
+    detector.forget_limits()
+    (third,) = detector.predict(good_parts[0])
+    assert third.calibration is third.verdict is None
+
+
 def test_calibrating_again_needs_no_training(model_file: Path, good_parts: Pixels) -> None:
     detector = Detector.load(model_file)
-    notes = detector.calibrate(good_parts, false_alarm_rate=0.1, product="nut")
+    notes = detector.calibrate(good_parts, false_alarm_rate=0.1)  # of its only product
     assert detector.calibration is not None
-    assert detector.calibration.products == ("nut",)
+    assert detector.calibration.products == ("part",)
     assert detector.calibration.n == 12
     assert not any("needs at least" in note and "10 %" in note for note in notes)
-    verdicts = [p.verdict for p in detector.predict(good_parts, product="nut")]
+    verdicts = [p.verdict for p in detector.predict(good_parts, product="part")]
     # The largest 10 % of 12 and one more: one good image lies above the limit at most.
     assert verdicts.count("defect") <= 1
     with pytest.raises(CalibrationError, match="No good images"):

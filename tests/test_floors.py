@@ -29,11 +29,7 @@ WITH_TORCH = {
     "evaluation.diagnostic_measures",
 }
 #: Imports that still go up.
-UPWARD = {
-    "blemish.model_file.opening",
-    "blemish.runtime",
-    "blemish.runtime.exported",
-}
+UPWARD: set[str] = set()
 #: Those that ask inside a function, and say why there.
 ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed

@@ -16,7 +16,7 @@ from blemish.results import Prediction, Region, Verdict
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
-    from blemish.model_file.opening import open_model
+    from blemish.inspector import open_model
     from blemish.training.train import TrainingOptions
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
             raise MissingExtraError("Training and loading a model", "train") from error
         return Detector if name == "Detector" else TrainingOptions
     if name == "open_model":
-        from blemish.model_file.opening import open_model
+        from blemish.inspector import open_model
 
         return open_model
     raise AttributeError(f"module 'blemish' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from blemish._progress import Progress
-from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.pixels import check_bit_depth
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
@@ -22,7 +22,7 @@ from blemish.inspector import Inspector
 from blemish.methods.base import Method
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
-from blemish.model_file.bundle import read_bundle, write_bundle
+from blemish.model_file.bundle import Bundle, read_bundle, write_bundle
 from blemish.model_file.method_network import MethodNetwork
 from blemish.model_file.weights import describe_method, pack_weights, unpack_method
 from blemish.teachers.teacher import DEFAULT_TEACHER, Weights
@@ -157,7 +157,7 @@ class Detector(Inspector):
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = _ready(method), preprocessing
-        self.calibration, self.products = None, report.products
+        self.calibration, self.products, self.manifest = None, report.products, None
         notes: list[str] = []
         unreadable: list[tuple[Path, str]] = []
         try:
@@ -215,7 +215,7 @@ class Detector(Inspector):
             calibration=self.calibration,
             training=self.training,
         )
-        write_bundle(path, manifest, pack_weights(method))
+        self.manifest = write_bundle(path, manifest, pack_weights(method))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Detector:
@@ -226,8 +226,12 @@ class Detector(Inspector):
                 a model that this version does not know.
             ConfigError: The device is unknown or not there.
         """
+        return cls.from_bundle(path, read_bundle(path), device=resolve_device(device))
+
+    @classmethod
+    def from_bundle(cls, path: str | Path, bundle: Bundle, *, device: str = "cpu") -> Detector:
+        """A model from its file's content; ``path`` is named in errors, which are those of load."""
         device = resolve_device(device)
-        bundle = read_bundle(path)
         manifest = bundle.manifest
         try:
             preprocessing = Preprocessing.from_json(manifest.preprocessing)
@@ -251,6 +255,7 @@ class Detector(Inspector):
         detector.preprocessing = preprocessing
         detector.products = manifest.products
         detector.training = manifest.training
+        detector.manifest = manifest
         return detector
 
     def _trained(self) -> tuple[Method, Preprocessing]:

@@ -1,29 +1,33 @@
-"""What a trained model and an exported one do alike: judge images, set limits, be measured.
+"""Inspector: what a trained model and an exported one do alike: judge, set limits, be measured.
 
-Torch-free. The two differ in how a network's raw output is computed, and in nothing after it.
+Torch-free. The two differ in what computes the network's output, and in nothing after it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from blemish._progress import Progress
-from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, How, calibrate, image_identity
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
+from blemish.errors import BundleError, CalibrationError, ConfigError, MissingExtraError
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError, judge_samples
 from blemish.metrics.pixel import Compatibility
+from blemish.model_file.bundle import Bundle, ExportEntry, Manifest
+from blemish.model_file.exported import read_model, write_exported
 from blemish.results import Prediction
+from blemish.runtime.networks import build_network
 
-__all__ = ["Inspector", "OnError"]
+__all__ = ["ExportedDetector", "Inspector", "OnError", "open_model"]
 
 
 class Inspector(ABC):
@@ -33,13 +37,13 @@ class Inspector(ABC):
         products: Names of the products it was trained on.
         calibration: Its limits, ``None`` before calibration: predictions then have no verdict.
         bit_depth: Bits used in 16-bit images.
-
-    Example: see :class:`blemish.detector.Detector` and :class:`blemish.runtime.ExportedDetector`.
+        manifest: What its file says of it, ``None`` where it was not read from a file.
     """
 
     products: tuple[str, ...]
     calibration: Calibration | None
     bit_depth: int
+    manifest: Manifest | None = None
 
     @property
     @abstractmethod
@@ -106,7 +110,8 @@ class Inspector(ABC):
         self,
         good: ImageSource | Sequence[Sample],
         *,
-        false_alarm_rate: float = 0.01,
+        how: How = "replace",
+        false_alarm_rate: float | None = None,
         unsure_rate: float | None = None,
         product: str | None = None,
         progress: Progress | None = None,
@@ -114,35 +119,62 @@ class Inspector(ABC):
     ) -> list[str]:
         """Set the limits from good images that training has not seen. Cheap and repeatable.
 
+        Products that no image shows keep the limits they have.
+
         Args:
-            good: Good images.
-            false_alarm_rate: Share of good parts that may be called defective.
+            good: Good images; with ``exclude`` the ones to take out.
+            how: ``replace`` the product's good images by these, ``join`` them, or ``exclude``
+                these from them; see :func:`blemish.calibration.calibrate`.
+            false_alarm_rate: Share of good parts that may be called defective; where not given as
+                it was, at first 1 %.
             unsure_rate: Share of good parts that may be called at least unsure.
-            product: Product of images that do not say theirs.
+            product: Product of images that do not say theirs; a model of one product needs none.
             progress: Where progress is shown.
             on_error: Called for each unreadable image; ``None`` raises.
 
         Returns:
             What the user should know about the limits, one sentence each.
         """
+        if product is None and len(self.products) == 1:
+            product = self.products[0]
         samples = _of_product(images_to_judge(good, bit_depth=self.ready()[1].bit_depth), product)
-        pairs = self.judge_samples(samples, calibration=None, on_error=on_error)
-        progress = progress or Progress(quiet=True)
-        records = [
-            CalibrationRecord(
-                product=p.product,
-                score=p.score,
-                peak=float(p.anomaly_map.max()),
-                branches=p.branches,
-                map_low=float(np.median(p.anomaly_map)),
-                image=p.path.name if p.path else "",
-            )
-            for _, p in progress.track(pairs, "Calibrating", len(samples))
-        ]
+        if how == "exclude":
+            records = [
+                CalibrationRecord(s.product or None, 0.0, 0.0, image=_identity(s)) for s in samples
+            ]
+        else:
+            pairs = self.judge_samples(samples, calibration=None, on_error=on_error)
+            progress = progress or Progress(quiet=True)
+            records = [
+                CalibrationRecord(
+                    product=p.product,
+                    score=p.score,
+                    peak=float(p.anomaly_map.max()),
+                    branches={name: branch.score for name, branch in p.branches.items()},
+                    map_low=float(np.median(p.anomaly_map)),
+                    image=_identity(sample),
+                )
+                for sample, p in progress.track(pairs, "Calibrating", len(samples))
+            ]
         self.calibration = calibrate(
-            records, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
+            records,
+            current=self.calibration,
+            how=how,
+            false_alarm_rate=false_alarm_rate,
+            unsure_rate=unsure_rate,
         )
-        return self.calibration.notes()
+        notes = self.calibration.notes()
+        kept = [name for name in self.calibration.products if name in self.products]
+        if how != "exclude" and kept and any(record.product is None for record in records):
+            notes.append(
+                "Images that do not say their product count for the limits of unknown products "
+                f"alone; {', '.join(kept)} keep theirs. Name the product with --product."
+            )
+        return notes
+
+    def forget_limits(self) -> None:
+        """Predictions have no verdict until it is calibrated again."""
+        self.calibration = None
 
     def evaluate(
         self,
@@ -195,6 +227,124 @@ class Inspector(ABC):
         samples = [s for s in data_set.split("test").samples if s.label is not None]
         pairs = self.judge_samples(samples, calibration=self.calibration, on_error=on_error)
         return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
+
+
+class ExportedDetector(Inspector):
+    """An exported model: judges images as the trained one does, without torch.
+
+    Predicts, calibrates and evaluates as :class:`blemish.Detector` does, by the same lines;
+    :func:`open_model` opens one.
+
+    Args:
+        path: Its file, named in errors.
+        bundle: The file's content.
+        threads: Threads of one call of the network; ``None`` for all cores of this process.
+
+    Raises:
+        BundleError: The content is no exported model that can run here.
+        MissingExtraError: It needs OpenVINO, which is not installed.
+
+    Example: see ``docs/export.md``.
+    """
+
+    manifest: Manifest
+
+    def __init__(self, path: str | Path, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.manifest = manifest = bundle.manifest
+        if manifest.export is None:
+            raise BundleError(f"{path} is a trained model. Open it with blemish.open_model().")
+        self._files: Mapping[str, bytes] = dict(bundle.files)
+        try:
+            self.preprocessing = Preprocessing.from_json(manifest.preprocessing)
+            self.calibration = None
+            if manifest.calibration is not None:
+                self.calibration = Calibration.from_json(manifest.calibration)
+        except (ConfigError, CalibrationError) as error:
+            raise BundleError(f"{path} cannot be used: {error}") from error
+        format, branches = manifest.export.format, manifest.export.branches
+        try:
+            self.network = build_network(format, self._files, branches, threads=threads)
+        except BundleError as error:
+            raise BundleError(f"{path} cannot be used: {error}") from error
+        self.products = manifest.products
+        self.bit_depth = self.preprocessing.bit_depth
+
+    @property
+    def export(self) -> ExportEntry:
+        """What the graph is: format, precision, and what the comparison with torch found."""
+        assert self.manifest.export is not None  # checked when it was opened
+        return self.manifest.export
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        return self.export.branches
+
+    def ready(self) -> tuple[Network, Preprocessing]:
+        return self.network, self.preprocessing
+
+    def save(self, path: str | Path) -> None:
+        """Write the model with its limits as they are now: ``.onnx`` bare, else as a bundle.
+
+        Raises:
+            ConfigError: The folder cannot be written to, or a graph of another format is to be
+                written as ``.onnx``.
+        """
+        calibration = None if self.calibration is None else self.calibration.to_json()
+        changes: dict[str, object] = {"calibration": calibration}
+        before = (self.manifest.calibration or {}).get("groups")
+        if calibration is not None and calibration["groups"] != before:
+            # Not the rates alone: the limits are now from this graph's own scores.
+            changes["export"] = self.export.model_copy(update={"recalibrated": True})
+        self.manifest = write_exported(path, self.manifest.model_copy(update=changes), self._files)
+
+
+def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Inspector:
+    """Open a model file: a trained model in torch, an exported one in its own runtime.
+
+    Args:
+        path: What ``blemish fit`` or ``blemish export`` wrote.
+        device: ``auto``, ``cpu`` or ``cuda``; an exported model runs on the CPU.
+        threads: Threads of an exported model's network; ``None`` for all cores.
+
+    Raises:
+        BundleError: The file is missing, damaged, altered, or of another schema.
+        MissingExtraError: It is a trained model and torch is not installed, or in OpenVINO's
+            format and OpenVINO is not.
+        ConfigError: The device is unknown or not there.
+
+    Example:
+        >>> from blemish import open_model
+        >>> from blemish.errors import BundleError
+        >>> try:
+        ...     open_model("missing.blemish")
+        ... except BundleError as error:
+        ...     print(error)
+        missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
+    """
+    bundle = read_model(path)
+    if bundle.manifest.export is not None:
+        if device not in ("cpu", "auto"):
+            raise ConfigError(
+                f"device={device}: an exported model runs on the CPU. Use cpu, or the trained "
+                "model it was made from."
+            )
+        return ExportedDetector(path, bundle, threads=threads)
+    try:
+        from blemish.detector import Detector
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("blemish"):
+            raise
+        raise MissingExtraError(
+            f"{path} is a trained model, not an exported one. Opening it", "train"
+        ) from error
+    return Detector.from_bundle(path, bundle, device=device)
+
+
+def _identity(sample: Sample) -> str:
+    """What an image is known by in a calibration; nothing for an array."""
+    if sample.image is not None:
+        return ""
+    return image_identity(sample.path.name, sample.path.read_bytes())
 
 
 def _of_product(samples: list[Sample], product: str | None) -> list[Sample]:

@@ -54,6 +54,25 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """What one branch of a method says, such as LogicRD's ``logical``.
+
+    Attributes:
+        score: Raw, unbounded; higher is worse.
+        p_value, verdict: At the calibrated rates; ``None`` where its limits are not known.
+
+    Example:
+        >>> from blemish.results import Branch
+        >>> Branch(score=1.2, p_value=0.01, verdict="defect").verdict
+        'defect'
+    """
+
+    score: float
+    p_value: float | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one image. NumPy only, so that it crosses every border.
 
@@ -64,11 +83,12 @@ class Prediction:
         anomaly_map: ``(H, W)`` float32 at the *source image's* size, raw, higher is worse.
         p_value: Share of good parts at least this odd, in (0, 1]; ``None`` without calibration.
         verdict: ``ok``, ``unsure`` or ``defect``; ``None`` without calibration.
-        branches: Raw scores of a method's branches by name, empty where it has none.
+        branches: What each branch of the method says, by name; empty where it has none.
         mask: ``(H, W)`` bool, pixels above the calibrated map limit; ``None`` without calibration.
         regions: Connected areas of ``mask``, the highest peak first.
-        branch_verdicts: Verdict of each branch at the calibrated rates, empty without calibration.
         explanation: Where to look when the logical branch objects; ``None`` when it does not.
+        calibration: Version of the limits that judged it, see
+            :attr:`blemish.calibration.limits.Calibration.version`; ``None`` without calibration.
 
     Example:
         >>> import numpy as np
@@ -84,8 +104,8 @@ class Prediction:
     anomaly_map: NDArray[np.float32] = field(repr=False)
     p_value: float | None = None
     verdict: Verdict | None = None
-    branches: Mapping[str, float] = field(default_factory=dict)
+    branches: Mapping[str, Branch] = field(default_factory=dict)
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     regions: tuple[Region, ...] = ()
-    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     explanation: Explanation | None = None
+    calibration: str | None = None

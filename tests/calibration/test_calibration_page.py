@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from scipy.stats import beta
 
+from blemish.calibration import CalibrationRecord, calibrate
 from blemish.calibration.conformal import images_needed, limit_rank
-from blemish.calibration.limits import CalibrationRecord, calibrate
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 

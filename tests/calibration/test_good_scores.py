@@ -5,7 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from blemish.calibration.good_scores import CalibrationRecord, GoodScores, fingerprint
+from blemish.calibration.good_scores import (
+    CalibrationRecord,
+    GoodScores,
+    image_identity,
+    same_image,
+)
 from blemish.errors import CalibrationError
 
 GOOD = CalibrationRecord("nut", 1.0, 2.0, {"logical": 3.0}, 0.5, image="a.png")
@@ -19,9 +24,10 @@ def test_scores_are_grouped_by_product_and_sorted() -> None:
     ]
     bolt, nut = GoodScores.by_product(records)
     assert (bolt.product, bolt.scores) == ("bolt", (5.0,))
-    assert (nut.product, nut.scores, nut.peaks) == ("nut", (1.0, 3.0), (7.0, 9.0))
+    assert (nut.product, nut.scores, nut.peaks) == ("nut", (1.0, 3.0), (9.0, 7.0))
+    assert nut.ascending_peaks == (7.0, 9.0)
     assert nut.branches == {"logical": (3.0, 3.0)}
-    pooled = GoodScores.pooled([bolt, nut])
+    pooled = GoodScores.of(None, [*bolt.records(), *nut.records()])
     assert (pooled.product, pooled.scores, pooled.n) == (None, (1.0, 3.0, 5.0), 3)
 
 
@@ -41,11 +47,20 @@ def test_no_records_and_mixed_branches_are_refused() -> None:
         GoodScores.by_product([GOOD, replace(GOOD, branches={}, image="")])
 
 
-def test_fingerprint_knows_the_images_and_not_their_order_or_scores() -> None:
-    other = replace(GOOD, image="b.png")
-    one = fingerprint([GOOD, other])
-    assert len(one) == 64
-    assert one == fingerprint([replace(other, score=9.0), GOOD])
-    assert one != fingerprint([GOOD])
-    assert one != fingerprint([GOOD, replace(other, product="bolt")])
-    assert fingerprint([replace(GOOD, image="")]) == ""
+def test_the_records_come_back_as_they_were_given() -> None:
+    records = [
+        replace(GOOD, score=3.0, peak=7.0, branches={"logical": 1.0}, image="a.png#1"),
+        replace(GOOD, score=1.0, peak=9.0, branches={"logical": 2.0}, image="b.png#2"),
+    ]
+    (nut,) = GoodScores.by_product(records)
+    assert nut.records() == [records[1], records[0]]
+    assert nut.ascending_branches == {"logical": (1.0, 2.0)}
+
+
+def test_an_image_is_known_by_its_content_and_called_by_its_name() -> None:
+    one, renamed = image_identity("a.png", b"pixels"), image_identity("b.png", b"pixels")
+    assert one.startswith("a.png#")
+    assert same_image(one) == same_image(renamed)
+    assert same_image(one) != same_image(image_identity("a.png", b"other pixels"))
+    assert same_image("#odd#name.png") == "name.png"
+    assert same_image("") == ""

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.errors import CalibrationError, ConfigError
+from blemish.results import Branch
 
 
 def records_of(scores: object, product: str | None = None, **more: float) -> list:
@@ -186,13 +187,12 @@ def test_mask_is_exact_where_float32_cannot_hold_the_limit() -> None:
 
 def test_branches_are_judged_each_at_the_same_rates() -> None:
     judged = calibrate(HUNDRED).judge_branches({"structural": 99.5, "logical": -50.0})
-    assert judged["structural"] == (0.01, "defect")
-    assert judged["logical"] == ((1 + 50) / 100, "ok")
+    assert judged["structural"] == Branch(99.5, 0.01, "defect")
+    assert judged["logical"] == Branch(-50.0, (1 + 50) / 100, "ok")
 
 
-def test_a_branch_that_was_not_calibrated_is_refused() -> None:
-    with pytest.raises(CalibrationError, match=r"structural.*not \['colour'\]"):
-        calibrate(HUNDRED).judge_branches({"colour": 1.0})
+def test_a_branch_that_was_not_calibrated_has_a_score_and_no_verdict() -> None:
+    assert calibrate(HUNDRED).judge_branches({"colour": 1.0}) == {"colour": Branch(1.0)}
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])

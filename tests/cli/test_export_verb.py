@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blemish.inspector import open_model
 from blemish.model_file.bundle import read_manifest
-from blemish.runtime import load
 
 RunBlemish = Callable[..., Any]
 
@@ -49,7 +49,7 @@ def test_int8_takes_ranges_and_limits_from_the_images(
     )
     assert result.returncode == 0, result.stderr
     assert "The limits are new: from the int8 model's scores of the 12 images" in result.stderr
-    exported = load(tmp_path / "m.blemish")
+    exported = open_model(tmp_path / "m.blemish")
     assert (exported.export.precision, exported.export.format) == ("int8", "openvino")
     assert exported.export.recalibrated
     assert exported.calibration != load_calibration(model_file)

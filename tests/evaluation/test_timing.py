@@ -19,9 +19,8 @@ from blemish.data.sample import Sample
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.timing import STAGES, Spread, measure, peak_memory_mib
 from blemish.evaluation.timing_floor import teacher_alone
-from blemish.inspection.network import Network, RawOutput
-from blemish.inspector import Inspector
-from blemish.model_file.opening import open_model
+from blemish.inspection.network import Network, NetworkOutput
+from blemish.inspector import Inspector, open_model
 
 
 class Clock:
@@ -56,11 +55,11 @@ class Timed(Inspector):
                 clock.pass_by(0.008)
                 return super().__call__(image)
 
-        def network(pixels: Any) -> RawOutput:
+        def network(pixels: Any) -> NetworkOutput:
             batches.append(len(pixels))
             clock.pass_by(0.004 * len(pixels))
             maps = pixels.mean(3, dtype=np.float32)
-            return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {})
+            return NetworkOutput(maps, maps.max((1, 2)).astype(np.float64), {})
 
         return network, Slow(32, 32)
 

@@ -18,7 +18,7 @@ from blemish.data.sources import training_data
 from blemish.errors import ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.export.openvino_ir import intermediate_representation
-from blemish.inspection.network import Network, RawOutput
+from blemish.inspection.network import Network, NetworkOutput
 from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
 from blemish.methods.rd.config import RDConfig
@@ -61,14 +61,14 @@ class Exported(NamedTuple):
     untouched: bool
 
 
-def agree(one: RawOutput, other: RawOutput) -> None:
+def agree(one: NetworkOutput, other: NetworkOutput) -> None:
     """To a tenth of what an export may differ by."""
     assert one.branches.keys() == other.branches.keys()
     pairs = {"maps": (one.maps, other.maps), "scores": (one.scores, other.scores)}
     pairs |= {name: (one.branches[name], other.branches[name]) for name in one.branches}
-    assert (one.explanations is None) == (other.explanations is None)
-    if one.explanations is not None and other.explanations is not None:
-        pairs["explanations"] = (one.explanations, other.explanations)
+    assert (one.departures is None) == (other.departures is None)
+    if one.departures is not None and other.departures is not None:
+        pairs["departures"] = (one.departures, other.departures)
     for what, (a, b) in pairs.items():
         assert a.shape == b.shape, what
         assert a.dtype == b.dtype, what

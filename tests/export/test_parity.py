@@ -17,10 +17,10 @@ from blemish.data.sample import Sample
 from blemish.errors import CalibrationError, DataError
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare, rank_correlation
-from blemish.inspection.network import Network, RawOutput
-from blemish.runtime import ExportedDetector, load
+from blemish.inspection.network import Network, NetworkOutput
+from blemish.inspector import ExportedDetector, open_model
 
-Change = Callable[[RawOutput], RawOutput]
+Change = Callable[[NetworkOutput], NetworkOutput]
 
 
 def samples(images: NDArray[np.uint8]) -> list[Sample]:
@@ -29,7 +29,7 @@ def samples(images: NDArray[np.uint8]) -> list[Sample]:
 
 def changed(exported_file: Path, change: Change) -> ExportedDetector:
     """The exported model, its network's output changed on the way."""
-    exported = load(exported_file)
+    exported = open_model(exported_file)
     network: Network = exported.network
     exported.network = lambda pixels: change(network(pixels))
     return exported
@@ -43,7 +43,7 @@ def trained(model_file: Path) -> Detector:
 def test_an_unchanged_export_passes(
     trained: Detector, exported_file: Path, good_parts: NDArray[np.uint8]
 ) -> None:
-    found = compare(trained, load(exported_file), samples(good_parts), source="parts")
+    found = compare(trained, open_model(exported_file), samples(good_parts), source="parts")
     assert found.problems("float32") == []
     assert found.problems("int8") == []
     assert (found.images, found.verdicts, found.changed) == (12, 12, ())
@@ -54,10 +54,10 @@ def test_an_unchanged_export_passes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda o: o._replace(scores=o.scores * 1.002), "score differs by 0.0"),
-        (lambda o: o._replace(maps=o.maps + 0.01 * o.maps.max()), "map differs by 0.0"),
-        (lambda o: o._replace(maps=o.maps * np.inf), "map differs by inf"),
-        (lambda o: o._replace(scores=o.scores + 1e6), "verdict of"),
+        (lambda o: replace(o, scores=o.scores * 1.002), "score differs by 0.0"),
+        (lambda o: replace(o, maps=o.maps + 0.01 * o.maps.max()), "map differs by 0.0"),
+        (lambda o: replace(o, maps=o.maps * np.inf), "map differs by inf"),
+        (lambda o: replace(o, scores=o.scores + 1e6), "verdict of"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -76,7 +76,7 @@ def test_a_changed_export_is_refused(
 def test_a_score_that_is_no_number_is_refused(
     trained: Detector, exported_file: Path, good_parts: NDArray[np.uint8]
 ) -> None:
-    export = changed(exported_file, lambda o: o._replace(scores=o.scores * np.nan))
+    export = changed(exported_file, lambda o: replace(o, scores=o.scores * np.nan))
     with pytest.raises(CalibrationError, match="not a finite number"):
         compare(trained, export, samples(good_parts), source="parts")
     trained.calibration = export.calibration = None
@@ -90,13 +90,13 @@ def test_a_verdict_that_only_rounding_decides_is_told_apart(
 ) -> None:
     """A limit is the score of a calibration image: there the last bit decides."""
     trained.calibrate(good_parts, false_alarm_rate=0.3, product="part")
-    exported = changed(exported_file, lambda o: o._replace(scores=o.scores * (1 + 5e-6)))
+    exported = changed(exported_file, lambda o: replace(o, scores=o.scores * (1 + 5e-6)))
     exported.calibration = trained.calibration
     found = compare(trained, exported, samples(good_parts), source="parts")
     assert found.on_limit >= 1
     assert found.changed == ()
     assert found.problems("float32") == []
-    further = changed(exported_file, lambda o: o._replace(scores=o.scores * (1 + 9e-4)))
+    further = changed(exported_file, lambda o: replace(o, scores=o.scores * (1 + 9e-4)))
     further.calibration = trained.calibration
     found = compare(trained, further, samples(good_parts), source="parts")
     assert found.changed

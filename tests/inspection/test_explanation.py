@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blemish.calibration.limits import CalibrationRecord, calibrate
+from blemish.calibration import CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.inspection.explanation import explain, place
-from blemish.inspection.prediction import make_prediction
-from blemish.results import Prediction
+from blemish.inspection.network import NetworkOutput
+from blemish.inspection.prediction import explain, make_prediction, place
+from blemish.results import Branch, Prediction
 
 
 def departure(*cells: tuple[int, int], size: tuple[int, int] = (8, 8)) -> np.ndarray:
@@ -77,23 +77,28 @@ def judged(score: float, branches: dict[str, float], *, known: tuple[str, ...]) 
     )
     return make_prediction(
         Sample(Path("a.png"), "", "test", None),
-        score=score,
-        input_map=np.zeros((64, 64), np.float32),
-        branches=branches,
+        NetworkOutput(
+            np.zeros((1, 64, 64), np.float32),
+            np.array([score]),
+            {name: np.array([value]) for name, value in branches.items()},
+            departure((1, 1))[None],
+        ),
         source_size=(64, 64),
         preprocessing=Preprocessing(64, 64),
         calibration=limits,
-        departure=departure((1, 1)),
     )
 
 
 def test_only_an_objecting_logical_branch_is_explained() -> None:
     both = ("structural", "logical")
     quiet = judged(2.0, {"structural": 2.0, "logical": 0.2}, known=both)
-    assert dict(quiet.branch_verdicts) == {"structural": "defect", "logical": "ok"}
+    assert {n: b.verdict for n, b in quiet.branches.items()} == {
+        "structural": "defect",
+        "logical": "ok",
+    }
     assert quiet.explanation is None
     loud = judged(0.2, {"structural": 0.2, "logical": 2.0}, known=both)
-    assert loud.branch_verdicts["logical"] == "defect"
+    assert loud.branches["logical"].verdict == "defect"
     assert loud.explanation is not None
     # A single branch is the verdict itself.
     assert judged(2.0, {}, known=()).explanation is not None
@@ -102,5 +107,4 @@ def test_only_an_objecting_logical_branch_is_explained() -> None:
 
 def test_a_branch_the_limits_do_not_know_has_no_verdict() -> None:
     found = judged(0.2, {"logical": 2.0}, known=())
-    assert dict(found.branch_verdicts) == {}
-    assert dict(found.branches) == {"logical": 2.0}
+    assert dict(found.branches) == {"logical": Branch(2.0)}

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 import blemish.inspection.pipeline as pipeline
-from blemish.calibration.limits import CalibrationRecord, calibrate
+from blemish.calibration import CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
-from blemish.inspection.network import RawOutput
+from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import judge_samples
 from blemish.inspection.prediction import make_prediction
 
 PREPARE = Preprocessing(32, 64)
 
 
-def network(pixels: Any) -> RawOutput:
+def network(pixels: Any) -> NetworkOutput:
     """Depends on the whole batch, as summation order in a real one does."""
     maps = pixels.mean(3, dtype=np.float32) + np.float32(len(pixels))
-    return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {"mean": maps.mean((1, 2))})
+    return NetworkOutput(maps, maps.max((1, 2)).astype(np.float64), {"mean": maps.mean((1, 2))})
 
 
 def picture(seed: int) -> Sample:
@@ -53,9 +53,11 @@ def test_the_same_answers_as_one_after_the_other_without_threads() -> None:
         expected += [
             make_prediction(
                 sample,
-                score=float(output.scores[row]),
-                input_map=output.maps[row],
-                branches={"mean": float(output.branches["mean"][row])},
+                NetworkOutput(
+                    output.maps[row][None],
+                    output.scores[row][None],
+                    {"mean": output.branches["mean"][row][None]},
+                ),
                 source_size=loaded[row][1],
                 preprocessing=PREPARE,
                 calibration=limits,
@@ -140,7 +142,7 @@ def test_decoding_network_and_caller_overlap() -> None:
                 decoder_and_network.wait()
             return super().load(sample)
 
-    def meeting(pixels: Any) -> RawOutput:
+    def meeting(pixels: Any) -> NetworkOutput:
         nonlocal batches
         batches += 1
         if batches == 2:
@@ -160,7 +162,7 @@ def test_decoding_network_and_caller_overlap() -> None:
 def test_the_network_is_called_from_one_thread_at_a_time() -> None:
     inside = threading.Lock()
 
-    def alone(pixels: Any) -> RawOutput:
+    def alone(pixels: Any) -> NetworkOutput:
         assert inside.acquire(blocking=False)
         time.sleep(0.002)
         inside.release()
@@ -182,7 +184,7 @@ def test_a_caller_that_stops_leaves_no_threads_behind() -> None:
 
 
 def test_a_failing_network_reaches_the_caller() -> None:
-    def failing(pixels: Any) -> RawOutput:
+    def failing(pixels: Any) -> NetworkOutput:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     before = threading.active_count()

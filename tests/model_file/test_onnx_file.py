@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 
 from blemish.errors import BundleError
+from blemish.inspector import open_model
 from blemish.model_file.onnx_file import read_onnx, split, with_manifest
-from blemish.runtime import load
 
 
 @pytest.fixture
 def bare(exported_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "part.onnx"
-    load(exported_file).save(path)
+    open_model(exported_file).save(path)
     return path
 
 
@@ -55,7 +55,7 @@ def test_a_damaged_file_is_refused_and_never_half_believed(bare: Path) -> None:
     for size in cuts:
         bare.write_bytes(whole[:size])
         with pytest.raises(BundleError, match=r"part\.onnx"):
-            load(bare)
+            open_model(bare)
     step = len(whole) // 40
     for position in (*range(3, len(whole), step), len(whole) - 100):
         content = bytearray(whole)
@@ -72,21 +72,21 @@ def test_an_altered_graph_or_manifest_is_noticed(bare: Path) -> None:
     model.graph.name = "other"
     bare.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match=r"graph was altered.*export again"):
-        load(bare)
+        open_model(bare)
     model = onnx.load(bare)
     model.metadata_props[0].value = model.metadata_props[0].value.replace('"rd"', '"hfr"')
     bare.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="manifest was altered"):
-        load(bare)
+        open_model(bare)
 
 
 def test_what_is_no_onnx_file_of_ours_is_named(tmp_path: Path, bare: Path) -> None:
     path = tmp_path / "foreign.onnx"
     path.write_bytes(split(bare.read_bytes())[0])
     with pytest.raises(BundleError, match=r"carries no blemish manifest.*blemish export"):
-        load(path)
+        open_model(path)
     path.write_bytes(b"\x89PNG\r\n\x1a\n not a graph at all")
     with pytest.raises(BundleError, match=r"foreign\.onnx"):
-        load(path)
+        open_model(path)
     with pytest.raises(BundleError, match="is a folder"):
-        load(tmp_path.joinpath("folder.onnx").mkdir() or tmp_path / "folder.onnx")
+        open_model(tmp_path.joinpath("folder.onnx").mkdir() or tmp_path / "folder.onnx")

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blemish.calibration.limits import CalibrationRecord, calibrate
 from blemish.errors import ConfigError, ImageError
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
-from blemish.results import Explanation, Prediction, Region, Verdict
+from blemish.results import Branch, Explanation, Prediction, Region, Verdict
 
 
 def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **change: object):
@@ -23,8 +22,7 @@ def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **chan
         "anomaly_map": np.zeros((4, 4), np.float32),
         "p_value": 0.01,
         "verdict": verdict,
-        "branches": {"structural": 0.5, "logical": 99.5},
-        "branch_verdicts": {"structural": "ok", "logical": "defect"},
+        "branches": {"structural": Branch(0.5, 0.5, "ok"), "logical": Branch(99.5, 0.01, "defect")},
         "explanation": Explanation("logical", (2, 0, 4, 2), "Look there."),
         "regions": (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
     }
@@ -77,16 +75,15 @@ def test_csv_refuses_a_branch_without_a_column(tmp_path: Path) -> None:
 # JSON lines
 
 
-def test_json_holds_all_regions_and_judges_the_branches(tmp_path: Path) -> None:
-    good = [CalibrationRecord("nut", s, s, {"structural": s, "logical": s}) for s in range(1, 100)]
-    with JsonLinesSink(tmp_path / "out.jsonl", calibration=calibrate(good)) as sink:
+def test_json_holds_all_regions_and_branches(tmp_path: Path) -> None:
+    with JsonLinesSink(tmp_path / "out.jsonl") as sink:
         sink.write(prediction())
     assert json_rows(tmp_path / "out.jsonl") == [
         {
             "path": str(Path("a/1.png")), "product": "nut", "verdict": "defect",
             "score": 0.1 + 0.2, "p_value": 0.01,
             "branches": {
-                "structural": {"score": 0.5, "p_value": 1.0, "verdict": "ok"},
+                "structural": {"score": 0.5, "p_value": 0.5, "verdict": "ok"},
                 "logical": {"score": 99.5, "p_value": 0.01, "verdict": "defect"},
             },
             "regions": [
@@ -100,12 +97,12 @@ def test_json_holds_all_regions_and_judges_the_branches(tmp_path: Path) -> None:
 
 def test_json_without_calibration_has_branch_scores_only(tmp_path: Path) -> None:
     with JsonLinesSink(tmp_path / "out.jsonl") as sink:
-        sink.write(prediction(branches={"logical": np.float32(0.5)}))
+        sink.write(prediction(branches={"logical": Branch(np.float32(0.5))}))
     assert json_rows(tmp_path / "out.jsonl")[0]["branches"] == {"logical": {"score": 0.5}}
 
 
 def test_a_score_that_is_no_number_is_an_error_and_still_valid_json(tmp_path: Path) -> None:
-    broken = prediction(score=math.nan, verdict=None, branches={"logical": math.inf})
+    broken = prediction(score=math.nan, verdict=None, branches={"logical": Branch(math.inf)})
     with (
         JsonLinesSink(tmp_path / "o.jsonl") as lines,
         CsvSink(tmp_path / "o.csv", branches=["logical"]) as table,

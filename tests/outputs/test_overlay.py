@@ -16,7 +16,7 @@ from blemish.outputs.overlay import (
     draw_caption,
     draw_overlay,
 )
-from blemish.results import Explanation, Prediction, Verdict
+from blemish.results import Branch, Explanation, Prediction, Verdict
 
 GREY = 100
 
@@ -150,7 +150,7 @@ def test_odd_file_names_and_many_branches_do_not_break_the_caption() -> None:
         product=None,
         score=-1e-30,
         anomaly_map=np.zeros((30, 30), np.float32),
-        branches={f"branch_{i}": 1e9 for i in range(20)},
+        branches={f"branch_{i}": Branch(1e9) for i in range(20)},
     )
     assert draw_overlay(grey(30, 30), p, scale=(0.0, 1.0)).size[0] == 480
 
@@ -178,7 +178,6 @@ def test_an_explanation_is_a_dashed_box_and_a_sentence_in_the_caption() -> None:
 def test_the_caption_says_each_branchs_verdict() -> None:
     told = replace(
         prediction(480, 640, None, "defect"),
-        branches={"structural": 0.1, "logical": 6.2},
-        branch_verdicts={"structural": "ok", "logical": "defect"},
+        branches={"structural": Branch(0.1, 0.5, "ok"), "logical": Branch(6.2, 0.01, "defect")},
     )
     assert _numbers(told).endswith("structural 0.1 (ok)   logical 6.2 (defect)")

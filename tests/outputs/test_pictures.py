@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.calibration.limits import CalibrationRecord, calibrate
+from blemish.calibration import CalibrationRecord, calibrate
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
 from blemish.outputs.pictures import MaskSink, OverlaySink

@@ -12,13 +12,14 @@ from blemish.errors import ConfigError
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
 from blemish.outputs.run import take_up
 from blemish.outputs.tally import Tally
-from blemish.results import Prediction, Region
+from blemish.results import Branch, Prediction, Region
 
 
 def prediction(name: str, score: float = 0.1 + 0.2) -> Prediction:
     return Prediction(
         Path(name), "nut", score, np.zeros((4, 4), np.float32), 0.01, "defect",
-        {"logical": 99.5}, None, (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
+        {"logical": Branch(99.5, verdict="ok")}, None,
+        (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
     )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def test_every_name_is_found_again(which: int, tmp_path: Path) -> None:
         0.1 + 0.2,
         2,
     )
-    assert (first.product, first.branches) == ("nut", {"logical": 99.5})
+    assert (first.product, first.branches) == ("nut", {"logical": Branch(99.5, verdict="ok")})
 
 
 @pytest.mark.parametrize("which", [0, 1])

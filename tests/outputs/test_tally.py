@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from blemish.outputs.tally import Tally
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Prediction, Verdict
 
 
 def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **change: object):
@@ -22,8 +22,10 @@ def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **chan
         "anomaly_map": np.zeros((4, 4), np.float32),
         "p_value": 0.01,
         "verdict": verdict,
-        "branches": {"structural": 0.5, "logical": 99.5},
-        "branch_verdicts": {"structural": "ok", "logical": "defect"},
+        "branches": {
+            "structural": Branch(0.5, 0.5, "ok"),
+            "logical": Branch(99.5, 0.01, "defect"),
+        },
     }
     return Prediction(**{**fields, **change})
 

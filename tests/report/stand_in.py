@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import training_data
 from blemish.errors import ImageError
+from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
 
@@ -52,9 +53,7 @@ class BrightSpots:
         amap = (pixels.max(axis=2).astype(np.float32) - BACKGROUND) / 10
         return make_prediction(
             sample,
-            score=float(amap.max()),
-            input_map=amap,
-            branches={},
+            NetworkOutput(amap[None], np.array([float(amap.max())])),
             source_size=size,
             preprocessing=prepare,
             calibration=self.calibration,

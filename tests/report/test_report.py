@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from stand_in import BACKGROUND, BrightSpots, limits_at, write_product
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
 from blemish.report.page import render_page

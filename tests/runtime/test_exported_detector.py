@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 import blemish
 from blemish import Detector
 from blemish.errors import BundleError, ConfigError, DataError
+from blemish.inspector import ExportedDetector, open_model
 from blemish.model_file.bundle import read_bundle, read_manifest, write_bundle
+from blemish.model_file.exported import model_manifest, read_model
 from blemish.model_file.onnx_file import split
-from blemish.model_file.opening import is_exported, model_manifest, open_model
-from blemish.runtime import ExportedDetector, load
 
 Pixels = NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ def test_predictions_are_those_of_the_trained_model(
 ) -> None:
     images = sorted(part.rglob("test/**/*.png"))
     trained = Detector.load(model_file).predict(images, product="part")
-    exported = load(exported_file).predict(images, product="part", batch_size=3)
+    exported = open_model(exported_file).predict(images, product="part", batch_size=3)
     for one, other in zip(trained, exported, strict=True):
         assert (one.path, one.product, one.verdict) == (other.path, other.product, other.verdict)
         assert other.p_value == one.p_value
@@ -35,7 +35,7 @@ def test_predictions_are_those_of_the_trained_model(
 
 
 def test_what_is_known_of_the_model_is_kept(model_file: Path, exported_file: Path) -> None:
-    trained, exported = Detector.load(model_file), load(exported_file)
+    trained, exported = Detector.load(model_file), open_model(exported_file)
     assert exported.products == trained.products
     assert exported.calibration == trained.calibration
     assert exported.preprocessing == trained.preprocessing
@@ -51,13 +51,13 @@ def test_what_is_known_of_the_model_is_kept(model_file: Path, exported_file: Pat
 def test_calibrating_and_saving_keep_the_graph(
     exported_file: Path, good_parts: Pixels, tmp_path: Path
 ) -> None:
-    exported = load(exported_file)
+    exported = open_model(exported_file)
     exported.calibrate(good_parts, false_alarm_rate=0.2)
     for name in ("again.blemish", "again.onnx"):
         exported.save(tmp_path / name)
-        again = load(tmp_path / name)
+        again = open_model(tmp_path / name)
         assert again.calibration == exported.calibration
-        assert again.calibration != load(exported_file).calibration
+        assert again.calibration != open_model(exported_file).calibration
         assert again.export.recalibrated
         one, other = (next(m.predict(good_parts[0])) for m in (exported, again))
         assert (one.score, one.verdict) == (other.score, other.verdict)
@@ -69,17 +69,18 @@ def test_calibrating_and_saving_keep_the_graph(
 
 
 def test_other_rates_alone_are_no_new_calibration(exported_file: Path, tmp_path: Path) -> None:
-    exported = load(exported_file)
+    exported = open_model(exported_file)
     assert exported.calibration is not None
     exported.calibration = exported.calibration.at(false_alarm_rate=0.4)
     exported.save(tmp_path / "m.blemish")
-    assert not load(tmp_path / "m.blemish").export.recalibrated
+    assert not open_model(tmp_path / "m.blemish").export.recalibrated
 
 
 def test_evaluation_gives_the_trained_models_figures(
     model_file: Path, exported_file: Path, part: Path
 ) -> None:
-    trained, exported = Detector.load(model_file).evaluate(part), load(exported_file).evaluate(part)
+    trained = Detector.load(model_file).evaluate(part)
+    exported = open_model(exported_file).evaluate(part)
     assert exported.mean.keys() == trained.mean.keys()
     assert exported.mean["image_auroc"] == trained.mean["image_auroc"]
     assert exported.mean_ad == pytest.approx(trained.mean_ad, abs=1e-3, nan_ok=True)
@@ -88,7 +89,7 @@ def test_evaluation_gives_the_trained_models_figures(
 def test_unreadable_images_and_missing_folders_are_named(
     exported_file: Path, part: Path, tmp_path: Path
 ) -> None:
-    exported = load(exported_file)
+    exported = open_model(exported_file)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not a picture")
     good = next(iter(sorted((part / "test" / "good").iterdir())))
@@ -104,19 +105,18 @@ def test_a_model_is_opened_by_what_it_is(
 ) -> None:
     assert isinstance(open_model(model_file), Detector)
     assert isinstance(open_model(exported_file, threads=1), ExportedDetector)
-    assert (is_exported(model_file), is_exported(exported_file)) == (False, True)
     assert model_manifest(exported_file) == read_manifest(exported_file)
     with pytest.raises(ConfigError, match=r"device=cuda.*runs on the CPU"):
         open_model(exported_file, device="cuda")
-    with pytest.raises(BundleError, match=r"trained model, which needs torch.*blemish export"):
-        load(model_file)
+    with pytest.raises(BundleError, match=r"trained model\. Open it with blemish\.open_model"):
+        ExportedDetector(model_file, read_model(model_file))
     with pytest.raises(BundleError, match="is an exported model"):
         Detector.load(exported_file)
     for path in (tmp_path / "no.blemish", tmp_path / "no.onnx"):
         with pytest.raises(BundleError, match="does not exist"):
             open_model(path)
     with pytest.raises(ConfigError, match="threads=0"):
-        load(exported_file, threads=0)
+        open_model(exported_file, threads=0)
     assert blemish.open_model is open_model
 
 
@@ -129,9 +129,9 @@ def test_a_graph_that_is_not_one_is_refused(exported_file: Path, tmp_path: Path)
     ):
         write_bundle(path, bundle.manifest, files)
         with pytest.raises(BundleError, match=message):
-            load(path)
+            open_model(path)
     calibration = {**(bundle.manifest.calibration or {}), "false_alarm_rate": 3}
     altered = bundle.manifest.model_copy(update={"calibration": calibration})
     write_bundle(path, altered, bundle.files)
     with pytest.raises(BundleError, match="cannot be used"):
-        load(path)
+        open_model(path)

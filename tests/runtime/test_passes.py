@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from blemish.errors import BundleError
-from blemish.runtime import load
+from blemish.inspector import open_model
 from blemish.runtime import passes as room
 from blemish.runtime.passes import OnnxPasses
 
@@ -72,7 +72,7 @@ def test_passes_side_by_side_run_at_the_same_time(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("count", [2, 3, 5, 9])
 def test_an_image_has_the_same_answer_in_any_company(exported_file: Path, count: int) -> None:
-    one, several = (load(exported_file, threads=threads) for threads in (1, 2))
+    one, several = (open_model(exported_file, threads=threads) for threads in (1, 2))
     size = one.preprocessing.size
     pixels = np.random.default_rng(3).integers(0, 256, (count, *size, 3), np.uint8)
     together = several.network(pixels)

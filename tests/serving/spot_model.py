@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
-from blemish.inspection.network import RawOutput
+from blemish.inspection.network import NetworkOutput
 from blemish.serving.model import ServedModel
 
 GOOD = [100 + k / 4 for k in range(99)]  # scores of the good pictures behind the limits
@@ -33,11 +33,11 @@ class SpotNetwork:
         self.seconds = seconds
         self.batches: list[int] = []
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         self.batches.append(len(pixels))
         time.sleep(self.seconds * len(pixels))
         maps = pixels.max(axis=3).astype(np.float32)  # (N, H, W)
-        return RawOutput(maps, maps.max(axis=(1, 2)).astype(float), {})
+        return NetworkOutput(maps, maps.max(axis=(1, 2)).astype(float), {})
 
 
 def spot_calibration(product: str | None = "nut") -> Calibration:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from spot_model import SpotNetwork
 
-from blemish.inspection.network import RawOutput
+from blemish.inspection.network import NetworkOutput
 from blemish.serving.batching import BatchQueue, QueueFullError
 
 
@@ -25,7 +25,7 @@ class Held(SpotNetwork):
         super().__init__()
         self.began, self.go = threading.Event(), threading.Event()
 
-    def __call__(self, batch: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, batch: NDArray[np.uint8]) -> NetworkOutput:
         self.began.set()
         assert self.go.wait(10)
         return super().__call__(batch)
@@ -39,7 +39,7 @@ def test_what_gathers_during_a_pass_is_the_next_batch_in_order() -> None:
     rest = [queue.submit(pixels(level)) for level in range(2, 8)]
     assert queue.depth == 6
     network.go.set()
-    scores = [future.result(10).score for future in [first, *rest]]
+    scores = [future.result(10).scores[0] for future in [first, *rest]]
     queue.close()
     assert scores == [1, 2, 3, 4, 5, 6, 7]
     assert network.batches == [1, 4, 2]
@@ -55,7 +55,7 @@ def test_it_holds_no_more_than_its_capacity() -> None:
     with pytest.raises(QueueFullError):
         queue.submit(pixels(4))
     network.go.set()
-    assert [future.result(10).score for future in waiting] == [1, 2, 3]
+    assert [future.result(10).scores[0] for future in waiting] == [1, 2, 3]
     queue.close()
 
 
@@ -70,23 +70,23 @@ def test_the_place_of_who_went_away_is_free_at_once() -> None:
     with pytest.raises(QueueFullError):
         queue.submit(pixels(6))
     network.go.set()
-    assert [future.result(10).score for future in (first, *rest)] == [1, 4, 5]
+    assert [future.result(10).scores[0] for future in (first, *rest)] == [1, 4, 5]
     queue.close()
 
 
 def test_a_failed_pass_fails_its_inputs_and_no_others() -> None:
     class Fragile(SpotNetwork):
-        def __call__(self, batch: NDArray[np.uint8]) -> RawOutput:
+        def __call__(self, batch: NDArray[np.uint8]) -> NetworkOutput:
             if batch.max() == 13:
                 raise ValueError("thirteen")
             return super().__call__(batch)
 
     queue = BatchQueue(Fragile(), batch=1, capacity=8)
     futures: list[Future] = [queue.submit(pixels(level)) for level in (12, 13, 14)]
-    assert futures[0].result(10).score == 12
+    assert futures[0].result(10).scores[0] == 12
     with pytest.raises(ValueError, match="thirteen"):
         futures[1].result(10)
-    assert futures[2].result(10).score == 14
+    assert futures[2].result(10).scores[0] == 14
     queue.close()
 
 
@@ -98,7 +98,7 @@ def test_a_cancelled_input_never_reaches_the_network() -> None:
     gone, kept = queue.submit(pixels(2)), queue.submit(pixels(3))
     assert gone.cancel()
     network.go.set()
-    assert kept.result(10).score == 3
+    assert kept.result(10).scores[0] == 3
     queue.close()
     assert network.batches == [1, 1]
 
@@ -111,7 +111,7 @@ def test_closing_answers_what_was_accepted_and_takes_no_more() -> None:
     closing.start()
     network.go.set()
     closing.join(10)
-    assert [future.result(0).score for future in futures] == [0, 1, 2, 3, 4]
+    assert [future.result(0).scores[0] for future in futures] == [0, 1, 2, 3, 4]
     with pytest.raises(RuntimeError):
         queue.submit(pixels(6))
 
@@ -120,5 +120,5 @@ def test_an_answer_does_not_keep_the_maps_of_its_batch() -> None:
     queue = BatchQueue(SpotNetwork(), batch=2, capacity=8)
     answer = queue.submit(pixels(3)).result(10)
     queue.close()
-    assert answer.input_map.base is None
-    assert answer.input_map.dtype == np.float32
+    assert answer.maps.base is None
+    assert answer.maps.dtype == np.float32

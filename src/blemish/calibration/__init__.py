@@ -1,1 +1,18 @@
 """Calibration: limits from good images, and nowhere else."""
+
+from __future__ import annotations
+
+from blemish.calibration.calibrate import How, calibrate
+from blemish.calibration.good_scores import CalibrationRecord, GoodScores, image_identity
+from blemish.calibration.limits import Calibration, Judgement, Limits
+
+__all__ = [
+    "Calibration",
+    "CalibrationRecord",
+    "GoodScores",
+    "How",
+    "Judgement",
+    "Limits",
+    "calibrate",
+    "image_identity",
+]

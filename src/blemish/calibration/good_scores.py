@@ -1,4 +1,4 @@
-"""What calibration keeps of the good images: their scores, by product."""
+"""Calibration scores: what is kept of the good images that set the limits, by product."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from functools import cached_property
+from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -25,7 +26,7 @@ class CalibrationRecord:
         peak: Largest value of the anomaly map.
         branches: Raw scores of the method's branches by name.
         map_low: Median of the anomaly map: what "nothing here" looks like.
-        image: Identity of the image (a digest or a path); enters the fingerprint only.
+        image: Identity of the image, see :func:`image_identity`; empty for arrays.
 
     Example:
         >>> from blemish.calibration.good_scores import CalibrationRecord
@@ -41,11 +42,29 @@ class CalibrationRecord:
     image: str = ""
 
 
+def image_identity(name: str, content: bytes) -> str:
+    """What an image file is known by in a calibration: its name for people, its bytes for sure.
+
+    Example:
+        >>> from blemish.calibration.good_scores import image_identity
+        >>> image_identity("part.png", b"...")
+        'part.png#ab5df625bc76'
+    """
+    name = name.encode(errors="replace").decode()  # a manifest is UTF-8, a file name may not be
+    return f"{name}#{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def same_image(identity: str) -> str:
+    """What two files of one content have in common; the identity itself where it has no digest."""
+    return identity.rpartition("#")[2]
+
+
 class GoodScores(BaseModel):
-    """Everything kept of the good images of one product, each list ascending by itself.
+    """Everything kept of the good images of one product, a row each, by ascending score.
 
     Attributes:
         product: Name of the product, ``None`` for images of unknown product.
+        images: Identity of each image, empty where it has none.
         scores: Raw anomaly scores.
         peaks: Largest value of each anomaly map.
         map_lows: Median of each anomaly map.
@@ -55,6 +74,7 @@ class GoodScores(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     product: str | None
+    images: tuple[str, ...]
     scores: Scores
     peaks: Scores
     map_lows: Scores
@@ -65,11 +85,11 @@ class GoodScores(BaseModel):
         n = len(self.scores)
         if n == 0:
             raise ValueError("there are no scores")
-        for values in (self.scores, self.peaks, self.map_lows, *self.branches.values()):
+        for values in (self.images, self.peaks, self.map_lows, *self.branches.values()):
             if len(values) != n:
                 raise ValueError(f"{n} scores, but {len(values)} of another kind")
-            if any(a > b for a, b in pairwise(values)):
-                raise ValueError("scores are not in ascending order")
+        if any(a > b for a, b in pairwise(self.scores)):
+            raise ValueError("scores are not in ascending order")
         return self
 
     @property
@@ -77,17 +97,41 @@ class GoodScores(BaseModel):
         """Number of good images."""
         return len(self.scores)
 
+    @cached_property
+    def ascending_peaks(self) -> Scores:
+        """The peaks by themselves, ascending."""
+        return tuple(sorted(self.peaks))
+
+    @cached_property
+    def ascending_branches(self) -> dict[str, Scores]:
+        """The scores of each branch by themselves, ascending."""
+        return {name: tuple(sorted(values)) for name, values in self.branches.items()}
+
+    def records(self) -> list[CalibrationRecord]:
+        """The images as they were given, by ascending score."""
+        return [
+            CalibrationRecord(
+                self.product,
+                self.scores[row],
+                self.peaks[row],
+                {name: values[row] for name, values in self.branches.items()},
+                self.map_lows[row],
+                image,
+            )
+            for row, image in enumerate(self.images)
+        ]
+
     @classmethod
-    def pooled(cls, groups: Iterable[GoodScores]) -> GoodScores:
-        """All groups as one, of no product."""
-        groups = tuple(groups)
-        names = groups[0].branches
+    def of(cls, product: str | None, records: Iterable[CalibrationRecord]) -> GoodScores:
+        """The records as one group of ``product``, whatever products they name."""
+        rows = sorted(records, key=lambda r: (r.score, r.image, r.peak, r.map_low))
         return cls(
-            product=None,
-            scores=_sorted(g.scores for g in groups),
-            peaks=_sorted(g.peaks for g in groups),
-            map_lows=_sorted(g.map_lows for g in groups),
-            branches={name: _sorted(g.branches[name] for g in groups) for name in names},
+            product=product,
+            images=tuple(r.image for r in rows),
+            scores=tuple(float(r.score) for r in rows),
+            peaks=tuple(float(r.peak) for r in rows),
+            map_lows=tuple(float(r.map_low) for r in rows),
+            branches={n: tuple(float(r.branches[n]) for r in rows) for n in rows[0].branches},
         )
 
     @classmethod
@@ -107,24 +151,8 @@ class GoodScores(BaseModel):
         for position, record in enumerate(records):
             _check(record, record.image or f"number {position + 1}", names)
             groups.setdefault(record.product, []).append(record)
-        return tuple(
-            cls(
-                product=product,
-                scores=_sorted([r.score] for r in group),
-                peaks=_sorted([r.peak] for r in group),
-                map_lows=_sorted([r.map_low] for r in group),
-                branches={name: _sorted([r.branches[name]] for r in group) for name in names},
-            )
-            for product, group in sorted(groups.items(), key=lambda item: item[0] or "")
-        )
-
-
-def fingerprint(records: Iterable[CalibrationRecord]) -> str:
-    """SHA-256 over the records' image identities in any order; empty if they have none."""
-    lines = sorted(f"{r.product or ''}\t{r.image}\n" for r in records if r.image)
-    if not lines:
-        return ""
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+        ordered = sorted(groups.items(), key=lambda item: item[0] or "")
+        return tuple(cls.of(product, group) for product, group in ordered)
 
 
 def _check(record: CalibrationRecord, which: str, names: tuple[str, ...]) -> None:
@@ -141,7 +169,3 @@ def _check(record: CalibrationRecord, which: str, names: tuple[str, ...]) -> Non
                 f"The {what} of good image {which} is {value}, not a finite number: no limit can "
                 "be derived. The training probably diverged; train again with a lower rate."
             )
-
-
-def _sorted(parts: Iterable[Iterable[float]]) -> Scores:
-    return tuple(sorted(float(value) for value in chain.from_iterable(parts)))

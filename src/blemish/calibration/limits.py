@@ -1,4 +1,4 @@
-"""From the scores of good images to verdicts: the only place where thresholds live.
+"""Calibration: from the scores of good images to verdicts, the only place where limits live.
 
 Held-out good images alone decide. The arithmetic that turns a false-alarm rate into limits, and
 its guarantee, are in ``conformal.py``; what that promises on a line, in ``docs/calibration.md``.
@@ -6,6 +6,8 @@ its guarantee, are in ``conformal.py``; what that promises on a line, in ``docs/
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,11 +21,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from blemish.calibration.conformal import images_needed, limit_rank, p_value
-from blemish.calibration.good_scores import CalibrationRecord, GoodScores, Scores, fingerprint
+from blemish.calibration.good_scores import GoodScores, Scores
 from blemish.errors import CalibrationError, ConfigError
-from blemish.results import Verdict
-
-__all__ = ["Calibration", "CalibrationRecord", "Judgement", "Limits", "calibrate"]
+from blemish.results import Branch, Verdict
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
 UNSURE_FACTOR = 5
@@ -85,10 +85,9 @@ class Calibration(BaseModel):
         false_alarm_rate: Share of good images that may be called ``defect``.
         unsure_rate: Share of good images that may be called ``unsure`` or ``defect``.
         groups: The good images by product.
-        fingerprint: SHA-256 over the identities of the images; empty if none were given.
 
     Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> from blemish.calibration import CalibrationRecord, calibrate
         >>> records = [CalibrationRecord("bottle", score=s, peak=s) for s in range(99)]
         >>> calibration = calibrate(records)
         >>> calibration.judge(98.5, "bottle")
@@ -102,7 +101,6 @@ class Calibration(BaseModel):
     false_alarm_rate: Rate
     unsure_rate: Rate
     groups: tuple[GoodScores, ...]
-    fingerprint: str = ""
 
     @model_validator(mode="after")
     def _agrees(self) -> Calibration:
@@ -131,6 +129,12 @@ class Calibration(BaseModel):
         """Number of good images over all products."""
         return sum(g.n for g in self.groups)
 
+    @cached_property
+    def version(self) -> str:
+        """Digest of the good images and rates: what a prediction says it was judged by."""
+        content = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:12]
+
     def at(
         self, *, false_alarm_rate: float | None = None, unsure_rate: float | None = None
     ) -> Calibration:
@@ -144,25 +148,26 @@ class Calibration(BaseModel):
             ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
 
         Example:
-            >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+            >>> from blemish.calibration import CalibrationRecord, calibrate
             >>> records = [CalibrationRecord(None, score=s, peak=s) for s in range(99)]
             >>> calibrate(records).at(false_alarm_rate=0.1).limits().defect
             89.0
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        alarm, unsure = _checked_rates(rate, unsure_rate)
-        return self.model_copy(update={"false_alarm_rate": alarm, "unsure_rate": unsure})
+        alarm, unsure = checked_rates(rate, unsure_rate)
+        # Not a copy: what is cached of this one would come along.
+        return Calibration(false_alarm_rate=alarm, unsure_rate=unsure, groups=self.groups)
 
     def limits(self, product: str | None = None) -> Limits:
         """The limits of a product; the pooled ones if it is ``None`` or was not calibrated."""
         group = self._group(product)
         k_defect, k_unsure = self._ranks(group.n)
         low = median(group.map_lows)
-        high = low + 2.0 * (group.peaks[-k_defect] - low)
+        high = low + 2.0 * (group.ascending_peaks[-k_defect] - low)
         return Limits(
             defect=group.scores[-k_defect],
             unsure=group.scores[-k_unsure],
-            map=group.peaks[-k_unsure],
+            map=group.ascending_peaks[-k_unsure],
             map_scale=(low, high if high > low else low + 1.0),  # good maps without any structure
             defect_rate=k_defect / (group.n + 1),
             unsure_rate=k_unsure / (group.n + 1),
@@ -183,35 +188,32 @@ class Calibration(BaseModel):
 
     def judge_branches(
         self, branches: Mapping[str, float], product: str | None = None
-    ) -> dict[str, Judgement]:
-        """The p-value and verdict of each branch's score, at the same rates as the whole.
+    ) -> dict[str, Branch]:
+        """Each branch's score, judged at the same rates as the whole.
 
         Each branch keeps the rate for itself: that *some* branch raises a false alarm may happen
-        up to as many times as often as there are branches.
+        up to as many times as often as there are branches. A branch that was not calibrated has a
+        score and no verdict.
 
         Raises:
-            CalibrationError: A branch was not calibrated, or a score is not a finite number.
+            CalibrationError: A score is not a finite number.
 
         Example:
-            >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+            >>> from blemish.calibration import CalibrationRecord, calibrate
             >>> records = [
             ...     CalibrationRecord(None, score=s, peak=s, branches={"logical": s})
             ...     for s in range(99)
             ... ]
             >>> calibrate(records).judge_branches({"logical": 98.5})
-            {'logical': Judgement(p_value=0.01, verdict='defect')}
+            {'logical': Branch(score=98.5, p_value=0.01, verdict='defect')}
         """
         group = self._group(product)
-        unknown = [name for name in branches if name not in group.branches]
-        if unknown:
-            raise CalibrationError(
-                f"The calibration knows the branches {list(group.branches)}, not {unknown}: it "
-                "belongs to another method. Calibrate this model again with: blemish calibrate"
-            )
         ranks = self._ranks(group.n)
-        return {
-            name: _judge(score, group.branches[name], *ranks) for name, score in branches.items()
-        }
+        judged = {name: Branch(score) for name, score in branches.items()}
+        for name in branches.keys() & group.branches.keys():
+            good = group.ascending_branches[name]
+            judged[name] = Branch(branches[name], *_judge(branches[name], good, *ranks))
+        return judged
 
     def mask(
         self, anomaly_map: NDArray[np.float32], product: str | None = None
@@ -263,7 +265,7 @@ class Calibration(BaseModel):
             CalibrationError: The content is not a whole calibration.
 
         Example:
-            >>> from blemish.calibration.limits import Calibration, CalibrationRecord, calibrate
+            >>> from blemish.calibration import Calibration, CalibrationRecord, calibrate
             >>> calibration = calibrate([CalibrationRecord(None, score=0.1 + 0.2, peak=1.0)])
             >>> Calibration.from_json(calibration.to_json()) == calibration
             True
@@ -280,7 +282,7 @@ class Calibration(BaseModel):
 
     @cached_property
     def _pooled(self) -> GoodScores:
-        return GoodScores.pooled(self.groups)
+        return GoodScores.of(None, (r for group in self.groups for r in group.records()))
 
     def _group(self, product: str | None) -> GoodScores:
         if product is not None:
@@ -323,44 +325,6 @@ class Calibration(BaseModel):
         return notes
 
 
-def calibrate(
-    records: Iterable[CalibrationRecord],
-    *,
-    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
-    unsure_rate: float | None = None,
-) -> Calibration:
-    """Limits from held-out good images: images that took no part in training.
-
-    Args:
-        records: One per good image, in any order.
-        false_alarm_rate: Share of good images that may be called ``defect``, in (0, 0.5].
-        unsure_rate: Share of good images that may be called ``unsure`` or ``defect``; five times
-            the false-alarm rate, at most 0.5, where not given.
-
-    Raises:
-        CalibrationError: No records, a number that is not finite, or records whose branches
-            differ.
-        ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
-
-    Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
-        >>> calibration = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(42)])
-        >>> calibration.limits("nut").defect
-        41.0
-        >>> print(calibration.notes()[0])  # doctest: +NORMALIZE_WHITESPACE
-        1 % needs at least 99 good images, 42 were given: the limit used has a false-alarm rate of
-        at most 2.3 %.
-    """
-    alarm, unsure = _checked_rates(false_alarm_rate, unsure_rate)
-    records = tuple(records)
-    return Calibration(
-        false_alarm_rate=alarm,
-        unsure_rate=unsure,
-        groups=GoodScores.by_product(records),
-        fingerprint=fingerprint(records),
-    )
-
-
 def _judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Judgement:
     score = float(score)
     if not math.isfinite(score):
@@ -377,7 +341,12 @@ def _judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> J
     return Judgement(p_value(score, good_scores), verdict)
 
 
-def _checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
+def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
+    """Both rates, the second five times the first where not given.
+
+    Raises:
+        ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
+    """
     alarm = float(false_alarm_rate)
     if not 0 < alarm <= MAX_RATE:
         raise ConfigError(

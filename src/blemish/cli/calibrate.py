@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import FalseAlarmRate, ModelFile, Quiet, UnsureRate
+from blemish.cli.options import ModelFile, Quiet, UnsureRate
 
 
 def calibrate(
@@ -19,7 +19,17 @@ def calibrate(
             "the images of the last calibration kept."
         ),
     ] = None,
-    false_alarm_rate: FalseAlarmRate = 0.01,
+    how: Annotated[
+        str,
+        typer.Option(
+            help="replace the product's good images by these, join them, or exclude these from "
+            "them. Other products keep theirs."
+        ),
+    ] = "replace",
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(help="Share of good parts that may be called defective. Default: as it is."),
+    ] = None,
     unsure_rate: UnsureRate = None,
     product: Annotated[
         str | None, typer.Option(help="Which product the images show. Default: unknown.")
@@ -32,14 +42,17 @@ def calibrate(
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
     from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes
-    from blemish.errors import CalibrationError
-    from blemish.model_file.opening import open_model
+    from blemish.errors import CalibrationError, ConfigError
+    from blemish.inspector import open_model
 
+    if how not in ("replace", "join", "exclude"):
+        raise ConfigError(f"--how {how}: expected replace, join or exclude.")
     detector = open_model(model)
     failures: list[tuple[Path, str]] = []
     if good:
         notes = detector.calibrate(
             good,
+            how=how,  # type: ignore[arg-type]
             false_alarm_rate=false_alarm_rate,
             unsure_rate=unsure_rate,
             product=product,
@@ -63,5 +76,5 @@ def calibrate(
         assert detector.calibration is not None
         print(
             f"Wrote {out or model}: limits from {detector.calibration.n} good images at a "
-            f"false-alarm rate of {false_alarm_rate:.3g}."
+            f"false-alarm rate of {detector.calibration.false_alarm_rate:.3g}."
         )

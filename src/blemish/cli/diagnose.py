@@ -48,7 +48,7 @@ def diagnose(
     from blemish._progress import Progress
     from blemish.cli.output import print_failures, print_notes, write_text
     from blemish.evaluation.diagnosis import diagnose as run_diagnosis
-    from blemish.model_file.opening import open_model
+    from blemish.inspector import open_model
 
     if json is not None and str(json) != "-":
         writable_target(json)

@@ -55,7 +55,7 @@ def evaluate(
     need_training_packages("Evaluating")
     from blemish._progress import Progress
     from blemish.cli.output import print_failures, write_text
-    from blemish.model_file.opening import open_model
+    from blemish.inspector import open_model
 
     detector = open_model(model, device=device)
     evaluation = detector.evaluate(

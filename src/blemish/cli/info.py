@@ -17,7 +17,7 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
     """Show what a model file holds: method, teacher, products, limits, versions."""
-    from blemish.model_file.opening import model_manifest
+    from blemish.model_file.exported import model_manifest
 
     manifest = model_manifest(model)
     if json:
@@ -68,7 +68,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from blemish.calibration.limits import Calibration
+    from blemish.calibration import Calibration
     from blemish.cli.output import print_notes
 
     if content is None:

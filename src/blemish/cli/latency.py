@@ -49,10 +49,10 @@ def latency(
     from blemish.evaluation.timing import measure
     from blemish.evaluation.timing_floor import teacher_alone
     from blemish.inspection.pipeline import usable_cores
-    from blemish.model_file.opening import is_exported, open_model
+    from blemish.inspector import ExportedDetector, open_model
 
     opened = open_model(model, device=device, threads=threads)
-    if threads is not None and not is_exported(model):
+    if threads is not None and not isinstance(opened, ExportedDetector):
         import torch
 
         torch.set_num_threads(threads)

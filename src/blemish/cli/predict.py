@@ -64,7 +64,7 @@ def predict(
     from blemish.cli.output import print_failures, print_notes
     from blemish.data.images.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
-    from blemish.model_file.opening import open_model
+    from blemish.inspector import open_model
     from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
 
     plan = OutputPlan(csv=csv, json=json, heatmaps=heatmaps, masks=masks, resume=resume)
@@ -81,7 +81,7 @@ def predict(
         calibration=opened.calibration,
         branches=opened.branch_names,
         bit_depth=opened.bit_depth,
-        model=_digest(model, opened),
+        model="" if opened.manifest is None else opened.manifest.digest,
         rows=rows,
     ) as outputs:
         if watch:
@@ -105,14 +105,6 @@ def predict(
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)
-
-
-def _digest(path: Path, model: Inspector) -> str:
-    """The digest of the model file's manifest, limits included."""
-    from blemish.model_file.bundle import read_manifest
-
-    manifest = getattr(model, "manifest", None)  # an exported model's may stand in a bare graph
-    return (manifest or read_manifest(path)).digest
 
 
 def _watch(

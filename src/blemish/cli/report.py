@@ -40,7 +40,7 @@ def report(
     from blemish._files import writable_target
     from blemish._progress import Progress
     from blemish.cli.output import print_failures
-    from blemish.model_file.opening import model_manifest, open_model
+    from blemish.inspector import open_model
     from blemish.report.report import make_report, write_report
     from blemish.report.summary import summary_cards
 
@@ -58,7 +58,7 @@ def report(
         detector,
         data,
         name=model.name,
-        manifest=model_manifest(model),
+        manifest=detector.manifest,
         layout=layout,
         pictures=pictures,
         histogram=histogram,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from blemish.data.images.image import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
-from blemish.inspection.pipeline import Decoded, infer_batch, judge_raw
+from blemish.inspection.prediction import make_prediction
 
 if TYPE_CHECKING:
     from blemish.inspector import Inspector
@@ -181,13 +181,19 @@ def _latencies(
         marks.append(time.perf_counter())
         prepared = preprocessing(pixels)
         marks.append(time.perf_counter())
-        (raw,) = infer_batch(network, [Decoded(sample, prepared, pixels.shape[:2])])
+        batch = np.stack([prepared])  # (1, H, W, 3)
+        output = network(batch)
         marks.append(time.perf_counter())
-        judge_raw(raw, preprocessing, model.calibration)  # type: ignore[arg-type]
+        make_prediction(
+            sample,
+            output,
+            source_size=pixels.shape[:2],
+            preprocessing=preprocessing,
+            calibration=model.calibration,
+        )
         marks.append(time.perf_counter())
         taken = dict(zip(STAGES, np.diff(marks).tolist(), strict=True))
         if floor is not None:
-            batch = np.stack([prepared])  # (1, H, W, 3)
             begun = time.perf_counter()
             floor(batch)
             taken["floor"] = time.perf_counter() - begun

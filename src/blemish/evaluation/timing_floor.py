@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.evaluation.timing import Floor
-from blemish.runtime.exported import ExportedDetector
 from blemish.runtime.networks import OnnxNetwork, OpenVinoNetwork
 from blemish.runtime.passes import INPUT, OnnxPasses
 
@@ -39,8 +38,9 @@ def teacher_alone(model: Inspector) -> tuple[Floor | None, str]:
         Calls the teacher on pixels ``(N, H, W, 3)`` uint8 and waits for its deepest level; and a
         sentence on what it is, or why it is not given.
     """
-    if isinstance(model, ExportedDetector):
-        return _exported(model)
+    network, preprocessing = model.ready()
+    if isinstance(network, OnnxNetwork | OpenVinoNetwork) and model.manifest is not None:
+        return _exported(model.manifest.teacher.name, preprocessing.size, network)
     return _trained(model)  # type: ignore[arg-type]
 
 
@@ -61,11 +61,12 @@ def _trained(detector: Detector) -> tuple[Floor | None, str]:
     return floor, f"{teacher.name} alone, in PyTorch"
 
 
-def _exported(model: ExportedDetector) -> tuple[Floor | None, str]:
-    name = model.manifest.teacher.name
+def _exported(
+    name: str, size: tuple[int, int], network: OnnxNetwork | OpenVinoNetwork
+) -> tuple[Floor | None, str]:
     if name == "none":
         return None, "This method has no teacher, and so no floor."
-    height, width = model.preprocessing.size
+    height, width = size
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "teacher.onnx"
         words = [
@@ -84,15 +85,10 @@ def _exported(model: ExportedDetector) -> tuple[Floor | None, str]:
                 f"({last})."
             )
         graph = target.read_bytes()
-    floor: Floor
-    if isinstance(model.network, OpenVinoNetwork):
-        floor = _in_openvino(graph, model.network)
-    elif isinstance(model.network, OnnxNetwork):
-        floor = _in_onnx_runtime(graph, model.network)
-    else:
-        return None, "No floor: this runtime is not known here."
-    runtime = "OpenVINO" if isinstance(model.network, OpenVinoNetwork) else "ONNX Runtime"
-    return floor, f"{name} alone (random weights, float32), in {runtime}"
+    alone = f"{name} alone (random weights, float32)"
+    if isinstance(network, OpenVinoNetwork):
+        return _in_openvino(graph, network), f"{alone}, in OpenVINO"
+    return _in_onnx_runtime(graph, network), f"{alone}, in ONNX Runtime"
 
 
 def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:

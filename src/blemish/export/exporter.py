@@ -17,9 +17,10 @@ from blemish.errors import BlemishError, ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare
-from blemish.model_file.bundle import ExportEntry, read_manifest
+from blemish.inspector import ExportedDetector
+from blemish.model_file.bundle import ExportEntry, read_bundle
+from blemish.model_file.exported import read_model, write_exported
 from blemish.model_file.onnx_file import GRAPH
-from blemish.runtime.exported import ExportedDetector, load, write_exported
 from blemish.runtime.networks import IR
 
 Format = Literal["onnx", "openvino"]
@@ -106,7 +107,7 @@ def export_model(
             "int8 needs good images, which set the ranges and the limits. Give --images GOOD_DIR."
         )
     progress = progress or Progress(quiet=True)
-    detector = Detector.load(model)
+    detector = Detector.from_bundle(model, read_bundle(model))
     assert detector.method is not None
     good = good_samples(images, detector.products) if images is not None else []
     samples, source = compared_samples(good, bit_depth=detector.bit_depth)
@@ -123,7 +124,8 @@ def export_model(
         from blemish.export.openvino_ir import intermediate_representation
 
         files = dict(zip(IR, intermediate_representation(graph), strict=True))
-    manifest = read_manifest(model)
+    manifest = detector.manifest
+    assert manifest is not None  # it was read from a file
     entry = ExportEntry(
         format=format,
         precision="int8" if int8 else "float32",
@@ -137,7 +139,7 @@ def export_model(
         # As users will meet it: written, read, checked and run.
         trial = Path(folder) / f"trial{out.suffix if out.suffix.lower() == '.onnx' else '.blemish'}"
         write_exported(trial, manifest, files)
-        exported = load(trial)
+        exported = ExportedDetector(trial, read_model(trial))
         parity = compare(detector, exported, samples, source=source, progress=progress)
         problems = parity.problems(entry.precision)
         if problems:
@@ -166,6 +168,7 @@ def _recalibrate(
     before = detector.calibration
     assert before is not None
     skipped: list[Path] = []
+    exported.forget_limits()
     exported.calibrate(
         good,
         false_alarm_rate=before.false_alarm_rate,

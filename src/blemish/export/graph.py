@@ -28,7 +28,7 @@ class InferenceGraph(nn.Module):
     """What is exported: the method's own forward pass, and nothing that decides anything.
 
     Shapes: pixels ``(N, H, W, 3)`` uint8 → map ``(N, H, W)``, score ``(N,)``, branches ``(N,)``,
-    and the explanation ``(N, h, w)`` of a method that gives one.
+    and the departure ``(N, h, w)`` of a method that gives one.
 
     Args:
         method: Trained.
@@ -42,8 +42,8 @@ class InferenceGraph(nn.Module):
         output = self.method(pixels.permute(0, 3, 1, 2))
         values = [output.anomaly_map.squeeze(1), output.score]
         values += [output.branches[name] for name in self.method.branch_names]
-        if output.explanation is not None:
-            values.append(output.explanation.squeeze(1))
+        if output.departure is not None:
+            values.append(output.departure.squeeze(1))
         return tuple(values)
 
 
@@ -80,14 +80,14 @@ def onnx_graph(method: Method) -> bytes:
     branches = method.branch_names
     try:
         with _quiet(), torch.no_grad():
-            explains = len(graph(example)) > 2 + len(branches)
+            departs = len(graph(example)) > 2 + len(branches)
             program = torch.onnx.export(
                 graph,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=output_names(branches, explains=explains),
+                output_names=output_names(branches, departs=departs),
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish._progress import Progress
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.sample import Sample
 from blemish.inspector import Inspector
 from blemish.results import Prediction
@@ -134,14 +134,14 @@ def compare(
     pairs = zip(trained.predict(samples), exported.predict(samples), strict=True)
     progress = progress or Progress(quiet=True)
     scores: list[tuple[float, float]] = []
-    branches: list[tuple[list[float], list[float]]] = []
+    branches: list[tuple[list[float], ...]] = []
     maps: list[float] = []
     verdicts: list[tuple[Sample, Prediction, Prediction]] = []
     for sample, (one, other) in zip(
         samples, progress.track(pairs, "Comparing", len(samples)), strict=True
     ):
         scores.append((one.score, other.score))
-        branches.append(([*one.branches.values()], [other.branches[name] for name in one.branches]))
+        branches.append(tuple([p.branches[b].score for b in one.branches] for p in (one, other)))
         scale = float(np.abs(one.anomaly_map).max()) or 1.0
         maps.append(float(np.abs(one.anomaly_map - other.anomaly_map).max()) / scale)
         if one.verdict is not None and other.verdict is not None:

@@ -1,39 +1,51 @@
-"""What a network says of a batch of pixels, whichever runtime computes it."""
+"""Network output: what a network says of pixels, whichever runtime computes it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class RawOutput(NamedTuple):
-    """The network's answer for a batch, before calibration and at the model's input size.
+@dataclass(frozen=True)
+class NetworkOutput:
+    """The network's answer for N pictures, before calibration and at the model's input size.
 
     Attributes:
         maps: ``(N, H, W)`` anomaly maps at the input size, raw, higher is worse.
         scores: ``(N,)`` raw image scores, unbounded, higher is worse.
         branches: Raw scores ``(N,)`` of the method's branches by name, empty where it has none.
-        explanations: ``(N, h, w)`` at any size, where a logical branch saw what departs; ``None``
+        departures: ``(N, h, w)`` at any size, where a logical branch saw what departs; ``None``
             from methods without one.
 
     Example:
         >>> import numpy as np
-        >>> from blemish.inspection.network import RawOutput
-        >>> RawOutput(np.zeros((2, 64, 64), "f4"), np.zeros(2), {}).maps.shape
-        (2, 64, 64)
+        >>> from blemish.inspection.network import NetworkOutput
+        >>> NetworkOutput(np.zeros((2, 64, 64), "f4"), np.zeros(2)).row(1).maps.shape
+        (1, 64, 64)
     """
 
     maps: NDArray[np.float32]  # (N, H, W)
     scores: NDArray[np.float64]  # (N,)
-    branches: dict[str, NDArray[np.float64]]  # {name: (N,)}
-    explanations: NDArray[np.float32] | None = None  # (N, h, w)
+    branches: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # {name: (N,)}
+    departures: NDArray[np.float32] | None = None  # (N, h, w)
+
+    def row(self, index: int) -> NetworkOutput:
+        """The answer for one picture, N = 1: views, which keep the whole batch in memory."""
+        one = slice(index, index + 1)
+        return NetworkOutput(
+            self.maps[one],
+            self.scores[one],
+            {name: values[one] for name, values in self.branches.items()},
+            None if self.departures is None else self.departures[one],
+        )
 
 
 class Network(Protocol):
     """Anything that judges preprocessed pixels: a trained method in torch, or an exported graph."""
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
         ...

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,11 +23,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
-from blemish.inspection.network import Network
+from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
 
@@ -49,14 +49,8 @@ class Decoded(NamedTuple):
     source_size: tuple[int, int]
 
 
-class Raw(NamedTuple):
-    """The network's answer for one image, at its input size."""
-
-    decoded: Decoded
-    score: float
-    input_map: NDArray[np.float32]  # (H, W)
-    branches: dict[str, float]
-    explanation: NDArray[np.float32] | None = None  # (h, w)
+#: A picture with the network's answer for it.
+Answered = tuple[Decoded, NetworkOutput]
 
 
 class Failed(NamedTuple):
@@ -120,11 +114,11 @@ def judge_samples(
         >>> from pathlib import Path
         >>> from blemish.data.images.preprocess import Preprocessing
         >>> from blemish.data.sample import Sample
-        >>> from blemish.inspection.network import RawOutput
+        >>> from blemish.inspection.network import NetworkOutput
         >>> from blemish.inspection.pipeline import judge_samples
         >>> def brightness(pixels):  # a network of its own kind
         ...     maps = pixels.mean(3, dtype=np.float32)
-        ...     return RawOutput(maps, maps.max((1, 2)).astype(np.float64), {})
+        ...     return NetworkOutput(maps, maps.max((1, 2)).astype(np.float64))
         >>> grey = [Sample(Path(f"#{i}"), "", "test", None, image=np.full((40, 30), i, np.uint8))
         ...         for i in range(3)]
         >>> pairs = judge_samples(brightness, Preprocessing(32, 32), grey, calibration=None)
@@ -138,13 +132,25 @@ def judge_samples(
         except ImageError as error:
             return Failed(sample, error)
 
-    def infer(batch: list[Decoded | Failed]) -> list[Raw | Failed]:
-        return infer_batch(network, batch)
+    def infer(batch: list[Decoded | Failed]) -> list[Answered | Failed]:
+        ready = [item for item in batch if isinstance(item, Decoded)]
+        if not ready:
+            return [item for item in batch if isinstance(item, Failed)]
+        output = network(np.stack([item.pixels for item in ready]))  # (N, H, W, 3)
+        rows = iter((item, output.row(row)) for row, item in enumerate(ready))
+        return [item if isinstance(item, Failed) else next(rows) for item in batch]
 
-    def post(raw: Raw | Failed) -> tuple[Sample, Prediction] | Failed:
-        if isinstance(raw, Failed):
-            return raw
-        return raw.decoded.sample, judge_raw(raw, preprocessing, calibration)
+    def post(answered: Answered | Failed) -> tuple[Sample, Prediction] | Failed:
+        if isinstance(answered, Failed):
+            return answered
+        decoded, output = answered
+        return decoded.sample, make_prediction(
+            decoded.sample,
+            output,
+            source_size=decoded.source_size,
+            preprocessing=preprocessing,
+            calibration=calibration,
+        )
 
     decoders = decoder_threads()
     pools = [ThreadPoolExecutor(count) for count in (decoders, 1, 1)]
@@ -152,7 +158,7 @@ def judge_samples(
         # A batch is being decoded while the one before waits and the one before that is inferred.
         decoded = _ahead(pools[0], decode, samples, max(batch_size, decoders + 1))
         batches = _ahead(pools[1], infer, _batches(decoded, batch_size), 2)
-        answers = _ahead(pools[2], post, (raw for batch in batches for raw in batch), POST_AHEAD)
+        answers = _ahead(pools[2], post, (item for batch in batches for item in batch), POST_AHEAD)
         for answer in answers:
             if not isinstance(answer, Failed):
                 yield answer
@@ -163,41 +169,6 @@ def judge_samples(
     finally:  # also when the caller stops early: what has not begun is dropped
         for pool in pools:
             pool.shutdown(cancel_futures=True)
-
-
-def infer_batch(network: Network, batch: Sequence[Decoded | Failed]) -> list[Raw | Failed]:
-    """Call the network on the readable images of a batch; the others keep their places."""
-    ready = [item for item in batch if isinstance(item, Decoded)]
-    if not ready:
-        return [item for item in batch if isinstance(item, Failed)]
-    output = network(np.stack([item.pixels for item in ready]))  # (N, H, W, 3)
-    rows = iter(
-        Raw(
-            item,
-            float(output.scores[row]),
-            output.maps[row],
-            {name: float(values[row]) for name, values in output.branches.items()},
-            None if output.explanations is None else output.explanations[row],
-        )
-        for row, item in enumerate(ready)
-    )
-    return [item if isinstance(item, Failed) else next(rows) for item in batch]
-
-
-def judge_raw(
-    raw: Raw, preprocessing: Preprocessing, calibration: Calibration | None
-) -> Prediction:
-    """One image's prediction, its map at the source's size."""
-    return make_prediction(
-        raw.decoded.sample,
-        score=raw.score,
-        input_map=raw.input_map,
-        branches=raw.branches,
-        departure=raw.explanation,
-        source_size=raw.decoded.source_size,
-        preprocessing=preprocessing,
-        calibration=calibration,
-    )
 
 
 def _ahead(

@@ -1,66 +1,66 @@
-"""From a network's raw output for one image to its :class:`~blemish.results.Prediction`.
+"""Prediction of one picture: its map at source size, its verdicts, its regions, where to look.
 
-Torch-free, so that a trained model and an exported one give their answers through the same lines.
+Torch-free, so that a trained model, an exported one and a server answer through the same lines;
+nothing judges a second time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Calibration, Judgement
+from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.inspection.explanation import explain
+from blemish.inspection.network import NetworkOutput
 from blemish.inspection.regions import find_regions
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Explanation, Prediction
 
 #: The branch whose objections need an explanation: the anomaly map does not show them.
 _LOGICAL = "logical"
+#: The box of an explanation encloses what is above this share of the largest departure.
+_SHARE = 0.5
+_ROWS = ("top", "middle", "bottom")
+_COLUMNS = ("left", "centre", "right")
 
 
 def make_prediction(
     sample: Sample,
+    output: NetworkOutput,
     *,
-    score: float,
-    input_map: NDArray[np.float32],
-    branches: Mapping[str, float],
     source_size: tuple[int, int],
     preprocessing: Preprocessing,
     calibration: Calibration | None,
-    departure: NDArray[np.float32] | None = None,
 ) -> Prediction:
-    """Bring a map to the source image's size and judge it by the calibration.
+    """Bring the map to the source image's size and judge the picture by the calibration.
 
     Args:
         sample: The image; an empty product means unknown, and the pooled limits are used.
-        score: Raw score.
-        input_map: ``(H, W)`` float32 at the model's input size.
-        branches: Raw branch scores.
+        output: The network's answer for this picture alone, N = 1.
         source_size: ``(H_src, W_src)`` in pixels.
         preprocessing: The one that made the input.
         calibration: Limits, or ``None`` for a prediction without verdict.
-        departure: ``(h, w)`` where a logical branch saw what departs; explained where that branch
-            objects.
-
-    Example: see :meth:`blemish.detector.Detector.predict`.
     """
     product = sample.product or None
-    anomaly_map = preprocessing.map_to_source(input_map, source_size)  # (H_src, W_src)
     path = None if sample.image is not None else sample.path
+    score = float(output.scores[0])
+    anomaly_map = preprocessing.map_to_source(output.maps[0], source_size)  # (H_src, W_src)
+    branches = {name: float(values[0]) for name, values in output.branches.items()}
     if calibration is None:
-        return Prediction(path, product, score, anomaly_map, branches=dict(branches))
+        scores = {name: Branch(value) for name, value in branches.items()}
+        return Prediction(path, product, score, anomaly_map, branches=scores)
     p_value, verdict = calibration.judge(score, product)
+    judged = calibration.judge_branches(branches, product)
     mask = calibration.mask(anomaly_map, product)
-    # A branch the limits do not know has a score and no verdict.
-    known = {n: s for n, s in branches.items() if n in calibration.branch_names}
-    judged = calibration.judge_branches(known, product)
     explanation = None
-    if departure is not None and _objects(judged.get(_LOGICAL), verdict):
+    # Where the logical branch is the only one, the verdict is its own.
+    objects = judged[_LOGICAL].verdict if _LOGICAL in judged else verdict
+    if output.departures is not None and objects not in ("ok", None):
         explanation = explain(
-            departure, branch=_LOGICAL, preprocessing=preprocessing, source_size=source_size
+            output.departures[0],
+            branch=_LOGICAL,
+            preprocessing=preprocessing,
+            source_size=source_size,
         )
     return Prediction(
         path=path,
@@ -69,14 +69,86 @@ def make_prediction(
         anomaly_map=anomaly_map,
         p_value=p_value,
         verdict=verdict,
-        branches=dict(branches),
+        branches=judged,
         mask=mask,
         regions=find_regions(mask, anomaly_map),
-        branch_verdicts={name: judgement.verdict for name, judgement in judged.items()},
         explanation=explanation,
+        calibration=calibration.version,
     )
 
 
-def _objects(logical: Judgement | None, verdict: Verdict) -> bool:
-    """Whether the logical branch raises its hand; where it is the only one, the verdict is its."""
-    return (verdict if logical is None else logical.verdict) != "ok"
+def explain(
+    departure: NDArray[np.float32],
+    *,
+    branch: str,
+    preprocessing: Preprocessing,
+    source_size: tuple[int, int],
+) -> Explanation | None:
+    """Where a picture's content departs most from what the rest of it calls for.
+
+    Args:
+        departure: ``(h, w)`` float32 at any size, over the whole model input; higher is more.
+        branch: Name of the branch that is explained.
+        preprocessing: The one that made the input; the field around the image is left out.
+        source_size: ``(H_src, W_src)`` in pixels.
+
+    Returns:
+        The box in the source image's pixels and the sentence; ``None`` where nothing departs.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.images.preprocess import Preprocessing
+        >>> from blemish.inspection.prediction import explain
+        >>> departure = np.zeros((8, 8), np.float32)
+        >>> departure[0:2, 6] = 1
+        >>> found = explain(departure, branch="logical", preprocessing=Preprocessing(64, 64),
+        ...                 source_size=(128, 128))
+        >>> found.box, found.sentence[:14]
+        ((96, 0, 112, 32), 'Look first at ')
+    """
+    rows, columns = departure.shape
+    top, left, height, width = preprocessing.placement(source_size)
+    # A cell belongs to the image when its middle does.
+    y = (np.arange(rows) + 0.5) * preprocessing.height / rows  # (h,) pixels of the input
+    x = (np.arange(columns) + 0.5) * preprocessing.width / columns  # (w,)
+    inside = ((y > top) & (y < top + height))[:, None] & ((x > left) & (x < left + width))
+    values = np.where(inside & np.isfinite(departure), departure, -np.inf)
+    peak = float(values.max(initial=-np.inf))
+    if peak <= 0:
+        return None
+    cells = find_regions(values >= _SHARE * peak, values.astype(np.float32), max_regions=1)[0].box
+    across, down = preprocessing.width / columns, preprocessing.height / rows
+    to_source = source_size[1] / width, source_size[0] / height
+    box = (
+        max(0, round((cells[0] * across - left) * to_source[0])),
+        max(0, round((cells[1] * down - top) * to_source[1])),
+        min(source_size[1], round((cells[2] * across - left) * to_source[0])),
+        min(source_size[0], round((cells[3] * down - top) * to_source[1])),
+    )
+    return Explanation(branch=branch, box=box, sentence=_sentence(box, source_size))
+
+
+def _sentence(box: tuple[int, int, int, int], size: tuple[int, int]) -> str:
+    return (
+        f"Look first at the dashed box ({place(box, size)}): what it holds departs most from what "
+        "the rest of the picture calls for. Is something missing, extra or misplaced?"
+    )
+
+
+def place(box: tuple[int, int, int, int], size: tuple[int, int]) -> str:
+    """Where a box lies in an image, in words.
+
+    Args:
+        box: Left, top, right, bottom in pixels.
+        size: ``(H, W)`` of the image.
+
+    Example:
+        >>> from blemish.inspection.prediction import place
+        >>> place((90, 0, 100, 10), (100, 100)), place((40, 45, 60, 55), (100, 100))
+        ('top right', 'centre')
+    """
+    row = _ROWS[min(2, 3 * (box[1] + box[3]) // (2 * size[0]))]
+    column = _COLUMNS[min(2, 3 * (box[0] + box[2]) // (2 * size[1]))]
+    if row == "middle":
+        return column
+    return f"{row} {column}"

@@ -25,14 +25,14 @@ class MethodOutput(NamedTuple):
         anomaly_map: ``(N, 1, H, W)`` at the input size, raw, higher is worse.
         score: ``(N,)`` raw image score, higher is worse.
         branches: ``{name: (N,)}`` raw scores of the branches, empty where there is one only.
-        explanation: ``(N, 1, h, w)`` at any size, where a logical branch saw what departs, higher
+        departure: ``(N, 1, h, w)`` at any size, where a logical branch saw what departs, higher
             is more; ``None`` from methods without one.
     """
 
     anomaly_map: Tensor
     score: Tensor
     branches: dict[str, Tensor]
-    explanation: Tensor | None = None
+    departure: Tensor | None = None
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blemish.inspection.network import RawOutput
+from blemish.inspection.network import NetworkOutput
 from blemish.methods.base import Method
 
 
@@ -30,20 +30,18 @@ class MethodNetwork:
         self.method = method
         self.device = next(method.parameters()).device
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
         with torch.inference_mode():
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
             output = self.method(images.to(self.device))
-        return RawOutput(
+        return NetworkOutput(
             maps=output.anomaly_map[:, 0].float().cpu().numpy(),
             scores=output.score.double().cpu().numpy(),
             branches={
                 name: values.double().cpu().numpy() for name, values in output.branches.items()
             },
-            explanations=(
-                None
-                if output.explanation is None
-                else output.explanation[:, 0].float().cpu().numpy()
+            departures=(
+                None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
             ),
         )

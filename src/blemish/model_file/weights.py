@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import BundleError, ConfigError
 from blemish.methods.base import Method

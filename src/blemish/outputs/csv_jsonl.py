@@ -14,10 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
-from blemish.calibration.limits import Calibration
 from blemish.errors import ConfigError
 from blemish.outputs.tally import Judged
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -199,8 +198,8 @@ class CsvSink(LineSink):
         region = p.regions[0] if p.regions else None
         branches: list[object] = []
         for name in self.branches:
-            branches.append(float(p.branches[name]) if name in p.branches else None)
-            branches.append(p.branch_verdicts.get(name))
+            branch = p.branches.get(name)
+            branches += (None, None) if branch is None else (float(branch.score), branch.verdict)
         if self.branches:
             branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
         return _csv_line(
@@ -250,11 +249,10 @@ class CsvSink(LineSink):
                 verdict=_verdict(row["verdict"] or None),
                 score=float(row["score"] or "nan"),
                 p_value=float(row["p_value"]) if row["p_value"] else None,
-                branches={b: float(v) for b in self.branches if (v := row[f"branch_{b}"])},
-                branch_verdicts={
-                    b: verdict
+                branches={
+                    b: Branch(float(v), verdict=_verdict(row[f"branch_{b}_verdict"] or None))
                     for b in self.branches
-                    if (verdict := _verdict(row[f"branch_{b}_verdict"] or None)) is not None
+                    if (v := row[f"branch_{b}"])
                 },
                 areas=int(row["n_regions"] or 0),
             )
@@ -270,8 +268,7 @@ class JsonLinesSink(LineSink):
     Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
     regions (box, area, peak; the highest peak first), of a method with branches explanation
     (branch, box, sentence; null where none objects that has no map) and where it was given model.
-    Without a prediction: path, error, model. Branches are judged by ``calibration``; without it
-    they have scores only.
+    Without a prediction: path, error, model.
     """
 
     opening = '{"path": '
@@ -280,22 +277,18 @@ class JsonLinesSink(LineSink):
         self,
         path: str | Path,
         *,
-        calibration: Calibration | None = None,
         model: str = "",
         append: bool = False,
     ) -> None:
         super().__init__(path, model=model, append=append)
-        self.calibration = calibration
 
     def _row(self, prediction: Prediction) -> str:
         p = prediction
-        branches: dict[str, dict[str, Any]] = {
-            name: {"score": _finite(score)} for name, score in p.branches.items()
-        }
-        if self.calibration is not None:
-            finite = {name: float(s) for name, s in p.branches.items() if math.isfinite(s)}
-            for name, judged in self.calibration.judge_branches(finite, p.product).items():
-                branches[name].update(judged._asdict())
+        branches: dict[str, dict[str, Any]] = {}
+        for name, branch in p.branches.items():
+            branches[name] = {"score": _finite(branch.score)}
+            if branch.verdict is not None:
+                branches[name].update(p_value=branch.p_value, verdict=branch.verdict)
         row: dict[str, Any] = {
             "path": None if p.path is None else str(p.path),
             "product": p.product,
@@ -332,14 +325,11 @@ class JsonLinesSink(LineSink):
                     score=math.nan if failed else float(row["score"]),
                     p_value=row.get("p_value"),
                     branches={
-                        name: float(branch["score"])
+                        name: Branch(
+                            float(branch["score"]), verdict=_verdict(branch.get("verdict"))
+                        )
                         for name, branch in branches.items()
                         if branch["score"] is not None
-                    },
-                    branch_verdicts={
-                        name: verdict
-                        for name, branch in branches.items()
-                        if (verdict := _verdict(branch.get("verdict"))) is not None
                     },
                     areas=len(row.get("regions", ())),
                 )

@@ -197,9 +197,9 @@ def _numbers(prediction: Prediction) -> str:
     parts = [f"score {prediction.score:.4g}"]
     if prediction.p_value is not None:
         parts.append(f"p = {prediction.p_value:.3g}")
-    for name, score in prediction.branches.items():
-        verdict = prediction.branch_verdicts.get(name)
-        parts.append(f"{name} {score:.3g}" + (f" ({verdict})" if verdict else ""))
+    for name, branch in prediction.branches.items():
+        verdict = f" ({branch.verdict})" if branch.verdict else ""
+        parts.append(f"{name} {branch.score:.3g}{verdict}")
     return "   ".join(parts)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish._files import atomic_write
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
 from blemish.results import Prediction

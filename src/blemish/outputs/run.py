@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.images.image import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
@@ -109,9 +109,7 @@ class Outputs:
                 CsvSink(plan.csv, branches=branches, model=model, append=plan.resume)
             )
         if plan.json is not None:
-            self._lines.append(
-                JsonLinesSink(plan.json, calibration=calibration, model=model, append=plan.resume)
-            )
+            self._lines.append(JsonLinesSink(plan.json, model=model, append=plan.resume))
         self._masks: MaskSink | None = None
         self._overlays: OverlaySink | None = None
         if plan.masks or plan.heatmaps:

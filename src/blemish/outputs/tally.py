@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Prediction, Verdict
 
 _SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
 _STYLES: dict[Verdict | None, str] = {
@@ -33,9 +33,8 @@ class Judged:
     verdict: Verdict | None
     score: float
     p_value: float | None
-    branches: Mapping[str, float] = field(default_factory=dict)
+    branches: Mapping[str, Branch] = field(default_factory=dict)
     areas: int = 0
-    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prediction: Prediction) -> Judged:
@@ -49,7 +48,6 @@ class Judged:
             p.p_value,
             dict(p.branches),
             len(p.regions),
-            dict(p.branch_verdicts),
         )
 
     @property
@@ -176,10 +174,10 @@ def printable(text: str) -> str:
 
 def _branch(judged: Judged, name: str) -> Text:
     """A branch's score, and its verdict where it objects."""
-    if name not in judged.branches:
+    branch = judged.branches.get(name)
+    if branch is None:
         return Text("")
-    verdict = judged.branch_verdicts.get(name)
-    score = f"{judged.branches[name]:.4g}"
+    verdict, score = branch.verdict, f"{branch.score:.4g}"
     return Text(score) if verdict in ("ok", None) else Text(f"{score} {verdict}", _STYLES[verdict])
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Limits
+from blemish.calibration import Limits
 from blemish.data.images.image import read_mask
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
@@ -23,7 +23,7 @@ from blemish.evaluation.evaluator import Evaluation, ProductResult
 from blemish.metrics.curves import Curve
 from blemish.metrics.intervals import Interval, auroc_interval, binomial_interval
 from blemish.report.promise import PromiseCheck, check_promise
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:
     from blemish.evaluation.diagnosis import Diagnosis
@@ -39,7 +39,7 @@ class Row:
         background, peak: Median and largest value of its anomaly map.
         located: Whether the marked area touches the ground truth; ``None`` without a mask or
             without limits.
-        branch_verdicts: Verdict of each branch of the method, empty where it has none.
+        branches: What each branch of the method says, empty where it has none.
         advice: The explanation's sentence, empty without one.
     """
 
@@ -50,7 +50,7 @@ class Row:
     background: float
     peak: float
     located: bool | None = None
-    branch_verdicts: Mapping[str, Verdict] = field(default_factory=dict, hash=False)
+    branches: Mapping[str, Branch] = field(default_factory=dict, hash=False)
     advice: str = ""
 
     @property
@@ -82,7 +82,7 @@ def make_row(sample: Sample, prediction: Prediction) -> Row:
         background=float(np.median(amap[::4, ::4])),
         peak=float(amap.max()),
         located=_touches(sample, prediction.mask),
-        branch_verdicts=dict(prediction.branch_verdicts),
+        branches=dict(prediction.branches),
         advice=prediction.explanation.sentence if prediction.explanation else "",
     )
 

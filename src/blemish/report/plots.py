@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Limits
+from blemish.calibration import Limits
 from blemish.metrics.curves import Curve, roc_curve
 from blemish.report import words
 from blemish.report.data import ProductReport

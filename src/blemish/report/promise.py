@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Limits
+from blemish.calibration import Limits
 from blemish.metrics.intervals import Interval, binomial_interval
 
 _DOUBT = 0.025
@@ -65,7 +65,7 @@ def check_promise(limits: Limits, *, good: int, alarms: int, unsure: bool = Fals
     ``unsure`` checks the limit for ``unsure`` in place of the one for ``defect``.
 
     Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> from blemish.calibration import CalibrationRecord, calibrate
         >>> from blemish.report.promise import check_promise
         >>> limits = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(99)])
         >>> check_promise(limits.limits("nut"), good=20, alarms=5).kept

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator

@@ -1,7 +1,1 @@
-"""Predicting with exported models: ONNX Runtime or OpenVINO, Pillow and NumPy; never torch."""
-
-from __future__ import annotations
-
-from blemish.runtime.exported import ExportedDetector, load
-
-__all__ = ["ExportedDetector", "load"]
+"""Runtime: exported networks in ONNX Runtime and OpenVINO; never torch."""

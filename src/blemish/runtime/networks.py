@@ -1,7 +1,7 @@
 """Exported graphs as networks: ONNX Runtime, and OpenVINO if asked for.
 
 A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
-``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``explanation
+``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``departure
 (N, h, w)``; all float32.
 """
 
@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
-from blemish.inspection.network import Network, RawOutput
+from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.pipeline import usable_cores
 from blemish.runtime.passes import INPUT, OnnxPasses
 
-MAP, SCORE, BRANCH, EXPLANATION = "anomaly_map", "score", "branch_", "explanation"
+MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"
 #: Members of a model file that holds OpenVINO's intermediate representation.
 IR = ("model.xml", "model.bin")
 
 
-def output_names(branches: tuple[str, ...], *, explains: bool = False) -> list[str]:
+def output_names(branches: tuple[str, ...], *, departs: bool = False) -> list[str]:
     """Names of a graph's outputs, in order.
 
     Example:
@@ -33,7 +33,7 @@ def output_names(branches: tuple[str, ...], *, explains: bool = False) -> list[s
         >>> output_names(("logical",))
         ['anomaly_map', 'score', 'branch_logical']
     """
-    return [MAP, SCORE, *(BRANCH + name for name in branches), *([EXPLANATION] if explains else [])]
+    return [MAP, SCORE, *(BRANCH + name for name in branches), *([DEPARTURE] if departs else [])]
 
 
 class OnnxNetwork:
@@ -56,15 +56,15 @@ class OnnxNetwork:
         session = self.passes.session
         given = {output.name for output in session.get_outputs()}
         self.branches = branches
-        self.names = output_names(branches, explains=EXPLANATION in given)
+        self.names = output_names(branches, departs=DEPARTURE in given)
         missing = set(self.names) - given
         if missing or [i.name for i in session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
             raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
-        return _raw_output(self.passes(self.names, pixels), self.branches)
+        return _network_output(self.passes(self.names, pixels), self.branches)
 
 
 class OpenVinoNetwork:
@@ -101,20 +101,20 @@ class OpenVinoNetwork:
             self.compiled = core.compile_model(model, "CPU", settings)
             self.request = self.compiled.create_infer_request()
             given = {name for output in self.compiled.outputs for name in output.names}
-            names = output_names(branches, explains=EXPLANATION in given)
+            names = output_names(branches, departs=DEPARTURE in given)
             self.outputs = [self.compiled.output(name) for name in names]
         except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
             raise BundleError(f"OpenVINO cannot load the graph: {first_line(error)}") from error
         self.branches = branches
         self.lock = threading.Lock()
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> RawOutput:
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
         with self.lock:
             found = self.request.infer({INPUT: pixels})
             # The request's memory is written again by the next call.
             values = [found[output].copy() for output in self.outputs]
-        return _raw_output(values, self.branches)
+        return _network_output(values, self.branches)
 
 
 def build_network(
@@ -139,13 +139,13 @@ def build_network(
     return OnnxNetwork(files["model.onnx"], branches, threads=threads)
 
 
-def _raw_output(values: list[Any], branches: tuple[str, ...]) -> RawOutput:
+def _network_output(values: list[Any], branches: tuple[str, ...]) -> NetworkOutput:
     anomaly_map, score, *rest = values
     of_branches = {
         name: value.astype(np.float64) for name, value in zip(branches, rest, strict=False)
     }
-    explanation = rest[len(branches)] if len(rest) > len(branches) else None
-    return RawOutput(anomaly_map, score.astype(np.float64), of_branches, explanation)
+    departure = rest[len(branches)] if len(rest) > len(branches) else None
+    return NetworkOutput(anomaly_map, score.astype(np.float64), of_branches, departure)
 
 
 def _checked(threads: int | None) -> int:

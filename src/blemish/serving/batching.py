@@ -6,38 +6,22 @@ lone input waits for nobody: there is no timer.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.inspection.network import Network
+from blemish.inspection.network import Network, NetworkOutput
 
 
 class QueueFullError(Exception):
     """More inputs than the queue holds. Whoever admits requests should not let it come to this."""
 
 
-class RawAnswer(NamedTuple):
-    """The network's answer for one input.
-
-    Attributes:
-        input_map: ``(H, W)`` float32 at the model's input size, raw.
-        score: Raw image score.
-        branches: Raw scores by branch.
-        departure: ``(h, w)`` where a logical branch saw what departs; ``None`` without one.
-    """
-
-    input_map: NDArray[np.float32]
-    score: float
-    branches: dict[str, float]
-    departure: NDArray[np.float32] | None = None
-
-
-Waiting = tuple[NDArray[np.uint8], "Future[RawAnswer]"]
+Waiting = tuple[NDArray[np.uint8], "Future[NetworkOutput]"]
 
 
 class BatchQueue:
@@ -50,14 +34,14 @@ class BatchQueue:
 
     Example:
         >>> import numpy as np
-        >>> from blemish.inspection.network import RawOutput
+        >>> from blemish.inspection.network import NetworkOutput
         >>> from blemish.serving.batching import BatchQueue
         >>> def network(pixels):
         ...     maps = pixels.mean(axis=3, dtype="f4")
-        ...     return RawOutput(maps, maps.max(axis=(1, 2)).astype(float), {})
+        ...     return NetworkOutput(maps, maps.max(axis=(1, 2)).astype(float))
         >>> queue = BatchQueue(network, batch=4, capacity=16)
-        >>> queue.submit(np.full((8, 8, 3), 7, np.uint8)).result().score
-        7.0
+        >>> queue.submit(np.full((8, 8, 3), 7, np.uint8)).result().scores.tolist()
+        [7.0]
         >>> queue.close()
     """
 
@@ -77,14 +61,14 @@ class BatchQueue:
         """Inputs that wait for the network."""
         return len(self._waiting)
 
-    def submit(self, pixels: NDArray[np.uint8]) -> Future[RawAnswer]:
-        """Queue one input ``(H, W, 3)``.
+    def submit(self, pixels: NDArray[np.uint8]) -> Future[NetworkOutput]:
+        """Queue one input ``(H, W, 3)``; its future gives the answer, N = 1.
 
         Raises:
             QueueFullError: The queue is full.
             RuntimeError: The queue was closed.
         """
-        future: Future[RawAnswer] = Future()
+        future: Future[NetworkOutput] = Future()
         with self._changed:
             if self._closing:
                 raise RuntimeError("the queue is closed")
@@ -125,17 +109,8 @@ class BatchQueue:
     def _run(self, batch: list[Waiting]) -> None:
         try:
             output = self._network(np.stack([pixels for pixels, _ in batch]))  # (N, H, W, 3)
-            departures = output.explanations
-            answers = [
-                RawAnswer(
-                    # A copy: a view would keep the maps of the whole batch in memory.
-                    np.array(output.maps[row], np.float32),
-                    float(output.scores[row]),
-                    {name: float(values[row]) for name, values in output.branches.items()},
-                    None if departures is None else np.array(departures[row], np.float32),
-                )
-                for row in range(len(batch))
-            ]
+            # A copy: a view would keep the maps of the whole batch in memory.
+            answers = [copy.deepcopy(output.row(row)) for row in range(len(batch))]
         except BaseException as error:  # the thread must outlive a failed pass
             for _, future in batch:
                 future.set_exception(error)

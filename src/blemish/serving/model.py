@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.inspection.network import Network
-from blemish.model_file.bundle import Manifest, read_manifest
+from blemish.model_file.bundle import Manifest
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,12 @@ def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
         ConfigError: The device is unknown or not there.
         MissingExtraError: The model needs packages that are not installed.
     """
-    from blemish.model_file.opening import is_exported, open_model
-    from blemish.runtime.exported import read_exported
+    from blemish.inspector import open_model
 
     path = Path(path)
-    bare = path.suffix.lower() == ".onnx"
-    manifest = read_exported(path).manifest if bare else read_manifest(path)
     inspector = open_model(path, device=device)
+    manifest = inspector.manifest
+    assert manifest is not None  # it was read from a file
     network, preprocessing = inspector.ready()
     return ServedModel(
         name=path.name,
@@ -67,7 +66,7 @@ def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
         products=tuple(inspector.products),
         calibration=inspector.calibration,
         facts={
-            "kind": "exported" if is_exported(path) else "trained",
+            "kind": manifest.kind,
             "method": manifest.method,
             "teacher": manifest.teacher.name,
             "input_size": list(preprocessing.size),

@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, ConfigError
+from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
-from blemish.serving.batching import BatchQueue, RawAnswer
+from blemish.serving.batching import BatchQueue
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
 from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
 from blemish.serving.http.admission import Admission
@@ -208,11 +209,11 @@ class InspectionService:
     def again(self, picture: Picture, calibration: Calibration | None) -> Prediction:
         """The prediction of a kept picture by other limits, without the network."""
         departure = self.pictures.departure(picture.id)
-        answer = RawAnswer(
-            unpack_map(self.pictures.contents(picture.id, "map")),
-            picture.score,
-            picture.branches,
-            None if departure is None else unpack_map(departure),
+        answer = NetworkOutput(
+            unpack_map(self.pictures.contents(picture.id, "map"))[None],
+            np.array([picture.score]),
+            {name: np.array([score]) for name, score in picture.branches.items()},
+            None if departure is None else unpack_map(departure)[None],
         )
         with self._drawing:
             return self._prediction(answer, picture.product, picture.size, calibration)
@@ -257,7 +258,7 @@ class InspectionService:
         return decode(upload, bit_depth=depth, max_pixels=self.limits.pixels)
 
     def _finish(
-        self, upload: Upload, size: tuple[int, int], answer: RawAnswer, order: Order
+        self, upload: Upload, size: tuple[int, int], answer: NetworkOutput, order: Order
     ) -> Judged:
         active = self.versions.active
         prediction = self._prediction(answer, order.product, size, active.calibration)
@@ -291,7 +292,7 @@ class InspectionService:
         self,
         upload: Upload,
         image: NDArray[np.uint8],
-        answer: RawAnswer,
+        answer: NetworkOutput,
         prediction: Prediction,
         version: int,
     ) -> int:
@@ -303,32 +304,29 @@ class InspectionService:
             score=prediction.score,
             peak=float(prediction.anomaly_map.max()),
             map_low=float(np.median(prediction.anomaly_map)),
-            branches=dict(prediction.branches),
+            branches={name: branch.score for name, branch in prediction.branches.items()},
             verdict=prediction.verdict,
             version=version,
         )
         contents = Contents(
             upload.content,
             thumbnail(image),
-            pack_map(answer.input_map),
-            None if answer.departure is None else pack_map(answer.departure),
+            pack_map(answer.maps[0]),
+            None if answer.departures is None else pack_map(answer.departures[0]),
         )
         return self.pictures.keep(picture, contents)
 
     def _prediction(
         self,
-        answer: RawAnswer,
+        answer: NetworkOutput,
         product: str | None,
         size: tuple[int, int],
         calibration: Calibration | None,
     ) -> Prediction:
         return make_prediction(
             Sample(Path("upload"), product or "", "test", None),
-            score=answer.score,
-            input_map=answer.input_map,
-            branches=answer.branches,
+            answer,
             source_size=size,
             preprocessing=self.model.preprocessing,
             calibration=calibration,
-            departure=answer.departure,
         )

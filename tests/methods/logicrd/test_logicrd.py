@@ -263,17 +263,17 @@ def test_loco_from_end_to_end(loco: Path, detector: Detector, tmp_path: Path) ->
     branches = loaded.method.branch_names if loaded.method else ()
     with (
         CsvSink(table, branches=branches) as as_table,
-        JsonLinesSink(lines, calibration=loaded.calibration) as as_lines,
+        JsonLinesSink(lines) as as_lines,
     ):
         for prediction in predictions:
-            assert set(prediction.branch_verdicts) == {"structural", "logical"}
-            objects = prediction.branch_verdicts["logical"] != "ok"
+            assert set(prediction.branches) == {"structural", "logical"}
+            objects = prediction.branches["logical"].verdict != "ok"
             assert (prediction.explanation is not None) == objects
             as_table.write(prediction)
             as_lines.write(prediction)
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     for row, prediction in zip(rows, predictions, strict=True):
-        assert row["branches"]["logical"]["verdict"] == prediction.branch_verdicts["logical"]
+        assert row["branches"]["logical"]["verdict"] == prediction.branches["logical"].verdict
         if prediction.explanation is not None:
             left, top, right, bottom = row["explanation"]["box"]
             assert 0 <= left < right <= 96

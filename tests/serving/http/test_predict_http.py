@@ -299,7 +299,7 @@ def test_with_a_token_nothing_is_seen_without_it(start: Start, tmp_path: Path) -
 def test_a_real_model_through_the_real_command(
     start: Start, model_file: Path, part_folder: Any, tmp_path: Path
 ) -> None:
-    from blemish.model_file.opening import open_model
+    from blemish.inspector import open_model
 
     images = sorted((part_folder(tmp_path / "part") / "test").rglob("*.png"))
     expected = list(open_model(model_file).predict(images))

@@ -262,8 +262,8 @@ class LogicRD(RD):
         worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
         weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
         places = self.parts.pool.T.index_select(0, worst)  # (N, H_L·W_L)
-        explanation = self.departure(described.joined, weights, places, member)
-        return LogicalOutput(z.amax(1), member, explanation)
+        departure = self.departure(described.joined, weights, places, member)
+        return LogicalOutput(z.amax(1), member, departure)
 
     def forward(self, images: Tensor) -> MethodOutput:
         levels = self.standardise(tuple(self.teacher(images)))
@@ -272,8 +272,8 @@ class LogicRD(RD):
         codes = self.codes(levels) if config.semantics and needed else None
         if not config.structural:
             logical = self.logical(levels, codes)
-            anomaly_map = fuse_levels([logical.explanation], self.input_size)
-            return MethodOutput(anomaly_map, logical.score, {}, logical.explanation)
+            anomaly_map = fuse_levels([logical.departure], self.input_size)
+            return MethodOutput(anomaly_map, logical.score, {}, logical.departure)
         anomaly_map = self.structural_map(levels, codes)
         peak = anomaly_map.flatten(1).amax(1)
         if not config.logical:
@@ -281,7 +281,7 @@ class LogicRD(RD):
         logical = self.logical(levels, codes)
         z = self.scale(torch.stack([peak, logical.score], 1), logical.membership)  # (N, 2)
         branches = {"structural": z[:, 0], "logical": z[:, 1]}
-        return MethodOutput(anomaly_map, z.sum(1), branches, logical.explanation)
+        return MethodOutput(anomaly_map, z.sum(1), branches, logical.departure)
 
 
 class Description(NamedTuple):
@@ -298,4 +298,4 @@ class LogicalOutput(NamedTuple):
 
     score: Tensor  # (N,) the largest z-score of a part's Mahalanobis distance
     membership: Tensor  # (N, K) the picture's group, one 1 per row
-    explanation: Tensor  # (N, 1, H_L, W_L) places' shares in the oddest part's distance, smoothed
+    departure: Tensor  # (N, 1, H_L, W_L) places' shares in the oddest part's distance, smoothed

@@ -11,14 +11,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from blemish.calibration.good_scores import GoodScores, fingerprint
-from blemish.calibration.limits import Calibration, CalibrationRecord, Limits, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, How, Limits, calibrate
 from blemish.errors import CalibrationError
 from blemish.serving.history.pictures import Picture
-
-How = Literal["join", "replace"]
 
 
 def recalibrated(
@@ -41,7 +38,7 @@ def recalibrated(
         CalibrationError: No marked pictures, or scores of another method.
 
     Example:
-        >>> from blemish.calibration.limits import CalibrationRecord, calibrate
+        >>> from blemish.calibration import CalibrationRecord, calibrate
         >>> from blemish.serving.history.recalibration import recalibrated
         >>> base = calibrate(CalibrationRecord(None, score=s, peak=s) for s in range(99))
         >>> marked = [CalibrationRecord(None, score=150.0, peak=150.0)]
@@ -55,31 +52,12 @@ def recalibrated(
             "No picture is marked as good. Mark pictures of good parts first; for a false-alarm "
             "rate of 1 % without the model's own good images, 99 of them are needed."
         )
-    if base is None:
-        return calibrate(records) if rates is None else _at(calibrate(records), rates)
-    names = set(base.branch_names)
-    if any(set(record.branches) != names for record in records):
-        raise CalibrationError(
-            "The marked pictures were judged by a method with other branches than the model's."
-        )
-    groups = {group.product: group for group in base.groups}
-    # A product without limits of its own was judged by the pooled ones: there it belongs.
-    records = [r if r.product in groups else replace(r, product=None) for r in records]
-    for group in GoodScores.by_product(records):
-        own = groups.get(group.product)
-        if own is None or how == "replace":
-            groups[group.product] = group
-        else:
-            pooled = GoodScores.pooled([own, group])
-            groups[group.product] = pooled.model_copy(update={"product": group.product})
-    identities = [CalibrationRecord(None, 0.0, 0.0, image=base.fingerprint), *records]
-    joined = Calibration(
-        false_alarm_rate=base.false_alarm_rate,
-        unsure_rate=base.unsure_rate,
-        groups=tuple(sorted(groups.values(), key=lambda g: g.product or "")),
-        fingerprint=fingerprint(identities),
-    )
-    return joined if rates is None else _at(joined, rates)
+    if base is not None:
+        # A product without limits of its own was judged by the pooled ones: there it belongs.
+        known = {group.product for group in base.groups}
+        records = [r if r.product in known else replace(r, product=None) for r in records]
+    done = calibrate(records, current=base, how=how)
+    return done if rates is None else _at(done, rates)
 
 
 def at_rate(calibration: Calibration, false_alarm_rate: float | None) -> Calibration:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import now
 from blemish.serving.http.refusals import RefusalError

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration, How
 from blemish.results import Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
-from blemish.serving.history.recalibration import How, limits_json
+from blemish.serving.history.recalibration import limits_json
 from blemish.serving.history.versions import CalibrationVersion
 from blemish.serving.service import Judged, NotJudged
 
@@ -150,9 +150,7 @@ class LoginRequest(BaseModel):
     token: str = Field(max_length=4096)
 
 
-def prediction_answer(
-    item: Judged | NotJudged, calibration: Calibration | None
-) -> PredictionAnswer:
+def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
     """One image's part of the answer."""
     if isinstance(item, NotJudged):
         error = ErrorAnswer(error=item.refusal.code, detail=item.refusal.detail)
@@ -167,7 +165,7 @@ def prediction_answer(
         verdict=item.prediction.verdict,
         score=item.prediction.score,
         p_value=item.prediction.p_value,
-        branches=branch_answers(item.prediction, calibration),
+        branches=branch_answers(item.prediction),
         regions=region_answers(item.prediction),
         explanation=explanation_answer(item.prediction),
         map_png=png,
@@ -188,16 +186,16 @@ def explanation_answer(prediction: Prediction) -> ExplanationAnswer | None:
     return ExplanationAnswer(branch=found.branch, box=found.box, sentence=found.sentence)
 
 
-def branch_answers(
-    prediction: Prediction, calibration: Calibration | None
-) -> dict[str, BranchAnswer]:
-    """What each branch says, judged where there are limits for it."""
-    finite = {name: float(s) for name, s in prediction.branches.items() if math.isfinite(s)}
-    answers = {name: BranchAnswer(score=finite.get(name)) for name in prediction.branches}
-    if calibration is not None and set(finite) <= set(calibration.branch_names):
-        for name, judged in calibration.judge_branches(finite, prediction.product).items():
-            answers[name].p_value, answers[name].verdict = judged
-    return answers
+def branch_answers(prediction: Prediction) -> dict[str, BranchAnswer]:
+    """What each branch says, as it was judged with the picture."""
+    return {
+        name: BranchAnswer(
+            score=branch.score if math.isfinite(branch.score) else None,
+            p_value=branch.p_value,
+            verdict=branch.verdict,
+        )
+        for name, branch in prediction.branches.items()
+    }
 
 
 def picture_answer(picture: Picture, calibration: Calibration | None) -> PictureAnswer:

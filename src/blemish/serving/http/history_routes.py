@@ -10,10 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from blemish.calibration.limits import Calibration
+from blemish.calibration import Calibration, How
 from blemish.errors import CalibrationError
 from blemish.serving.history.recalibration import (
-    How,
     at_rate,
     comparison,
     limits_json,
@@ -87,7 +86,7 @@ def history_routes(service: InspectionService) -> APIRouter:
         prediction = service.again(picture, calibration)
         return DetailAnswer(
             **picture_answer(picture, calibration).model_dump(),
-            branches=branch_answers(prediction, calibration),
+            branches=branch_answers(prediction),
             regions=region_answers(prediction),
             explanation=explanation_answer(prediction),
         )

@@ -114,7 +114,7 @@ class Predict:
         answer = PredictAnswer(
             model=service.model.name,
             calibration=active.version,
-            results=[prediction_answer(item, active.calibration) for item in items],
+            results=[prediction_answer(item) for item in items],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -41,7 +41,7 @@ class ServeOptions:
         allow_anonymous: Whether an address other than loopback may be bound without a token.
         allow_hosts: Names by which clients may call the server.
         state: Folder of the history; beside the model where not given.
-        device: As for :func:`blemish.model_file.opening.open_model`.
+        device: As for :func:`blemish.inspector.open_model`.
         limits: Bounds.
     """
 
