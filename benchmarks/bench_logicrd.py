@@ -32,7 +32,7 @@ from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
-from blemish.data.images.image import read_mask
+from blemish.data.images.reading import read_mask
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_anomaly
 from blemish.evaluation.diagnosis import diagnose

@@ -23,7 +23,8 @@ import numpy as np
 
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.data.images.image import list_images, read_image
+from blemish.data.images.image_list import list_images
+from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.evaluation.timing_floor import teacher_alone
 from blemish.inspection.prediction import make_prediction

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from blemish.benchmark.environment import environment
-from blemish.data.images.image import list_images
+from blemish.data.images.image_list import list_images
 from blemish.inspector import open_model
 
 RESULT = Path(__file__).parent / "results" / "serve.json"

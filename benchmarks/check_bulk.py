@@ -26,7 +26,8 @@ from pathlib import Path
 
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.data.images.image import image_size, list_images
+from blemish.data.images.image_list import list_images
+from blemish.data.images.reading import image_size
 from blemish.evaluation.timing import peak_memory_mib
 from blemish.model_file.exported import model_manifest
 

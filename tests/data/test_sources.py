@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,12 @@ def test_a_file_is_no_data_set(folder: Path) -> None:
     for path in (folder / "a.jpg", folder / "notes.txt"):
         with pytest.raises(BlemishError):
             training_data(path)
+
+
+def test_a_data_set_says_in_one_line_what_it_holds() -> None:
+    data_set = training_data(np.zeros((5, 28, 28), np.uint8))
+    assert repr(data_set) == "DataSet('array', 'array', product: 5 train)"
+    assert repr(data_set.split("test")) == "DataSet('array', 'array', no images)"
+    samples = tuple(replace(s, product=s.path.name) for s in data_set.samples)
+    many = replace(data_set, samples=samples)
+    assert repr(many) == "DataSet('array', 'array', 5 products: 5 train)"

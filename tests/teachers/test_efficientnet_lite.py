@@ -65,8 +65,8 @@ def test_odd_sizes_are_rounded_up() -> None:
 
 def test_published_weights_tell_photographs_apart(shared_data: Path) -> None:
     """Two bottles are nearer to one another than to a pill: the weights are really loaded."""
-    from blemish.data.images.image import read_image
     from blemish.data.images.preprocess import Preprocessing
+    from blemish.data.images.reading import read_image
 
     prepare = Preprocessing(128, 128)
     bottles, pills = (

@@ -44,7 +44,7 @@ def latency(
     import tempfile
 
     from blemish.cli.output import print_notes
-    from blemish.data.images.image import read_image
+    from blemish.data.images.reading import read_image
     from blemish.data.sources import images_to_judge
     from blemish.evaluation.timing import measure
     from blemish.evaluation.timing_floor import teacher_alone

@@ -1,21 +1,21 @@
-"""What is in a data set, and what is wrong with it: counts, sizes, leaks and unreadable files."""
+"""Data-set inspection: counts and sizes, and what is wrong: leaks, doubles, unreadable files."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blemish.data.images.image import read_header, read_image, read_mask
+from blemish.data.images.reading import read_header, read_image, read_mask
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 
 _SHOWN = 3  # files named in one problem
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProductDescription:
     """One product of a data set.
 
@@ -23,20 +23,32 @@ class ProductDescription:
         name: The product.
         counts: Split to kind to number of images. The kinds are ``good``, ``unknown`` (not
             labelled) and the data set's defect kinds.
+        modes: Pixel format (Pillow's name, ``array`` for pixels given directly) to number.
+        sizes: ``(H, W)`` of every image that can be read.
         masks: Defective images with at least one mask that can be read and has their size.
         unmasked: Defective images without a mask.
-        smallest: Smallest height and smallest width, in pixels; ``None`` if nothing can be read.
-        largest: Largest height and largest width.
-        modes: Pixel format (Pillow's name, ``array`` for pixels given directly) to number.
+        unreadable, bad_masks, misfits: What is wrong with files, one text each.
     """
 
     name: str
-    counts: Mapping[str, Mapping[str, int]]
-    masks: int
-    unmasked: int
-    smallest: tuple[int, int] | None
-    largest: tuple[int, int] | None
-    modes: Mapping[str, int]
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    modes: Counter[str] = field(default_factory=Counter)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    masks: int = 0
+    unmasked: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    bad_masks: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+    @property
+    def smallest(self) -> tuple[int, int] | None:
+        """Smallest height and smallest width in pixels; ``None`` if nothing can be read."""
+        return _each(min, self.sizes)
+
+    @property
+    def largest(self) -> tuple[int, int] | None:
+        """Largest height and largest width."""
+        return _each(max, self.sizes)
 
 
 @dataclass(frozen=True)
@@ -54,20 +66,6 @@ class Description:
     root: Path
     products: tuple[ProductDescription, ...]
     problems: tuple[str, ...]
-
-
-@dataclass
-class _Findings:
-    """What looking at one product's files gives."""
-
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    modes: Counter[str] = field(default_factory=Counter)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    masks: int = 0
-    unmasked: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    bad_masks: list[str] = field(default_factory=list)
-    misfits: list[str] = field(default_factory=list)
 
 
 def describe(
@@ -97,31 +95,29 @@ def describe(
         >>> found.problems
         ('a: 1 image occurs more than once in train: a#0 = a#1.',)
     """
-    findings: dict[str, _Findings] = {name: _Findings() for name in data_set.products}
+    products = {name: ProductDescription(name) for name in data_set.products}
     for done, sample in enumerate(data_set.samples, start=1):
-        _look_at(sample, findings[sample.product], decode)
+        _look_at(sample, products[sample.product], decode)
         if on_progress is not None:
             on_progress(done, len(data_set.samples))
     problems = list(data_set.problems)
-    for name, found in findings.items():
-        problems += _file_problems(name, found)
+    for name, found in products.items():
+        if found.unreadable:
+            number = _count(found.unreadable, "image")
+            problems.append(f"{name}: {number} cannot be read: {found.unreadable[0]}")
+        if found.bad_masks:
+            number = _count(found.bad_masks, "mask")
+            problems.append(f"{name}: {number} cannot be used: {found.bad_masks[0]}")
+        if found.misfits:
+            problems.append(
+                f"{name}: {_count(found.misfits, 'mask')} of another size than the image: "
+                f"{_first(found.misfits)}."
+            )
     problems += _repetitions(data_set.samples, data_set.root)
-    products = tuple(
-        ProductDescription(
-            name,
-            {split: dict(kinds) for split, kinds in found.counts.items()},
-            found.masks,
-            found.unmasked,
-            _extreme(found.sizes, min),
-            _extreme(found.sizes, max),
-            dict(found.modes),
-        )
-        for name, found in findings.items()
-    )
-    return Description(data_set.layout, data_set.root, products, tuple(problems))
+    return Description(data_set.layout, data_set.root, tuple(products.values()), tuple(problems))
 
 
-def _look_at(sample: Sample, found: _Findings, decode: bool) -> None:
+def _look_at(sample: Sample, found: ProductDescription, decode: bool) -> None:
     kind = {0: "good", None: "unknown"}.get(sample.label, sample.defect_kind or "defective")
     found.counts[sample.split][kind] += 1
     if sample.label == 1 and not sample.mask_paths:
@@ -139,44 +135,20 @@ def _look_at(sample: Sample, found: _Findings, decode: bool) -> None:
         return
     found.sizes.append(header.size)
     found.modes[header.mode] += 1
-    if sample.mask_paths:
-        found.masks += _masks_fit(sample, header.size, found, decode)
-
-
-def _masks_fit(sample: Sample, size: tuple[int, int], found: _Findings, decode: bool) -> bool:
     for path in sample.mask_paths:
         try:
             if decode:
-                mask = read_mask(path, expected_size=size)
-                if not mask.any():
+                if not read_mask(path, expected_size=header.size).any():
                     found.bad_masks.append(f"{path} marks no pixel.")
-            elif read_header(path).size != size:
+            elif read_header(path).size != header.size:
                 raise DataError(f"{path} has another size")
         except ImageError as error:
             found.bad_masks.append(str(error))
-            return False
+            return
         except DataError:
             found.misfits.append(f"{path.parent.name}/{path.name}")
-            return False
-    return True
-
-
-def _file_problems(name: str, found: _Findings) -> list[str]:
-    problems = []
-    if found.unreadable:
-        problems.append(
-            f"{name}: {_count(found.unreadable, 'image')} cannot be read: {found.unreadable[0]}"
-        )
-    if found.bad_masks:
-        problems.append(
-            f"{name}: {_count(found.bad_masks, 'mask')} cannot be used: {found.bad_masks[0]}"
-        )
-    if found.misfits:
-        problems.append(
-            f"{name}: {_count(found.misfits, 'mask')} of another size than the image: "
-            f"{_first(found.misfits)}."
-        )
-    return problems
+            return
+    found.masks += bool(sample.mask_paths)
 
 
 def _repetitions(samples: Iterable[Sample], root: Path) -> list[str]:
@@ -184,18 +156,18 @@ def _repetitions(samples: Iterable[Sample], root: Path) -> list[str]:
     leaks: dict[tuple[str, str], list[str]] = defaultdict(list)
     doubles: dict[str, list[str]] = defaultdict(list)
     for group in _equal(samples):
-        by_split: dict[str, list[Sample]] = defaultdict(list)
+        by_split: dict[str, list[str]] = defaultdict(list)
         for sample in group:
-            by_split[sample.split].append(sample)
+            path = sample.path
+            inside = path.is_relative_to(root)
+            short = path.relative_to(root).as_posix() if inside else str(path)
+            by_split[sample.split].append(short)
         for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
             if by_split[one] and by_split[other]:
-                pair = by_split[one][0], by_split[other][0]
-                leaks[one, other].append(" = ".join(_short(s.path, root) for s in pair))
-        training = by_split["train"]
-        if len(training) > 1:
-            doubles[training[0].product].append(
-                " = ".join(_short(s.path, root) for s in training[:2])
-            )
+                leaks[one, other].append(f"{by_split[one][0]} = {by_split[other][0]}")
+        if len(by_split["train"]) > 1:
+            product = next(s.product for s in group if s.split == "train")
+            doubles[product].append(" = ".join(by_split["train"][:2]))
     problems = [
         f"{_count(pairs, 'image')} {'is' if len(pairs) == 1 else 'are'} in both {one} and "
         f"{other}, so figures on {other} are too good: {_first(pairs)}."
@@ -220,21 +192,20 @@ def _equal(samples: Iterable[Sample]) -> list[list[Sample]]:
                 by_size["bytes", sample.path.stat().st_size].append(sample)
             except OSError:
                 continue  # reported as unreadable
-    by_content: dict[bytes, list[Sample]] = defaultdict(list)
-    for candidates in by_size.values():
+    by_content: dict[tuple[object, ...], list[Sample]] = defaultdict(list)
+    for size, candidates in by_size.items():
         if len(candidates) < 2:  # files of different length differ: most are never read here
             continue
         for sample in candidates:
-            digest = _digest(sample)
-            if digest is not None:
-                by_content[digest].append(sample)
+            content = (*size, _digest(sample))
+            if content[-1] is not None:
+                by_content[content].append(sample)
     return [group for group in by_content.values() if len(group) > 1]
 
 
 def _digest(sample: Sample) -> bytes | None:
     content = hashlib.blake2b(digest_size=16)
     if sample.image is not None:
-        content.update(repr(sample.image.shape).encode())
         content.update(sample.image.tobytes())
         return content.digest()
     try:
@@ -246,19 +217,10 @@ def _digest(sample: Sample) -> bytes | None:
     return content.digest()
 
 
-def _extreme(
-    sizes: list[tuple[int, int]], choose: Callable[[Iterable[int]], int]
+def _each(
+    choose: Callable[[Iterable[int]], int], sizes: list[tuple[int, int]]
 ) -> tuple[int, int] | None:
-    if not sizes:
-        return None
-    return choose(height for height, _ in sizes), choose(width for _, width in sizes)
-
-
-def _short(path: Path, root: Path) -> str:
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return str(path)
+    return (choose(h for h, _ in sizes), choose(w for _, w in sizes)) if sizes else None
 
 
 def _count(things: list[str], noun: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish.data.images.image import image_size
+from blemish.data.images.reading import image_size
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError, ImageError
 

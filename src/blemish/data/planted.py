@@ -1,4 +1,4 @@
-"""Anomalies planted into good images: validation material that needs no real defect.
+"""Synthetic anomalies, planted into good images: validation material without a real defect.
 
 Settings are chosen, leakage is diagnosed and the contract of every method is tested with these,
 never with test images. They are not a model of real defects: figures on them say which of two

@@ -1,9 +1,10 @@
-"""What is known of one image before it is read, and a data set as a list of them."""
+"""Samples: what is known of an image before it is read, and a data set as a list of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ class Sample:
         return self.label == 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
     """A recognised data set.
 
@@ -67,14 +68,22 @@ class DataSet:
         >>> from pathlib import Path
         >>> from blemish.data.sample import DataSet, Sample
         >>> s = Sample(Path("a/good/1.png"), "a", "train", 0)
-        >>> DataSet("folder", Path("a"), (s,)).products
-        ('a',)
+        >>> DataSet("folder", Path("a"), (s,))
+        DataSet('folder', 'a', a: 1 train)
     """
 
     layout: str
     root: Path
     samples: tuple[Sample, ...]
     problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        names = self.products
+        products = ", ".join(names) if len(names) < 5 else f"{len(names)} products"
+        splits = Counter(s.split for s in self.samples)
+        counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+        held = f"{products}: {counts}" if names else "no images"
+        return f"DataSet({self.layout!r}, {str(self.root)!r}, {held})"
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -83,9 +92,7 @@ class DataSet:
 
     def where(self, keep: Callable[[Sample], bool]) -> DataSet:
         """The same data set with the samples for which ``keep`` is true."""
-        return DataSet(
-            self.layout, self.root, tuple(s for s in self.samples if keep(s)), self.problems
-        )
+        return replace(self, samples=tuple(s for s in self.samples if keep(s)))
 
     def split(self, *splits: Split) -> DataSet:
         """The samples of the named splits."""

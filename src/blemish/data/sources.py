@@ -1,4 +1,4 @@
-"""What a user may hand over as images, made into samples."""
+"""Image sources: whatever a user may hand over as images, made into samples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.images.image import list_images
-from blemish.data.images.image_list import is_visible_folder_name
+from blemish.data.images.image_list import is_visible_folder_name, list_images
 from blemish.data.images.pixels import to_rgb
 from blemish.data.layouts import read_data_set, recognise
 from blemish.data.sample import DataSet, Sample
@@ -45,27 +44,23 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
     if isinstance(source, DataSet):
         return source
     if isinstance(source, np.ndarray):
-        return DataSet("array", Path("array"), tuple(_array_samples(source, bit_depth)))
+        if source.ndim not in (3, 4) or not len(source):
+            raise DataError(
+                f"An array of shape {source.shape} was given; expected (N, H, W) or (N, H, W, C) "
+                "with N ≥ 1. For a single image add a first axis: image[None]."
+            )
+        pixels = [to_rgb(image, bit_depth=bit_depth) for image in source]
+        good = [
+            Sample(Path(f"array#{index}"), "product", "train", 0, image=image)
+            for index, image in enumerate(pixels)
+        ]
+        return DataSet("array", Path("array"), tuple(good))
     path = Path(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
         inside = [entry for entry in path.iterdir() if is_visible_folder_name(entry.name)]
         if list_images(path, recursive=False) and not any(entry.is_dir() for entry in inside):
             layout = "folder"
     return read_data_set(source, layout=layout)
-
-
-def _array_samples(images: NDArray, bit_depth: int) -> list[Sample]:
-    if images.ndim not in (3, 4) or not len(images):
-        raise DataError(
-            f"An array of shape {images.shape} was given; expected (N, H, W) or (N, H, W, C) with "
-            "N ≥ 1. For a single image add a first axis: image[None]."
-        )
-    return [
-        Sample(
-            Path(f"array#{index}"), "product", "train", 0, image=to_rgb(image, bit_depth=bit_depth)
-        )
-        for index, image in enumerate(images)
-    ]
 
 
 def labelled_defects(
@@ -89,12 +84,9 @@ def labelled_defects(
         >>> [s.label for s in labelled_defects(np.zeros((2, 28, 28), np.uint8))]
         [1, 1]
     """
-    for path in [source] if isinstance(source, str | Path) else []:
-        _only_defects(Path(path))
-    if not isinstance(source, DataSet | np.ndarray | str | Path | Sample):
-        for item in source:
-            if isinstance(item, str | Path):
-                _only_defects(Path(item))
+    for item in _items(source):
+        if isinstance(item, str | Path):
+            _only_defects(Path(item))
     found = []
     for sample in images_to_judge(source, bit_depth=bit_depth):
         given = isinstance(source, DataSet) or sample.product or sample.label is not None
@@ -104,9 +96,11 @@ def labelled_defects(
         name = sample.product or product
         found.append(replace(sample, product=name, split="train", label=1, defect_kind=kind))
     if not found:
+        named = source.root if isinstance(source, DataSet) else source
+        said = str(named) if isinstance(named, str | Path) else "what was given"
         raise DataError(
-            f"No labelled defect was found in {_named(source)}. Give images that show defects: a "
-            "folder, files, an array, or samples labelled 1."
+            f"No labelled defect was found in {said}. Give images that show defects: a folder, "
+            "files, an array, or samples labelled 1."
         )
     return tuple(found)
 
@@ -129,12 +123,6 @@ def _only_defects(path: Path) -> None:
 _NOT_DEFECTS = frozenset({"good", "ok", "normal", "ground_truth", "masks"})
 
 
-def _named(source: object) -> str:
-    if isinstance(source, DataSet):
-        return str(source.root)
-    return str(source) if isinstance(source, str | Path) else "what was given"
-
-
 def images_to_judge(
     source: ImageSource, *, recursive: bool = True, bit_depth: int = 16
 ) -> list[Sample]:
@@ -154,28 +142,26 @@ def images_to_judge(
         >>> images_to_judge(np.zeros((28, 28), np.uint8))[0].label is None
         True
     """
-    if isinstance(source, DataSet):
-        return list(source.samples)
-    if isinstance(source, np.ndarray):
-        single = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
-        images: Iterable[NDArray] = [source] if single else source
-        return [_unlabelled(index, image, bit_depth) for index, image in enumerate(images)]
-    if isinstance(source, str | Path | Sample):
-        source = [source]
     samples: list[Sample] = []
-    for index, item in enumerate(source):
+    for index, item in enumerate(_items(source)):
         if isinstance(item, Sample):
             samples.append(item)
         elif isinstance(item, np.ndarray):
-            samples.append(_unlabelled(index, item, bit_depth))
+            pixels = to_rgb(item, bit_depth=bit_depth)
+            samples.append(Sample(Path(f"array#{index}"), "", "test", None, image=pixels))
         else:
             samples += _from_path(Path(item), recursive)
     return samples
 
 
-def _unlabelled(index: int, image: NDArray, bit_depth: int) -> Sample:
-    pixels = to_rgb(image, bit_depth=bit_depth)
-    return Sample(Path(f"array#{index}"), "", "test", None, image=pixels)
+def _items(source: ImageSource) -> Iterable[str | Path | NDArray | Sample]:
+    """The things that were given, one by one."""
+    if isinstance(source, DataSet):
+        return source.samples
+    if isinstance(source, np.ndarray):
+        single = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
+        return [source] if single else source
+    return [source] if isinstance(source, str | Path | Sample) else source
 
 
 def _from_path(path: Path, recursive: bool) -> list[Sample]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.images.image import read_mask
+from blemish.data.images.reading import read_mask
 from blemish.data.layouts import read_defects_config
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError

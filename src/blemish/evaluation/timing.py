@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.images.image import read_image
+from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.inspection.prediction import make_prediction

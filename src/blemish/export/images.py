@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish.data.images.image import read_image
 from blemish.data.images.pixels import to_rgb
+from blemish.data.images.reading import read_image
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample
 from blemish.data.sources import images_to_judge

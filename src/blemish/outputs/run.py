@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.calibration import Calibration
-from blemish.data.images.image import read_image
+from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.inspector import Inspector

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration import Limits
-from blemish.data.images.image import read_mask
+from blemish.data.images.reading import read_mask
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
 from blemish.evaluation.evaluator import Evaluation, ProductResult

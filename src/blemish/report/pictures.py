@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from blemish.data.images.image import read_image
 from blemish.data.images.pixels import to_rgb
+from blemish.data.images.reading import read_image
 from blemish.inspection.regions import find_regions
 from blemish.outputs.heat import blend_heat, block_max, draw_outline
 from blemish.outputs.overlay import draw_look_box

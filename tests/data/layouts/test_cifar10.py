@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blemish.data.layouts import cifar10, read_data_set
-from blemish.data.layouts.cifar10 import CLASSES, read_batch
+from blemish.data.layouts import arrays, read_data_set
+from blemish.data.layouts.arrays import CLASSES, read_batch
 from blemish.errors import DataError
 
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
@@ -55,14 +55,14 @@ def _archive(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with tarfile.open(path, "w:gz") as tar:
         tar.add(folder, arcname=folder.name)
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", digest)
+    monkeypatch.setattr(arrays, "ARCHIVE_MD5", digest)
     return path
 
 
 @pytest.mark.parametrize("inner", [True, False])
 def test_folder(folder: Path, inner: bool) -> None:
     data_set = read_data_set(folder if inner else folder.parent)
-    assert (data_set.layout, data_set.products) == ("cifar10", CLASSES)
+    assert (data_set.layout, data_set.products) == ("cifar10", CLASSES["cifar10"])
     assert (len(data_set.split("train").samples), len(data_set.split("test").samples)) == (50, 10)
     frog = data_set.of_products(["frog"]).samples[1]
     assert frog.path == folder / "data_batch_2#6"
@@ -95,7 +95,7 @@ def test_archive_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (whole[:-50], whole[: len(whole) // 2], b"no archive"):
         path.write_bytes(data)
         digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        monkeypatch.setattr(cifar10, "ARCHIVE_MD5", digest)
+        monkeypatch.setattr(arrays, "ARCHIVE_MD5", digest)
         with pytest.raises(DataError, match=r"Cannot read|does not hold"):
             read_data_set(path)
 
@@ -111,7 +111,7 @@ def test_archive_members_outside_the_folder_are_ignored(
             info.size = 3
             tar.addfile(info, io.BytesIO(b"bad"))
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", digest)
+    monkeypatch.setattr(arrays, "ARCHIVE_MD5", digest)
     assert len(read_data_set(path).samples) == 60
     assert not (folder.parents[2] / "escaped").exists()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from blemish.data.layouts import read_data_set
-from blemish.data.layouts.idx import FASHION, read_idx
+from blemish.data.layouts.arrays import CLASSES, read_idx
 from blemish.errors import DataError
 
 MNIST_LABELS = [5, 0, 4, 1, 9, 2, 1, 3, 6, 7, 8]
@@ -53,7 +53,7 @@ def test_mnist(tmp_path: Path, zipped: bool, dotted: bool) -> None:
 
 def test_fashion_is_told_by_its_labels(tmp_path: Path) -> None:
     data_set = read_data_set(_write(tmp_path / "mnist", FASHION_LABELS))
-    assert (data_set.layout, data_set.products) == ("fashion_mnist", FASHION)
+    assert (data_set.layout, data_set.products) == ("fashion_mnist", CLASSES["fashion_mnist"])
     with pytest.raises(DataError, match="those of fashion_mnist"):
         read_data_set(tmp_path / "mnist", layout="mnist")
 
@@ -134,7 +134,9 @@ def test_the_real_fashion_mnist() -> None:
     assert (data_set.layout, data_set.problems) == ("fashion_mnist", ())
     counted = Counter((s.product, s.split) for s in data_set.samples)
     assert counted == {
-        (name, split): n for name in FASHION for split, n in (("train", 6000), ("test", 1000))
+        (name, split): n
+        for name in CLASSES["fashion_mnist"]
+        for split, n in (("train", 6000), ("test", 1000))
     }
     sample = data_set.samples[0]
     assert sample.image is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.data.images.image import image_size, read_mask
+from blemish.data.images.reading import image_size, read_mask
 from blemish.data.layouts import read_data_set
 from blemish.errors import DataError
 

@@ -73,7 +73,7 @@ def test_the_same_root_gives_the_same_data_set(mvtec_category: Category, tmp_pat
 def test_reading_data_imports_no_training_library() -> None:
     program = (
         "import sys; import blemish.data.layouts, blemish.data.describe; "
-        "import blemish.data.images.image; "
+        "import blemish.data.images.reading; "
         "print(*sorted({'torch', 'scipy', 'sklearn', 'elpv_dataset'} & set(sys.modules)))"
     )
     done = subprocess.run(

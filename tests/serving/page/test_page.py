@@ -187,7 +187,7 @@ def test_bottles_the_broken_ones_come_first(
 ) -> None:
     from blemish import Detector
     from blemish._progress import Progress
-    from blemish.data.images.image import list_images
+    from blemish.data.images.image_list import list_images
     from blemish.data.sample import DataSet, Sample
 
     bottle = shared_data / "mvtec" / "bottle"

@@ -1,4 +1,4 @@
-"""Pictures as they arrive in a folder: complete ones only, in the order of their arrival.
+"""Folder watching: pictures as they arrive, complete ones only, in the order of their arrival.
 
 A camera or a network copy needs time to write a file, and nothing in a file system says that it is
 finished. A file counts as complete once its size and time have not changed for a while *and* it
@@ -49,17 +49,6 @@ class Arrivals:
     Attributes:
         unreachable: Why a folder could not be listed the last time, empty when all is well. What
             is known of its files is kept meanwhile: a network share comes back.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from blemish.data.images.arrivals import Arrivals
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     arrivals = Arrivals([Path(folder)], settle=0)
-        ...     Path(folder, "1.png").write_bytes(b"not empty")
-        ...     [path.name for path in arrivals.poll()]
-        9
-        ['1.png']
     """
 
     def __init__(
@@ -163,17 +152,7 @@ class Arrivals:
 
 
 def folders_to_watch(paths: Sequence[Path]) -> list[Path]:
-    """The paths, after checking that each is a folder.
-
-    Raises:
-        DataError: One does not exist or is a file.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.data.images.arrivals import folders_to_watch
-        >>> [folder.is_dir() for folder in folders_to_watch([Path(".")])]
-        [True]
-    """
+    """The paths, after checking that each is a folder."""
     for path in paths:
         if not path.is_dir():
             found = "is a file" if path.exists() else "does not exist"

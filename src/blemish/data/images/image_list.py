@@ -1,4 +1,4 @@
-"""Which files of a folder are images, in an order that never changes."""
+"""Image lists: which files of a folder are images, in an order that never changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From whatever pixels a camera or program delivers to ``(H, W, 3)`` uint8, by fixed rules.
+"""Pixel formats: from whatever a camera or program delivers to ``(H, W, 3)`` uint8.
 
 No rule depends on the content of an image: stretching each image to its own minimum and maximum
 would make two pictures of the same part incomparable.
@@ -56,10 +56,8 @@ def to_rgb(array: NDArray[Any], *, bit_depth: int = 16) -> NDArray[np.uint8]:
         )
     _check_shape(array)
     pixels = _to_uint8(array, bit_depth)  # (H, W[, C])
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]  # (H, W, 1)
-    if pixels.shape[2] == 1:
-        return grey_to_rgb(pixels[..., 0])
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return grey_to_rgb(pixels.reshape(pixels.shape[:2]))
     if pixels.shape[2] == 4:
         if not pixels[..., 3].any():
             raise DataError(
@@ -71,18 +69,7 @@ def to_rgb(array: NDArray[Any], *, bit_depth: int = 16) -> NDArray[np.uint8]:
 
 
 def full_scale(values: NDArray[np.uint16], bit_depth: int = 16) -> NDArray[np.uint8]:
-    """16-bit values to 8 bits, full scale and linear: ``round(v / (2**bit_depth - 1) * 255)``.
-
-    Args:
-        values: Any shape, uint16.
-        bit_depth: Bits in use, from 8 to 16. Larger values are clipped.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.data.images.pixels import full_scale
-        >>> full_scale(np.array([0, 32768, 65535], dtype=np.uint16)).tolist()
-        [0, 128, 255]
-    """
+    """16-bit values to 8 bits: ``round(v / (2**bit_depth - 1) * 255)``; larger ones are clipped."""
     return _full_scale_table(check_bit_depth(bit_depth))[values]
 
 
@@ -102,11 +89,7 @@ def composite_on_black(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def check_bit_depth(bit_depth: int) -> int:
-    """The bit depth itself.
-
-    Raises:
-        ConfigError: It is not an integer from 8 to 16.
-    """
+    """The bit depth itself, refused where it is not an integer from 8 to 16."""
     if isinstance(bit_depth, bool) or not isinstance(bit_depth, int) or not 8 <= bit_depth <= 16:
         raise ConfigError(
             f"bit_depth is {bit_depth!r}; expected an integer from 8 to 16, the number of bits "

@@ -1,4 +1,4 @@
-"""The one preprocessing: training, prediction, export and serving all call it.
+"""Preprocessing: the one that training, prediction, export and serving all call.
 
 An image keeps its aspect ratio: it is scaled to fit the model's input and centred on a field of
 constant colour. Values stay uint8; the teacher's normalisation is part of the network, so that an
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.images.image import read_image
 from blemish.data.images.pixels import check_bit_depth, to_rgb
+from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 
@@ -34,7 +34,7 @@ class Preprocessing:
     Attributes:
         height, width: Input size in pixels, multiples of 32.
         fill: Colour around an image of another aspect ratio (grey, near the teacher's mean).
-        bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.image.read_image`.
+        bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.reading.read_image`.
 
     Raises:
         ConfigError: A size that is not a positive multiple of 32, or above 8192.
@@ -102,11 +102,7 @@ class Preprocessing:
         return np.asarray(resized, dtype=np.float32)
 
     def load(self, sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        """The input ``(H, W, 3)`` of a sample, and the source size ``(H_src, W_src)``.
-
-        Raises:
-            ImageError: The file cannot be read as an image.
-        """
+        """The input ``(H, W, 3)`` of a sample, and the source size ``(H_src, W_src)``."""
         if sample.image is not None:
             pixels = to_rgb(sample.image, bit_depth=self.bit_depth)
         else:
@@ -115,20 +111,11 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file."""
-        return {
-            "height": self.height,
-            "width": self.width,
-            "fill": list(self.fill),
-            "bit_depth": self.bit_depth,
-        }
+        return {**asdict(self), "fill": list(self.fill)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ConfigError: The values are not those of a preprocessing.
-        """
+        """The inverse of :meth:`to_json`; :class:`ConfigError` for what is none of its values."""
         try:
             height, width, fill, depth = (
                 values[name] for name in ("height", "width", "fill", "bit_depth")
@@ -142,14 +129,10 @@ class Preprocessing:
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:
-    """The input size for images of the given sizes, with about ``side``² pixels.
+    """The input size for images of sizes ``(H, W)``, with about ``side``² pixels.
 
     Square, unless nearly all images share one elongated shape: then a rectangle of that shape
     wastes no pixels on the field around it.
-
-    Args:
-        sizes: ``(H, W)`` of the training images.
-        side: Side of the square, a multiple of 32.
 
     Example:
         >>> from blemish.data.images.preprocess import choose_input_size

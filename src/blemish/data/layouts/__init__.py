@@ -1,10 +1,10 @@
-"""Data sets on disk: each layout in its own file, recognised or asked for by name."""
+"""Data sets on disk: one file per family of layouts, recognised or asked for by name."""
 
 from __future__ import annotations
 
 from blemish.data.layouts.base import Layout
-from blemish.data.layouts.mvtec_loco import DefectConfig, read_defects_config
 from blemish.data.layouts.registry import LAYOUTS, read_data_set, recognise
+from blemish.data.layouts.trees import DefectConfig, read_defects_config
 
 __all__ = [
     "LAYOUTS",

@@ -1,12 +1,15 @@
-"""What a layout is: a name, a way to recognise a root, and a way to read it."""
+"""Data-set layouts: what one is, and what several of them need to read their folders."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from blemish.data.images.image_list import natural_key
+from blemish.data.images.image_list import is_visible_folder_name, natural_key
 from blemish.data.sample import Sample
 from blemish.errors import DataError
 
@@ -41,23 +44,15 @@ def arranged(samples: list[Sample]) -> list[Sample]:
     )
 
 
-def read_each(
-    categories: Mapping[str, Path], read: Callable[[str, Path], Reading], *, left_out: str = ""
-) -> Reading:
-    """Read each category; one that cannot be read becomes a problem and the others go on.
-
-    Args:
-        categories: Product name to its folder or file.
-        read: Called with the name and the path.
-        left_out: Words put before the reason, e.g. the kind of file.
-    """
+def read_each(categories: Mapping[str, Path], read: Callable[[str, Path], Reading]) -> Reading:
+    """Read each category; one that cannot be read becomes a problem and the others go on."""
     samples: list[Sample] = []
     problems: list[str] = []
     for product, path in categories.items():
         try:
             more, sentences = read(product, path)
         except (DataError, OSError) as error:
-            problems.append(f"{product}: left out{left_out}: {error}")
+            problems.append(f"{product}: left out: {error}")
             continue
         samples += more
         problems += sentences
@@ -65,18 +60,7 @@ def read_each(
 
 
 def found_in(path: Path, *, at_most: int = 6) -> str:
-    """The first entries of a folder in words, for messages.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from blemish.data.layouts.base import found_in
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Path(folder, "train").mkdir()
-        ...     Path(folder, "notes.txt").touch()
-        ...     found_in(Path(folder))
-        'notes.txt, train/'
-    """
+    """The first entries of a folder in words, for messages."""
     if not path.is_dir():
         return f"a file of {path.stat().st_size:,} bytes" if path.exists() else "nothing"
     try:
@@ -88,3 +72,78 @@ def found_in(path: Path, *, at_most: int = 6) -> str:
     shown = [entry.name + ("/" if entry.is_dir() else "") for entry in entries[:at_most]]
     more = f", … ({len(entries)} entries)" if len(entries) > at_most else ""
     return ", ".join(shown) + more
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, in natural order; empty where it is none."""
+    if not folder.is_dir():
+        return []
+    try:
+        inside = [p for p in folder.iterdir() if is_visible_folder_name(p.name) and p.is_dir()]
+    except OSError as error:
+        raise DataError(
+            f"Cannot list the folder {folder}: {error}. Check its permissions."
+        ) from error
+    return sorted(inside, key=natural_key)
+
+
+def find_categories(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path]:
+    """The root itself, its folders, or the folders one level deeper that are categories.
+
+    Where two groups hold a category of the same name, both are called ``<group>-<category>``.
+    """
+    if is_category(root):
+        return {root.resolve().name: root}
+    found: list[Path] = []
+    for child in subfolders(root):
+        # A folder that may not be entered is nobody's category.
+        with contextlib.suppress(DataError, OSError):
+            found += [child] if is_category(child) else filter(is_category, subfolders(child))
+    times = Counter(path.name for path in found)
+    return {
+        path.name if times[path.name] == 1 else f"{path.parent.name}-{path.name}": path
+        for path in found
+    }
+
+
+def defects_in_training(product: str, count: int, kind: str) -> str:
+    """The sentence for defective images in a training split."""
+    return (
+        f"{product}: {count} training images are defective (kind {kind!r}); methods that learn "
+        "from good images alone leave them out."
+    )
+
+
+def inside(root: Path, text: str, *, source: Path) -> Path:
+    """A path relative to ``root`` as written in the list ``source``, which must stay below it.
+
+    Both kinds of slash are accepted. Refused: empty, absolute, naming a drive, climbing with
+    ``..``.
+    """
+    path = PurePosixPath(text.strip().replace("\\", "/"))
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in text:
+        raise DataError(
+            f"{source} names the path {text!r}. Expected a relative path that stays inside "
+            f"{root}; the list is damaged or not to be trusted."
+        )
+    return root.joinpath(*parts)
+
+
+class Listing:
+    """Whether files exist, asked per folder and not per file: lists name many thousands."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, frozenset[str]] = {}
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, Path):
+            return False
+        names = self._names.get(path.parent)
+        if names is None:
+            try:
+                names = frozenset(os.listdir(path.parent))  # noqa: PTH208  names alone are needed
+            except OSError:
+                names = frozenset()
+            self._names[path.parent] = names
+        return path.name in names

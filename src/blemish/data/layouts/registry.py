@@ -1,22 +1,14 @@
-"""All layouts by name, and the one way to read a data set."""
+"""Data-set detection: all layouts by name, and the one way to read a data set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from blemish._names import unknown_name_message
-from blemish.data.layouts import (
-    btad,
-    cifar10,
-    elpv,
-    folder,
-    idx,
-    mvtec_ad,
-    mvtec_loco,
-    real_iad,
-    visa,
-)
+from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, found_in
+from blemish.data.layouts.lists import ELPV, REAL_IAD, VISA, packaged_elpv
+from blemish.data.layouts.trees import BTAD, FOLDER, MVTEC_AD, MVTEC_LOCO
 from blemish.data.sample import DataSet
 from blemish.errors import ConfigError, DataError
 
@@ -24,16 +16,8 @@ from blemish.errors import ConfigError, DataError
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
-        elpv.LAYOUT,
-        cifar10.LAYOUT,
-        idx.FASHION_MNIST,
-        idx.MNIST,
-        real_iad.LAYOUT,
-        visa.LAYOUT,
-        mvtec_loco.LAYOUT,
-        btad.LAYOUT,
-        mvtec_ad.LAYOUT,
-        folder.LAYOUT,
+        *(ELPV, CIFAR10, FASHION_MNIST, MNIST, REAL_IAD),
+        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD, FOLDER),
     )
 }
 
@@ -71,7 +55,7 @@ def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
     if layout != "auto" and layout not in LAYOUTS:
         raise ConfigError(unknown_name_message("layout", layout, ["auto", *LAYOUTS]))
     path = _existing(root, layout)
-    chosen = _recognised(path) if layout == "auto" else LAYOUTS[layout]
+    chosen = LAYOUTS[_recognised(path) if layout == "auto" else layout]
     try:
         samples, problems = chosen.read(path)
     except OSError as error:
@@ -86,15 +70,7 @@ def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
 
 
 def recognise(root: str | Path) -> str | None:
-    """Name of the layout of an existing root, ``None`` where none fits.
-
-    Example:
-        >>> import tempfile
-        >>> from blemish.data.layouts import recognise
-        >>> with tempfile.TemporaryDirectory() as root:
-        ...     print(recognise(root))
-        None
-    """
+    """Name of the layout of an existing root, ``None`` where none fits."""
     path = Path(root)
     return next((name for name, layout in LAYOUTS.items() if layout.recognise(path)), None)
 
@@ -107,17 +83,17 @@ def _existing(root: str | Path, layout: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"Cannot open the data set {root}: {error}. Check the path.") from error
     if str(root) == "elpv" and layout in ("auto", "elpv"):
-        return elpv.packaged_root()
+        return packaged_elpv()
     raise DataError(
         f"There is no data set at {path}: no such file or folder. Check the path (relative paths "
         f"start from {Path.cwd()})."
     )
 
 
-def _recognised(path: Path) -> Layout:
+def _recognised(path: Path) -> str:
     name = recognise(path)
     if name is not None:
-        return LAYOUTS[name]
+        return name
     looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
     raise DataError(
         f"{path} is of no known layout: found {found_in(path)}. Looked for\n{looked_for}\n"

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from blemish.data.images.image import read_image_bytes
+from blemish.data.images.reading import read_image_bytes
 from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
 from blemish.serving.http.admission import Admission
 from blemish.serving.http.deadline import Deadline

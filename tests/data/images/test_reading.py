@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from blemish.data.images.image import (
+from blemish.data.images.reading import (
     image_size,
     read_header,
     read_image,
