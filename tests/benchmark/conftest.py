@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.benchmark.options import BenchmarkOptions
+from blemish.benchmark.plan import BenchmarkOptions
 
 CATEGORIES = ("bolt", "nut")
 

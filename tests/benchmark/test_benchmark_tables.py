@@ -97,6 +97,32 @@ def test_loco_and_unseen_columns_appear_where_there_are_such_figures() -> None:
     assert "AUROC, unseen anomalies" in text
 
 
+def test_aders_f1_max_has_its_own_table_and_its_own_section() -> None:
+    plain, ader = make_line({"a": 0.9}), make_line({"a": 0.9})
+    ader["identity"]["compatibility"] = "ader"
+    ader["rows"][0]["metrics"]["pixel_f1_max_ader"] = 0.2
+    text = markdown([plain, ader])
+    assert text.count("## line, one_for_all") == 2  # they are never averaged together
+    assert text.count("| pixel F1-max as in ADer | mAD with it |") == 1
+    assert "| 20.0 | 80.0 |" in text
+    old, new = csv.DictReader(io.StringIO(csv_text([plain, ader]))), "pixel_f1_max_ader"
+    assert [row[new] for row in old] == ["", "", "0.2", "0.2"]
+
+
+def test_runs_from_before_the_option_are_of_those_without_it() -> None:
+    before, after = make_line({"a": 0.9}), make_line({"a": 0.8}, seed=1)
+    after["identity"]["compatibility"] = "none"
+    (section,) = sections([before, after])
+    assert len(section.runs) == 2
+
+
+def test_the_error_of_bounded_memory_is_stated() -> None:
+    line = make_line({"a": 0.9, "b": 0.8})
+    assert "bounded memory" not in markdown([line])
+    line["rows"][0]["error_bounds"] = {"pixel_auroc": 2.1e-6, "pixel_ap": None}
+    assert "- Pixel metrics in bounded memory: none is off by more than 3e-4 %" in markdown([line])
+
+
 def test_the_operating_point_counts_over_all_seeds() -> None:
     text = markdown([make_line({"a": 0.9}, seed=seed) for seed in (0, 1)])
     assert "| rd (steps=5) | a | 2 of 6 | 6 of 8 | 71.4 ± 0.0 |" in text

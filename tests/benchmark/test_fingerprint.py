@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from blemish.benchmark.fingerprint import code_fingerprint, data_fingerprints
+from blemish.benchmark.environment import code_fingerprint, data_fingerprints
 from blemish.data.layouts import read_data_set
 
 

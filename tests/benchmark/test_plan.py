@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from blemish.benchmark import plan as module
-from blemish.benchmark.options import BenchmarkOptions, command_line
-from blemish.benchmark.plan import RunSpec, code_changed, plan_runs
+from blemish.benchmark.plan import (
+    BenchmarkOptions,
+    RunSpec,
+    code_changed,
+    command_line,
+    plan_runs,
+)
 from blemish.errors import ConfigError
 
 Make = Callable[..., BenchmarkOptions]
@@ -51,6 +57,7 @@ def test_all_that_decides_a_figure_is_in_the_identity(
         {"teacher_weights": str(weights)},
         {"products": ("nut",)},
         {"histogram": True},
+        {"compatibility": "ader"},
         {"precision": "bf16-mixed"},
         {"data": (f"other={line}",)},
     ]
@@ -82,7 +89,7 @@ def test_a_category_of_its_own_is_independent_of_the_others(line: Path, options:
 
 def test_a_spec_crosses_to_its_process_unchanged(line: Path, options: Make) -> None:
     (run,) = plan_runs(options(line, size=(64, 96)))
-    again = RunSpec.from_json(json.loads(json.dumps(run.to_json())))
+    again = RunSpec(**json.loads(json.dumps(asdict(run))))
     assert again == run
     assert again.run == run.run
     assert run.title == "rd · line · one_for_all · seed 0"
@@ -142,6 +149,8 @@ def test_data_that_cannot_be_read_fail_as_a_run(line: Path, options: Make, tmp_p
         ({"settings": (("hfr.steps", "2"),)}, "Unknown method in --set 'hfr'"),
         ({"products": ("nutt",)}, "Unknown product 'nutt'. Did you mean 'nut'"),
         ({"protocol": "one_class", "products": ("nut",)}, "with --classes, not --products"),
+        ({"compatibility": "anomalib"}, "Compatibility is 'anomalib'"),
+        ({"compatibility": "ader", "histogram": True}, 'needs mode "exact"'),
         ({"layout": "mvtec"}, "Unknown layout 'mvtec'"),
     ],
 )
@@ -174,6 +183,18 @@ def test_the_command_names_no_folder_of_the_machine(options: Make, tmp_path: Pat
         "blemish benchmark --method rd --data lids,nuts=raw --protocol one_for_all --seeds 0,2 "
         "--set steps=2 --set batch_size=4 --products a,b --teacher-weights w.pth --size 64x96 "
         "--false-alarm-rate 0.4 --device cpu --out out"
+    )
+
+
+def test_the_command_brings_every_option_back(options: Make, tmp_path: Path) -> None:
+    asked = options(
+        tmp_path / "x", classes=("0",), known=("1", "2"), ratios=(0.0, 0.05), histogram=True
+    )
+    words = command_line(asked, "out").split()
+    assert "--classes 0 --known 1,2 --ratios 0,0.05" in " ".join(words)
+    assert words[-3:] == ["--histogram", "--out", "out"]
+    assert command_line(options(tmp_path / "x", compatibility="ader"), "out").endswith(
+        "--device cpu --compatibility ader --out out"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.benchmark.public_text import without_paths
+from blemish.benchmark.rows import without_paths
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import torch
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
-from blemish.benchmark.options import BenchmarkOptions
-from blemish.benchmark.plan import plan_runs
+from blemish.benchmark.plan import BenchmarkOptions, plan_runs
 from blemish.benchmark.protocols import split_parts
 from blemish.benchmark.run import Workplace, run_line
 from blemish.data.layouts import read_data_set
@@ -56,6 +55,18 @@ def test_a_row_holds_what_the_detector_says(line: Path, options: Make) -> None:
     assert found["model"]["training_images"] == report.training_images == 12
     assert found["model"]["calibration_images"] == 4
     assert found["model"]["input_size"] == [64, 64]
+
+
+def test_aders_f1_max_and_the_error_of_bounded_memory(line: Path, options: Make) -> None:
+    (ader,) = lines(options(line, compatibility="ader"))
+    (binned,) = lines(options(line, histogram=True))
+    assert ader["identity"]["compatibility"] == "ader"
+    for row, other in zip(ader["rows"], binned["rows"], strict=True):
+        assert 0 <= row["metrics"]["pixel_f1_max_ader"] <= row["metrics"]["pixel_f1_max"] + 1e-6
+        assert "pixel_f1_max_ader" not in other["metrics"]
+        assert "error_bounds" not in row
+        for name, bound in other["error_bounds"].items():
+            assert abs(row["metrics"][name] - other["metrics"][name]) <= bound + 1e-9
 
 
 def test_a_row_says_where_and_how_it_was_measured(line: Path, options: Make) -> None:

@@ -1,4 +1,4 @@
-"""From runs to the figures of a table: means over categories, mean and spread over seeds."""
+"""Aggregation of runs: means over categories, mean and spread over seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from typing import Any
 from blemish.metrics import MEAN_AD_METRICS
 
 Row = dict[str, Any]
-_SECTION = ("teacher", "size", "hold_out", "false_alarm_rate", "histogram", "device", "precision")
+#: What one section has alike, with what runs from before an option came are taken to have had.
+_SECTION = {
+    **dict.fromkeys(("teacher", "size", "hold_out", "false_alarm_rate", "histogram")),
+    **dict.fromkeys(("device", "precision")),
+    "compatibility": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,7 @@ class Figure:
 
     @classmethod
     def over(cls, values: Iterable[float | None]) -> Figure:
-        """The figure of some values; those that cannot be given (``None``) are left out.
-
-        Example:
-            >>> from blemish.benchmark.aggregate import Figure
-            >>> Figure.over([1.0, 3.0, None])
-            Figure(mean=2.0, std=1.4142135623730951)
-        """
+        """The figure of some values; those that cannot be given (``None``) are left out."""
         given = [v for v in values if v is not None and math.isfinite(v)]
         if not given:
             return cls(math.nan, math.nan)
@@ -76,7 +75,10 @@ class System:
         return [row for _, row in sorted(found, key=lambda item: item[0])]
 
     def figure(self, category: str, metric: str) -> Figure:
-        """A metric of one category; ``mean_ad`` is the mean of the seven where all are given."""
+        """A metric of one category; ``mean_ad`` is the mean of the seven where all are given.
+
+        ``mean_ad_ader`` is the same with ADer's pixel F1-max.
+        """
         return Figure.over(_value(row["metrics"], metric) for row in self.rows(category))
 
     def mean(self, metric: str) -> Figure:
@@ -170,11 +172,6 @@ def sections(lines: Sequence[Row]) -> list[Section]:
     """Group the runs of a results folder.
 
     Of a system that was measured with several versions of its code or data the last counts.
-
-    Example:
-        >>> from blemish.benchmark.aggregate import sections
-        >>> sections([])
-        []
     """
     grouped: dict[str, dict[str, list[Row]]] = {}
     for line in lines:
@@ -189,7 +186,7 @@ def sections(lines: Sequence[Row]) -> list[Section]:
                 first["data"]["name"],
                 _layout(systems.values()),
                 first["protocol"],
-                {name: first["identity"][name] for name in _SECTION},
+                _SECTION | {n: v for n, v in first["identity"].items() if n in _SECTION},
                 [_system(runs) for runs in systems.values()],
             )
         )
@@ -206,7 +203,8 @@ def _section_key(line: Row) -> Row:
     return {
         "data": identity["data"]["name"],
         "protocol": protocol,
-        **{name: identity[name] for name in _SECTION},
+        **_SECTION,
+        **{name: value for name, value in identity.items() if name in _SECTION},
     }
 
 
@@ -258,7 +256,10 @@ def _value(metrics: Mapping[str, float | None], metric: str) -> float | None:
 
 def _mean_over(per_category: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
     """Mean over categories of one metric, or of the seven; ``None`` where one lacks it."""
-    names = MEAN_AD_METRICS if metric == "mean_ad" else (metric,)
+    if metric == "mean_ad_ader":
+        names = tuple(n.replace("pixel_f1_max", "pixel_f1_max_ader") for n in MEAN_AD_METRICS)
+    else:
+        names = MEAN_AD_METRICS if metric == "mean_ad" else (metric,)
     means = []
     for name in names:
         values = [metrics.get(name) for metrics in per_category]

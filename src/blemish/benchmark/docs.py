@@ -31,16 +31,6 @@ def write_docs(folder: str | Path, page: str | Path) -> None:
     Raises:
         DataError: The folder holds no rows.
         ConfigError: The page has one of the two markers only, or both in the wrong order.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from blemish.benchmark.docs import write_docs
-        >>> with tempfile.TemporaryDirectory() as root:
-        ...     _ = Path(root, "rows.jsonl").write_text("")
-        ...     write_docs(root, Path(root, "results.md"))
-        ...     "No run was measured yet." in Path(root, "results.md").read_text()
-        True
     """
     name = Path(folder).resolve().name
     begin, end = f"<!-- benchmark {name}: begin -->", f"<!-- benchmark {name}: end -->"

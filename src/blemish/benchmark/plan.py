@@ -1,25 +1,166 @@
-"""From what was asked to the list of runs, each with the identity that makes it repeatable."""
+"""Benchmark plan: from what is asked for to the list of runs, each with its identity."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from blemish import __version__
 from blemish._names import unknown_name_message
-from blemish.benchmark.fingerprint import code_fingerprint, data_fingerprints
-from blemish.benchmark.options import BenchmarkOptions, check_options, named_data
-from blemish.benchmark.protocols import CLASS_PROTOCOLS, Unit, plan_units
-from blemish.benchmark.public_text import without_paths
+from blemish.benchmark.environment import code_fingerprint, data_fingerprints
+from blemish.benchmark.protocols import CLASS_PROTOCOLS, PROTOCOLS, Unit, plan_units
+from blemish.benchmark.rows import without_paths
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, ConfigError
+from blemish.evaluation.evaluator import Evaluator
 from blemish.methods.registry import method_class
 from blemish.methods.settings import MethodConfig, parse_settings
+from blemish.teachers.efficientnet_lite import NAMES
+from blemish.teachers.teacher import DEFAULT_TEACHER
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What to measure.
+
+    Attributes:
+        methods: Names of the systems.
+        data: Data sets, each ``PATH`` or ``NAME=PATH``; the name stands in the results.
+        protocol: See :mod:`blemish.benchmark.protocols`.
+        seeds: One model per seed and unit.
+        settings: Settings of the methods; ``METHOD.NAME`` for one of them only.
+        layout: Layout of the data.
+        products: Categories to use; empty: all.
+        classes, known, ratios: See :func:`blemish.benchmark.protocols.plan_units`.
+        teacher, teacher_weights: As for :class:`blemish.Detector`.
+        size: Input size, a side or ``(H, W)``; ``None`` follows the images.
+        hold_out: Share of the good training images that calibrates where the data set has no
+            validation images.
+        false_alarm_rate: Of the operating point.
+        device, precision: As for :meth:`blemish.Detector.fit`.
+        histogram: Pixel metrics in bounded memory.
+        compatibility: ``ader`` adds pixel F1-max as the framework ADer computes it.
+    """
+
+    methods: tuple[str, ...]
+    data: tuple[str, ...]
+    protocol: str = "one_for_all"
+    seeds: tuple[int, ...] = (0,)
+    settings: tuple[tuple[str, str], ...] = ()
+    layout: str = "auto"
+    products: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    ratios: tuple[float, ...] = ()
+    teacher: str = DEFAULT_TEACHER
+    teacher_weights: str = "pretrained"
+    size: int | tuple[int, int] | None = None
+    hold_out: float = 0.2
+    false_alarm_rate: float = 0.01
+    device: str = "auto"
+    precision: str = "32-true"
+    histogram: bool = False
+    compatibility: str = "none"
+
+
+def check_options(options: BenchmarkOptions) -> None:
+    """Find what no run could work with, before the first one starts.
+
+    Raises:
+        ConfigError: Naming the option, what it was and what is expected.
+    """
+    if options.protocol not in PROTOCOLS:
+        raise ConfigError(unknown_name_message("protocol", options.protocol, PROTOCOLS))
+    if options.teacher not in NAMES and not options.teacher.startswith("timm/"):
+        known = (*NAMES, "timm/<backbone>")
+        raise ConfigError(unknown_name_message("teacher", options.teacher, known))
+    for what, values in (
+        ("--method", options.methods),
+        ("--data", options.data),
+        ("--seeds", options.seeds),
+    ):
+        if not values:
+            raise ConfigError(f"{what} names nothing. Give at least one, several with commas.")
+        twice = [value for value in values if values.count(value) > 1]
+        if twice:
+            raise ConfigError(f"{what} names {twice[0]} twice; each counts once.")
+    if any(seed < 0 for seed in options.seeds):
+        raise ConfigError(f"--seeds {min(options.seeds)}: expected whole numbers from 0.")
+    if not 0 <= options.hold_out < 1:
+        raise ConfigError(f"--hold-out {options.hold_out:g}: expected a share in [0, 1).")
+    if not 0 < options.false_alarm_rate <= 0.5:
+        raise ConfigError(
+            f"--false-alarm-rate {options.false_alarm_rate:g}: expected a share in (0, 0.5]."
+        )
+    if options.products and options.protocol in CLASS_PROTOCOLS:
+        raise ConfigError(
+            f"{options.protocol} tests on all classes: choose the normal ones with --classes, "
+            "not --products."
+        )
+    # Refuses what cannot be had.
+    Evaluator(histogram=options.histogram, compatibility=options.compatibility)  # type: ignore[arg-type]
+    for name, _ in options.settings:
+        method, dot, _ = name.rpartition(".")
+        if dot and method not in options.methods:
+            raise ConfigError(unknown_name_message("method in --set", method, options.methods))
+
+
+def named_data(data: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and path of each data set.
+
+    Raises:
+        ConfigError: Two of one name, or a name that could not be one of a folder.
+    """
+    named = []
+    for text in data:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = Path(text).resolve().name or "data", text
+        named.append((name, path))
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two data sets are called {name}. Name them: --data first=PATH,second=PATH."
+            )
+        if not name or "/" in name or "\\" in name:
+            raise ConfigError(f"--data: {name!r} is no name. Expected PATH or NAME=PATH.")
+    return named
+
+
+def command_line(options: BenchmarkOptions, out: str) -> str:
+    """The command that asks for this, with paths cut to their last part."""
+    data = []
+    for name, path in named_data(options.data):
+        last = Path(path).name or name
+        data.append(last if last == name else f"{name}={last}")
+    words = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        flag = "--method" if field.name == "methods" else "--" + field.name.replace("_", "-")
+        if field.name == "data":
+            words += [flag, ",".join(data)]
+        elif field.name == "settings":
+            words += [word for name, given in value for word in ("--set", f"{name}={given}")]
+        elif isinstance(value, bool):
+            words += [flag] * value
+        elif field.name in ("methods", "protocol", "seeds") or value != field.default:
+            words += [flag, _text(field.name, value)]
+    return shlex.join(["blemish", "benchmark", *words, "--out", Path(out).resolve().name])
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "teacher_weights":
+        return Path(value).name
+    items = value if isinstance(value, tuple) else (value,)
+    texts = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
+    return ("x" if name == "size" else ",").join(texts)
 
 
 @dataclass(frozen=True)
@@ -68,14 +209,6 @@ class RunSpec:
             words.append(f"ratio {unit.ratio:g}")
         return " · ".join([*words, f"seed {identity['seed']}"])
 
-    def to_json(self) -> dict[str, Any]:
-        """For the run's own process."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> RunSpec:
-        return cls(**content)
-
 
 def plan_runs(options: BenchmarkOptions) -> list[RunSpec]:
     """The runs in the order in which they are done; those that share features are neighbours.
@@ -84,8 +217,6 @@ def plan_runs(options: BenchmarkOptions) -> list[RunSpec]:
 
     Raises:
         ConfigError: Anything about the options that no run could work with.
-
-    Example: see :func:`blemish.benchmark.runner.run_benchmark`.
     """
     check_options(options)
     configs = {name: _config(options, name) for name in options.methods}
@@ -143,6 +274,7 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
         "hold_out": options.hold_out,
         "false_alarm_rate": options.false_alarm_rate,
         "histogram": options.histogram,
+        "compatibility": options.compatibility,
         "device": options.device,
         "precision": options.precision,
     }

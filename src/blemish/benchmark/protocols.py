@@ -174,13 +174,7 @@ def labelled_anomalies(parts: Parts) -> list[Sample]:
 
 
 def anomaly_count(normal: int, ratio: float) -> int:
-    """Labelled anomalies that make up a share ``ratio`` of a training set with ``normal`` others.
-
-    Example:
-        >>> from blemish.benchmark.protocols import anomaly_count
-        >>> anomaly_count(900, 0.1)
-        100
-    """
+    """Labelled anomalies that make up a share ``ratio`` of a set with ``normal`` others."""
     return round(ratio / (1.0 - ratio) * normal)
 
 

@@ -43,17 +43,7 @@ def _content() -> Mapping[str, Any]:
 
 
 def published_figures(key: str, protocol: str) -> list[PublishedFigure]:
-    """The figures for a data set under a protocol, those of unstated protocol included.
-
-    Args:
-        key: Name in ``published.json``, e.g. ``mvtec_ad``.
-        protocol: E.g. ``one_for_all``.
-
-    Example:
-        >>> from blemish.benchmark.published import published_figures
-        >>> [(f.system, f.value) for f in published_figures("mvtec_ad", "per_category")]
-        [('RD (WideResNet-50-2, 256²)', '98.5')]
-    """
+    """The figures for a data set under a protocol, those of unstated protocol included."""
     content = _content()
     return [
         PublishedFigure(

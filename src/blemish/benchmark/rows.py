@@ -1,4 +1,4 @@
-"""``rows.jsonl``: one whole line per finished run, whatever happens to the process.
+"""Result rows, ``rows.jsonl``: one whole line per finished run, whatever happens to the process.
 
 A line is one JSON object; its ``rows`` hold one entry per category. It is written and flushed to
 the disk in one go, so that a kill leaves at most a last line without its end, which is cut off
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,20 +21,16 @@ from blemish.errors import ConfigError, DataError
 FILE_NAME = "rows.jsonl"
 SCHEMA = 1
 
+# An absolute POSIX path of two parts or more, or a Windows path with a drive; the last part stays.
+_POSIX = re.compile(r"(?<![\w./~-])~?/(?:[^\s/'\"`:;,()]+/)+([^\s/'\"`:;,()]*)")
+_WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:[\\/](?:[^\s\\/'\"`:;,()]+[\\/])+([^\s\\/'\"`:;,()]*)")
+
 
 def read_lines(folder: str | Path) -> list[dict[str, Any]]:
     """The runs in a results folder, in the order of writing; a torn last line is passed over.
 
     Raises:
         DataError: There is no such file, or a line before the last is damaged.
-
-    Example:
-        >>> import tempfile
-        >>> from blemish.benchmark.rows import ResultFile, read_lines
-        >>> with tempfile.TemporaryDirectory() as folder, ResultFile.open(folder) as file:
-        ...     file.append({"run": "a1", "status": "done", "rows": []})
-        ...     [line["run"] for line in read_lines(folder)]
-        ['a1']
     """
     path = Path(folder) / FILE_NAME
     if not path.is_file():
@@ -139,3 +136,22 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def without_paths(text: str, *, root: Path | None = None, name: str = "") -> str:
+    """The text with the data set's root called by its name and other paths cut to their last part.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from blemish.benchmark.public_text import without_paths
+        >>> without_paths("/mnt/a b/x/nut/1.png is damaged", root=Path("/mnt/a b/x"), name="nuts")
+        'nuts/nut/1.png is damaged'
+        >>> without_paths("Cannot read /home/me/weights.pth: no such file")
+        'Cannot read weights.pth: no such file'
+    """
+    if root is not None:
+        forms = {str(root), str(root.absolute()), str(root.resolve())}
+        # A single word is no folder of the machine, and may be an ordinary word of the message.
+        for form in sorted((f for f in forms if len(Path(f).parts) > 1), key=len, reverse=True):
+            text = re.sub(rf"(?<![\w.-]){re.escape(form)}(?![\w-])", name or root.name, text)
+    return _WINDOWS.sub(r"\1", _POSIX.sub(r"\1", text))

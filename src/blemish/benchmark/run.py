@@ -22,8 +22,7 @@ from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.benchmark.plan import RunSpec, chosen_data
 from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
-from blemish.benchmark.public_text import without_paths
-from blemish.benchmark.rows import SCHEMA
+from blemish.benchmark.rows import SCHEMA, without_paths
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
 from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult, json_ready
@@ -50,8 +49,6 @@ def run_line(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
 
     Returns:
         The line of ``rows.jsonl``, but for the command.
-
-    Example: see :func:`blemish.benchmark.runner.run_benchmark`.
     """
     started = time.monotonic()
     try:
@@ -143,8 +140,8 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
             progress=progress,
         )
     fitted = time.monotonic()
-    histogram = identity["histogram"]
-    everything, new = Evaluator(histogram=histogram), Evaluator(histogram=True)
+    everything = Evaluator(histogram=identity["histogram"], compatibility=identity["compatibility"])
+    new = Evaluator(histogram=True)
     unseen_paths = {sample.path for sample in parts.unseen.samples} if parts.unseen else set()
     unreadable_tests: list[tuple[Path, str]] = []
     for sample, prediction in detector.judge_test_images(
@@ -230,7 +227,7 @@ def _result(result: ProductResult) -> dict[str, Any]:
         "operating": None if result.operating is None else result.operating.figures(),
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
         "problems": list(result.problems),
-    }
+    } | ({"error_bounds": dict(result.error_bounds)} if result.error_bounds else {})
 
 
 def _torch_environment(device: str) -> dict[str, Any]:
@@ -272,7 +269,7 @@ def main(arguments: list[str]) -> int:
     content = json.loads(spec_file.read_text(encoding="utf-8"))
     # Checkpoints and features go where the benchmark writes, not to a small system folder.
     tempfile.tempdir = str(result_file.parent)
-    line = run_line(RunSpec.from_json(content["spec"]), Workplace(**content["workplace"]))
+    line = run_line(RunSpec(**content["spec"]), Workplace(**content["workplace"]))
     with atomic_write(result_file) as file:
         file.write(json.dumps(line, allow_nan=False).encode())
     return 0

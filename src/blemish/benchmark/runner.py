@@ -13,8 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from blemish.benchmark.options import BenchmarkOptions, command_line
-from blemish.benchmark.plan import RunSpec, code_changed, plan_runs
+from blemish.benchmark.plan import (
+    BenchmarkOptions,
+    RunSpec,
+    code_changed,
+    command_line,
+    plan_runs,
+)
 from blemish.benchmark.rows import ResultFile
 from blemish.benchmark.run import Workplace, failed_line
 from blemish.errors import BlemishError, ConfigError
@@ -64,7 +69,7 @@ def run_benchmark(
         BlemishError: The sources of blemish changed under way.
 
     Example:
-        >>> from blemish.benchmark.options import BenchmarkOptions
+        >>> from blemish.benchmark.plan import BenchmarkOptions
         >>> from blemish.benchmark.runner import run_benchmark
         >>> from blemish.errors import BlemishError
         >>> try:
@@ -145,7 +150,7 @@ def _in_own_process(run: RunSpec, workplace: Workplace, folder: Path) -> dict[st
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     spec_file, result_file = folder / "spec.json", folder / "result.json"
-    spec_file.write_text(json.dumps({"spec": run.to_json(), "workplace": asdict(workplace)}))
+    spec_file.write_text(json.dumps({"spec": asdict(run), "workplace": asdict(workplace)}))
     command = [sys.executable, "-m", "blemish.benchmark.run", str(spec_file), str(result_file)]
     # Nothing is ever written to the pipe: when this process ends, however it does, the pipe
     # closes and the run's process ends too.

@@ -1,4 +1,4 @@
-"""Tables laid out like the papers': Markdown to read, CSV to work with."""
+"""Result tables laid out like the papers': Markdown to read, CSV to work with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from blemish._files import atomic_write
 from blemish.benchmark.aggregate import Figure, Section, sections
 from blemish.benchmark.published import full_data_set, published_figures, same_layout
 from blemish.benchmark.rows import read_lines
+from blemish.metrics.bounds import bound_text
 
 SEVEN = {
     "image_auroc": "image AUROC",
@@ -23,6 +24,10 @@ SEVEN = {
     "pixel_f1_max": "pixel F1-max",
     "pixel_aupro": "AUPRO",
     "mean_ad": "mAD",
+}
+ADER = {
+    "pixel_f1_max_ader": "pixel F1-max as in ADer",
+    "mean_ad_ader": "mAD with it",
 }
 LOCO = {
     "image_auroc_logical": "AUROC logical",
@@ -46,8 +51,6 @@ def write_tables(folder: str | Path) -> list[Path]:
 
     Raises:
         DataError: The folder holds no readable ``rows.jsonl``.
-
-    Example: see ``blemish benchmark tables``.
     """
     lines = read_lines(folder)
     written = []
@@ -65,11 +68,6 @@ def markdown(lines: Sequence[dict[str, Any]], *, heading: str = "##") -> str:
     Args:
         lines: As :func:`blemish.benchmark.rows.read_lines` gives them.
         heading: Marks of the highest heading.
-
-    Example:
-        >>> from blemish.benchmark.tables import markdown
-        >>> markdown([])
-        'No run was measured yet.\\n'
     """
     found = sections(lines)
     if not found:
@@ -79,7 +77,7 @@ def markdown(lines: Sequence[dict[str, Any]], *, heading: str = "##") -> str:
 
 def csv_text(lines: Sequence[dict[str, Any]]) -> str:
     """The same figures, one line per system and category and one for the mean, as fractions."""
-    columns = [*SEVEN, *LOCO, *UNSEEN]
+    columns = [*SEVEN, *ADER, *LOCO, *UNSEEN]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["data", "protocol", "ratio", "method", "settings", "teacher", "category", "seeds"]
@@ -115,7 +113,9 @@ def _section(section: Section, heading: str) -> str:
     parts = [f"{heading} {title}\n", _header(section)]
     metrics = section.metrics()
     parts += _metric_tables(section, SEVEN, heading)
-    for columns in (LOCO, UNSEEN):
+    if "pixel_f1_max_ader" in metrics:
+        metrics.add("mean_ad_ader")
+    for columns in (ADER, LOCO, UNSEEN):
         present = {name: text for name, text in columns.items() if name in metrics}
         if present:
             parts += _metric_tables(section, present, heading)
@@ -178,6 +178,7 @@ def _header(section: Section) -> str:
         f"{100 * setup['false_alarm_rate']:g} %",
         f"Measured: {_dates(runs)}; " + "; ".join(dict.fromkeys(map(_versions, runs))),
         "Hardware: " + "; ".join(dict.fromkeys(map(_hardware, runs))),
+        *_bounded(section),
         "Metrics in percent; times and peak memory are those of one model's own process",
     ]
     if teacher["weights"] == "random":
@@ -185,6 +186,21 @@ def _header(section: Section) -> str:
     if section.protocol["known"]:
         facts.append(f"Known anomaly classes: {', '.join(section.protocol['known'])}")
     return "\n".join(f"- {fact}" for fact in facts) + "\n"
+
+
+def _bounded(section: Section) -> list[str]:
+    """What bounded memory may cost, where it was asked for."""
+    bounds = [
+        bound
+        for run in section.runs
+        for row in run["rows"]
+        for bound in row.get("error_bounds", {}).values()
+        if bound is not None
+    ]
+    if not bounds:
+        return []
+    most = bound_text(100 * max(bounds))
+    return [f"Pixel metrics in bounded memory: none is off by more than {most} %"]
 
 
 def _data_in_words(section: Section) -> str:

@@ -9,8 +9,10 @@ from typing import Annotated, TypeVar
 import typer
 
 from blemish.cli.options import (
+    Compatibility,
     Device,
     FalseAlarmRate,
+    Histogram,
     Layout,
     Quiet,
     need_training_packages,
@@ -62,9 +64,8 @@ def benchmark(
         float, typer.Option(help="Share of the good training images set aside for calibration.")
     ] = 0.2,
     false_alarm_rate: FalseAlarmRate = 0.01,
-    histogram: Annotated[
-        bool, typer.Option("--histogram", help="Pixel metrics in bounded memory.")
-    ] = False,
+    histogram: Histogram = False,
+    compatibility: Compatibility = "none",
     cache_dir: Annotated[
         Path | None, typer.Option(help="Where runs share the teacher's features. Default: in out.")
     ] = None,
@@ -88,7 +89,7 @@ def benchmark(
             "--method rd --data mvtec --seeds 0,1,2 --out results/mvtec. See --help."
         )
     need_training_packages("Benchmarking")
-    from blemish.benchmark.options import BenchmarkOptions
+    from blemish.benchmark.plan import BenchmarkOptions
     from blemish.benchmark.runner import run_benchmark
     from blemish.benchmark.tables import write_tables
     from blemish.cli.output import print_notes
@@ -110,6 +111,7 @@ def benchmark(
         hold_out=hold_out,
         false_alarm_rate=false_alarm_rate,
         histogram=histogram,
+        compatibility=compatibility,
         device=device,
         precision=precision,
     )

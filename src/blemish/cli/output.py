@@ -48,16 +48,14 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def figure(value: float, bound: float | None = None) -> str:
-    """A fraction with three decimals, or n/a where it cannot be given; with its error if bounded.
-
-    The error is rounded up, so that it is never understated.
-    """
+    """A fraction with three decimals and, where binned, its error; n/a where it cannot be given."""
     if not math.isfinite(value):
         return "n/a"
-    if not bound:
-        return f"{value:.3f}" + ("" if bound is None else " ± 0")
-    exponent = math.floor(math.log10(bound))
-    return f"{value:.3f} ± {math.ceil(bound / 10**exponent)}e{exponent}"
+    if bound is None:
+        return f"{value:.3f}"
+    from blemish.metrics.bounds import bound_text
+
+    return f"{value:.3f} ± {bound_text(bound)}"
 
 
 def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:

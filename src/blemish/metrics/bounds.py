@@ -1,4 +1,4 @@
-"""How far a binned result can be from the exact one.
+"""Error bounds: how far a binned result can be from the exact one.
 
 A bin tells how many positives and negatives it holds and hides their order. Each bound follows
 from the worst and the best order inside every bin, so it is a guarantee and not an estimate; only
@@ -6,6 +6,8 @@ the rounding of double precision (about 1e-12) comes on top. An exact ranking ha
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -78,3 +80,11 @@ def overlap_bound(ranking: Ranking, limit: float) -> float:
     area = overlap_area(ranking, limit)
     low, high = overlap_range(ranking, limit)
     return max(high - area, area - low) if area == area else NAN
+
+
+def bound_text(bound: float) -> str:
+    """A bound with one digit, rounded up, so that it is never understated: ``3e-6``."""
+    if not bound > 0.0:
+        return "0"
+    exponent = math.floor(math.log10(bound))
+    return f"{math.ceil(bound / 10**exponent)}e{exponent}"
