@@ -18,11 +18,11 @@ from blemish.demo_line import (
     DEFECTS,
     PRODUCTS,
     defects_config,
-    layout,
     render,
     tray,
     write_demo_line,
 )
+from blemish.demo_line import line as demo
 from blemish.demo_line.hardware import KINDS, draw
 from blemish.demo_line.tray import COUNTS, _scatter, compartments, part_area
 from blemish.errors import ConfigError, DataError
@@ -249,7 +249,7 @@ def test_parts_in_the_tray_do_not_overlap() -> None:
 
 
 def test_layout_is_that_of_mvtec_loco(line: Path) -> None:
-    assert {p.name for p in line.iterdir()} == {*PRODUCTS, layout.RECORD}
+    assert {p.name for p in line.iterdir()} == {*PRODUCTS, demo.RECORD}
     for product in PRODUCTS:
         folder = line / product
         groups = set(DEFECTS[product].values())
@@ -327,13 +327,13 @@ def test_a_larger_line_begins_with_the_pictures_of_a_smaller_one(tmp_path: Path)
     grown_counts = {**SMALL, "train": 4, "validation": 2, "test_good": 3, "defects_per_kind": 3}
     large = write_demo_line(tmp_path / "l", **grown_counts, products=["metal", "tray"])
     few, many = digests(small), digests(large)
-    few.pop(layout.RECORD)
+    few.pop(demo.RECORD)
     assert few.items() <= many.items()
     assert len(many) > len(few)
 
 
 def test_a_complete_line_is_left_alone(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "render", lambda *a, **k: pytest.fail("rendered again"))
+    monkeypatch.setattr(demo, "render", lambda *a, **k: pytest.fail("rendered again"))
     before = digests(line)
     assert write_demo_line(line, **{**SMALL, "defects_per_kind": 10}) == line
     assert digests(line) == before
@@ -360,17 +360,17 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return render(*args, **kwargs)
 
-    monkeypatch.setattr(layout, "render", interrupted)
+    monkeypatch.setattr(demo, "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_demo_line(tmp_path / "line", **SMALL)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    assert (write_demo_line(tmp_path / "line", **SMALL) / layout.RECORD).is_file()
+    assert (write_demo_line(tmp_path / "line", **SMALL) / demo.RECORD).is_file()
 
 
 def test_an_empty_folder_may_become_the_line(tmp_path: Path) -> None:
     write_demo_line(tmp_path, **SMALL, products=["metal"])
-    record = json.loads((tmp_path / layout.RECORD).read_text())
+    record = json.loads((tmp_path / demo.RECORD).read_text())
     assert record["synthetic"] is True
     assert record["products"] == ["metal"]
 

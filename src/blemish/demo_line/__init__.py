@@ -8,12 +8,11 @@ takes a single picture. What is measured on them says nothing about a real line.
 
 The way through: a product's module draws a :class:`~blemish.demo_line.scene.Scene` of heights,
 colours and finishes; :mod:`~blemish.demo_line.camera` lights and photographs it;
-:mod:`~blemish.demo_line.layout` writes files.
+:mod:`~blemish.demo_line.line` writes files.
 """
 
 from __future__ import annotations
 
-from blemish.demo_line.layout import write_demo_line
-from blemish.demo_line.products import DEFECTS, PRODUCTS, defects_config, render
+from blemish.demo_line.line import DEFECTS, PRODUCTS, defects_config, render, write_demo_line
 
 __all__ = ["DEFECTS", "PRODUCTS", "defects_config", "render", "write_demo_line"]

@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from blemish.demo_line.components import PACKAGES
-from blemish.demo_line.noise import Field, smooth_noise
-from blemish.demo_line.scene import SHORT_SIDE, SUPERSAMPLING, Colour, Scene
+from blemish.demo_line.scene import SHORT_SIDE, SUPERSAMPLING, Colour, Field, Scene, smooth_noise
 
 BOARD_HEIGHT = 3.0  # units over the table
 _EDGE = 13.0  # units between the board and the picture's edge, at the nominal pose
@@ -25,25 +24,15 @@ _SOLDER: Colour = (0.60, 0.59, 0.56)
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a component, in units and rad from the board's centre.
+    """A place for a component, in units and rad from the board's centre."""
 
-    Attributes:
-        name: Reference designator.
-        kind: What belongs there, or would fit.
-        x: Right of the centre.
-        y: Below the centre.
-        angle: Turn.
-        mark: What is printed on the component; ``LOT`` stands for the lot's code.
-        populated: False for a footprint that stays empty on a good board.
-    """
-
-    name: str
-    kind: str
+    name: str  # reference designator
+    kind: str  # what belongs there, or would fit
     x: float
     y: float
     angle: float = 0.0
-    mark: str = ""
-    populated: bool = True
+    mark: str = ""  # printed on the component; LOT stands for the lot's code
+    populated: bool = True  # False for a footprint that stays empty on a good board
 
 
 # Name, kind, place as a share of the board's half width and height, turn, print.
@@ -89,10 +78,7 @@ _EMPTY = ("U4", "C9", "R9", "C10")
 def half_extent(size: tuple[int, int]) -> tuple[float, float]:
     """Half the board's width and height, units."""
     short = min(size)
-    return (
-        SHORT_SIDE * size[1] / short / 2 - _EDGE,
-        SHORT_SIDE * size[0] / short / 2 - _EDGE,
-    )
+    return (SHORT_SIDE * size[1] / short / 2 - _EDGE, SHORT_SIDE * size[0] / short / 2 - _EDGE)
 
 
 @lru_cache(maxsize=8)
@@ -217,9 +203,9 @@ def _route(
             third = second + float(rng.choice([-1, 0, 1])) * np.pi / 4
             course = [(px, py)]
             for heading, way in (
-                (first, reach + float(rng.uniform(5, 22))),
-                (second, float(rng.uniform(6, 40))),
-                (third, float(rng.uniform(4, 30))),
+                (first, reach + rng.uniform(5, 22)),
+                (second, rng.uniform(6, 40)),
+                (third, rng.uniform(4, 30)),
             ):
                 x, y = course[-1]
                 course.append((x + way * float(np.cos(heading)), y + way * float(np.sin(heading))))
@@ -264,11 +250,11 @@ def bare(scene: Scene, pose: tuple[float, float, float], rng: np.random.Generato
         matrix = (c, s, ox - c * px - s * py, -s, c, oy + s * px - c * py)
         return image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
-    shift = (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35)))
+    shift = (rng.normal(0, 0.35), rng.normal(0, 0.35))
     # The print is registered on its own, never quite where the copper is.
     layers = (layer(art.copper), layer(art.tin), layer(art.board), layer(art.silk, shift))
-    solid = float(rng.uniform(0.8, 0.95))  # how well the print covers
-    tone, blue = float(rng.normal(1, 0.05)), float(rng.normal(1, 0.05))
+    solid = rng.uniform(0.8, 0.95)  # how well the print covers
+    tone, blue = rng.normal(1, 0.05), rng.normal(1, 0.05)
     cloud = 1 + np.float32(0.05) * smooth_noise(rng, (h, w), (6, 6))
     grain = 1 + np.float32(0.06) * smooth_noise(rng, (h, w), (h / 3, w / 3))
     scene.colour *= grain

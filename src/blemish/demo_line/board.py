@@ -6,16 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blemish.demo_line.bare_board import Slot, bare, half_extent, slots
-from blemish.demo_line.components import PACKAGES, draw
-from blemish.demo_line.mounting import TIN
-from blemish.demo_line.noise import Field, curve, smooth_noise, wobble
-from blemish.demo_line.scene import Patch, Scene, bevel, box, circle, polyline
-
-Areas = list[tuple[str, NDArray[np.bool_]]]
-Pieces = list[tuple[Patch, Field]]
+from blemish.demo_line.components import PACKAGES, TIN, draw
+from blemish.demo_line.scene import (
+    Areas,
+    Field,
+    Patch,
+    Pieces,
+    Scene,
+    bevel,
+    box,
+    circle,
+    curve,
+    polyline,
+    smooth_noise,
+    wobble,
+)
 
 LOGICAL = ("missing_component", "extra_component", "swapped_components", "misplaced_component")
 STRUCTURAL = ("scratch", "burnt_component", "cracked_component", "solder_blob")
@@ -31,21 +38,13 @@ _BURNABLE = (*_BRITTLE, "electrolytic", "led_red", "led_green", "led_yellow")
 
 @dataclass(frozen=True)
 class Mounted:
-    """A component on its place, with its own deviation from it.
-
-    Attributes:
-        slot: The place.
-        kind: What was mounted there.
-        shift: Deviation in x and y, units.
-        turn: Deviation in angle, rad.
-        seed: Of its tolerance. Its own, so that a component more or less changes no other.
-    """
+    """A component on its place, with its own deviation from it in units and rad."""
 
     slot: Slot
     kind: str
     shift: tuple[float, float]
     turn: float
-    seed: int
+    seed: int  # of its tolerance; its own, so that a component more or less changes no other
 
 
 class _Board:
@@ -58,17 +57,17 @@ class _Board:
         self.scene = Scene(size, (0.045, 0.045, 0.048))
         width, height = self.scene.extent
         self.pose = (
-            width / 2 + float(rng.uniform(-3.2, 3.2)),
-            height / 2 + float(rng.uniform(-3.2, 3.2)),
-            float(rng.normal(0, 0.009)),
+            width / 2 + rng.uniform(-3.2, 3.2),
+            height / 2 + rng.uniform(-3.2, 3.2),
+            rng.normal(0, 0.009),
         )
         self.slots = {slot.name: slot for slot in slots(size)}
         self.mounted = {
             name: Mounted(
                 slot,
                 slot.kind,
-                (float(rng.normal(0, 0.45)), float(rng.normal(0, 0.45))),
-                float(rng.normal(0, 0.012)),
+                (rng.normal(0, 0.45), rng.normal(0, 0.45)),
+                rng.normal(0, 0.012),
                 int(rng.integers(2**32)),
             )
             for name, slot in self.slots.items()
@@ -98,7 +97,7 @@ class _Board:
     def populate(self) -> None:
         """Solder everything on: tolerances, tone of each kind's lot, printed lot code."""
         rng = self.rng
-        lot = {kind: float(rng.normal(1, 0.05)) for kind in PACKAGES}
+        lot = {kind: rng.normal(1, 0.05) for kind in PACKAGES}
         code = f"{int(rng.integers(20, 27))}{int(rng.integers(1, 53)):02d}"
         for name, part in self.mounted.items():
             mark = part.slot.mark.replace("LOT", code)
@@ -133,9 +132,7 @@ def _logical(board: _Board, defect: str) -> Pieces:
     if defect == "extra_component":
         empty = [slot for slot in board.slots.values() if not slot.populated]
         slot = empty[int(rng.integers(len(empty)))]
-        board.mounted[slot.name] = Mounted(
-            slot, slot.kind, (0.0, 0.0), float(rng.normal(0, 0.01)), 0
-        )
+        board.mounted[slot.name] = Mounted(slot, slot.kind, (0.0, 0.0), rng.normal(0, 0.01), 0)
         return [board.footprint(slot, slot.kind)]
     if defect == "swapped_components":
         first, second = _SWAPS[int(rng.integers(len(_SWAPS)))]
@@ -147,8 +144,8 @@ def _logical(board: _Board, defect: str) -> Pieces:
     part = board.mounted[name]
     half_w, half_h = PACKAGES[part.kind].half
     small = min(half_w, half_h)
-    towards = float(rng.uniform(0, 6.2832))
-    way = float(rng.uniform(0.5, 1.0)) * min(small, 9.0)
+    towards = rng.uniform(0, 6.2832)
+    way = rng.uniform(0.5, 1.0) * min(small, 9.0)
     moved = replace(
         part,
         shift=(way * float(np.cos(towards)), way * float(np.sin(towards))),
@@ -172,9 +169,9 @@ def _scratch(board: _Board) -> Pieces:
     reach = np.array([np.hypot(*PACKAGES[s.kind].half) * 0.8 for s in board.slots.values()])
     best, best_free = None, -1.0
     for _ in range(14):
-        length = float(rng.uniform(55, 150))
-        start = (float(rng.uniform(-0.8, 0.8)) * half_w, float(rng.uniform(-0.8, 0.8)) * half_h)
-        line = curve(rng, start, float(rng.uniform(0, 6.2832)), length, bend=0.2)
+        length = rng.uniform(55, 150)
+        start = (rng.uniform(-0.8, 0.8) * half_w, rng.uniform(-0.8, 0.8) * half_h)
+        line = curve(rng, start, rng.uniform(0, 6.2832), length, bend=0.2)
         if (np.abs(line) > (half_w - 8, half_h - 8)).any():
             continue
         apart = np.hypot(*(line[:, None] - centres[None]).transpose(2, 0, 1))
@@ -184,7 +181,7 @@ def _scratch(board: _Board) -> Pieces:
     if best is None:
         x = half_w * 0.9
         best = np.array([(-x, half_h * 0.62), (-x * 0.2, half_h * 0.6), (x * 0.5, half_h * 0.63)])
-    width = float(rng.uniform(1.1, 2.4))
+    width = rng.uniform(1.1, 2.4)
     patch = scene.everywhere(*board.pose)
     distance, along = polyline(patch, best)
     taper = np.float32(width) * (0.4 + 0.6 * np.sqrt(np.clip(4 * along * (1 - along), 0, 1)))
@@ -231,7 +228,7 @@ def _cracked(board: _Board) -> Pieces:
     # From edge to edge, wandering.
     upright = bool(rng.random() < 0.5) or half_w > 1.4 * half_h
     t = np.linspace(-1.05, 1.05, 9)
-    jag = float(rng.uniform(-0.35, 0.35)) + 0.11 * rng.standard_normal(9).cumsum()
+    jag = rng.uniform(-0.35, 0.35) + 0.11 * rng.standard_normal(9).cumsum()
     jag = np.clip(jag, -0.8, 0.8)
     line = np.stack([jag * half_w, t * half_h] if upright else [t * half_w, jag * half_h], axis=1)
     distance, _ = polyline(patch, line)
@@ -268,11 +265,11 @@ def _solder_blob(board: _Board) -> Pieces:
         c, s = np.cos(part.slot.angle), np.sin(part.slot.angle)
         shift = (float(c * pad[0] - s * pad[1]), float(s * pad[0] + c * pad[1]))
         x, y, _ = board.at(part.slot, shift)
-        radius = float(rng.uniform(4.0, 8.0))
+        radius = rng.uniform(4.0, 8.0)
     else:
-        x = board.pose[0] + float(rng.uniform(-0.8, 0.8)) * half_w
-        y = board.pose[1] + float(rng.uniform(-0.8, 0.8)) * half_h
-        radius = float(rng.uniform(3.5, 9.0))
+        x = board.pose[0] + rng.uniform(-0.8, 0.8) * half_w
+        y = board.pose[1] + rng.uniform(-0.8, 0.8) * half_h
+        radius = rng.uniform(3.5, 9.0)
     patch = scene.patch(x, y, radius * 2.6 + 4)
     edge = np.float32(radius) * wobble(rng, np.arctan2(patch.y, patch.x), 0.2)
     distance = circle(patch, edge)
@@ -282,9 +279,9 @@ def _solder_blob(board: _Board) -> Pieces:
     scene.paint(patch, patch.inside(distance), colour=TIN, height=base + dome, metal=1.0, gloss=0.0)
     pieces = [(patch, patch.inside(distance))]
     for _ in range(int(rng.integers(0, 4))):
-        towards, away = float(rng.uniform(0, 6.28)), radius * float(rng.uniform(1.3, 1.9))
+        towards, away = rng.uniform(0, 6.28), radius * rng.uniform(1.3, 1.9)
         ball = patch.moved(away * float(np.cos(towards)), away * float(np.sin(towards)))
-        small = circle(ball, float(rng.uniform(1.2, 2.0)))
+        small = circle(ball, rng.uniform(1.2, 2.0))
         scene.paint(patch, patch.inside(small), colour=TIN, metal=1.0, height=under + 1.5)
         pieces.append((patch, patch.inside(small)))
     return pieces

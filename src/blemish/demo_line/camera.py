@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from blemish.demo_line.noise import Field, resize
-from blemish.demo_line.scene import SUPERSAMPLING, Scene
+from blemish.demo_line.scene import SUPERSAMPLING, Field, Scene, resize
 
 _NORMALS = 256  # directions tabulated along each axis of the normal
 _TONES = 4096  # entries of the tone curve
@@ -27,29 +26,17 @@ _BAND = 64  # scene rows lit at a time, so that the arrays stay in the processor
 
 @dataclass(frozen=True)
 class Light:
-    """The state of the station for one picture.
+    """The state of the station for one picture."""
 
-    Attributes:
-        azimuth: Direction the key light comes from, in rad from the x axis, y down.
-        elevation: Its height over the table, in rad.
-        level: Factor on all light.
-        slope: Relative fall-off across the picture's half width and half height.
-        vignette: Relative loss of light in the corners.
-        balance: Gains of red, green and blue.
-        blur: Weight of each neighbour in the lens's 3-tap blur, 0 sharp, 1/3 a box.
-        shot_noise: Variance per unit of linear light.
-        read_noise: Variance of the dark signal.
-    """
-
-    azimuth: float
-    elevation: float
-    level: float
-    slope: tuple[float, float]
-    vignette: float
-    balance: tuple[float, float, float]
-    blur: float
-    shot_noise: float
-    read_noise: float
+    azimuth: float  # direction the key light comes from, rad from the x axis, y down
+    elevation: float  # its height over the table, rad
+    level: float  # factor on all light
+    slope: tuple[float, float]  # relative fall-off across the half width and half height
+    vignette: float  # relative loss of light in the corners
+    balance: tuple[float, float, float]  # gains of red, green and blue
+    blur: float  # weight of each neighbour in the lens's 3-tap blur: 0 sharp, 1/3 a box
+    shot_noise: float  # variance per unit of linear light
+    read_noise: float  # variance of the dark signal
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Light:
@@ -58,12 +45,12 @@ class Light:
             azimuth=float(-2.2 + rng.normal(0, 0.10)),
             elevation=float(0.86 + rng.normal(0, 0.05)),
             level=float(np.exp(rng.normal(0, 0.07))),
-            slope=(float(rng.normal(0, 0.07)), float(rng.normal(0, 0.07))),
-            vignette=float(rng.uniform(0.04, 0.16)),
-            balance=(float(rng.normal(1, 0.015)), 1.0, float(rng.normal(1, 0.02))),
-            blur=float(rng.uniform(0.05, 0.17)),
-            shot_noise=float(rng.uniform(0.00003, 0.00012)),
-            read_noise=float(rng.uniform(0.000004, 0.00001)),
+            slope=(rng.normal(0, 0.07), rng.normal(0, 0.07)),
+            vignette=rng.uniform(0.04, 0.16),
+            balance=(rng.normal(1, 0.015), 1.0, rng.normal(1, 0.02)),
+            blur=rng.uniform(0.05, 0.17),
+            shot_noise=rng.uniform(0.00003, 0.00012),
+            read_noise=rng.uniform(0.000004, 0.00001),
         )
 
     @property
@@ -78,24 +65,7 @@ class Light:
 
 
 def shoot(scene: Scene, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Take the picture.
-
-    Args:
-        scene: What lies in front of the camera.
-        light: The state of the station.
-        rng: Source of the sensor's noise.
-
-    Returns:
-        ``(H, W, 3)`` uint8, sRGB.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.demo_line.camera import Light, shoot
-        >>> from blemish.demo_line.scene import Scene
-        >>> rng = np.random.default_rng(0)
-        >>> shoot(Scene((48, 64)), Light.drawn(rng), rng).shape
-        (48, 64, 3)
-    """
+    """Take the picture ``(H, W, 3)`` uint8 sRGB; ``rng`` is the source of the sensor's noise."""
     tables = _tables(light.direction)
     lit, ambient = _shadows(scene, light)  # (h, w) each
     picture = np.empty((3, *scene.size), np.float32)  # (3, H, W)

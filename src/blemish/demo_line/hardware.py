@@ -7,8 +7,18 @@ from typing import Literal
 
 import numpy as np
 
-from blemish.demo_line.noise import Field, smooth_noise, wobble
-from blemish.demo_line.scene import Colour, Patch, Scene, bevel, box, circle, hexagon
+from blemish.demo_line.scene import (
+    Colour,
+    Field,
+    Patch,
+    Scene,
+    bevel,
+    box,
+    circle,
+    hexagon,
+    smooth_noise,
+    wobble,
+)
 
 Damage = Literal["bent", "rusty", "broken"]
 
@@ -20,23 +30,14 @@ BLACK_OXIDE: Colour = (0.13, 0.13, 0.14)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of part.
-
-    Attributes:
-        form: ``screw``, ``pin``, ``ring`` or ``nut``.
-        colour: Its metal.
-        length: Along the axis, units; 0 for flat parts.
-        radius: Of the shaft or the outer edge (a nut's apothem), units.
-        inner: Radius of the head (screw) or of the hole, units.
-        sides: Flats of a nut, 6 or 4.
-    """
+    """A kind of part, lengths in units."""
 
     form: Literal["screw", "pin", "ring", "nut"]
     colour: Colour
-    length: float
-    radius: float
-    inner: float
-    sides: int = 6
+    length: float  # along the axis; 0 for flat parts
+    radius: float  # of the shaft or the outer edge; a nut's apothem
+    inner: float  # radius of the head (screw) or of the hole
+    sides: int = 6  # flats of a nut, 6 or 4
 
     @property
     def reach(self) -> float:
@@ -69,40 +70,23 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Part:
-    """One part in the tray.
-
-    Attributes:
-        kind: Key of :data:`KINDS`.
-        x: Centre, in the tray's units.
-        y: Centre, in the tray's units.
-        angle: Turn in the tray, rad.
-        size: Factor on all its lengths.
-        tone: Factor on its brightness.
-        damage: What is wrong with it, if anything.
-    """
+    """One part in the tray, in its units and rad."""
 
     kind: str
     x: float
     y: float
     angle: float
-    size: float = 1.0
-    tone: float = 1.0
+    size: float = 1.0  # factor on all its lengths
+    tone: float = 1.0  # factor on its brightness
     damage: Damage | None = None
 
 
 def draw(
     scene: Scene, part: Part, at: tuple[float, float, float], rng: np.random.Generator
 ) -> tuple[Patch, Field]:
-    """Lay a part into the scene.
+    """Lay a part at x, y (units) and turn (rad) of the *scene*, and give its patch and coverage.
 
-    Args:
-        scene: The scene.
-        part: What to draw.
-        at: Its x, y (units) and turn (rad) in the *scene*.
-        rng: Decides the details of damage.
-
-    Returns:
-        The patch and the coverage of the part in it.
+    ``rng`` decides the details of damage.
     """
     kind = KINDS[part.kind]
     patch = scene.patch(at[0], at[1], kind.reach * part.size * 1.25 + 3, at[2])
@@ -144,7 +128,7 @@ def _bend(patch: Patch, rng: np.random.Generator, bent: bool) -> Field | None:
     if not bent:
         return None
     slope = float(rng.choice([-1, 1]) * rng.uniform(0.38, 0.8))
-    knee = float(rng.uniform(-6, 6))
+    knee = rng.uniform(-6, 6)
     soft = np.logaddexp(0, (patch.x - knee) / 3) * 3
     return (slope * soft).astype(np.float32)
 
@@ -196,12 +180,12 @@ def _break(patch: Patch, kind: Kind, rng: np.random.Generator) -> Field:
         patch.y * np.float32(0.9) + np.float32(rng.uniform(0, 6))
     )
     if kind.length:
-        where = float(rng.uniform(-0.08, 0.22)) * kind.length
+        where = rng.uniform(-0.08, 0.22) * kind.length
         gone: Field = patch.x - np.float32(where) + jag
         return gone
     # A wedge of a ring or nut is missing.
-    turned = patch.moved(0, 0, float(rng.uniform(0, 6.28)))
-    opening = float(rng.uniform(0.35, 0.95))
+    turned = patch.moved(0, 0, rng.uniform(0, 6.28))
+    opening = rng.uniform(0.35, 0.95)
     c, s = np.float32(np.cos(opening)), np.float32(np.sin(opening))
     wedge = np.minimum(turned.x * s - turned.y * c, turned.x * s + turned.y * c)
     missing: Field = wedge + 0.6 * jag
@@ -222,7 +206,7 @@ def _rust(scene: Scene, patch: Patch, cover: Field, rng: np.random.Generator) ->
 def dirt(scene: Scene, x: float, y: float, rng: np.random.Generator) -> list[tuple[Patch, Field]]:
     """Something that fell into the tray: a lump of dirt with crumbs, or a smear of oil."""
     if rng.random() < 0.35:
-        radius = float(rng.uniform(13, 24))
+        radius = rng.uniform(13, 24)
         patch = scene.patch(x, y, radius * 1.7)
         distance = circle(
             patch, np.float32(radius) * wobble(rng, np.arctan2(patch.y, patch.x), 0.2)
@@ -234,9 +218,9 @@ def dirt(scene: Scene, x: float, y: float, rng: np.random.Generator) -> list[tup
     pieces: list[tuple[Patch, Field]] = []
     earth = np.array([0.085, 0.055, 0.03]) * rng.uniform(0.7, 1.8)
     for crumb in range(int(rng.integers(4, 11))):
-        radius = float(rng.uniform(5, 10)) if crumb == 0 else float(rng.uniform(0.9, 3))
-        away = 0.0 if crumb == 0 else float(rng.uniform(5, 17))
-        towards = float(rng.uniform(0, 6.28))
+        radius = rng.uniform(5, 10) if crumb == 0 else rng.uniform(0.9, 3)
+        away = 0.0 if crumb == 0 else rng.uniform(5, 17)
+        towards = rng.uniform(0, 6.28)
         patch = scene.patch(
             x + away * float(np.cos(towards)), y + away * float(np.sin(towards)), radius * 1.8 + 2
         )

@@ -1,4 +1,4 @@
-"""A flat scene in front of a camera: height, colour and finish of every point, before light.
+"""Scene: height, colour and finish of every point in front of a camera, before light.
 
 Products draw shapes into a scene; :mod:`blemish.demo_line.camera` lights it and takes the
 picture. Lengths are in *units*: the short side of the picture is 320 units at every resolution.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.demo_line.noise import Field
+Field = NDArray[np.float32]
 
 SUPERSAMPLING = 2
 """Scene points per picture pixel along each axis."""
@@ -28,27 +28,16 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangular window of a scene with coordinates centred on, and turned with, one shape.
-
-    Attributes:
-        rows: Rows of the window in the scene.
-        columns: Columns of the window in the scene.
-        x: Local x of every point, in units ``(h, w)``; right at angle 0.
-        y: Local y of every point, in units ``(h, w)``; down at angle 0.
-        unit: Scene points per unit.
-    """
+    """A window of a scene with coordinates centred on, and turned with, one shape."""
 
     rows: slice
     columns: slice
-    x: Field
-    y: Field
-    unit: float
+    x: Field  # local x of every point, units (h, w); right at angle 0
+    y: Field  # local y; down at angle 0
+    unit: float  # scene points per unit
 
     def inside(self, distance: Field, *, softness: float = 0.0) -> Field:
-        """Coverage in [0, 1] of the shape whose signed distance (units, negative inside) is given.
-
-        The edge is one scene point wide, or ``softness`` units where that is more.
-        """
+        """Coverage in [0, 1] of a shape of signed ``distance`` (units), an edge one point wide."""
         width = max(1.0 / self.unit, softness)
         cover: Field = np.clip(0.5 - distance / np.float32(width), 0.0, 1.0)
         return cover
@@ -82,19 +71,19 @@ class Patch:
         )
 
 
+Pieces = list[tuple[Patch, Field]]
+"""Windows and the coverage in them of what is wrong."""
+
+Areas = list[tuple[str, NDArray[np.bool_]]]
+"""Name and mask ``(H, W)`` of each defect."""
+
+
 class Scene:
-    """Height, colour and finish of every point.
+    """Height, colour and finish of every point of a picture of ``size`` (H, W) pixels.
 
-    Args:
-        size: Height and width of the picture, in pixels.
-        colour: Colour of the empty scene.
-
-    Attributes:
-        height: ``(h, w)`` elevation in units, ``h = 2 H``.
-        colour: ``(3, h, w)`` linear reflectance.
-        metal: ``(h, w)`` share of mirror-like against diffuse reflection, in [0, 1].
-        gloss: ``(h, w)`` strength of the varnish-like highlight.
-        exposure: ``(h, w)`` factor on the light a point sends to the camera, or ``None`` for 1.
+    ``h, w`` are :data:`SUPERSAMPLING` times that. ``metal`` is the share of mirror-like against
+    diffuse reflection, ``gloss`` the strength of the varnish-like highlight, and ``exposure`` a
+    factor on the light a point sends to the camera, ``None`` for 1.
     """
 
     def __init__(self, size: tuple[int, int], colour: Colour = (0.2, 0.2, 0.2)) -> None:
@@ -102,8 +91,8 @@ class Scene:
         h, w = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
         self.shape = (h, w)
         self.unit = min(h, w) / SHORT_SIDE
-        self.height = np.zeros((h, w), np.float32)
-        self.colour = np.empty((3, h, w), np.float32)
+        self.height = np.zeros((h, w), np.float32)  # elevation, units
+        self.colour = np.empty((3, h, w), np.float32)  # linear reflectance
         self.colour[:] = np.asarray(colour, np.float32)[:, None, None]
         self.metal = np.zeros((h, w), np.float32)
         self.gloss = np.zeros((h, w), np.float32)
@@ -117,10 +106,7 @@ class Scene:
     def anywhere(self, rng: np.random.Generator, margin: float) -> tuple[float, float]:
         """A random point at least ``margin`` units from the picture's edge."""
         width, height = self.extent
-        return (
-            float(rng.uniform(margin, width - margin)),
-            float(rng.uniform(margin, height - margin)),
-        )
+        return (rng.uniform(margin, width - margin), rng.uniform(margin, height - margin))
 
     def patch(self, x: float, y: float, radius: float, angle: float = 0.0) -> Patch:
         """The window of half-side ``radius`` (units) around ``x, y``, turned by ``angle`` (rad)."""
@@ -156,17 +142,7 @@ class Scene:
         metal: float | Field | None = None,
         gloss: float | Field | None = None,
     ) -> None:
-        """Lay material over the scene where ``cover`` (in [0, 1]) says so.
-
-        Args:
-            patch: The window.
-            cover: ``(h, w)`` coverage.
-            colour: New colour, one or ``(3, h, w)``.
-            height: New elevation in units.
-            raise_by: Change of elevation in units.
-            metal: New share of mirror-like reflection.
-            gloss: New strength of the highlight.
-        """
+        """Lay material over the scene where ``cover`` ``(h, w)`` in [0, 1] says so."""
         at = (patch.rows, patch.columns)
         if colour is not None:
             new = np.asarray(colour, np.float32)
@@ -191,11 +167,7 @@ class Scene:
         self.colour[:, patch.rows, patch.columns] *= 1.0 + cover * (new - 1.0)
 
     def mask(self, pieces: Sequence[tuple[Patch, Field]], *, share: float = 0.25) -> NDArray[Any]:
-        """The picture's pixels of which at least ``share`` is covered by one of the ``pieces``.
-
-        Returns:
-            ``(H, W)`` bool.
-        """
+        """The pixels ``(H, W)`` bool of which a ``share`` is covered by one of the ``pieces``."""
         total = np.zeros(self.shape, np.float32)
         for patch, cover in pieces:
             window = total[patch.rows, patch.columns]
@@ -253,3 +225,47 @@ def bevel(distance: Field, width: float, height: float) -> Field:
     t = np.clip(-distance / np.float32(width), 0.0, 1.0)
     elevation: Field = np.float32(height) * np.sqrt(t * (2.0 - t))
     return elevation
+
+
+def resize(field: NDArray[Any], shape: tuple[int, int]) -> Field:
+    """``field`` interpolated to ``shape`` (bicubic)."""
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    enlarged = image.resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    return np.asarray(enlarged, dtype=np.float32)
+
+
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float]
+) -> Field:
+    """Zero-mean noise ``shape`` of about unit deviation; fewer ``cells`` are smoother."""
+    rows = max(2, min(shape[0], round(cells[0])))
+    columns = max(2, min(shape[1], round(cells[1])))
+    return resize(rng.standard_normal((rows, columns), dtype=np.float32), shape)
+
+
+def wobble(rng: np.random.Generator, angle: Field, amount: float, *, lobes: int = 11) -> Field:
+    """A radius factor around 1 that makes a circle irregular, as a function of the polar angle."""
+    factor = np.ones_like(angle)
+    for k in range(2, 2 + lobes):
+        strength = amount * rng.normal() * 2 / k**1.5
+        factor += np.float32(strength) * np.cos(k * angle + np.float32(rng.uniform(0, 6.2832)))
+    return np.clip(factor, 0.45, 1.6)
+
+
+def curve(
+    rng: np.random.Generator,
+    start: tuple[float, float],
+    angle: float,
+    length: float,
+    *,
+    bend: float,
+    points: int = 12,
+) -> NDArray[np.float64]:
+    """A line ``(points, 2)`` from ``start`` that turns by ``bend`` rad (1 sigma) on its way."""
+    turns = rng.normal(0.0, bend / np.sqrt(points), points - 1).cumsum()
+    heading = angle + turns
+    step = length / (points - 1)
+    steps = step * np.stack([np.cos(heading), np.sin(heading)], axis=1)  # (P-1, 2)
+    line: NDArray[np.float64] = np.concatenate([np.zeros((1, 2)), steps.cumsum(0)])
+    line += np.asarray(start)
+    return line

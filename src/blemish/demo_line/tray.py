@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.demo_line.hardware import KINDS, Damage, Part, dirt, draw
-from blemish.demo_line.noise import Field, smooth_noise
-from blemish.demo_line.scene import SHORT_SIDE, Patch, Scene, box
+from blemish.demo_line.scene import SHORT_SIDE, Areas, Field, Patch, Scene, box, smooth_noise
 
-Areas = list[tuple[str, NDArray[np.bool_]]]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in units from the tray's centre."""
 
@@ -101,22 +99,20 @@ class _Tray:
         self.boxes = compartments(size)
         self.scene = Scene(size)
         width, height = self.scene.extent
-        self.x = width / 2 + float(rng.uniform(-3.5, 3.5))
-        self.y = height / 2 + float(rng.uniform(-3.5, 3.5))
-        self.angle = float(rng.normal(0, 0.010))
+        self.x = width / 2 + rng.uniform(-3.5, 3.5)
+        self.y = height / 2 + rng.uniform(-3.5, 3.5)
+        self.angle = rng.normal(0, 0.010)
         self.parts: list[tuple[str, Part]] = []  # (compartment, part)
 
     def fill(self, contents: dict[str, list[str]]) -> None:
         """Drop kinds of parts into their compartments."""
-        tones = {kind: float(self.rng.normal(1, 0.03)) for kind in KINDS}  # of the day's lot
+        tones = {kind: self.rng.normal(1, 0.03) for kind in KINDS}  # of the day's lot
         for compartment, kinds in contents.items():
             # Its own source, so that a change in one compartment leaves the others alone.
             rng = np.random.default_rng(int(self.rng.integers(2**63)))
             for part in _scatter(self.boxes[compartment], kinds, rng):
                 varied = replace(
-                    part,
-                    size=float(rng.normal(1, 0.010)),
-                    tone=tones[part.kind] * float(rng.normal(1, 0.045)),
+                    part, size=rng.normal(1, 0.010), tone=tones[part.kind] * rng.normal(1, 0.045)
                 )
                 self.parts.append((compartment, varied))
 
@@ -137,7 +133,7 @@ class _Tray:
         scene.height += np.float32(0.045) * grain
         wear = 1 + np.float32(0.035) * smooth_noise(rng, scene.shape, (5, 5))
         wear += np.float32(0.02) * grain
-        tone = float(rng.normal(1, 0.03))
+        tone = rng.normal(1, 0.03)
         for channel, value in enumerate((0.070, 0.135, 0.215)):
             scene.colour[channel] = np.float32(value * tone) * wear
         scene.gloss[:] = 0.035
@@ -172,8 +168,8 @@ def _scatter(where: Box, kinds: list[str], rng: np.random.Generator) -> list[Par
         for name in order:
             discs = np.array(KINDS[name].discs())  # (D, 2)
             for _ in range(160):
-                angle = float(rng.uniform(0, 2 * np.pi))
-                x, y = float(rng.uniform(left, right)), float(rng.uniform(top, bottom))
+                angle = rng.uniform(0, 2 * np.pi)
+                x, y = rng.uniform(left, right), rng.uniform(top, bottom)
                 at = np.stack(
                     [x + discs[:, 0] * np.cos(angle), y + discs[:, 0] * np.sin(angle), discs[:, 1]],
                     axis=1,
@@ -269,10 +265,7 @@ def render(
     if defect == "dirt":
         left, top, right, bottom = tray.boxes[chosen]
         spot = Part(
-            "nut",
-            float(fault.uniform(left + 25, right - 25)),
-            float(fault.uniform(top + 25, bottom - 25)),
-            0.0,
+            "nut", fault.uniform(left + 25, right - 25), fault.uniform(top + 25, bottom - 25), 0.0
         )
         x, y, _ = tray.place(spot)
         areas.append((defect, tray.scene.mask(dirt(tray.scene, x, y, fault))))
