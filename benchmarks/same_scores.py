@@ -47,9 +47,8 @@ def compare(before: str, after: str) -> int:
     for name in one:
         rows = [(one[name][image], other[name].get(image)) for image in one[name]]
         changed = sum(a != b for a, b in rows)
-        most = max(
-            abs(float.fromhex(a[0]) - float.fromhex(b[0])) / abs(float.fromhex(a[0])) for a, b in rows
-        )
+        pairs = [(float.fromhex(a[0]), float.fromhex(b[0])) for a, b in rows]
+        most = max(abs(a - b) / abs(a) for a, b in pairs)
         print(f"{name}: {len(rows)} pictures, {changed} differ; scores by {most:.2g} at most")
         differ += changed
     return int(differ > 0)

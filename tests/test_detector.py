@@ -30,6 +30,7 @@ from blemish.errors import (
     ImageError,
     TrainingInterruptedError,
 )
+from blemish.inspector import open_model
 from blemish.methods.rd.model import RD
 from blemish.model_file.bundle import read_bundle
 
@@ -425,3 +426,16 @@ def test_a_product_name_that_is_no_text_is_refused_before_training(
     )
     with pytest.raises(DataError, match="not valid text"):
         fit(brief(), DataSet("folder", Path("x"), samples))
+
+
+def test_a_detector_says_what_it_is(model_file: Path, exported_file: Path) -> None:
+    assert repr(Detector("rd")) == "<Detector 'rd', not trained yet>"
+    assert repr(Detector.load(model_file)) == (
+        "<Detector 'rd' of part; calibrated on 2 good images at 30 %>"
+    )
+    exported = open_model(exported_file)
+    assert repr(exported) == (
+        "<ExportedDetector 'rd' of part; calibrated on 2 good images at 30 %>"
+    )
+    exported.forget_limits()
+    assert repr(exported).endswith("of part; not calibrated>")

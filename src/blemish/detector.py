@@ -1,4 +1,4 @@
-"""The one door: learn from good images, judge new ones, save, load."""
+"""Detector: the one door, to learn from good images, judge new ones, save and load."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ from blemish.methods.base import Method
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import Bundle, read_bundle, write_bundle
-from blemish.model_file.method_network import MethodNetwork
-from blemish.model_file.weights import describe_method, pack_weights, unpack_method
+from blemish.model_file.trained import (
+    MethodNetwork,
+    describe_method,
+    pack_weights,
+    resolve_device,
+    unpack_method,
+)
 from blemish.teachers.teacher import DEFAULT_TEACHER, Weights
 from blemish.training.fitting import NOT_CALIBRATED, FitReport, check_labels_are_used, learn
-from blemish.training.train import TrainingOptions, resolve_device
+from blemish.training.train import TrainingOptions
 
 
 class Detector(Inspector):
@@ -88,6 +93,11 @@ class Detector(Inspector):
         self.products: tuple[str, ...] = ()
         self.calibration: Calibration | None = None
         self.training: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        if self.method is None:
+            return f"<Detector {self.method_name!r}, not trained yet>"
+        return super().__repr__()
 
     def fit(
         self,

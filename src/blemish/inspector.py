@@ -34,16 +34,26 @@ class Inspector(ABC):
     """A model that judges images.
 
     Attributes:
+        method_name: Name of the system.
         products: Names of the products it was trained on.
         calibration: Its limits, ``None`` before calibration: predictions then have no verdict.
         bit_depth: Bits used in 16-bit images.
         manifest: What its file says of it, ``None`` where it was not read from a file.
     """
 
+    method_name: str = ""
     products: tuple[str, ...]
     calibration: Calibration | None
     bit_depth: int
     manifest: Manifest | None = None
+
+    def __repr__(self) -> str:
+        limits = "not calibrated"
+        if self.calibration is not None:
+            n, rate = self.calibration.n, self.calibration.false_alarm_rate
+            limits = f"calibrated on {n} good images at {100 * rate:.3g} %"
+        products = ", ".join(self.products) or "no products"
+        return f"<{type(self).__name__} {self.method_name!r} of {products}; {limits}>"
 
     @property
     @abstractmethod
@@ -266,7 +276,7 @@ class ExportedDetector(Inspector):
             self.network = build_network(format, self._files, branches, threads=threads)
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
-        self.products = manifest.products
+        self.method_name, self.products = manifest.method, manifest.products
         self.bit_depth = self.preprocessing.bit_depth
 
     @property

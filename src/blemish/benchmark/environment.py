@@ -37,7 +37,7 @@ _NEUTRAL = frozenset(
     f"blemish.{name}"
     for name in (
         *("errors", "_files", "_names", "_progress"),
-        *("model_file.bundle", "model_file.weights", "methods.registry"),
+        *("model_file.bundle", "model_file.trained", "methods.registry"),
     )
 )
 

@@ -25,10 +25,10 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.methods.base import Method
+from blemish.model_file.trained import DEVICES, resolve_device
 from blemish.training.batches import CachedBatches, ImageBatches, TrainingBatches
 from blemish.training.feature_cache import build_feature_cache, cache_bytes, sample_identity
 
-DEVICES = ("auto", "cpu", "cuda")
 _PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -82,24 +82,6 @@ class TrainingOptions:
             raise ConfigError(
                 f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
             )
-
-
-def resolve_device(name: str) -> str:
-    """``cpu`` or ``cuda`` for a name of :data:`DEVICES`, checked before any work begins.
-
-    Raises:
-        ConfigError: An unknown name, or ``cuda`` on a machine where PyTorch finds no GPU.
-    """
-    if name not in DEVICES:
-        raise ConfigError(unknown_name_message("device", name, DEVICES))
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"The device cuda was asked for, but PyTorch {torch.__version__} finds no GPU. Use "
-            "--device cpu, or install a CUDA build of PyTorch and its driver."
-        )
-    return name
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A method to and from the content of a model file."""
+"""Trained model: a method to and from the content of a model file, and as a network."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from blemish._names import unknown_name_message
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import BundleError, ConfigError
+from blemish.inspection.network import NetworkOutput
 from blemish.methods.base import Method
 from blemish.methods.registry import build_method
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry
 from blemish.teachers.teacher import build_teacher
 
 _WEIGHTS = "model.safetensors"
+#: Where a method can compute.
+DEVICES = ("auto", "cpu", "cuda")
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
 
 
@@ -94,6 +100,52 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
     teacher.pretrained = manifest.teacher.pretrained
     method.drop_training_only()
     return method
+
+
+def resolve_device(name: str) -> str:
+    """``cpu`` or ``cuda`` for a name of :data:`DEVICES`, checked before any work begins.
+
+    Raises:
+        ConfigError: An unknown name, or ``cuda`` on a machine where PyTorch finds no GPU.
+    """
+    if name not in DEVICES:
+        raise ConfigError(unknown_name_message("device", name, DEVICES))
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"The device cuda was asked for, but PyTorch {torch.__version__} finds no GPU. Use "
+            "--device cpu, or install a CUDA build of PyTorch and its driver."
+        )
+    return name
+
+
+class MethodNetwork:
+    """Calls a trained method on pixels, on the device where its weights are.
+
+    Args:
+        method: Trained, in evaluation mode.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.device = next(method.parameters()).device
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
+            output = self.method(images.to(self.device))
+        return NetworkOutput(
+            maps=output.anomaly_map[:, 0].float().cpu().numpy(),
+            scores=output.score.double().cpu().numpy(),
+            branches={
+                name: values.double().cpu().numpy() for name, values in output.branches.items()
+            },
+            departures=(
+                None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
+            ),
+        )
 
 
 def _versions() -> dict[str, str]:
