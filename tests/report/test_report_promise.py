@@ -5,27 +5,18 @@ import pytest
 from scipy import stats
 from stand_in import limits_at
 
-from blemish.report.promise import alarm_probabilities, check_promise, p_value_band
+from blemish.report.promise import check_promise, p_value_band
 
 
-@pytest.mark.parametrize(
-    ("good", "rank", "calibrated"), [(20, 1, 42), (1, 1, 1), (300, 50, 999), (26, 99, 99)]
-)
-def test_alarms_are_beta_binomial(good: int, rank: int, calibrated: int) -> None:
-    expected = stats.betabinom(good, rank, calibrated + 1 - rank).pmf(np.arange(good + 1))
-    found = alarm_probabilities(good, rank=rank, calibrated=calibrated)
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-    assert found.sum() == pytest.approx(1.0)
-
-
-def test_that_is_what_happens_to_exchangeable_scores() -> None:
+def test_the_chance_is_what_happens_to_exchangeable_scores() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(20_000, 19 + 10))
     limit = np.sort(scores[:, :19], axis=1)[:, -2]  # the second largest
     alarms = (scores[:, 19:] > limit[:, None]).sum(axis=1)
-    found = np.bincount(alarms, minlength=11) / len(alarms)
-    expected = alarm_probabilities(10, rank=2, calibrated=19)
-    np.testing.assert_allclose(found, expected, atol=0.012)
+    limits = limits_at(5.0, n=19).at(false_alarm_rate=0.1).limits("nut")
+    for number in range(11):
+        check = check_promise(limits, good=10, alarms=number)
+        assert check.chance == pytest.approx((alarms >= number).mean(), abs=0.012)
 
 
 def test_a_kept_promise_and_a_broken_one() -> None:
@@ -46,6 +37,7 @@ def test_few_calibration_images_excuse_more_alarms() -> None:
     few = check_promise(limits_at(5.0, n=19).limits("nut"), good=20, alarms=3)
     assert few.promised == 0.05
     assert few.kept is True
+    assert few.chance == pytest.approx(stats.betabinom(20, 1, 19).sf(2))
 
 
 def test_pooled_limits_promise_nothing() -> None:

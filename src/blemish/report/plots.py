@@ -133,10 +133,12 @@ def score_histogram(
         if not images.any():
             continue
         axis = _Axis(0.0, float(images.max()), base, end)
-        for i, n in enumerate(images.tolist()):
+        noun = "good image" if group == "good" else "defective image"
+        for low, high, n in zip(edges, edges[1:], images.tolist(), strict=False):
+            span = "and above" if cut and high == edges[-1] else f"to {words.score(high)}"
+            title = f"{words.count(n, noun)}, score {words.score(low)} {span}"
             if n:
-                last = cut and i == len(images) - 1
-                bars.append(_bar(x, axis, edges[i], edges[i + 1], n, group, open_ended=last))
+                bars.append((x(low), x(high), *sorted((base, axis(n))), group, title))
         ticks = [tick for tick in axis.ticks(3) if tick == int(tick)]
         counts += [(axis(tick), f"{tick:g}") for tick in ticks if tick > 0 or group == "good"]
     marks: list[tuple[str, float]] = []
@@ -159,25 +161,6 @@ def score_histogram(
         to_the_left=to_the_left,
         across=f"score (the last bar: {words.score(edges[-2])} and above)" if cut else "score",
     )
-
-
-class _Bar(NamedTuple):
-    left: float
-    right: float
-    top: float
-    bottom: float
-    group: str
-    said: str
-
-
-def _bar(
-    x: _Axis, y: _Axis, low: float, high: float, number: int, group: str, *, open_ended: bool
-) -> _Bar:
-    noun = "good image" if group == "good" else "defective image"
-    span = "and above" if open_ended else f"to {words.score(high)}"
-    said = f"{words.count(number, noun)}, score {words.score(low)} {span}"
-    top, bottom = sorted((y(0.0), y(float(number))))
-    return _Bar(x(low), x(high), top, bottom, group, said)
 
 
 def histogram_edges(

@@ -19,18 +19,6 @@ from blemish.metrics.intervals import Interval, binomial_interval
 _DOUBT = 0.025
 
 
-def alarm_probabilities(good: int, *, rank: int, calibrated: int) -> NDArray[np.float64]:
-    """Probability of 0, 1, … N alarms among N good images, if the promise is kept: ``(N + 1,)``.
-
-    The limit is the ``rank``-th largest of ``calibrated`` calibration scores.
-    """
-    from scipy.stats import betabinom  # slow to import
-
-    alarms = np.arange(good + 1)
-    found: NDArray[np.float64] = betabinom.pmf(alarms, good, rank, calibrated + 1 - rank)
-    return found
-
-
 @dataclass(frozen=True)
 class PromiseCheck:
     """One limit against the good test images.
@@ -71,17 +59,19 @@ def check_promise(limits: Limits, *, good: int, alarms: int, unsure: bool = Fals
         >>> check_promise(limits.limits("nut"), good=20, alarms=5).kept
         False
     """
+    from scipy.stats import betabinom  # slow to import
+
     rate = limits.unsure_rate if unsure else limits.defect_rate
     rank = round(rate * (limits.n + 1))
-    later = alarm_probabilities(good, rank=rank, calibrated=limits.n)
+    expected = betabinom(good, rank, limits.n + 1 - rank)
     return PromiseCheck(
         good=good,
         alarms=alarms,
         realised=binomial_interval(alarms, good),
         # Limits pooled over other products promise nothing for this one.
         promised=None if limits.pooled else rate,
-        usual=_quantile(later, 1 - _DOUBT),
-        chance=float(later[alarms:].sum()),
+        usual=int(expected.ppf(1 - _DOUBT)),
+        chance=float(expected.sf(alarms - 1)),
     )
 
 
@@ -92,17 +82,9 @@ def p_value_band(
 
     Returns α, lower and upper border, ``(P,)`` each with P at most ``points``.
     """
+    from scipy.stats import betabinom  # slow to import
+
     ranks = np.unique(np.linspace(1, calibrated, min(points, calibrated)).round().astype(int))
-    low, high = np.empty(len(ranks)), np.empty(len(ranks))
-    for i, rank in enumerate(ranks):
-        probabilities = alarm_probabilities(good, rank=int(rank), calibrated=calibrated)
-        low[i] = _quantile(probabilities, _DOUBT) / good
-        high[i] = _quantile(probabilities, 1 - _DOUBT) / good
+    expected = betabinom(good, ranks, calibrated + 1 - ranks)
+    low, high = expected.ppf(_DOUBT) / good, expected.ppf(1 - _DOUBT) / good
     return ranks / (calibrated + 1), low, high
-
-
-def _quantile(probabilities: NDArray[np.float64], share: float) -> int:
-    """The smallest number that is not exceeded with a probability of at least ``share``."""
-    return min(
-        int(np.searchsorted(np.cumsum(probabilities), share - 1e-12)), len(probabilities) - 1
-    )
