@@ -74,6 +74,14 @@ def test_any_size_gives_a_picture_that_can_be_read(
     assert abs(ys.max() - spot[3] * fh) < margin
 
 
+def test_a_thin_strip_is_reduced_along_its_length() -> None:
+    hot = prediction(5000, 1, (0, 2000, 1, 2001), "defect")
+    picture = draw_overlay(grey(5000, 1), hot, scale=(0.0, 1.0))
+    assert picture.height > 2048
+    middle = np.asarray(picture)[:2048, (picture.width - 1) // 2]  # the strip stands in the middle
+    assert np.ptp(middle.astype(int), axis=1).max() > 60  # the hot pixel is coloured
+
+
 def test_a_good_image_stays_as_it_is() -> None:
     picture = draw_overlay(grey(500, 500), prediction(500, 500, None, "ok"), scale=(0.0, 1.0))
     assert not changed(picture, 500).any()

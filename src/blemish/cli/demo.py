@@ -44,7 +44,7 @@ def demo(
     from blemish.data.layouts import read_data_set
     from blemish.demo_line import write_demo_line
     from blemish.detector import Detector
-    from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
+    from blemish.outputs.run import Outputs, common_root, judge_into
     from blemish.training.train import TrainingOptions
 
     chosen = tuple(name.strip() for name in products.split(","))
@@ -88,16 +88,14 @@ def demo(
         tests = data_set.of_products([product]).split("test").samples
         for kind in dict.fromkeys(s.defect_kind for s in tests):
             samples += [s for s in tests if s.defect_kind == kind][:4]
-    plan = OutputPlan(csv=folder / "verdicts.csv", heatmaps=folder / "heatmaps")
-    root = common_root(sample.path for sample in samples)
     with Outputs(
-        plan,
-        root=root,
-        calibration=detector.calibration,
-        branches=detector.branch_names,
+        detector,
+        root=common_root(sample.path for sample in samples),
+        csv=folder / "verdicts.csv",
+        heatmaps=folder / "heatmaps",
         rows=60,
     ) as outputs:
-        judge_into(outputs, detector, samples, progress=progress)
+        judge_into(outputs, samples, progress=progress)
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if not quiet:
         Console().print(outputs.tally.table())

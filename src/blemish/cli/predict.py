@@ -12,7 +12,6 @@ import typer
 from blemish.cli.options import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
-    from blemish.inspector import Inspector
     from blemish.outputs.run import Outputs
     from blemish.results import Prediction
 
@@ -65,9 +64,8 @@ def predict(
     from blemish.data.images.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
     from blemish.inspector import open_model
-    from blemish.outputs.run import OutputPlan, Outputs, common_root, judge_into
+    from blemish.outputs.run import Outputs, common_root, judge_into
 
-    plan = OutputPlan(csv=csv, json=json, heatmaps=heatmaps, masks=masks, resume=resume)
     opened = open_model(model, device=device)
     if watch:
         folders = folders_to_watch(images)
@@ -75,27 +73,24 @@ def predict(
     else:
         samples = images_to_judge(images, recursive=recursive)
         root = common_root([sample.path for sample in samples])
-    with Outputs(
-        plan,
+    written = Outputs(
+        opened,
         root=root,
-        calibration=opened.calibration,
-        branches=opened.branch_names,
-        bit_depth=opened.bit_depth,
-        model="" if opened.manifest is None else opened.manifest.digest,
+        csv=csv,
+        json=json,
+        heatmaps=heatmaps,
+        masks=masks,
+        resume=resume,
+        digest="" if opened.manifest is None else opened.manifest.digest,
         rows=rows,
-    ) as outputs:
+    )
+    how: dict[str, Any] = {"product": product, "batch_size": batch_size}
+    with written as outputs:
         if watch:
             arrivals = Arrivals(folders, recursive=recursive, settle=settle, give_up=give_up)
-            _watch(opened, arrivals, outputs, product=product, batch_size=batch_size, quiet=quiet)
+            _watch(outputs, arrivals, quiet=quiet, **how)
         else:
-            judge_into(
-                outputs,
-                opened,
-                samples,
-                product=product,
-                batch_size=batch_size,
-                progress=Progress(quiet=quiet),
-            )
+            judge_into(outputs, samples, progress=Progress(quiet=quiet), **how)
     if not quiet:
         Console().print(outputs.tally.table())
         if opened.calibration is None:
@@ -107,15 +102,7 @@ def predict(
         sys.exit(outputs.tally.exit_code)
 
 
-def _watch(
-    model: Inspector,
-    arrivals: Any,
-    outputs: Outputs,
-    *,
-    product: str | None,
-    batch_size: int,
-    quiet: bool,
-) -> None:
+def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:
     """Watch until Ctrl-C or the end of the service, either of which is a clean end."""
     from rich.console import Console
     from rich.text import Text
@@ -141,15 +128,7 @@ def _watch(
         if not quiet:
             where = ", ".join(map(str, arrivals.folders))
             Console(stderr=True).print(Text(f"Watching {where}. Ctrl-C ends."))
-        watch_into(
-            outputs,
-            model,
-            arrivals,
-            product=product,
-            batch_size=batch_size,
-            on_prediction=say,
-            on_note=note,
-        )
+        watch_into(outputs, arrivals, on_prediction=say, on_note=note, **how)
     except KeyboardInterrupt:
         if arrivals.pending and not quiet:
             note(f"{arrivals.pending} file(s) were not complete yet, or not judged.")

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from blemish.errors import ConfigError
@@ -129,12 +128,7 @@ class LineSink(ABC):
             self._append(self.header)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -273,15 +267,6 @@ class JsonLinesSink(LineSink):
 
     opening = '{"path": '
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        model: str = "",
-        append: bool = False,
-    ) -> None:
-        super().__init__(path, model=model, append=append)
-
     def _row(self, prediction: Prediction) -> str:
         p = prediction
         branches: dict[str, dict[str, Any]] = {}
@@ -317,7 +302,6 @@ class JsonLinesSink(LineSink):
             try:
                 row = json.loads(text)
                 failed = "error" in row
-                branches = row.get("branches", {})
                 judged = Judged(
                     path=Path(row["path"]),
                     product=row.get("product"),
@@ -326,10 +310,10 @@ class JsonLinesSink(LineSink):
                     p_value=row.get("p_value"),
                     branches={
                         name: Branch(
-                            float(branch["score"]), verdict=_verdict(branch.get("verdict"))
+                            float(b["score"]), b.get("p_value"), _verdict(b.get("verdict"))
                         )
-                        for name, branch in branches.items()
-                        if branch["score"] is not None
+                        for name, b in row.get("branches", {}).items()
+                        if b["score"] is not None
                     },
                     areas=len(row.get("regions", ())),
                 )

@@ -1,13 +1,15 @@
-"""Heat map: anomaly maps as colours on one fixed scale for all images, and outlines of masks."""
+"""Heat map: anomaly maps as colours on one fixed scale, and outlines of masks, at any size."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blemish.errors import ConfigError, DataError
 
@@ -110,6 +112,34 @@ def blend_heat(
     # Whole numbers keep a 12-megapixel image within a second and a few bytes per pixel.
     colour = heat_colours()[steps].astype(np.uint16)  # (H, W, 3)
     return ((image * (256 - a) + colour * a + 128) >> 8).astype(np.uint8)
+
+
+def resize_together(
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    masks: Sequence[NDArray[np.bool_] | None],
+    size: tuple[int, int],
+    reduce_by: Image.Resampling,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[NDArray[np.bool_] | None]]:
+    """An image, its map and its masks at a smaller size, or one larger by a whole factor.
+
+    The hottest pixel of each block survives: a small defect stays visible. ``size`` is (width,
+    height); enlarged images keep their pixels as they are.
+    """
+    factor = min(size[0] // image.shape[1], size[1] // image.shape[0])
+    if factor == 0:
+        return (
+            np.array(Image.fromarray(image).resize(size, reduce_by)),
+            block_max(anomaly_map, size),
+            [None if mask is None else block_max(mask, size) for mask in masks],
+        )
+    # Mode "F" interpolates the raw values without rounding them.
+    raw = Image.fromarray(np.asarray(anomaly_map, np.float32))
+    return (
+        image.repeat(factor, 0).repeat(factor, 1),
+        np.asarray(raw.resize(size, Image.Resampling.BILINEAR)),
+        [None if m is None else m.repeat(factor, 0).repeat(factor, 1) for m in masks],
+    )
 
 
 def block_max(array: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from blemish.outputs.heat import blend_heat, block_max, draw_outline, heat_colours
+from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
 from blemish.results import Prediction, Verdict
 
 Colour = tuple[int, int, int]
@@ -55,35 +55,19 @@ def draw_overlay(
     Raises:
         ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].
         DataError: Image and map differ in size, or the image is not RGB uint8.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.outputs.overlay import draw_overlay
-        >>> from blemish.results import Prediction
-        >>> p = Prediction(path=None, product=None, score=0.3, anomaly_map=np.zeros((28, 28), "f4"))
-        >>> draw_overlay(np.zeros((28, 28, 3), np.uint8), p, scale=(0.0, 1.0)).mode
-        'RGB'
     """
     height, width = image.shape[:2]
     amap, mask = prediction.anomaly_map, prediction.mask
     if amap.shape == (height, width):  # otherwise blend_heat says what is wrong
-        longest = max(height, width)
+        longest, size = max(height, width), (width, height)
         if longest > max_side:
             size = (max(width * max_side // longest, 1), max(height * max_side // longest, 1))
-            image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-            amap = block_max(amap, size)
-            mask = None if mask is None else block_max(mask, size)
         elif longest < _SMALLEST:
             factor = math.ceil(_SMALLEST / longest)
             size = (width * factor, height * factor)
-            image = image.repeat(factor, 0).repeat(factor, 1)  # the pixels as they are
-            # Mode "F" interpolates the raw values without rounding them.
-            amap = np.asarray(
-                Image.fromarray(np.asarray(amap, np.float32)).resize(
-                    size, Image.Resampling.BILINEAR
-                )
-            )
-            mask = None if mask is None else mask.repeat(factor, 0).repeat(factor, 1)
+        if size != (width, height):
+            box = Image.Resampling.BOX
+            image, amap, (mask,) = resize_together(image, amap, [mask], size, box)
     pixels = blend_heat(image, amap, scale=scale, opacity=opacity)  # (h, w, 3)
     line = max(1, round(max(pixels.shape[:2]) / 640))
     if mask is not None:

@@ -11,18 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.calibration import Calibration
 from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.inspector import Inspector
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink, WrittenLine
 from blemish.outputs.tally import Tally
 from blemish.results import Prediction
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from blemish.data.images.arrivals import Arrivals
+    from blemish.inspector import Inspector
     from blemish.outputs.pictures import MaskSink, OverlaySink
 
 #: Reasons kept to be shown at the end; all of them stand in the files.
@@ -39,43 +36,16 @@ MOST_REASONS = 50
 EVERY = 0.1
 
 
-@dataclass(frozen=True)
-class OutputPlan:
-    """What to write, and where.
+class Outputs:
+    """Writes a model's predictions as they come; to be entered by ``with``.
 
-    Attributes:
+    Args:
+        model: Judges.
+        root: Folder from which the pictures' relative paths are taken.
         csv, json: Files of one line per image.
         heatmaps, masks: Folders for pictures.
         resume: Go on behind what an earlier run has written to ``csv`` and ``json``.
-
-    Raises:
-        ConfigError: ``resume`` without a file that says what is done.
-    """
-
-    csv: Path | None = None
-    json: Path | None = None
-    heatmaps: Path | None = None
-    masks: Path | None = None
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        if self.resume and self.csv is None and self.json is None:
-            raise ConfigError(
-                "--resume needs the file of the earlier run, which says what is done: name it "
-                "with --csv or --json."
-            )
-
-
-class Outputs:
-    """Writes predictions as they come; to be entered by ``with``.
-
-    Args:
-        plan: What to write.
-        root: Folder from which the pictures' relative paths are taken.
-        calibration: The model's limits.
-        branches: Names of the method's branches.
-        bit_depth: Bits used in 16-bit images.
-        model: Digest of the model, for the lines.
+        digest: Of the model file, for the lines.
         rows: Number of images kept for the table.
 
     Attributes:
@@ -83,36 +53,44 @@ class Outputs:
         reasons: Why images could not be judged, the first ones.
 
     Raises:
-        ConfigError: Pictures are asked for and there are no limits; on entering, a file or folder
-            that cannot be written to, or with which the run cannot go on.
+        ConfigError: Pictures are asked for and there are no limits, or ``resume`` without a file
+            that says what is done; on entering, a file or folder that cannot be written to, or
+            with which the run cannot go on.
     """
 
     def __init__(
         self,
-        plan: OutputPlan,
+        model: Inspector,
         *,
         root: Path,
-        calibration: Calibration | None = None,
-        branches: Sequence[str] = (),
-        bit_depth: int = 16,
-        model: str = "",
+        csv: Path | None = None,
+        json: Path | None = None,
+        heatmaps: Path | None = None,
+        masks: Path | None = None,
+        resume: bool = False,
+        digest: str = "",
         rows: int = 20,
     ) -> None:
-        self.plan = plan
-        self.bit_depth = bit_depth
+        if resume and csv is None and json is None:
+            raise ConfigError(
+                "--resume needs the file of the earlier run, which says what is done: name it "
+                "with --csv or --json."
+            )
+        self.model = model
+        self.resume = resume
         self.tally = Tally(limit=rows)
         self.reasons: list[tuple[Path, str]] = []
         self._done = Done()
         self._lines: list[LineSink] = []
-        if plan.csv is not None:
-            self._lines.append(
-                CsvSink(plan.csv, branches=branches, model=model, append=plan.resume)
-            )
-        if plan.json is not None:
-            self._lines.append(JsonLinesSink(plan.json, model=model, append=plan.resume))
+        if csv is not None:
+            names = model.branch_names
+            self._lines.append(CsvSink(csv, branches=names, model=digest, append=resume))
+        if json is not None:
+            self._lines.append(JsonLinesSink(json, model=digest, append=resume))
         self._masks: MaskSink | None = None
         self._overlays: OverlaySink | None = None
-        if plan.masks or plan.heatmaps:
+        if masks or heatmaps:
+            calibration = model.calibration
             if calibration is None:
                 raise ConfigError(
                     "Heat maps and masks need limits, and this model is not calibrated. Run: "
@@ -121,14 +99,14 @@ class Outputs:
             # Only here: a run that writes lines draws nothing.
             from blemish.outputs.pictures import MaskSink, OverlaySink
 
-            if plan.masks:
-                self._masks = MaskSink(plan.masks, root=root)
-            if plan.heatmaps:
-                self._overlays = OverlaySink(plan.heatmaps, root=root, calibration=calibration)
+            if masks:
+                self._masks = MaskSink(masks, root=root)
+            if heatmaps:
+                self._overlays = OverlaySink(heatmaps, root=root, calibration=calibration)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if self.plan.resume:
+        if self.resume:
             self._done = take_up(self._lines, self.tally)
         with ExitStack() as opening:
             for sink in self._lines:
@@ -136,12 +114,7 @@ class Outputs:
             self._open = opening.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._open.close()
 
     def left(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -160,7 +133,7 @@ class Outputs:
             self._masks.write(prediction)
         if self._overlays is not None and path is not None:
             try:
-                self._overlays.write(prediction, read_image(path, bit_depth=self.bit_depth))
+                self._overlays.write(prediction, read_image(path, bit_depth=self.model.bit_depth))
             except (ImageError, DataError) as error:  # moved or replaced since it was judged
                 self.fail(path, error)
                 return
@@ -179,7 +152,6 @@ class Outputs:
 
 def judge_into(
     outputs: Outputs,
-    model: Inspector,
     samples: Sequence[Sample],
     *,
     product: str | None = None,
@@ -198,7 +170,7 @@ def judge_into(
             outputs.fail(path, error)
             task.advance()
 
-        for prediction in model.predict(
+        for prediction in outputs.model.predict(
             left, product=product, batch_size=batch_size, on_error=on_error
         ):
             outputs.write(prediction)
@@ -207,7 +179,6 @@ def judge_into(
 
 def watch_into(
     outputs: Outputs,
-    model: Inspector,
     arrivals: Arrivals,
     *,
     product: str | None = None,
@@ -240,7 +211,9 @@ def watch_into(
         def on_error(path: Path, error: ImageError) -> None:
             arrivals.retry(path, str(error))
 
-        judged = model.predict(left, product=product, batch_size=batch_size, on_error=on_error)
+        judged = outputs.model.predict(
+            left, product=product, batch_size=batch_size, on_error=on_error
+        )
         with closing(judged) as predictions:  # type: ignore[type-var]
             for prediction in predictions:
                 outputs.write(prediction)

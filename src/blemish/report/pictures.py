@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from blemish.data.images.pixels import to_rgb
 from blemish.data.images.reading import read_image
 from blemish.inspection.regions import find_regions
-from blemish.outputs.heat import blend_heat, block_max, draw_outline
+from blemish.outputs.heat import blend_heat, draw_outline, resize_together
 from blemish.outputs.overlay import draw_look_box
 from blemish.report.data import Figure, Row, by_kind, read_truth
 from blemish.results import Prediction
@@ -194,24 +194,11 @@ def _fit(
     longest = max(height, width)
     if longest > side:
         size = (max(width * side // longest, 1), max(height * side // longest, 1))
-        small = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-        # The largest value of each block: a small defect stays visible.
-        reduced = [None if mask is None else block_max(mask, size) for mask in masks]
-        return np.array(small), block_max(amap, size), reduced
-    factor = side // longest
-    if factor < 2:
+    else:
+        size = (width * (side // longest), height * (side // longest))
+    if size == (width, height):
         return image, amap, list(masks)
-    size = (width * factor, height * factor)
-    smooth = Image.fromarray(np.asarray(amap, np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return (
-        _repeated(image, factor),
-        np.asarray(smooth),
-        [None if mask is None else _repeated(mask, factor) for mask in masks],
-    )
-
-
-def _repeated(array: NDArray, factor: int) -> NDArray:
-    return array.repeat(factor, 0).repeat(factor, 1)
+    return resize_together(image, amap, masks, size, Image.Resampling.LANCZOS)
 
 
 def _data_uri(pixels: NDArray[np.uint8], most_bytes: int) -> str:
