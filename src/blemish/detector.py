@@ -244,6 +244,10 @@ class Detector(Inspector):
         device = resolve_device(device)
         manifest = bundle.manifest
         try:
+            method_class(manifest.method)
+        except ConfigError as error:
+            raise BundleError(f"{path} cannot be used: {error}") from error
+        try:
             preprocessing = Preprocessing.from_json(manifest.preprocessing)
             detector = cls(
                 manifest.method,

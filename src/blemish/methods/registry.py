@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from blemish.methods.settings import MethodConfig
     from blemish.teachers.teacher import Teacher
 
-GROUP = "blemish.methods"
 #: The systems in this package: where each one's class is. The API, the command line, the benchmark
 #: and the contract test know a method from its line here.
 _OWN = {
@@ -64,16 +63,16 @@ def register(name: str, config: type[MethodConfig], method: type[Method]) -> Non
         )
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ConfigError(f"A method cannot be called {name!r}: expected a word, such as my_rd.")
-    taken = _registered.get(name)
     # A cell of a notebook that is run again makes the same class anew.
-    if name in names() and (taken is None or class_path(taken) != class_path(method)):
+    again = name in _registered and _path(_registered[name]) == _path(method)
+    if name in names() and not again:
         raise ConfigError(f"There is a method {name!r} already. Choose another name.")
     _registered[name] = method
 
 
 def names() -> list[str]:
     """Names of all methods: this package's, registered ones, those of installed packages."""
-    return list(dict.fromkeys([*_OWN, *_registered, *_entry_points()]))
+    return list(_paths())
 
 
 def method_class(name: str) -> type[Method]:
@@ -126,14 +125,9 @@ def usable_methods() -> Iterator[tuple[str, type[Method]]]:
 
 
 def method_name(method: type[Method]) -> str:
-    """The name that a model file gives a class: the registered one, else ``module:class``."""
-    _check_method(method, "The detector's method")
-    path = class_path(method)
-    for name, known in _registered.items():
-        if known is method:
-            return name
-    known_paths = _OWN | {name: entry.value for name, entry in _entry_points().items()}
-    return next((name for name, known in known_paths.items() if known == path), path)
+    """The name that a model file gives a class: the one it is known by, else ``module:class``."""
+    path = _path(_check_method(method, "The detector's method"))
+    return next((name for name, known in _paths().items() if known == path), path)
 
 
 def build_method(
@@ -160,13 +154,19 @@ def build_method(
     return found(parse_settings(found.config_class, settings), teacher, input_size)
 
 
-def class_path(method: type) -> str:
-    """``module:class``."""
+def _path(method: type[Method]) -> str:
     return f"{method.__module__}:{method.__qualname__}"
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    """What installed packages bring; a name of ours stays ours."""
+    return {one.name: one for one in entry_points(group="blemish.methods") if one.name not in _OWN}
+
+
+def _paths() -> dict[str, str]:
+    """``module:class`` by name."""
+    registered = {name: _path(method) for name, method in _registered.items()}
+    return _OWN | registered | {name: one.value for name, one in _entry_points().items()}
 
 
 def _imported(path: str) -> Any:

@@ -275,7 +275,7 @@ def _words(hint: Any, *, ranges: bool = False) -> str:
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         return f"{count}{each} separated by commas"
     if kind is tuple:
-        return ", ".join(_words(one, ranges=ranges) for one in arguments)
+        return " and ".join(_words(one, ranges=ranges) for one in arguments) + ", a comma between"
     return "none" if kind is NoneType else _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
 
 
