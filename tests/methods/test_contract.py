@@ -20,7 +20,7 @@ from blemish.errors import ConfigError
 from blemish.methods import names
 from blemish.methods.base import Batch, Method
 from blemish.methods.registry import build_method, method_class
-from blemish.methods.settings import parse_settings
+from blemish.methods.settings import describe_settings, parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingReport, train
@@ -198,6 +198,15 @@ def test_settings_survive_the_model_file_and_are_checked(name: str) -> None:
     for wrong in ({"stepz": 3}, {"steps": 0}, {"batch_size": 0}, {"steps": "many"}, {"steps": 2.5}):
         with pytest.raises(ConfigError):
             parse_settings(config_class, wrong)
+
+
+def test_every_setting_says_what_it_is_and_both_presets_are_there(name: str) -> None:
+    config_class = method_class(name).config_class
+    assert [s.name for s in describe_settings(config_class) if not s.help] == []
+    assert list(config_class.presets)[:2] == ["light", "paper"]
+    assert parse_settings(config_class, {}, preset="light") == config_class()
+    assert parse_settings(config_class, {}, preset="paper") != config_class()
+    assert Detector(name, preset="paper", settings={"steps": 7}).config.steps == 7
 
 
 def _batch(method: Method) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.anomem.config import AnoMemConfig
 from blemish.methods.anomem.model import AnoMem
 from blemish.methods.base import Batch
+from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import train
@@ -240,6 +242,21 @@ def test_the_encoder_follows_the_images() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         AnoMemConfig(**wrong)
+
+
+def test_the_settings_are_the_papers() -> None:
+    light = AnoMemConfig()
+    # In every preset: several scales, memory, variance term, two stages.
+    assert (light.scales, light.memory, light.variance_weight > 0) == (3, True, True)
+    assert [stage.name for stage in build().stages()] == ["memory", "distance"]
+    paper = parse_settings(AnoMemConfig, {}, preset="paper")
+    assert isinstance(paper, AnoMemConfig)
+    assert replace(light, encoder="scratch") == paper
+    assert paper.settled([(800, 800)] * 10).encoder == "scratch"  # however few and large they are
+    # What differs from the paper, or that it does not say: the numbers are ours.
+    assert (light.encoder, light.synthetic, light.plain_weight) == (None, True, 1.0)
+    assert (light.prototypes, light.channels, light.beta) == ((256, 128, 64), 128, 8.0)
+    assert (light.temperature, light.learning_rate, light.decay_at) == (0.2, 1e-3, 0.8)
 
 
 def training(method: AnoMem, samples: Any, folder: Path, **options: Any) -> Any:

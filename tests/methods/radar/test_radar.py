@@ -16,9 +16,11 @@ from blemish._progress import Progress
 from blemish.cli.info import info
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
+from blemish.methods.radar.blocks import sobel_magnitude
 from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.methods.registry import build_method
+from blemish.methods.settings import parse_settings
 from blemish.teachers.teacher import NoTeacher, build_teacher
 
 CPU = TrainingOptions(device="cpu")
@@ -261,6 +263,31 @@ def test_the_full_network_runs() -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         RADARConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_settings_are_the_papers() -> None:
+    light = RADARConfig()
+    assert light.mode == "single_step"  # one pass, nothing is rebuilt
+    paper = parse_settings(RADARConfig, {}, preset="paper").to_json()
+    # Ours, which the preset leaves out.
+    assert {k: (v, paper[k]) for k, v in light.to_json().items() if v != paper[k]} == {
+        "network": ("small", "full"),
+        "train_below": (500, 1000),
+        "smooth": (2.0, None),
+        "sigma": (4.0, None),
+        "beyond": (1.0, 0.0),
+    }
+    # Ours in every preset: what is subtracted, and a timestep chosen on good images.
+    method = radar((128, 128), **{**paper, "network": "small"})
+    assert light.timestep is paper["timestep"] is None
+    with torch.inference_mode():
+        held = images(3, (128, 128))
+        method.fit_held_out([Batch(images=held)])
+        assert bool(method.usual.any())
+        features = method.features(held)
+        assert torch.equal(method(held).score, method.forest(features))
+        residual = method.residuals(held[:1]) - method.usual
+        assert torch.equal(method(held[:1]).anomaly_map, sobel_magnitude(residual))
 
 
 def test_the_model_file_says_that_there_is_no_teacher(

@@ -1,0 +1,61 @@
+"""``methods``: the list, one method's settings and presets; ``fit --preset``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from blemish.methods.settings import describe_settings
+from blemish.model_file.bundle import read_manifest
+
+
+def test_methods_are_listed_with_their_papers(blemish: Any) -> None:
+    result = blemish("methods")
+    assert result.returncode == 0, result.stderr
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line[:1].strip()}
+    assert {"rd", "hfr", "anomem", "radar", "borad", "logicrd"} <= rows.keys()
+    assert "one step of a diffusion model" in rows["radar"]
+    assert rows["radar"].rstrip().endswith("none")  # it needs no teacher
+    assert "labelled ones too" in rows["anomem"]
+    assert "labelled ones too" not in rows["rd"]
+    assert "arXiv 2405.09148" in result.stdout
+    content = json.loads(blemish("methods", "--json").stdout)
+    assert content["anomem"]["learns_from_labelled_defects"] is True
+    assert content["radar"]["needs_teacher"] is False
+    assert content["borad"]["paper"].startswith('"BoRAD: Bootstrap your Own')
+
+
+def test_one_methods_settings_are_shown_with_ranges_and_presets(blemish: Any, refused: Any) -> None:
+    shown = blemish("methods", "radar")
+    assert shown.returncode == 0, shown.stderr
+    (row,) = [line for line in shown.stdout.splitlines() if line.startswith("train_below ")]
+    words = row.split()
+    assert row.split("  ")[0] == "train_below"
+    assert "whole number, from 1 to 1000" in row
+    assert words.index("500") < words.index("1000", words.index("500"))
+    assert "timesteps are drawn from 0 up to here" in row
+    (row,) = [line for line in shown.stdout.splitlines() if line.startswith("trees ")]
+    assert row.split().count("100") == 1  # the paper's preset does not change it
+    content = json.loads(blemish("methods", "radar", "--json").stdout)
+    from blemish.methods.radar.config import RADARConfig
+
+    assert [s["name"] for s in content["settings"]] == [
+        setting.name for setting in describe_settings(RADARConfig)
+    ]
+    assert content["presets"]["light"] == RADARConfig().to_json()
+    assert content["presets"]["paper"]["smooth"] is None
+    assert "Did you mean 'radar'" in refused(blemish("methods", "raddar"))
+
+
+def test_a_preset_is_where_the_settings_start(blemish: Any, part: Path, tmp_path: Path) -> None:
+    words = ("fit", part, "--method", "radar", "--preset", "paper", "--size", 64, "--quiet")
+    light = ("--set", "network=small", "--set", "steps=1", "--set", "trees=5", "-o", "m.blemish")
+    result = blemish(*words, *light, "--false-alarm-rate", 0.3, "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    config = read_manifest(tmp_path / "m.blemish").config
+    assert (config["smooth"], config["train_below"]) == (None, 1000)
+    assert (config["network"], config["steps"]) == ("small", 1)
+    unknown = blemish("fit", part, "--preset", "papper", "-o", "n.blemish")
+    assert unknown.returncode == 2
+    assert "Unknown preset 'papper'. Did you mean 'paper'?" in unknown.stderr
