@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 
-from blemish.benchmark.environment import code_fingerprint, data_fingerprints
+import pytest
+
+from blemish.benchmark.environment import _NEUTRAL, code_fingerprint, data_fingerprints
 from blemish.data.layouts import read_data_set
 
 
@@ -56,6 +59,27 @@ def test_code_counts_comments_do_not(tmp_path: Path) -> None:
     assert digest() == before
     block.write_text("Y = 22\n")  # what it imports
     assert digest() != before
+
+
+def test_a_method_from_outside_counts_with_what_it_imports_of_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "line_methods"
+    package.mkdir()
+    texts = {"__init__": "", "model": "from line_methods import block", "block": ""}
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("line_methods.model")
+    before = code_fingerprint("line_methods.model")
+    assert before != code_fingerprint("blemish.methods.rd.model")
+    (package / "block.py").write_text("Y = 1\n")
+    assert code_fingerprint("line_methods.model") != before
+
+
+def test_what_counts_for_nothing_exists() -> None:
+    for name in _NEUTRAL:
+        assert importlib.util.find_spec(name), name
 
 
 def test_the_real_sources_of_a_method_are_followed() -> None:

@@ -79,7 +79,7 @@ class System:
 
         ``mean_ad_ader`` is the same with ADer's pixel F1-max.
         """
-        return Figure.over(_value(row["metrics"], metric) for row in self.rows(category))
+        return Figure.over(_mean_over([row["metrics"]], metric) for row in self.rows(category))
 
     def mean(self, metric: str) -> Figure:
         """A metric's unweighted mean over the categories that have it.
@@ -99,7 +99,8 @@ class System:
             for category in self.categories
             if self.seeds
             and all(
-                _value(self._metrics(seed, category), metric) is not None for seed in self.seeds
+                _mean_over([self._metrics(seed, category)], metric) is not None
+                for seed in self.seeds
             )
         ]
 
@@ -119,13 +120,11 @@ class System:
         return Figure.over(statistics.fmean(costs) for costs in by_seed.values())
 
     def _metrics(self, seed: int, category: str) -> Mapping[str, float | None]:
-        for run in self.runs:
-            if run["seed"] == seed:
-                for row in run["rows"]:
-                    if row["category"] == category:
-                        metrics: Mapping[str, float | None] = row["metrics"]
-                        return metrics
-        raise KeyError((seed, category))
+        rows = [row for run in self.runs if run["seed"] == seed for row in run["rows"]]
+        found: Mapping[str, float | None] = next(
+            row["metrics"] for row in rows if row["category"] == category
+        )
+        return found
 
 
 @dataclass
@@ -158,6 +157,15 @@ class Section:
             if value is not None
         }
 
+    def counts(self) -> dict[str, Mapping[str, int]]:
+        """Numbers of images of each category."""
+        return {
+            row["category"]: row["counts"]
+            for run in self.runs
+            for row in run["rows"]
+            if row["category"] and "counts" in row
+        }
+
     def failures(self) -> list[tuple[str, str]]:
         """What gave no figures, and why."""
         return [
@@ -181,10 +189,11 @@ def sections(lines: Sequence[Row]) -> list[Section]:
     found = []
     for systems in grouped.values():
         first = next(iter(systems.values()))[0]
+        layouts = [run["data"]["layout"] for runs in systems.values() for run in runs]
         found.append(
             Section(
                 first["data"]["name"],
-                _layout(systems.values()),
+                next((layout for layout in layouts if layout != "auto"), "auto"),
                 first["protocol"],
                 _SECTION | {n: v for n, v in first["identity"].items() if n in _SECTION},
                 [_system(runs) for runs in systems.values()],
@@ -208,18 +217,14 @@ def _section_key(line: Row) -> Row:
     }
 
 
-def _layout(groups: Iterable[list[Row]]) -> str:
-    layouts = [run["data"]["layout"] for runs in groups for run in runs]
-    return next((layout for layout in layouts if layout != "auto"), "auto")
-
-
 def _system(lines: list[Row]) -> System:
     last_code = lines[-1]["identity"]["code"]
     current = [line for line in lines if line["identity"]["code"] == last_code]
     # Each unit's images may have changed on their own.
     last_data = {_unit(line): line["data"]["fingerprints"] for line in current}
     current = [line for line in current if line["data"]["fingerprints"] == last_data[_unit(line)]]
-    settings = ", ".join(f"{k}={_short(v)}" for k, v in current[-1]["settings"].items())
+    changed = current[-1]["settings"].items()
+    settings = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed)
     method = current[-1]["method"]
     measured_at_all = [r["category"] for line in current for r in line["rows"] if not r["error"]]
     system = System(
@@ -230,13 +235,8 @@ def _system(lines: list[Row]) -> System:
         superseded=len(lines) - len(current),
     )
     for seed in sorted({line["seed"] for line in current}):
-        measured = {
-            row["category"]
-            for line in current
-            if line["seed"] == seed
-            for row in line["rows"]
-            if not row["error"]
-        }
+        rows = [row for line in current if line["seed"] == seed for row in line["rows"]]
+        measured = {row["category"] for row in rows if not row["error"]}
         complete = bool(measured) and measured == set(system.categories)
         (system.seeds if complete else system.incomplete).append(seed)
     return system
@@ -244,14 +244,6 @@ def _system(lines: list[Row]) -> System:
 
 def _unit(line: Row) -> str:
     return _canonical(line["protocol"]["categories"])
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _value(metrics: Mapping[str, float | None], metric: str) -> float | None:
-    return _mean_over([metrics], metric)
 
 
 def _mean_over(per_category: Sequence[Mapping[str, float | None]], metric: str) -> float | None:

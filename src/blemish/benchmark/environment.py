@@ -9,26 +9,23 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
+import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet
+from blemish.inspection.pipeline import usable_cores
 
 # Packages that decide how fast or how exact a result is; absent ones are left out.
 _PACKAGES = (
-    "blemish",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "torch",
-    "lightning",
-    "onnxruntime",
-    "openvino",
-    "pillow",
+    *("blemish", "numpy", "scipy", "scikit-learn", "torch", "lightning"),
+    *("onnxruntime", "openvino", "pillow"),
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: Modules that training and evaluation import and that decide no figure. The registry of methods
@@ -45,18 +42,8 @@ _NEUTRAL = frozenset(
 def environment() -> dict[str, Any]:
     """Date, versions and machine, ready for JSON; no host name, user or path.
 
-    Nothing heavy is imported: versions come from the installed packages' metadata.
-
-    Returns:
-        ``date_utc`` (ISO 8601), ``python``, ``platform``, ``packages`` (name to version),
-        ``cpu_model``, ``cores`` (those this process may use), ``memory_gib`` (or ``None``),
-        ``git_commit`` of the checkout this code runs from (or ``None``) and ``git_modified``
-        (whether tracked files differed from it).
-
-    Example:
-        >>> from blemish.benchmark.environment import environment
-        >>> environment()["cores"] >= 1
-        True
+    Nothing heavy is imported: versions come from the installed packages' metadata. ``cores`` are
+    those this process may use; what the system does not tell is ``None``.
     """
     commit, modified = _git_state()
     return {
@@ -65,7 +52,7 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": _versions(),
         "cpu_model": _cpu_model(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "git_commit": commit,
         "git_modified": modified,
@@ -75,10 +62,8 @@ def environment() -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -86,17 +71,9 @@ def _cpu_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    for line in text.splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def _memory_gib() -> float | None:
@@ -142,7 +119,12 @@ def data_fingerprints(data_set: DataSet) -> dict[str, str]:
         digest = digests[sample.product]
         digest.update(f"\n{_relative(sample.path, data_set.root)}|{sample.split}".encode())
         digest.update(f"|{sample.label}|{sample.defect_kind}|{sample.part}".encode())
-        digest.update(_image_digest(sample))
+        if sample.image is None:
+            digest.update(_file_digest(sample.path))
+        else:
+            content = hashlib.blake2b(repr(sample.image.shape).encode(), digest_size=12)
+            content.update(sample.image.tobytes())
+            digest.update(content.digest())
         for mask in sample.mask_paths:
             digest.update(_relative(mask, data_set.root).encode() + _file_digest(mask))
     return {name: digest.hexdigest() for name, digest in digests.items()}
@@ -151,14 +133,6 @@ def data_fingerprints(data_set: DataSet) -> dict[str, str]:
 def _relative(path: Path, root: Path) -> str:
     # Images inside an array file are named below a root that may be that file itself.
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def _image_digest(sample: Sample) -> bytes:
-    if sample.image is None:
-        return _file_digest(sample.path)
-    content = hashlib.blake2b(repr(sample.image.shape).encode(), digest_size=12)
-    content.update(sample.image.tobytes())
-    return content.digest()
 
 
 def _file_digest(path: Path) -> bytes:
@@ -176,8 +150,10 @@ def code_fingerprint(method_module: str, *, package: Path = _PACKAGE) -> str:
     """A digest of the sources behind a method's figures.
 
     Taken are the method's module, the detector, the protocols and all that these import from
-    blemish; comments, docstrings and formatting do not count.
+    blemish, or from the package that the method is of; comments, docstrings and formatting do not
+    count.
     """
+    packages = {"blemish", method_module.split(".")[0]}
     waiting = [method_module, "blemish.detector", "blemish.benchmark.protocols"]
     seen: dict[str, str] = {}
     while waiting:
@@ -189,7 +165,7 @@ def code_fingerprint(method_module: str, *, package: Path = _PACKAGE) -> str:
             continue
         text, imported = _normalised(path, path.stat().st_mtime_ns)
         seen[module] = text
-        waiting += [name for name in imported if name.startswith("blemish.")]
+        waiting += [name for name in imported if name.split(".")[0] in packages]
     digest = hashlib.sha256()
     for module, text in sorted(seen.items()):
         digest.update(f"{module}\n{text}\n".encode())
@@ -197,10 +173,12 @@ def code_fingerprint(method_module: str, *, package: Path = _PACKAGE) -> str:
 
 
 def _source(package: Path, module: str) -> Path | None:
-    stem = package.joinpath(*module.split(".")[1:])
-    if stem == package:
-        return None
-    candidates = (stem.with_suffix(".py"), stem / "__init__.py")
+    root, *parts = module.split(".")
+    if root != package.name:  # a method from outside
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return None if file is None else Path(file)
+    stem = package.joinpath(*parts)
+    candidates = (stem.with_suffix(".py"), stem / "__init__.py") if parts else ()
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -215,12 +193,7 @@ def _normalised(path: Path, changed_at: int) -> tuple[str, tuple[str, ...]]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             # `from package import name`: the name may be a module; one that is not is not found.
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree), tuple(imported)

@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from blemish.benchmark.aggregate import Section
 from blemish.benchmark.protocols import CLASS_PROTOCOLS
 
 
-@dataclass(frozen=True)
-class PublishedFigure:
-    """One figure.
-
-    Attributes:
-        data_set: Title of the data set.
-        protocol: Its protocol; ``None`` where our source does not state it.
-        system, metric, value, source: As reported; ``value`` in percent.
-    """
+class PublishedFigure(NamedTuple):
+    """One figure as reported, in percent; the protocol is ``None`` where the source is silent."""
 
     data_set: str
     protocol: str | None
@@ -61,12 +53,17 @@ def published_figures(key: str, protocol: str) -> list[PublishedFigure]:
 
 def full_data_set(section: Section) -> str | None:
     """The published data set that a section measured as a whole, ``None`` if there is none."""
-    counts = _counts(section)
+    counts = section.counts()
+    train = sum(c["train_good"] for c in counts.values())
+    tests = [c["test_good"] + c["test_defective"] for c in counts.values()]
+    # The class protocols test on all images each time.
+    whole = section.protocol["name"] in CLASS_PROTOCOLS
+    totals = train, (max(tests, default=0) if whole else sum(tests))
     for key, known in _content()["data_sets"].items():
         if (
             section.layout in known["layouts"]
             and sorted(counts) == sorted(known["categories"])
-            and _totals(section, counts) == (known["train"], known["test"])
+            and totals == (known["train"], known["test"])
         ):
             return str(key)
     return None
@@ -76,20 +73,3 @@ def same_layout(section: Section) -> list[str]:
     """Published data sets of the section's layout, the nearest thing to compare with."""
     known = _content()["data_sets"].items()
     return [key for key, entry in known if entry["layouts"][0] == section.layout]
-
-
-def _counts(section: Section) -> dict[str, Mapping[str, int]]:
-    return {
-        row["category"]: row["counts"]
-        for run in section.runs
-        for row in run["rows"]
-        if row["category"] and "counts" in row
-    }
-
-
-def _totals(section: Section, counts: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
-    """Training and test images of the section; the class protocols test on all each time."""
-    train = sum(c["train_good"] for c in counts.values())
-    tests = [c["test_good"] + c["test_defective"] for c in counts.values()]
-    whole = section.protocol["name"] in CLASS_PROTOCOLS
-    return train, (max(tests, default=0) if whole else sum(tests))

@@ -165,6 +165,7 @@ def _header(section: Section) -> str:
     inputs = dict.fromkeys(
         "×".join(map(str, run["model"]["input_size"])) for run in runs if "model" in run
     )
+    days = sorted(run["environment"]["date_utc"][:10] for run in runs)
     seeds = dict.fromkeys(seed for s in section.systems for seed in [*s.seeds, *s.incomplete])
     facts = [
         *(f"Command: `{command}`" for command in dict.fromkeys(r["command"] for r in runs)),
@@ -176,7 +177,8 @@ def _header(section: Section) -> str:
         f"Calibration: validation images where the data set has them, else "
         f"{100 * setup['hold_out']:g} % of the good training images; asked-for false-alarm rate "
         f"{100 * setup['false_alarm_rate']:g} %",
-        f"Measured: {_dates(runs)}; " + "; ".join(dict.fromkeys(map(_versions, runs))),
+        f"Measured: {' to '.join(dict.fromkeys((days[0], days[-1])))}; "
+        + "; ".join(dict.fromkeys(map(_versions, runs))),
         "Hardware: " + "; ".join(dict.fromkeys(map(_hardware, runs))),
         *_bounded(section),
         "Metrics in percent; times and peak memory are those of one model's own process",
@@ -204,14 +206,8 @@ def _bounded(section: Section) -> list[str]:
 
 
 def _data_in_words(section: Section) -> str:
-    counts = {
-        row["category"]: row["counts"]
-        for run in section.runs
-        for row in run["rows"]
-        if row["category"] and "counts" in row
-    }
     words = []
-    for category, c in counts.items():
+    for category, c in section.counts().items():
         train = f"{c['train_good']} good"
         if c["train_defective"]:
             train += f" + {c['train_defective']} labelled anomalies"
@@ -222,11 +218,6 @@ def _data_in_words(section: Section) -> str:
             "defective)"
         )
     return ", ".join(words) or "could not be read"
-
-
-def _dates(runs: Sequence[dict[str, Any]]) -> str:
-    days = sorted({run["environment"]["date_utc"][:10] for run in runs})
-    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def _versions(run: dict[str, Any]) -> str:
