@@ -1,4 +1,4 @@
-"""Which good images train and which are set aside: what calibrates is never trained on."""
+"""Hold-out: which good images train and which are set aside to calibrate, never both."""
 
 from __future__ import annotations
 
@@ -34,9 +34,6 @@ def hold_out(
 
     Returns:
         Kept and held-out samples, each in the given order.
-
-    Raises:
-        ConfigError: A share outside [0, 1).
 
     Example:
         >>> from pathlib import Path
@@ -102,19 +99,10 @@ def good_training_samples(
 ) -> tuple[list[Sample], list[tuple[int, int]]]:
     """The good training images whose header can be read, and their sizes ``(H, W)``.
 
-    Args:
-        data_set: Any data set.
-        failures: Receives path and reason of each image that cannot be read.
+    ``failures`` receives path and reason of each that cannot.
 
     Raises:
         DataError: Fewer than two such images, or a product whose name is not text.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.data.holdout import good_training_samples
-        >>> from blemish.data.sources import training_data
-        >>> good_training_samples(training_data(np.zeros((3, 8, 9), np.uint8)), [])[1][0]
-        (8, 9)
     """
     for product in data_set.products:
         try:

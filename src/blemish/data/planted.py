@@ -118,9 +118,6 @@ def plant_anomaly(
         The changed image ``(H, W, 3)`` and the mask ``(H, W)`` of what was touched, beyond which
         the soft edge reaches a few pixels.
 
-    Raises:
-        ConfigError: An unknown kind.
-
     Example:
         >>> import numpy as np
         >>> from blemish.data.planted import plant_anomaly

@@ -27,11 +27,6 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
     An array is taken as good images of one product named ``product``, and so is a folder with
     nothing but images in it: who asks to learn from it says that they are good.
 
-    Args:
-        source: A data set, its folder, or images ``(N, H, W[, C])``.
-        layout: Name of the layout, ``auto`` to recognise it.
-        bit_depth: Bits in use in a uint16 array.
-
     Raises:
         DataError: Nothing usable was found, or an array of another shape or type.
 
@@ -68,21 +63,12 @@ def labelled_defects(
 ) -> tuple[Sample, ...]:
     """Samples labelled defective from whatever was given as the known defects.
 
-    Args:
-        source: Images that show defects, as files, folders (their sub-folders included, one per
-            kind if you like), arrays, or samples. Of a data set, or among samples, only those
-            labelled as defects are taken.
-        product: Product of images that do not say theirs.
-        bit_depth: Bits in use in uint16 arrays.
+    Files, folders (their sub-folders included, one per kind if you like) and arrays show defects;
+    of a data set, or among samples, only those labelled as defects are taken. ``product`` is that
+    of images which do not say theirs.
 
     Raises:
         DataError: There are none, a path does not exist, or a folder holds good images as well.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.data.sources import labelled_defects
-        >>> [s.label for s in labelled_defects(np.zeros((2, 28, 28), np.uint8))]
-        [1, 1]
     """
     for item in _items(source):
         if isinstance(item, str | Path):
@@ -128,19 +114,8 @@ def images_to_judge(
 ) -> list[Sample]:
     """Samples of unknown label from files, folders and arrays, in order.
 
-    Args:
-        source: One image or many.
-        recursive: Whether folders inside a given folder are searched too.
-        bit_depth: Bits in use in uint16 arrays.
-
     Raises:
         DataError: A path that does not exist, or a folder without images.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.data.sources import images_to_judge
-        >>> images_to_judge(np.zeros((28, 28), np.uint8))[0].label is None
-        True
     """
     samples: list[Sample] = []
     for index, item in enumerate(_items(source)):

@@ -1,4 +1,4 @@
-"""Training data as batches: from the feature cache, or from image files."""
+"""Training batches: from the feature cache, or from image files."""
 
 from __future__ import annotations
 
@@ -20,23 +20,9 @@ from blemish.training.feature_cache import FeatureCache
 class StepBatches(Sampler[list[int]]):
     """The rows of every step: shuffled passes over the data, cut into batches.
 
-    The batches follow from the seed and the rows alone; those before ``first`` are left out on
-    resuming.
-
-    Args:
-        rows: Rows that train.
-        stage: Gives the number of steps, the size of a batch and how many anomalies join it.
-        seed: Seed of the training and position of the stage.
-        first: The first step that is still to be done.
-        anomalies: Those of the rows that are labelled anomalies.
-
-    Example:
-        >>> from blemish.methods.base import Stage
-        >>> from blemish.training.batches import StepBatches
-        >>> stage = Stage("push", (), steps=2, batch_size=4, anomaly_share=0.25)
-        >>> [row > 7 for batch in StepBatches(range(10), stage, (0, 0), 0, anomalies=(8, 9))
-        ...  for row in batch]
-        [False, False, False, False, True, False, False, False, False, True]
+    The batches follow from the seed and the rows alone; those before ``first``, the first step
+    still to be done, are left out on resuming. ``seed`` is that of the training and the position
+    of the stage; ``anomalies`` are those of the rows that are labelled anomalies.
     """
 
     def __init__(

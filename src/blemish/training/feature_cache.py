@@ -1,4 +1,4 @@
-"""The teacher's features of the training images, computed once and kept on disk.
+"""Feature cache: the teacher's features of the training images, computed once, kept on disk.
 
 The teacher is frozen and the systems of the reverse-distillation family use no image augmentation,
 so its features never change during training. They are stored as float16 in memory-mapped files,
@@ -38,8 +38,6 @@ class FeatureCache:
     Args:
         levels: One array ``(N, H_l, W_l, C_l)`` float16 per level.
         kept: Positions in the list of samples that could be read.
-
-    Example: see :func:`build_feature_cache`.
     """
 
     def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:
@@ -58,14 +56,7 @@ class FeatureCache:
 
 
 def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
-    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk.
-
-    Example:
-        >>> from blemish.training.feature_cache import cache_bytes
-        >>> from blemish.teachers.teacher import build_teacher
-        >>> cache_bytes(build_teacher(weights="random"), (256, 256), 1)
-        335872
-    """
+    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk."""
     values = sum(
         channels * (size[0] // stride) * (size[1] // stride)
         for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
@@ -86,12 +77,10 @@ def build_feature_cache(
 ) -> FeatureCache:
     """Compute the features of all samples, or open them where they were computed before.
 
-    Args:
-        folder: Where caches lie; each has a sub-folder named by its fingerprint.
-        failures: Receives the path and reason of each image that cannot be read.
-
-    The cache is built under another name and renamed when it is complete: an interrupted build
-    leaves nothing that could be taken for a cache, and two processes may build the same one.
+    Each cache is a sub-folder of ``folder``, named by its fingerprint. It is built under another
+    name and renamed when it is complete: an interrupted build leaves nothing that could be taken
+    for a cache, and two processes may build the same one. ``failures`` receives the path and
+    reason of each image that cannot be read.
     """
     home = folder / _fingerprint(teacher, samples, preprocessing)
     shapes = [
@@ -101,12 +90,8 @@ def build_feature_cache(
 
     def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
         channels, height, width = shapes[level]
-        return np.memmap(
-            where / f"level{level}.f16",
-            np.float16,
-            mode,
-            shape=(len(samples), height, width, channels),
-        )
+        shape = (len(samples), height, width, channels)
+        return np.memmap(where / f"level{level}.f16", np.float16, mode, shape=shape)
 
     def compute(building: Path) -> None:
         levels = [open_level(building, level, "w+") for level in range(len(shapes))]
@@ -165,7 +150,7 @@ def _readable_batches(
             positions.append(position)
         except ImageError as error:
             failed.append((str(sample.path), str(error)))
-        if images and (len(images) == batch_size or position == len(samples) - 1):
+        if len(images) == batch_size:
             yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             positions, images = [], []
     if images:

@@ -55,8 +55,8 @@ class TrainingOptions:
 
     Example:
         >>> from blemish import TrainingOptions
-        >>> TrainingOptions(seed=3, work_dir="run").work_dir.name
-        'run'
+        >>> TrainingOptions(seed=3, work_dir="run").device
+        'auto'
     """
 
     seed: int = 0

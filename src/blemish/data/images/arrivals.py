@@ -11,13 +11,13 @@ Polling, because notifications do not cross network shares.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blemish.data.images.image_list import is_image_name, is_visible_folder_name, natural_key
+from blemish.data.images.image_list import image_files, natural_key
 from blemish.errors import DataError
 
 #: What changes when a file does: inode, size, time of the last change.
@@ -123,31 +123,10 @@ class Arrivals:
 
     def _scan(self) -> dict[Path, Signature]:
         found: dict[Path, Signature] = {}
-        visited: set[tuple[int, int]] = set()
-        waiting = list(self.folders)
-        while waiting:
-            folder = waiting.pop()
-            try:
-                status = folder.stat()
-                if (status.st_dev, status.st_ino) in visited:  # a link that leads back
-                    continue
-                visited.add((status.st_dev, status.st_ino))
-                with os.scandir(folder) as entries:
-                    inside = list(entries)
-            except FileNotFoundError:
-                if folder in self.folders:
-                    raise
-                continue  # removed between two looks
-            for entry in inside:
-                try:
-                    if is_image_name(entry.name) and entry.is_file():
-                        path = folder / entry.name
-                        status = path.stat()
-                        found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
-                    elif self.recursive and is_visible_folder_name(entry.name) and entry.is_dir():
-                        waiting.append(folder / entry.name)
-                except FileNotFoundError:
-                    continue
+        for path in image_files(self.folders, recursive=self.recursive):
+            with contextlib.suppress(FileNotFoundError):  # gone already
+                status = path.stat()
+                found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from blemish.errors import DataError
@@ -21,26 +22,47 @@ def list_images(folder: str | Path, *, recursive: bool = True) -> list[Path]:
     Hidden files and folders are left out, and with them what systems leave behind: macOS's
     ``._*`` and ``__MACOSX``, ``Thumbs.db``. Linked folders are followed, each once.
 
-    Args:
-        folder: The folder.
-        recursive: Whether the folders inside it are listed as well.
-
     Raises:
         DataError: The folder does not exist, is a file, or cannot be read.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from blemish.data.images.image_list import list_images
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("10.png", "2.PNG", "._2.png", "notes.txt"):
-        ...         Path(folder, name).touch()
-        ...     [path.name for path in list_images(folder)]
-        ['2.PNG', '10.png']
     """
-    found: list[Path] = []
-    _collect(Path(folder), recursive, found, set())
-    return sorted(found, key=natural_key)
+    try:
+        return sorted(image_files([Path(folder)], recursive=recursive), key=natural_key)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no folder {error.filename}. Check the path.") from error
+    except NotADirectoryError as error:
+        raise DataError(f"{error.filename} is a file. Expected a folder of images.") from error
+    except OSError as error:
+        raise DataError(
+            f"Cannot list the folder {error.filename}: {error}. Check its permissions."
+        ) from error
+
+
+def image_files(folders: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
+    """The image files in folders that exist, in no order; linked folders are followed, each once.
+
+    Raises:
+        OSError: A folder cannot be listed. One inside that has vanished meanwhile is left out.
+    """
+    waiting = list(folders)
+    visited: set[tuple[int, int]] = set()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in visited:  # a link that leads back
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                inside = list(entries)
+        except FileNotFoundError:
+            if folder in folders:
+                raise
+            continue  # removed between two looks
+        for entry in inside:
+            if is_image_name(entry.name) and entry.is_file():
+                yield folder / entry.name
+            elif recursive and is_visible_folder_name(entry.name) and entry.is_dir():
+                waiting.append(folder / entry.name)
 
 
 def is_image_name(name: str) -> bool:
@@ -69,28 +91,3 @@ def natural_key(path: str | Path) -> tuple[tuple[tuple[int, int, str], ...], str
         if part
     )
     return parts, text
-
-
-def _collect(
-    folder: Path, recursive: bool, found: list[Path], visited: set[tuple[int, int]]
-) -> None:
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in visited:  # a link that leads back
-            return
-        visited.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            inside = list(entries)
-    except FileNotFoundError as error:
-        raise DataError(f"There is no folder {folder}. Check the path.") from error
-    except NotADirectoryError as error:
-        raise DataError(f"{folder} is a file. Expected a folder of images.") from error
-    except OSError as error:
-        raise DataError(
-            f"Cannot list the folder {folder}: {error}. Check its permissions."
-        ) from error
-    for entry in inside:
-        if is_image_name(entry.name) and entry.is_file():
-            found.append(folder / entry.name)
-        elif recursive and is_visible_folder_name(entry.name) and entry.is_dir():
-            _collect(folder / entry.name, recursive, found, visited)

@@ -36,9 +36,6 @@ class Preprocessing:
         fill: Colour around an image of another aspect ratio (grey, near the teacher's mean).
         bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.reading.read_image`.
 
-    Raises:
-        ConfigError: A size that is not a positive multiple of 32, or above 8192.
-
     Example:
         >>> import numpy as np
         >>> from blemish.data.images.preprocess import Preprocessing

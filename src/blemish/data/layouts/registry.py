@@ -30,9 +30,6 @@ def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
             ``elpv-dataset``.
         layout: A name in :data:`LAYOUTS`, or ``auto`` to recognise it.
 
-    Returns:
-        The samples in a fixed order, and a sentence for each problem that does not stop the work.
-
     Raises:
         ConfigError: An unknown layout name.
         DataError: The root does not exist, is of no known layout or not of the named one, or

@@ -67,20 +67,12 @@ _SPLITS: dict[str, Split] = {
 
 @dataclass(frozen=True)
 class DefectConfig:
-    """When a defect of one kind counts as fully found.
+    """When a defect of one kind counts as fully found."""
 
-    Attributes:
-        defect_name: Name of the kind, e.g. ``missing_bushing``.
-        pixel_value: Value of its pixels in the ground-truth PNGs, 1 to 255.
-        saturation_threshold: Area that saturates the overlap: a share of the defect's area in
-            (0, 1] if ``relative_saturation``, else a number of pixels.
-        relative_saturation: How to read ``saturation_threshold``.
-    """
-
-    defect_name: str
-    pixel_value: int
-    saturation_threshold: float
-    relative_saturation: bool
+    defect_name: str  # e.g. missing_bushing
+    pixel_value: int  # of its pixels in the ground-truth PNGs, 1 to 255
+    saturation_threshold: float  # area that saturates the overlap
+    relative_saturation: bool  # whether that is a share of the defect's area, else it is in pixels
 
 
 def read_defects_config(path: str | Path) -> list[DefectConfig]:
