@@ -30,7 +30,7 @@ from blemish.model_file.trained import (
     resolve_device,
     unpack_method,
 )
-from blemish.teachers.teacher import DEFAULT_TEACHER, Weights
+from blemish.teachers.teacher import DEFAULT_TEACHER, Teacher, Weights
 from blemish.training.fitting import NOT_CALIBRATED, FitReport, check_labels_are_used, learn
 from blemish.training.train import TrainingOptions
 
@@ -40,7 +40,9 @@ class Detector(Inspector):
 
     Args:
         method: Name of the system, see :func:`blemish.methods.names`, or its class.
-        teacher: Name of the teacher, see :func:`blemish.teachers.teacher.build_teacher`.
+        teacher: Name of the teacher, see :func:`blemish.teachers.teacher.build_teacher`, or a
+            :class:`~blemish.teachers.teacher.Teacher`; opening the model file then needs its name
+            registered.
         teacher_weights: ``pretrained``, a local file, or ``random``.
         image_size: Input size: a side, ``(H, W)``, or ``None`` to follow the images.
         bit_depth: Bits used in 16-bit images.
@@ -67,7 +69,7 @@ class Detector(Inspector):
         self,
         method: str | type[Method] = "borad",
         *,
-        teacher: str = DEFAULT_TEACHER,
+        teacher: str | Teacher = DEFAULT_TEACHER,
         teacher_weights: Weights | str = "pretrained",
         image_size: int | tuple[int, int] | None = None,
         bit_depth: int = 16,
@@ -78,7 +80,7 @@ class Detector(Inspector):
         self.method_name = method if isinstance(method, str) else method_name(method)
         self.settings = dict(settings or {})
         self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
-        self.teacher_name = teacher
+        self.teacher = teacher
         self.teacher_weights: Weights = (
             teacher_weights
             if teacher_weights in ("pretrained", "random")
@@ -157,7 +159,7 @@ class Detector(Inspector):
             labelled,
             self.config,
             build=self._method_class,
-            teacher=self.teacher_name,
+            teacher=self.teacher,
             teacher_weights=self.teacher_weights,
             image_size=self.image_size,
             bit_depth=self.bit_depth,

@@ -6,10 +6,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from blemish import Detector
+from blemish._progress import Progress
 from blemish.errors import ConfigError, MissingExtraError
+from blemish.export import export_model
 from blemish.teachers.efficientnet_lite import weights_file
 from blemish.teachers.teacher import build_teacher
 
@@ -64,11 +69,61 @@ def test_weights_come_from_a_local_file(tmp_path: Path) -> None:
 
 
 @needs_timm
-def test_unknown_and_unfit_backbones_are_refused() -> None:
+def test_unknown_backbones_and_levels_are_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'resnet18'"):
         build_teacher("timm/resnet81", weights="random")
-    with pytest.raises(ConfigError, match="needs 4, 8 and 16"):
-        build_teacher("timm/vit_tiny_patch16_224", weights="random")
+    with pytest.raises(ConfigError, match=r"levels \[3, 12\] cannot be had"):
+        build_teacher("timm/vit_tiny_patch16_224@3,12", weights="random")
+    with pytest.raises(ConfigError, match="numbers of levels after @"):
+        build_teacher("timm/resnet18@deep", weights="random")
+
+
+@needs_timm
+@pytest.mark.parametrize(
+    ("name", "strides", "size"),
+    [
+        ("vit_tiny_patch16_224", (16, 16, 16), (64, 96)),  # a quarter, a half, three quarters
+        ("vit_tiny_patch16_224@3,11", (16, 16), (64, 96)),
+        ("vit_small_patch14_dinov2", (14, 14, 14), (224, 224)),
+        ("vit_small_patch16_dinov3", (16, 16, 16), (64, 96)),
+        ("swin_tiny_patch4_window7_224", (4, 8, 16), (64, 96)),  # channels last inside
+        ("resnet18@1,4", (4, 32), (64, 96)),
+        ("mixer_s16_224", (16, 16, 16), (224, 224)),
+    ],
+)
+def test_transformers_and_chosen_levels(
+    name: str, strides: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    teacher = build_teacher(f"timm/{name}", weights="random")
+    assert teacher.strides == strides
+    levels = teacher(torch.zeros(1, 3, *size, dtype=torch.uint8))
+    assert [tuple(f.shape[2:]) for f in levels] == teacher.level_sizes(size)
+    assert tuple(f.shape[1] for f in levels) == teacher.channels
+
+
+@needs_timm
+def test_a_backbone_of_one_input_size_says_which() -> None:
+    with pytest.raises(ConfigError, match="takes images of 224×224 only"):
+        build_teacher("timm/mixer_s16_224", weights="random").level_sizes((256, 256))
+
+
+@needs_timm
+def test_a_model_over_a_vit_of_timm_is_saved_exported_and_judges_as_before(
+    good_parts: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    detector = Detector(
+        "rd",
+        teacher="timm/vit_tiny_patch16_224",
+        teacher_weights="random",
+        image_size=64,
+        settings={"steps": 2, "batch_size": 4, "width": 1.0},
+    )
+    detector.fit(good_parts, false_alarm_rate=0.3, progress=Progress(quiet=True))
+    detector.save(tmp_path / "vit.blemish")
+    export_model(tmp_path / "vit.blemish", tmp_path / "vit-onnx.blemish")  # compares, or raises
+    loaded = Detector.load(tmp_path / "vit.blemish")
+    pairs = zip(detector.predict(good_parts), loaded.predict(good_parts), strict=True)
+    assert all(one.score == other.score for one, other in pairs)
 
 
 @needs_timm

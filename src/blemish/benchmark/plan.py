@@ -21,8 +21,7 @@ from blemish.errors import BlemishError, ConfigError
 from blemish.evaluation.evaluator import Evaluator
 from blemish.methods.registry import method_class
 from blemish.methods.settings import MethodConfig, parse_settings
-from blemish.teachers.efficientnet_lite import NAMES
-from blemish.teachers.teacher import DEFAULT_TEACHER
+from blemish.teachers.teacher import DEFAULT_TEACHER, check_teacher_name
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ def check_options(options: BenchmarkOptions) -> None:
     """
     if options.protocol not in PROTOCOLS:
         raise ConfigError(unknown_name_message("protocol", options.protocol, PROTOCOLS))
-    if options.teacher not in NAMES and not options.teacher.startswith("timm/"):
-        known = (*NAMES, "timm/<backbone>")
-        raise ConfigError(unknown_name_message("teacher", options.teacher, known))
+    check_teacher_name(options.teacher)
     for what, values in (
         ("--method", options.methods),
         ("--data", options.data),

@@ -43,7 +43,7 @@ def fit(
     ] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "borad",
     teacher: Annotated[
-        str, typer.Option(help="efficientnet_lite0, …1, …2, or timm/<backbone>.")
+        str, typer.Option(help="efficientnet_lite0, …1, …2, timm/<backbone>, or a registered one.")
     ] = "efficientnet_lite0",
     teacher_weights: Annotated[
         str, typer.Option(help="pretrained, a local weight file, or random (for speed tests).")

@@ -107,6 +107,14 @@ class Teacher(nn.Module):
                 )
         return [(size[0] // stride, size[1] // stride) for stride in self.strides]
 
+    def check_levels(self, setting: str, wanted: int) -> None:
+        """Refuse a setting that wants more levels than there are."""
+        if wanted > len(self.channels):
+            raise ConfigError(
+                f"{setting}={wanted}: the teacher {self.name!r} has levels at strides "
+                f"{list(self.strides)} only. Ask for {len(self.channels)} or fewer."
+            )
+
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` over the names and bytes of all weights."""
@@ -175,6 +183,25 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
     _REGISTERED[name] = build
 
 
+def check_teacher_name(name: str) -> None:
+    """Whether a teacher is known by this name.
+
+    Raises:
+        ConfigError: It is not; the message lists the known ones and the nearest.
+    """
+    if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
+        return
+    if name not in _REGISTERED:
+        for point in entry_points(group="blemish.teachers", name=name):
+            _REGISTERED[name] = point.load()
+    if name not in _REGISTERED:
+        known = (*efficientnet_lite.NAMES, *_REGISTERED, "timm/<backbone>")
+        raise ConfigError(
+            f"{unknown_name_message('teacher', name, known)} A teacher of your own has to be "
+            "registered first, with blemish.teachers.teacher.register_teacher(name, build)."
+        )
+
+
 def build_teacher(
     name: str | Teacher = DEFAULT_TEACHER, *, weights: Weights = "pretrained"
 ) -> Teacher:
@@ -212,20 +239,7 @@ def build_teacher(
         return build_timm_teacher(name, weights=weights)
     if name in efficientnet_lite.NAMES:
         return _efficientnet_lite(name, weights)
-    if name not in _REGISTERED:
-        _REGISTERED.update(
-            {
-                point.name: point.load()
-                for point in entry_points(group="blemish.teachers")
-                if point.name == name
-            }
-        )
-    if name not in _REGISTERED:
-        known = (*efficientnet_lite.NAMES, *_REGISTERED, "timm/<backbone>")
-        raise ConfigError(
-            f"{unknown_name_message('teacher', name, known)} A teacher of your own has to be "
-            "registered first, with blemish.teachers.teacher.register_teacher(name, build)."
-        )
+    check_teacher_name(name)
     return _REGISTERED[name](weights)
 
 

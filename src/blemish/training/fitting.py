@@ -17,7 +17,7 @@ from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Method
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
-from blemish.teachers.teacher import Weights, build_teacher
+from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 
 #: Said when no limits could be set because there was nothing to set them from.
@@ -61,7 +61,7 @@ def learn(
     config: MethodConfig,
     *,
     build: Callable[[Any, Any, tuple[int, int]], Method],
-    teacher: str,
+    teacher: str | Teacher,
     teacher_weights: Weights,
     image_size: tuple[int, int] | None,
     bit_depth: int,

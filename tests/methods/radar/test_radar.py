@@ -297,7 +297,7 @@ def test_the_model_file_says_that_there_is_no_teacher(
     detector.fit(good_parts, false_alarm_rate=0.5, training=CPU, progress=Progress(quiet=True))
     detector.save(tmp_path / "radar.blemish")
     loaded = Detector.load(tmp_path / "radar.blemish")
-    assert loaded.teacher_name == "none"
+    assert loaded.teacher == "none"
     assert isinstance(loaded.method, RADAR)
     assert next(loaded.predict(good_parts[0])).score == next(detector.predict(good_parts[0])).score
     assert build_teacher("none").channels == ()

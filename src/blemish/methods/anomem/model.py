@@ -104,6 +104,8 @@ class AnoMem(Method):
             network = ResNet(width=c.width, blocks=c.blocks, stem_stride=stem)
             self.encoder, channels = network, network.channels
             strides = (2 * stem, 4 * stem, 8 * stem)
+        else:
+            teacher.check_levels("scales", c.scales)
         channels, strides = channels[-c.scales :], strides[-c.scales :]
         self.pooling = [_pooling(input_size, stride) for stride in strides]
         self.standardise = ChannelStandardiser((3,) if self.scratch else teacher.channels)

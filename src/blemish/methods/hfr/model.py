@@ -23,7 +23,6 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.errors import ConfigError
 from blemish.methods.base import Batch, Method, MethodOutput, Stage
 from blemish.methods.hfr.config import HFRConfig
 from blemish.methods.settings import MethodConfig
@@ -54,11 +53,7 @@ class HFR(Method):
 
     def __init__(self, config: HFRConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        if config.levels > len(teacher.channels):
-            raise ConfigError(
-                f"levels={config.levels}: the teacher {teacher.name!r} has only "
-                f"{len(teacher.channels)}. Ask for fewer."
-            )
+        teacher.check_levels("levels", config.levels)
         last, plan = slice(-config.levels, None), config.student(teacher)
         self.bottleneck = OneClassBottleneck(
             teacher.channels[-1:], teacher.strides[-1:], fused=plan.fused, outputs=plan.bottleneck
@@ -82,7 +77,7 @@ class HFR(Method):
         return [self.config.stage("rebuild", (self.bottleneck, self.student))]
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
-        """The bottleneck's output ``(N, C, H_3/2, W_3/2)`` for standardised levels."""
+        """The bottleneck's output ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)`` for standardised levels."""
         return self.bottleneck(levels[-1:])
 
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
