@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from blemish import Detector
+from blemish import Detector, open_model
 from blemish._progress import Progress
 from blemish.benchmark.plan import BenchmarkOptions, check_options
 from blemish.errors import BundleError, ConfigError
 from blemish.export import export_model
 from blemish.methods.registry import build_method
-from blemish.runtime import load
 from blemish.teachers.teacher import Teacher, Weights, build_teacher, register_teacher
 
 QUIET = Progress(quiet=True)
@@ -123,7 +122,7 @@ def test_a_model_over_a_vit_is_exported_and_judges_as_before(
     if detector.method_name != "rd":
         pytest.skip("the teacher's graph is the same in all of them")
     report = export_model(path, tmp_path / "vit-onnx.blemish")
-    exported = list(load(report.path).predict(good_parts))
+    exported = list(open_model(report.path).predict(good_parts))
     trained = list(detector.predict(good_parts))
     scale = np.mean([abs(p.score) for p in trained])
     for one, other in zip(trained, exported, strict=True):

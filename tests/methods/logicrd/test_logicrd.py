@@ -89,7 +89,7 @@ def test_all_switches_off_is_reverse_distillation() -> None:
     assert plain.state_dict().keys() == reference.state_dict().keys()
     with torch.inference_mode():
         assert torch.equal(plain(images).anomaly_map, reference(images).anomaly_map)
-        assert plain(images).explanation is None
+        assert plain(images).departure is None
     assert plain.branch_names == ()
     assert plain.held_out_share == 0
     batch = Batch(images=images)
@@ -129,8 +129,8 @@ def test_the_explanation_lies_in_the_oddest_part() -> None:
         distances, _ = method.part_distances(described)
         z = method.part_scale(distances, described.membership)
     worst = int(z.argmax())
-    assert output.explanation is not None
-    peak = int(output.explanation[0, 0].argmax())
+    assert output.departure is not None
+    peak = int(output.departure[0, 0].argmax())
     assert float(method.parts.pool[peak, worst]) > 0 or worst == 0
     row, column = divmod(peak, 8)
     assert row >= 5
@@ -146,7 +146,7 @@ def test_each_branch_can_be_switched_off() -> None:
     output = logical(images)
     assert output.branches == {}
     assert output.anomaly_map.shape == (3, 1, *SIZE)
-    assert output.explanation is not None
+    assert output.departure is not None
     both = fitted(build())
     levels = both.standardise(tuple(both.teacher(images)))
     assert torch.allclose(output.score, both.logical(levels, None).score, rtol=1e-4)

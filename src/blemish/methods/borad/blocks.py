@@ -32,17 +32,12 @@ def conv_norm_act(inputs: int, outputs: int, *, kernel: int) -> nn.Sequential:
 
 
 class Projection(nn.Module):
-    """A narrow detour of 3×3 convolutions that normal features survive.
+    """A narrow detour of 3×3 convolutions that normal features survive; keeps the shape.
 
-    Args:
-        channels: Channels C of the level.
-        divisors: What the channels are divided by after each convolution but the last, which
-            brings them back; never to fewer than eight, where the level has as many. RD++ and
-            BoRAD state (2, 4, 2): C → C/2 → C/4 → C/2 → C.
-        residual: Add the detour to the level instead of replacing it, times a learned factor per
-            channel that starts at zero: at first the level passes as it is.
-
-    Shapes: ``(N, C, H, W)`` → the same.
+    After each convolution but the last the channels are divided by a divisor; never to fewer than
+    eight, where the level has as many. RD++ and BoRAD state (2, 4, 2): C → C/2 → C/4 → C/2 → C.
+    ``residual``: the detour is added to the level instead of replacing it, times a learned factor
+    per channel that starts at zero, so that at first the level passes as it is.
     """
 
     def __init__(
@@ -65,11 +60,7 @@ class LevelProjections(nn.Module):
     """One :class:`Projection` for each of the levels' ``channels``."""
 
     def __init__(
-        self,
-        channels: Sequence[int],
-        *,
-        divisors: Sequence[int] = STATED,
-        residual: bool = False,
+        self, channels: Sequence[int], *, divisors: Sequence[int] = STATED, residual: bool = False
     ) -> None:
         super().__init__()
         self.projections = nn.ModuleList(

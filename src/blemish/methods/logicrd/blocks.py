@@ -78,15 +78,9 @@ class AttentionBlock(nn.Module):
 
 
 class GlobalSemantics(nn.Module):
-    """GSE: joined levels to tokens, two transformer blocks, one code per student level.
+    """GSE: joined levels to tokens, transformer blocks, one code per student level.
 
-    Args:
-        channels: Channels of the joined levels.
-        size: ``(H_L, W_L)`` of the joined levels; the positions are learned for it.
-        levels: Number of codes.
-        width: Channels of the tokens and of each code.
-        blocks: Transformer blocks: the layers that see relations between places.
-        heads: Attention heads.
+    The blocks see relations between places; the positions are learned for the levels' ``size``.
 
     Shapes: joined levels ``(N, ΣC, H_L, W_L)`` → ``levels`` codes ``(N, width)``.
     """
@@ -122,8 +116,6 @@ class Modulation(nn.Module):
     """Scale and shift of every channel by a code (FiLM: Perez et al., AAAI 2018).
 
     Starts as the identity, so that the student learns from where plain distillation would.
-
-    Shapes: ``(N, C, H, W)`` and code ``(N, D)`` → ``(N, C, H, W)``.
     """
 
     def __init__(self, code: int, channels: int) -> None:
@@ -139,12 +131,8 @@ class Modulation(nn.Module):
 
 class InhibitionGate(nn.Module):
     """NII: how much of the detail passes at each place, given the detail and the whole picture.
-
-    Args:
-        channels: Channels of the detail.
-        code: Channels of the code.
-        dropout: Share of the detail's channels hidden from the gate in training, so that it does
-            not come to depend on one of them.
+    In training a share ``dropout`` of the detail's channels is hidden from it, so that it does not
+    come to depend on one of them.
 
     Shapes: detail ``(N, C, H, W)`` and code ``(N, D)`` → logits ``(N, 1, H, W)``; their sigmoid is
     the share that passes.
@@ -186,12 +174,7 @@ class CompensationPathway(nn.Module):
 
 class GuidedDecoder(StudentDecoder):
     """The student of reverse distillation, with codes that modulate it and detail added to it.
-
-    Args:
-        channels, strides, size, plan: As for :class:`StudentDecoder`.
-        code: Channels of the codes.
-        compensate: Whether the teacher's detail is given back (FCP).
-        gated: Whether a gate inhibits it (NII).
+    ``compensate``: the teacher's detail is given back (FCP); ``gated``: a gate inhibits it (NII).
 
     Shapes: bottleneck ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)``, the teacher's levels and one code ``(N, D)``
     each → the levels rebuilt, and the gates' logits ``(N, 1, H_l, W_l)``, empty without gates.
@@ -242,12 +225,7 @@ def corrupt_patches(
     A rectangle is masked (zero, the mean of standardised features), or filled with another place
     of the same image, or with another place of another image. Random numbers come from torch's
     generator.
-
-    Args:
-        levels: Standardised levels ``(N, C_l, H_l, W_l)``, whole multiples of the deepest's size.
-        share: Expected share of the images that are changed.
-        most: Largest number of rectangles in an image; each side is an eighth to a third of the
-            image's.
+    An image has ``most`` of them at most, each side an eighth to a third of the image's.
 
     Returns:
         The changed levels and the mask ``(N, 1, H_L, W_L)`` bool at the deepest level's size.
@@ -286,12 +264,7 @@ def _rectangles(n: int, size: tuple[int, int], most: int) -> Tensor:
 
 
 def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
-    """Cross-entropy of the gates: open where nothing was changed, closed where it was.
-
-    Args:
-        gates: Logits ``(N, 1, H_l, W_l)``, sides whole multiples of the mask's.
-        mask: ``(N, 1, H, W)`` bool, what was changed.
-    """
+    """Cross-entropy of the gates' logits: open where nothing was changed, closed where it was."""
     losses = []
     for logits in gates:
         factor = logits.shape[2] // mask.shape[2]

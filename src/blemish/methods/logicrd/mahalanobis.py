@@ -45,11 +45,7 @@ class GroupedGaussians(GroupBuffers):
     What is kept is ``L⁻ᵀ``, where ``Σ = L Lᵀ``, so that a distance is one product and one norm.
     The matrices are far larger than the pictures' descriptions, and reading them is what takes
     the time: a picture is measured by those of its own group alone.
-
-    Args:
-        parts: Descriptions of a picture, each with a Gaussian of its own.
-        dimensions: Of a description.
-        own: Each group its own covariances; otherwise all share those of the residuals.
+    With ``own``, each group has its own covariances; otherwise all share those of the residuals.
 
     Shapes: descriptions ``(N, P, D)`` and membership ``(N, K)``, one 1 per row → squared distances
     ``(N, P)``.
@@ -65,12 +61,7 @@ class GroupedGaussians(GroupBuffers):
         self.register_buffer("factor", torch.eye(dimensions).repeat(1, parts, 1, 1))
 
     def fit(self, descriptions: Tensor, membership: Tensor) -> None:
-        """Take the Gaussians from good pictures.
-
-        Args:
-            descriptions: ``(N, P, D)``.
-            membership: ``(N, K)``, one 1 per row; a group without members gets the mean of all.
-        """
+        """Take the Gaussians from good pictures; a group without members gets the mean of all."""
         values = descriptions.double().cpu().numpy()
         labels = membership.argmax(1).cpu().numpy()
         count = membership.shape[1]
@@ -108,16 +99,7 @@ class GroupedGaussians(GroupBuffers):
         return whitened
 
     def pull(self, whitened: Tensor, part: Tensor, membership: Tensor) -> Tensor:
-        """``Σ⁻¹ (v − μ)`` of one part of each picture, half the squared distance's gradient.
-
-        Args:
-            whitened: ``(N, P, D)``, see :meth:`whitened`.
-            part: ``(N,)`` the part's number.
-            membership: ``(N, K)``.
-
-        Returns:
-            ``(N, D)``.
-        """
+        """``Σ⁻¹ (v − μ)`` ``(N, D)`` of a part ``(N,)`` of each picture, half its gradient."""
         matrix = part  # one covariance for all groups
         if len(self.factor) > 1:
             matrix = membership.argmax(1) * whitened.shape[1] + part
@@ -131,9 +113,6 @@ class GroupScale(GroupBuffers):
     """Scores of several branches to z-scores, by their mean and deviation over good pictures.
 
     Per group where a group has enough pictures, and over all otherwise.
-
-    Args:
-        branches: Number of scores of a picture.
 
     Shapes: scores ``(N, B)`` and membership ``(N, K)``, one 1 per row → ``(N, B)``.
     """
@@ -167,9 +146,6 @@ class GroupScale(GroupBuffers):
 class PictureGroups(GroupBuffers):
     """Groups of pictures, found without labels by k-means, and which one a picture belongs to.
 
-    Args:
-        dimensions: Of a description.
-
     Shapes: descriptions ``(N, D)`` → membership ``(N, K)``, one 1 per row.
     """
 
@@ -180,14 +156,10 @@ class PictureGroups(GroupBuffers):
         self.register_buffer("centre", torch.zeros(1, dimensions))
 
     def fit(self, descriptions: Tensor, *, most: int) -> None:
-        """Find the groups.
+        """Find at most ``most`` groups of good pictures, described on one scale.
 
         Their number is the one whose mean silhouette (Rousseeuw, 1987) is largest; without groups
         that are clearly apart, and each of ten members or more, all pictures are one.
-
-        Args:
-            descriptions: ``(N, D)`` of good pictures, on one scale.
-            most: Largest number of groups.
         """
         from sklearn.cluster import KMeans
         from sklearn.metrics import silhouette_score
@@ -216,11 +188,7 @@ class PictureParts(nn.Module):
 
     A missing washer changes the mean of the whole picture a little and that of its compartment
     much; which size of part shows it best depends on the product, so that all are looked at.
-
-    Args:
-        size: ``(H, W)`` of the features.
-        finest: The picture is divided into 1, 4, … ``finest``² parts: a power of two. Where the
-            features have fewer rows or columns, there are as many parts as those.
+    The picture is divided into 1, 4, … ``finest``² parts, of no less than a row and a column.
 
     Shapes: features ``(N, C, H, W)`` → descriptions ``(N, P, C)``.
     """
@@ -266,11 +234,6 @@ class RegionalDeparture(GroupBuffers):
     exact share. Smoothed over neighbours, the largest is where the content departs most, in the
     direction in which the part as a whole departs, from what is usual at that place. A missing
     piece counts as much as an extra one.
-
-    Args:
-        channels: Channels of the features.
-        size: ``(H, W)`` of the features.
-        sigma: Of the smoothing, in places.
 
     Shapes: features ``(N, C, H, W)``, weights w ``(N, C)``, the part's places ``(N, H·W)`` as 1/P
     or 0, and membership ``(N, K)`` → ``(N, 1, H, W)``.

@@ -155,8 +155,7 @@ class LogicRD(RD):
 
     def codes(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
         """GSE's code ``(N, D)`` of each student level, given the standardised levels."""
-        codes: list[Tensor] = self.semantics(join_levels(levels))
-        return codes
+        return self.semantics(join_levels(levels))
 
     def reconstruct(
         self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None

@@ -59,6 +59,8 @@ class RADARConfig(MethodConfig):
 
     steps: Count = 800  # optimiser steps
     batch_size: Count = 8  # images per step, from which the patches are cut
+    earlier_names: ClassVar = {"preset": "network"}
+
     network: Literal["small", "full"] = "small"  # small (CPU) or full (GPU)
     patch: _Patch | None = None  # side of the patches, pixels; none: the network's, 64 or 128
     patches_per_image: Count = 2  # random patches cut from each image of a step
