@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from blemish.errors import DataError
-from blemish.inspection.regions import find_regions
+from blemish.inspection.prediction import find_regions
 from blemish.results import Region
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from blemish.errors import DataError
-from blemish.inspection.regions import find_regions
+from blemish.inspection.prediction import find_regions
 from blemish.outputs.overlay import (
     VERDICT_COLOURS,
     _fitted,

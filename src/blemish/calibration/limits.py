@@ -1,7 +1,15 @@
-"""Calibration: from the scores of good images to verdicts, the only place where limits live.
+"""Split-conformal limits: from the scores of good images to p-values and verdicts.
 
-Held-out good images alone decide. The arithmetic that turns a false-alarm rate into limits, and
-its guarantee, are in ``conformal.py``; what that promises on a line, in ``docs/calibration.md``.
+For a new image with score s and n held-out good images with scores s_1 … s_n, the p-value is
+p(s) = (1 + #{s_i >= s}) / (n + 1). If the new image is good too and exchangeable with them, then
+P(p <= α) <= α, whatever the distribution and however small n is (Vovk, Gammerman & Shafer,
+*Algorithmic Learning in a Random World*, 2005; Laxhammar & Falkman, *Conformal prediction for
+distribution-independent anomaly detection*, 2010).
+
+``p <= α`` and ``s > limit`` are the same statement when the limit is the k-th largest good score,
+k = floor(α (n + 1)): at most k - 1 good scores are then >= s. This holds with ties too, for both
+sides count the good scores that are *at least* s. With k = 0 no score can reach α.
+What this promises on a line stands in ``docs/calibration.md``.
 """
 
 from __future__ import annotations
@@ -9,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from blemish.calibration.conformal import images_needed, limit_rank, p_value
 from blemish.calibration.good_scores import GoodScores, Scores
 from blemish.errors import CalibrationError, ConfigError
 from blemish.results import Branch, Verdict
@@ -30,6 +38,45 @@ UNSURE_FACTOR = 5
 MAX_RATE = 0.5
 
 Rate = Annotated[float, Field(gt=0.0, le=MAX_RATE)]
+
+
+def p_value(score: float, good_scores: tuple[float, ...]) -> float:
+    """Share of good images at least as odd as this one, itself among them; scores ascending.
+
+    Example:
+        >>> from blemish.calibration.limits import p_value
+        >>> p_value(3.0, (1.0, 2.0, 3.0, 4.0))
+        0.6
+    """
+    n = len(good_scores)
+    return (1 + n - bisect_left(good_scores, score)) / (n + 1)
+
+
+def limit_rank(rate: float, n: int) -> int:
+    """Rank k, from the largest, of the good score that is the limit at ``rate``; 0 if none is.
+
+    This is floor(rate · (n + 1)), taken as the largest k with k / (n + 1) <= rate in floating
+    point. The product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values,
+    which are such fractions, would disagree with the limit.
+    """
+    k = math.floor(rate * (n + 1))
+    if (k + 1) / (n + 1) <= rate:
+        return k + 1
+    return k - 1 if k / (n + 1) > rate else k
+
+
+def images_needed(rate: float) -> int:
+    """The smallest number of good images with which a verdict at ``rate`` is possible.
+
+    Example:
+        >>> from blemish.calibration.limits import images_needed
+        >>> images_needed(0.01), images_needed(0.05)
+        (99, 19)
+    """
+    n = max(math.ceil(1 / rate) - 2, 1)
+    while limit_rank(rate, n) == 0:
+        n += 1
+    return n
 
 
 class Judgement(NamedTuple):
@@ -140,9 +187,7 @@ class Calibration(BaseModel):
     ) -> Calibration:
         """The same good images judged at other rates.
 
-        Args:
-            false_alarm_rate: As in ``calibrate``; as it was where not given.
-            unsure_rate: As in ``calibrate``; follows the false-alarm rate where not given.
+        The false-alarm rate is as it was where not given; the unsure rate then follows it.
 
         Raises:
             ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
@@ -197,15 +242,6 @@ class Calibration(BaseModel):
 
         Raises:
             CalibrationError: A score is not a finite number.
-
-        Example:
-            >>> from blemish.calibration import CalibrationRecord, calibrate
-            >>> records = [
-            ...     CalibrationRecord(None, score=s, peak=s, branches={"logical": s})
-            ...     for s in range(99)
-            ... ]
-            >>> calibrate(records).judge_branches({"logical": 98.5})
-            {'logical': Branch(score=98.5, p_value=0.01, verdict='defect')}
         """
         group = self._group(product)
         ranks = self._ranks(group.n)
@@ -218,14 +254,7 @@ class Calibration(BaseModel):
     def mask(
         self, anomaly_map: NDArray[np.float32], product: str | None = None
     ) -> NDArray[np.bool_]:
-        """The pixels of an anomaly map above the product's map limit.
-
-        Args:
-            anomaly_map: ``(H, W)`` float32, raw.
-
-        Returns:
-            ``(H, W)`` bool.
-        """
+        """The pixels ``(H, W)`` of a raw anomaly map above the product's map limit."""
         limit = self.limits(product).map
         # A float32 map compares in float32; rounding the limit up would lose pixels above it.
         rounded = np.float32(limit)

@@ -23,24 +23,14 @@ class NetworkOutput:
     Example:
         >>> import numpy as np
         >>> from blemish.inspection.network import NetworkOutput
-        >>> NetworkOutput(np.zeros((2, 64, 64), "f4"), np.zeros(2)).row(1).maps.shape
-        (1, 64, 64)
+        >>> NetworkOutput(np.zeros((2, 64, 64), "f4"), np.zeros(2)).branches
+        {}
     """
 
     maps: NDArray[np.float32]  # (N, H, W)
     scores: NDArray[np.float64]  # (N,)
     branches: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # {name: (N,)}
     departures: NDArray[np.float32] | None = None  # (N, h, w)
-
-    def row(self, index: int) -> NetworkOutput:
-        """The answer for one picture, N = 1: views, which keep the whole batch in memory."""
-        one = slice(index, index + 1)
-        return NetworkOutput(
-            self.maps[one],
-            self.scores[one],
-            {name: values[one] for name, values in self.branches.items()},
-            None if self.departures is None else self.departures[one],
-        )
 
 
 class Network(Protocol):

@@ -28,7 +28,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
 from blemish.inspection.network import Network, NetworkOutput
-from blemish.inspection.prediction import make_prediction
+from blemish.inspection.prediction import make_prediction, one_of
 from blemish.results import Prediction
 
 OnError = Callable[[Path, ImageError], None]
@@ -137,7 +137,7 @@ def judge_samples(
         if not ready:
             return [item for item in batch if isinstance(item, Failed)]
         output = network(np.stack([item.pixels for item in ready]))  # (N, H, W, 3)
-        rows = iter((item, output.row(row)) for row, item in enumerate(ready))
+        rows = iter((item, one_of(output, row)) for row, item in enumerate(ready))
         return [item if isinstance(item, Failed) else next(rows) for item in batch]
 
     def post(answered: Answered | Failed) -> tuple[Sample, Prediction] | Failed:

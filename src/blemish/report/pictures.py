@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from blemish.data.images.pixels import to_rgb
 from blemish.data.images.reading import read_image
-from blemish.inspection.regions import find_regions
+from blemish.inspection.prediction import find_regions
 from blemish.outputs.heat import blend_heat, draw_outline, resize_together
 from blemish.outputs.overlay import draw_look_box
 from blemish.report.data import Figure, Row, by_kind, read_truth

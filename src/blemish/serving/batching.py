@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.inspection.network import Network, NetworkOutput
+from blemish.inspection.prediction import one_of
 
 
 class QueueFullError(Exception):
@@ -110,7 +111,7 @@ class BatchQueue:
         try:
             output = self._network(np.stack([pixels for pixels, _ in batch]))  # (N, H, W, 3)
             # A copy: a view would keep the maps of the whole batch in memory.
-            answers = [copy.deepcopy(output.row(row)) for row in range(len(batch))]
+            answers = [copy.deepcopy(one_of(output, row)) for row in range(len(batch))]
         except BaseException as error:  # the thread must outlive a failed pass
             for _, future in batch:
                 future.set_exception(error)
