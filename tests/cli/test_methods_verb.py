@@ -32,7 +32,7 @@ def test_one_methods_settings_are_shown_with_ranges_and_presets(blemish: Any, re
     (row,) = [line for line in shown.stdout.splitlines() if line.startswith("train_below ")]
     words = row.split()
     assert row.split("  ")[0] == "train_below"
-    assert "whole number, from 1 to 1000" in row
+    assert "whole number from 1 to 1000" in row
     assert words.index("500") < words.index("1000", words.index("500"))
     assert "timesteps are drawn from 0 up to here" in row
     (row,) = [line for line in shown.stdout.splitlines() if line.startswith("trees ")]

@@ -168,11 +168,11 @@ def test_settings_describe_themselves() -> None:
     found = {setting.name: setting for setting in describe_settings(_Config)}
     assert list(found)[:3] == ["steps", "batch_size", "rate"]
     assert found["steps"].help == "optimiser steps of the main stage"
-    assert found["rate"] == ("rate", "number", "above 0", 0.5, "step size")
+    assert found["rate"] == ("rate", "number above 0", 0.5, "step size")
     assert found["scales"].help == found["deep"].help == ""
     assert found["sizes"][1:] == (
-        *("3 whole numbers separated by commas", "from 1", (4, 2, 1)),
+        *("3 whole numbers from 1 separated by commas", (4, 2, 1)),
         "three of them, shallow to deep",
     )
-    assert found["loss"].kind == "one of cosine, mse"
-    assert found["top"][1:4] == ("number or none", "in (0, 1]", 0.1)
+    assert found["loss"].takes == "one of cosine, mse"
+    assert found["top"][1:3] == ("number in (0, 1] or none", 0.1)

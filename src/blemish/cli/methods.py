@@ -82,8 +82,7 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
     for setting in settings:
         values = [_text(chosen[setting.name]) for chosen in presets.values()]
         shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
-        takes = f"{setting.kind}, {setting.range}" if setting.range else setting.kind
-        table.add_row(setting.name, takes, *shown, setting.help)
+        table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
     print(
         f"`blemish fit --method {name} --preset paper --set {settings[0].name}=…` starts from a "

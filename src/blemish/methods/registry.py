@@ -81,40 +81,28 @@ def method_class(name: str) -> type[Method]:
     Raises:
         ConfigError: An unknown name; the message lists the known ones and the nearest. A method
             whose package cannot be imported; the message names the package and the reason.
-
-    Example:
-        >>> from blemish.methods.registry import method_class
-        >>> method_class("rd").__name__
-        'RD'
     """
     if name in _registered:
         return _registered[name]
     if name in _OWN:
         return _imported(_OWN[name])
-    if re.fullmatch(r"[\w.]+:[\w.]+", name):
-        try:
-            found = _imported(name)
-        except Exception as error:
-            raise ConfigError(
-                f"The method {name} cannot be imported here ({_reason(error)}). Install the "
-                "package that defines it, or put its file on Python's path."
-            ) from error
-        return _check_method(found, f"The model's method {name}")
     entry = _entry_points().get(name)
-    if entry is None:
+    if entry is None and ":" not in name:
         raise ConfigError(
             f"{unknown_name_message('method', name, names())} A method from outside is known once "
             "its package is installed, or after blemish.methods.register()."
         )
-    package = f"the package {entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+    which = f"The method {name!r}"
+    if entry is not None and entry.dist is not None:
+        which += f" of the package {entry.dist.name} {entry.dist.version}"
     try:
-        found = entry.load()
-    except Exception as error:
+        found = _imported(name if entry is None else entry.value)
+    except Exception as error:  # whatever that package's code may raise
         raise ConfigError(
-            f"The method {name!r} of {package} cannot be loaded ({_reason(error)}). Repair or "
-            "remove that package; the other methods work without it."
+            f"{which} cannot be imported here ({type(error).__name__}: {error}). Install or repair "
+            "the package that defines it; the other methods work without it."
         ) from error
-    return _check_method(found, f"The entry point {name!r} of {package}")
+    return _check_method(found, which)
 
 
 def usable_methods() -> Iterator[tuple[str, type[Method]]]:
@@ -133,21 +121,7 @@ def method_name(method: type[Method]) -> str:
 def build_method(
     name: str, settings: Mapping[str, Any], teacher: Teacher, input_size: tuple[int, int]
 ) -> Method:
-    """Build an untrained method.
-
-    Args:
-        name: As for :func:`method_class`.
-        settings: Values of the method's config, as values or as text.
-        teacher: Frozen backbone.
-        input_size: ``(H, W)``, multiples of 32.
-
-    Example:
-        >>> from blemish.methods.registry import build_method
-        >>> from blemish.teachers.teacher import build_teacher
-        >>> teacher = build_teacher(weights="random")
-        >>> build_method("rd", {"steps": "5"}, teacher, (64, 64)).config.steps
-        5
-    """
+    """An untrained method, from values or text of its settings, for inputs of ``(H, W)``."""
     from blemish.methods.settings import parse_settings
 
     found = method_class(name)
@@ -183,7 +157,3 @@ def _check_method(found: Any, what: str) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise ConfigError(f"{what} is {found!r}: expected a class that extends Method.")
     return found
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

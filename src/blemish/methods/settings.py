@@ -12,7 +12,7 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
@@ -176,21 +176,12 @@ def saved_settings(config_class: type[MethodConfig], settings: Mapping[str, Any]
 
 
 class Setting(NamedTuple):
-    """What ``blemish methods NAME`` says of one setting.
-
-    Attributes:
-        name: Of the field.
-        kind: Its type in words.
-        range: The values that make sense, empty where all of the type do.
-        default: Its default.
-        help: The comment behind the field; empty where the source is not at hand.
-    """
+    """What ``blemish methods NAME`` says of one setting."""
 
     name: str
-    kind: str
-    range: str
+    takes: str  # its type and range in words
     default: Any
-    help: str
+    help: str  # the comment behind the field; empty where the source is not at hand
 
 
 def describe_settings(config_class: type[MethodConfig]) -> list[Setting]:
@@ -198,18 +189,12 @@ def describe_settings(config_class: type[MethodConfig]) -> list[Setting]:
 
     Example:
         >>> from blemish.methods.settings import MethodConfig, describe_settings
-        >>> describe_settings(MethodConfig)[0][:4]
-        ('steps', 'whole number', 'from 1', 2000)
+        >>> [(setting.name, setting.takes) for setting in describe_settings(MethodConfig)][:1]
+        [('steps', 'whole number from 1')]
     """
-    comments = _comments(config_class)
+    comments, known = _comments(config_class), config_class.__dataclass_fields__
     return [
-        Setting(
-            name,
-            _words(hint),
-            ", ".join(dict.fromkeys(map(str, _ranges(hint)))),
-            config_class.__dataclass_fields__[name].default,
-            comments.get(name, ""),
-        )
+        Setting(name, _words(hint), known[name].default, comments.get(name, ""))
         for name, hint in _hints(config_class).items()
     ]
 
@@ -286,38 +271,28 @@ def _read(value: Any, hint: Any) -> Any:
     raise ValueError
 
 
-def _words(hint: Any, *, ranges: bool = False) -> str:
+def _words(hint: Any) -> str:
     """What the annotation takes, as the end of a sentence that begins "expected"."""
     arguments = get_args(hint)
     kind = get_origin(hint) or hint
     if kind is Annotated:
-        limits = arguments[1:] if ranges else ()
-        return " ".join([_words(arguments[0], ranges=ranges), *map(str, limits)])
+        return " ".join([_words(arguments[0]), *map(str, arguments[1:])])
     if kind in (Union, UnionType):
-        last = sorted(arguments, key=lambda arm: arm is NoneType)
-        return " or ".join(_words(one, ranges=ranges) for one in last)
+        return " or ".join(map(_words, sorted(arguments, key=lambda arm: arm is NoneType)))
     if kind is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if kind is tuple and (arguments[-1] is Ellipsis or len(set(arguments)) == 1):
-        each = _words(arguments[0], ranges=ranges).replace("number", "numbers", 1)
+        each = _words(arguments[0]).replace("number", "numbers", 1)
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         return f"{count}{each} separated by commas"
     if kind is tuple:
-        return " and ".join(_words(one, ranges=ranges) for one in arguments) + ", a comma between"
+        return " and ".join(map(_words, arguments)) + ", a comma between"
     return "none" if kind is NoneType else _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
-
-
-def _ranges(hint: Any) -> Iterator[Range]:
-    for one in get_args(hint):
-        if isinstance(one, Range):
-            yield one
-        else:
-            yield from _ranges(one)
 
 
 def _refusal(name: str, given: object, hint: Any, default: Any) -> str:
     """The message for a value that a setting cannot take."""
-    words = _words(hint, ranges=True)
+    words = _words(hint)
     article = "a " if re.match(r"(whole )?number\b", words) else ""
     arms = (hint, *get_args(hint))
     choices = [str(one) for arm in arms if get_origin(arm) is Literal for one in get_args(arm)]

@@ -85,9 +85,8 @@ class RADAR(Method):
         self.forest = IsolationForest(2, trees=config.trees)
         self.smooth = GaussianBlur(config.smooth) if config.smooth else nn.Identity()
         self.blur = GaussianBlur(config.sigma) if config.sigma else nn.Identity()
-        field = torch.randn(
-            1, 3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)
-        )
+        generator = torch.Generator().manual_seed(0)
+        field = torch.randn(1, 3, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
         # Saved with the model, so that scores do not hang on a generator's version.
         self.register_buffer("noise", field)
         first = config.timesteps[0] if config.timestep is None else config.timestep
@@ -95,17 +94,11 @@ class RADAR(Method):
         self.register_buffer("usual", torch.zeros(1, 1, *input_size))
 
     def stages(self) -> list[Stage]:
-        config = self.config
-        group = ParameterGroup((self.unet,), config.learning_rate, clip_norm=1.0)
-        stage = Stage(
-            "denoise",
-            (group,),
-            config.steps,
-            config.batch_size,
-            schedule=StepDecay(config.decay_at),
-            needs_images=True,
-        )
-        return [stage]
+        c = self.config
+        group = ParameterGroup((self.unet,), c.learning_rate, clip_norm=1.0)
+        length = (c.steps, c.batch_size)
+        decay = StepDecay(c.decay_at)
+        return [Stage("denoise", (group,), *length, schedule=decay, needs_images=True)]
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         assert batch.images is not None
@@ -196,8 +189,7 @@ class RADAR(Method):
     def noise_residual(self, clean: Tensor) -> Tensor:
         """Channel-mean of predicted minus added noise ``(N, 1, H, W)``, in one step.
 
-        Args:
-            clean: ``(N, 3, H, W)`` in −1..1, sides multiples of half a patch.
+        Pictures ``(N, 3, H, W)`` are in −1..1, their sides multiples of half a patch.
         """
         noise = self._noise_field(clean)
         noisy = self.schedule.add_noise(clean, noise, self.timestep.view(1))
@@ -215,9 +207,8 @@ class RADAR(Method):
         for step in range(count):
             predicted = self._predict(x, times[step], lambda part: part)
             if step + 1 < count:
-                x = self.schedule.step_back(
-                    x, predicted, times[step : step + 1], times[step + 1 : step + 2]
-                )
+                now, earlier = times[step : step + 1], times[step + 1 : step + 2]
+                x = self.schedule.step_back(x, predicted, now, earlier)
         return self.schedule.predict_clean(x, predicted, times[-1:])
 
     def _predict(self, noisy: Tensor, t: Tensor, keep: Callable[[Tensor], Tensor]) -> Tensor:
