@@ -22,7 +22,6 @@ from blemish.metrics import (
     Confusion,
     Curve,
     PixelAccumulator,
-    SaturationRule,
     SproAccumulator,
     auroc,
     confusion,
@@ -244,20 +243,10 @@ class _Product:
         if not (category / "defects_config.json").is_file():
             return None
         try:
-            entries = read_defects_config(category)
+            return SproAccumulator(read_defects_config(category), self.mode)
         except DataError as error:
             self.problems.append(f"AU-sPRO cannot be given: {error}")
             return None
-        rules = {
-            entry.pixel_value: SaturationRule(
-                entry.defect_name,
-                entry.pixel_value,
-                entry.saturation_threshold,
-                entry.relative_saturation,
-            )
-            for entry in entries
-        }
-        return SproAccumulator(rules, self.mode)
 
     def compute(self) -> ProductResult:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)

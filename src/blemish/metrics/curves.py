@@ -13,27 +13,16 @@ from blemish.metrics.ranking import Ranking
 
 @dataclass(frozen=True)
 class Curve:
-    """A monotone curve from (0, 0) to (1, 1).
+    """A monotone curve from (0, 0) to (1, 1)."""
 
-    Attributes:
-        fpr: ``(V,)`` false-positive rate, ascending.
-        rate: ``(V,)`` true-positive rate (ROC) or mean overlap of the regions (PRO).
-    """
-
-    fpr: NDArray[np.float64]
-    rate: NDArray[np.float64]
+    fpr: NDArray[np.float64]  # (V,) false-positive rate, ascending
+    rate: NDArray[np.float64]  # (V,) true-positive rate (ROC) or mean overlap of the regions (PRO)
 
 
 def roc_curve(scores: ArrayLike, labels: ArrayLike, *, points: int = 500) -> Curve:
-    """The ROC curve of ``(N,)`` scores and labels, thinned for plotting.
+    """The ROC curve of ``(N,)`` scores and labels, thinned to ``points``; see `thinned`.
 
-    Args:
-        scores: Raw, higher is worse.
-        labels: Bool or 0/1.
-        points: Most vertices; see `thinned`.
-
-    Returns:
-        An empty curve if one class is missing.
+    Empty if one class is missing.
 
     Example:
         >>> from blemish.metrics import roc_curve
@@ -53,14 +42,7 @@ def ranking_roc_curve(ranking: Ranking, *, points: int = 500) -> Curve:
 def pro_curve(ranking: Ranking, *, points: int = 500) -> Curve:
     """The per-region-overlap curve (PRO, or sPRO for a ranking of saturated defects), thinned.
 
-    Returns:
-        An empty curve without regions or without normal pixels.
-
-    Example:
-        >>> from blemish.metrics.curves import pro_curve
-        >>> from blemish.metrics.ranking import Ranking
-        >>> len(pro_curve(Ranking.from_scores([1, 2], [0, 1])).fpr)  # no regions
-        0
+    Empty without regions or without normal pixels.
     """
     if ranking.one_class_only or ranking.overlap is None:
         return _EMPTY

@@ -1,4 +1,4 @@
-"""What the metrics accept: the checks every public function runs before it counts anything."""
+"""Input checks of the metrics: what every public function runs before it counts anything."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from blemish.errors import DataError
 def scores_and_labels(
     scores: ArrayLike, labels: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Checked image scores and labels.
-
-    Args:
-        scores: ``(N,)`` raw scores, higher is worse; infinities are allowed, NaN is not.
-        labels: ``(N,)`` bool, or numbers 0 (good) and 1 (defective).
-
-    Returns:
-        The scores as float64 and the labels as bool, both ``(N,)``.
+    """``(N,)`` scores as float64 and labels, bool or 0/1, as bool; infinities are allowed.
 
     Raises:
         DataError: On NaN, other labels than 0 and 1, or different lengths.
@@ -52,9 +45,6 @@ def map_values(anomaly_map: NDArray[Any]) -> NDArray[np.float32]:
 
     Integer and float64 maps are rounded to the nearest float32, because an anomaly map of blemish
     is float32 and the accumulators hold it so. Infinities are allowed and rank as usual.
-
-    Args:
-        anomaly_map: ``(H, W)``, raw, higher is worse.
 
     Raises:
         DataError: If it is not a two-dimensional array of real numbers, is empty, holds NaN, or
@@ -95,11 +85,7 @@ def check_same_shape(
 
 
 def check_fpr_limit(limit: float) -> float:
-    """The limit itself if it lies in (0, 1].
-
-    Raises:
-        DataError: If it does not.
-    """
+    """The limit itself; raises `DataError` if it does not lie in (0, 1]."""
     if not 0.0 < limit <= 1.0:
         raise DataError(
             f"The false-positive rate to integrate to is {limit}; expected a number above 0 and "

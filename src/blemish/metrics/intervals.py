@@ -37,17 +37,8 @@ def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95)
     R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney
     statistic. Part 2: asymptotic methods and evaluation", Statistics in Medicine 25, 2006.
 
-    Args:
-        scores: ``(N,)`` raw, higher is worse.
-        labels: ``(N,)`` bool or 0/1.
-        level: Confidence level in (0, 1).
-
-    Returns:
-        Estimate and limits, all ``nan`` if one class is missing.
-
-    Raises:
-        ConfigError: If the level is not in (0, 1).
-        DataError: See `auroc`.
+    Args and errors as in `auroc`, and a `ConfigError` if the level is not in (0, 1). All ``nan``
+    if one class is missing.
 
     Example:
         >>> from blemish.metrics import auroc_interval
@@ -94,13 +85,7 @@ def binomial_interval(count: int, total: int, *, level: float = 0.95) -> Interva
     C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case
     of the binomial", Biometrika 26, 1934.
 
-    Args:
-        count: How many of them.
-        total: Of how many.
-        level: Confidence level in (0, 1).
-
-    Returns:
-        Estimate and limits, all ``nan`` if the total is 0.
+    All ``nan`` if the total is 0.
 
     Raises:
         ConfigError: If the level is not in (0, 1).
@@ -108,7 +93,7 @@ def binomial_interval(count: int, total: int, *, level: float = 0.95) -> Interva
         MissingExtraError: If SciPy is not installed.
 
     Example:
-        >>> from blemish.metrics.intervals import binomial_interval
+        >>> from blemish.metrics import binomial_interval
         >>> estimate, low, high = binomial_interval(0, 20)
         >>> estimate, low, round(high, 3)
         (0.0, 0.0, 0.168)

@@ -21,13 +21,8 @@ def component_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
     Components are 8-connected: pixels that touch at a corner belong together. Summed over the
     pixels at or above a threshold, these weights give the covered fractions, added over
-    components; that is what turns AUPRO into a cumulative sum.
-
-    Returns:
-        The weights ``(P,)`` in the order of ``map[mask]``; empty for an empty mask.
-
-    Raises:
-        MissingExtraError: If SciPy is not installed.
+    components; that is what turns AUPRO into a cumulative sum. They are ``(P,)``, in the order of
+    ``map[mask]``.
     """
     try:
         from scipy import ndimage  # not in the base package
@@ -49,15 +44,7 @@ def component_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def overlap_area(ranking: Ranking, limit: float) -> float:
     """Area under the overlap curve up to the false-positive rate ``limit``, divided by it.
 
-    Args:
-        ranking: With regions.
-        limit: In (0, 1]. The curve is interpolated linearly where the limit falls into a tie.
-
-    Returns:
-        In [0, 1]; ``nan`` without regions or without normal pixels.
-
-    Raises:
-        DataError: If the limit is outside (0, 1].
+    In [0, 1], linear where the limit falls into a tie; ``nan`` without regions or normal pixels.
     """
     check_fpr_limit(limit)
     if ranking.overlap is None or ranking.one_class_only:

@@ -163,11 +163,7 @@ class PixelAccumulator:
 def accumulate_pixels(
     maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[Any] | None], into: PixelAccumulator
 ) -> PixelAccumulator:
-    """Adds all maps with their masks; an error names the position of the map.
-
-    Raises:
-        DataError: If there are not as many masks as maps, or as `PixelAccumulator.add`.
-    """
+    """Adds all maps with their masks; an error names the position of the map."""
     if len(maps) != len(masks):
         raise DataError(
             f"There are {len(maps)} anomaly maps and {len(masks)} masks; expected one mask per "
@@ -215,23 +211,13 @@ def aupro(
 def ader_f1_max(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[Any] | None]) -> float:
     """Pixel F1-max after ADer, over all pixels of a category.
 
-    Args:
-        maps: ``(H, W)`` each.
-        masks: ``(H, W)`` each, non-zero is defective; ``None`` for a good image.
-
-    Returns:
-        In [0, 1]; ``nan`` without a defective or without a normal pixel, or if all are equal
-        (scaling then divides by zero).
-
-    Raises:
-        DataError: On NaN, infinite values, or differing shapes.
+    Args as in `aupro`; infinite values are a `DataError` too. ``nan`` without a defective or
+    without a normal pixel, or if all are equal (scaling then divides by zero).
 
     Example:
         >>> import numpy as np
         >>> from blemish.metrics import ader_f1_max
         >>> anomaly_map = np.array([[0.0, 0.50, 0.52, 1.0]], "f4")
-        >>> round(ader_f1_max([anomaly_map], [np.array([[0, 0, 1, 1]])]), 6)
-        1.0
         >>> anomaly_map[0, 1] = 0.51  # between the same two thresholds as the defect
         >>> round(ader_f1_max([anomaly_map], [np.array([[0, 0, 1, 1]])]), 6)
         0.8

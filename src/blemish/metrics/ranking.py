@@ -1,4 +1,4 @@
-"""The ranking metrics: AUROC, average precision and F1-max from one ordering of the scores.
+"""Ranking metrics: AUROC, average precision and F1-max from one ordering of the scores.
 
 Only thresholds at which a *positive* appears matter: between two of them recall stands still,
 precision falls, and so does F1. So the negatives are sorted as bare numbers, the (few) positives
@@ -71,11 +71,7 @@ class Ranking:
 
     @classmethod
     def from_scores(cls, scores: ArrayLike, labels: ArrayLike) -> Ranking:
-        """Ranks ``(N,)`` scores with ``(N,)`` labels, in float64.
-
-        Raises:
-            DataError: See `blemish.metrics.inputs.scores_and_labels`.
-        """
+        """Ranks ``(N,)`` scores with ``(N,)`` labels, in float64."""
         values, defective = scores_and_labels(scores, labels)
         return cls.from_tables(
             [ScoreTable(np.sort(values[~defective]))], [ScoreTable(np.sort(values[defective]))]
@@ -87,10 +83,8 @@ class Ranking:
     ) -> Ranking:
         """Ranks positives against negatives, each given in one or more tables.
 
-        Args:
-            negatives: Tables of the normal pixels (or good images).
-            positives: Tables of the defective ones; with weights, where they belong to regions.
-                The weights of one region add up to one, so all together to their number.
+        Where positives belong to regions they have weights; those of one region add up to one,
+        so all together to the number of regions.
         """
         shift = max((t.shift for t in (*negatives, *positives) if t.shift is not None), default=-1)
         if shift >= 0:  # all tables on the grid of the coarsest

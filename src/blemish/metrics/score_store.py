@@ -7,7 +7,7 @@ many lie below or at", and that is all the ranking metrics need to know of the n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,13 @@ DEFAULT_BINS = 1 << 20
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores in ascending order.
+    """Scores in ascending order, themselves (repeats allowed) or as distinct bins with counts."""
 
-    Attributes:
-        values: ``(B,)`` ascending: the scores themselves (repeats allowed), or distinct bins.
-        counts: ``(B,)`` scores per bin; ``None`` where ``values`` are the scores themselves.
-        weights: ``(B,)`` share of a region's overlap, summed per entry; ``None`` for normal pixels.
-        shift: How many low bits of the ordered key (see `ordered_keys`) a bin leaves out; ``None``
-            where ``values`` are scores and not keys.
-    """
-
-    values: NDArray[Any]
-    counts: NDArray[np.int64] | None = None
+    values: NDArray[Any]  # (B,) scores, or keys of bins
+    counts: NDArray[np.int64] | None = None  # (B,) scores per bin
+    #: ``(B,)`` share of a region's overlap, summed per entry; ``None`` for normal pixels.
     weights: NDArray[np.float64] | None = None
+    #: How many low bits of the ordered key (see `ordered_keys`) a bin leaves out.
     shift: int | None = None
 
     @property
@@ -104,18 +98,8 @@ def lowest_value(keys: NDArray[np.uint32], shift: int) -> NDArray[np.float32]:
     return np.where(np.isnan(values), np.float32(-np.inf), values)
 
 
-class ScoreStore(Protocol):
-    """Takes float32 scores piece by piece and gives them back in order."""
-
-    def add(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
-        """Takes ``(M,)`` scores without NaN; weights either always or never."""
-
-    def table(self) -> ScoreTable:
-        """All scores so far, in ascending order."""
-
-
-def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ScoreStore:
-    """The store for a mode.
+def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ExactScores | BinnedScores:
+    """The store for a mode; weights are given to it either always or never.
 
     Raises:
         ConfigError: If the mode is unknown or there are fewer than 16 bins.
@@ -177,15 +161,9 @@ class BinnedScores:
     A bin is an interval of ordered float32 keys (`ordered_keys`), so no range has to be known.
     It begins with one bin per distinct score, which is exact. Whenever there are more bins than
     allowed, neighbouring pairs are joined by leaving out one more low bit of the key, until there
-    are not. Only occupied bins exist.
-
-    Args:
-        max_bins: Most bins kept; 12 bytes each, 20 with weights. New scores wait in a buffer of up
-            to twice as many, and merging them takes several times that for a moment; the peak is
-            measured by ``benchmarks/bench_metrics.py``.
-
-    Raises:
-        ConfigError: With fewer than 16 bins.
+    are not. Only occupied bins exist, of 12 bytes each, 20 with weights. New scores wait in a
+    buffer of up to twice as many, and merging them takes several times that for a moment; the peak
+    is measured by ``benchmarks/bench_metrics.py``.
     """
 
     def __init__(self, *, max_bins: int = DEFAULT_BINS) -> None:

@@ -14,6 +14,7 @@ number, weighted by how many images each has, and is reported as ``pooled``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -85,19 +86,18 @@ def parse_defects_config(entries: Sequence[Mapping[str, Any]]) -> dict[int, Satu
     """
     rules: dict[int, SaturationRule] = {}
     for entry in entries:
-        try:
-            rule = SaturationRule(
-                str(entry["defect_name"]),
-                int(entry["pixel_value"]),
-                float(entry["saturation_threshold"]),
-                bool(entry["relative_saturation"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+        names = ("defect_name", "pixel_value", "saturation_threshold", "relative_saturation")
+        fields: Any = entry if isinstance(entry, Mapping) else {}
+        values = [fields.get(name) for name in names]
+        allowed = ((str,), (int,), (int, float), (bool,))
+        if any(type(value) not in types for value, types in zip(values, allowed, strict=True)):
             raise DataError(
-                f"An entry of defects_config.json is {entry!r}; expected defect_name, pixel_value, "
-                "saturation_threshold and relative_saturation. Take the file of the data set."
-            ) from error
-        most = 1.0 if rule.relative else float("inf")
+                f"An entry of defects_config.json is {entry!r}; expected defect_name (text), "
+                "pixel_value (a whole number), saturation_threshold (a number) and "
+                "relative_saturation (true or false). Take the file of the data set."
+            )
+        rule = SaturationRule(*values)
+        most = 1.0 if rule.relative else sys.float_info.max
         if not (1 <= rule.pixel_value <= 255 and 0.0 < rule.saturation_threshold <= most):
             raise DataError(
                 f"The defect {rule.defect_name!r} has pixel value {rule.pixel_value} and "
@@ -114,11 +114,7 @@ def parse_defects_config(entries: Sequence[Mapping[str, Any]]) -> dict[int, Satu
 
 
 def channel_rule(channel: NDArray[Any], rules: Mapping[int, SaturationRule]) -> SaturationRule:
-    """The rule that a channel's pixel value selects.
-
-    Raises:
-        DataError: If the channel is empty, has several values, or one without a rule.
-    """
+    """The rule that a channel's pixel value selects; `DataError` if there is not exactly one."""
     values = np.unique(channel[channel != 0])
     if len(values) != 1:
         raise DataError(
@@ -146,13 +142,8 @@ def saturated_scores(
 def spro(prediction: NDArray[np.bool_], channel: NDArray[Any], rule: SaturationRule) -> float:
     """sPRO of one defect: ``min(|prediction ∩ defect| / saturation area, 1)``.
 
-    Args:
-        prediction: ``(H, W)`` bool, the pixels called defective.
-        channel: ``(H, W)``, non-zero is the defect.
-        rule: Its saturation rule.
-
-    Raises:
-        DataError: If the shapes differ or the channel is empty.
+    The prediction is ``(H, W)`` bool, the channel ``(H, W)``, non-zero where the defect is; an
+    empty channel or another shape is a `DataError`.
 
     Example:
         >>> import numpy as np

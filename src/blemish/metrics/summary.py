@@ -1,4 +1,4 @@
-"""The seven metrics of mAD by name."""
+"""mAD and its seven metrics by name."""
 
 from __future__ import annotations
 
@@ -27,15 +27,7 @@ MEAN_AD_METRICS = (
 def image_metrics(scores: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """``image_auroc``, ``image_ap`` and ``image_f1_max``, exact, from raw scores.
 
-    Args:
-        scores: ``(N,)`` raw, higher is worse.
-        labels: ``(N,)`` bool or 0/1, 1 is defective.
-
-    Returns:
-        Three fractions, all ``nan`` if one class is missing.
-
-    Raises:
-        DataError: On NaN, other labels, or different lengths.
+    Args and errors as in `auroc`; all three are ``nan`` if one class is missing.
 
     Example:
         >>> from blemish.metrics import image_metrics

@@ -1,4 +1,4 @@
-"""Decisions at one given threshold: confusion counts, accuracy, precision, recall and F1."""
+"""Confusion counts at one given threshold: accuracy, precision, recall and F1."""
 
 from __future__ import annotations
 

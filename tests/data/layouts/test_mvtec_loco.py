@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from blemish.data.layouts import DefectConfig, read_data_set, read_defects_config
+from blemish.data.layouts import read_data_set, read_defects_config
 from blemish.errors import DataError
+from blemish.metrics import SaturationRule
 
 WriteImage = Callable[..., Path]
 ENTRIES = [
@@ -61,10 +62,10 @@ def test_tree(category: Path, deeper: bool) -> None:
 
 
 def test_defects_config(category: Path) -> None:
-    expected = [
-        DefectConfig("missing_nut", 255, 1.0, True),
-        DefectConfig("two_labels", 254, 5000.0, False),
-    ]
+    expected = {
+        255: SaturationRule("missing_nut", 255, 1.0, True),
+        254: SaturationRule("two_labels", 254, 5000.0, False),
+    }
     assert read_defects_config(category) == expected
     assert read_defects_config(category / "defects_config.json") == expected
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from blemish.data.layouts.base import Layout
 from blemish.data.layouts.registry import LAYOUTS, read_data_set, recognise
-from blemish.data.layouts.trees import DefectConfig, read_defects_config
+from blemish.data.layouts.trees import read_defects_config
 
 __all__ = [
     "LAYOUTS",
-    "DefectConfig",
     "Layout",
     "read_data_set",
     "read_defects_config",

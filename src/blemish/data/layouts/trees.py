@@ -31,12 +31,9 @@ others test. Asked for by name, the layout takes a folder of nothing but good im
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import (
@@ -50,6 +47,7 @@ from blemish.data.layouts.base import (
 )
 from blemish.data.sample import Sample, Split
 from blemish.errors import DataError
+from blemish.metrics.spro import SaturationRule, parse_defects_config
 
 CONFIG_NAME = "defects_config.json"
 Masks = Mapping[str, tuple[Path, ...]]
@@ -65,18 +63,8 @@ _SPLITS: dict[str, Split] = {
 }
 
 
-@dataclass(frozen=True)
-class DefectConfig:
-    """When a defect of one kind counts as fully found."""
-
-    defect_name: str  # e.g. missing_bushing
-    pixel_value: int  # of its pixels in the ground-truth PNGs, 1 to 255
-    saturation_threshold: float  # area that saturates the overlap
-    relative_saturation: bool  # whether that is a share of the defect's area, else it is in pixels
-
-
-def read_defects_config(path: str | Path) -> list[DefectConfig]:
-    """The entries of a ``defects_config.json``, from its path or the category's folder.
+def read_defects_config(path: str | Path) -> dict[int, SaturationRule]:
+    """The rules of a ``defects_config.json`` by pixel value, from its path or its folder.
 
     Raises:
         DataError: The file is missing, not JSON, or an entry is incomplete or out of range.
@@ -100,36 +88,10 @@ def read_defects_config(path: str | Path) -> list[DefectConfig]:
             f"{path} holds a {type(entries).__name__}. Expected a list of defect kinds; copy it "
             "from the archive again."
         )
-    configs = [_defect(entry, path, i) for i, entry in enumerate(entries)]
-    values = [config.pixel_value for config in configs]
-    if len(set(values)) < len(values):
-        raise DataError(
-            f"{path} gives one pixel_value to several defect kinds: {sorted(values)}. Expected "
-            "each value once."
-        )
-    return configs
-
-
-def _defect(entry: Any, path: Path, position: int) -> DefectConfig:
-    fields: Any = entry if isinstance(entry, dict) else {}
-    name, value = fields.get("defect_name"), fields.get("pixel_value")
-    threshold, relative = fields.get("saturation_threshold"), fields.get("relative_saturation")
-    if not (
-        isinstance(name, str)
-        and type(value) is int
-        and 1 <= value <= 255
-        and type(threshold) in (int, float)
-        and math.isfinite(threshold)
-        and threshold > 0
-        and isinstance(relative, bool)
-        and (threshold <= 1 or not relative)
-    ):
-        raise DataError(
-            f"{path}, entry {position}: found {fields!r}. Expected defect_name (text), pixel_value "
-            "(1 to 255), saturation_threshold (above 0, at most 1 if relative) and "
-            "relative_saturation (true or false)."
-        )
-    return DefectConfig(name, value, float(threshold), relative)
+    try:
+        return parse_defects_config(entries)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _masks_by_stem(folder: Path) -> Masks:
