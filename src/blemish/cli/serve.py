@@ -51,12 +51,12 @@ def serve(
     """
     from blemish.errors import MissingExtraError
 
-    for package in ("fastapi", "uvicorn", "python_multipart"):
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         if find_spec(package) is None:
             raise MissingExtraError("Serving", "serve")
-    from blemish.serving.http.limits import MIB, ServeLimits
     from blemish.serving.http.server import ServeOptions
     from blemish.serving.http.server import serve as run
+    from blemish.serving.limits import MIB, ServeLimits
 
     limits = ServeLimits(
         body_bytes=max_mib * MIB,

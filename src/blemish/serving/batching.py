@@ -1,4 +1,4 @@
-"""Requests come one by one; the network works best on several. One thread brings them together.
+"""Dynamic batching: requests come one by one, and the network works best on several.
 
 While the network runs, further inputs gather; it then takes as many of them as fit one pass. A
 lone input waits for nobody: there is no timer.
@@ -32,18 +32,6 @@ class BatchQueue:
         network: Judges ``(N, H, W, 3)`` uint8; called from one thread only.
         batch: Inputs per pass at most.
         capacity: Inputs that may wait at most.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.inspection.network import NetworkOutput
-        >>> from blemish.serving.batching import BatchQueue
-        >>> def network(pixels):
-        ...     maps = pixels.mean(axis=3, dtype="f4")
-        ...     return NetworkOutput(maps, maps.max(axis=(1, 2)).astype(float))
-        >>> queue = BatchQueue(network, batch=4, capacity=16)
-        >>> queue.submit(np.full((8, 8, 3), 7, np.uint8)).result().scores.tolist()
-        [7.0]
-        >>> queue.close()
     """
 
     def __init__(self, network: Network, *, batch: int, capacity: int) -> None:

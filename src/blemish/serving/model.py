@@ -1,4 +1,4 @@
-"""The model that is served: what it computes with, and what the page tells of it."""
+"""Served model: what it computes with, and what the page tells of it."""
 
 from __future__ import annotations
 
@@ -36,21 +36,9 @@ class ServedModel:
     calibration: Calibration | None
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def product_of(self, asked: str | None) -> str | None:
-        """The product to judge by: the one asked for, or the only one there is."""
-        if asked is None and len(self.products) == 1:
-            return self.products[0]
-        return asked
-
 
 def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
-    """Open a model file for serving; an exported one needs no torch.
-
-    Raises:
-        BundleError: The file is missing, damaged or of a newer schema.
-        ConfigError: The device is unknown or not there.
-        MissingExtraError: The model needs packages that are not installed.
-    """
+    """Open a model file for serving; an exported one needs no torch."""
     from blemish.inspector import open_model
 
     path = Path(path)

@@ -1,8 +1,8 @@
-"""From uploaded files to judged pictures: decode, network, finish, each where it belongs.
+"""Inference service: from uploaded files to judged pictures, each step where it belongs.
 
-Decoding and drawing run in a few threads, the network in one of its own (``batching.py``), and the
-event loop only passes things on. What is accepted is finished, also when the client goes away or
-the server is told to stop; what does not fit is refused before any of its pixels is touched.
+Decoding and drawing run in a thread pool, the network in a thread of its own (``batching.py``), and
+the event loop only passes things on. What is accepted is finished, also when the client goes away
+or the server is told to stop; what does not fit is refused before any of its pixels is touched.
 """
 
 from __future__ import annotations
@@ -13,33 +13,31 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration
+from blemish.data.images.reading import read_image_bytes
 from blemish.data.sample import Sample
-from blemish.errors import BlemishError, ConfigError
+from blemish.errors import (
+    BlemishError,
+    ConfigError,
+    ImageError,
+    TooManyPixelsError,
+    UnknownFormatError,
+)
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
 from blemish.serving.batching import BatchQueue
-from blemish.serving.history.pictures import Contents, Picture, PictureHistory
-from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
-from blemish.serving.http.admission import Admission
-from blemish.serving.http.deadline import all_done
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.metrics import ServerMetrics
-from blemish.serving.http.refusals import RefusalError
-from blemish.serving.http.steps import run_steps
-from blemish.serving.http.threads import Threads
-from blemish.serving.http.uploads import Upload, decode
-from blemish.serving.model import ServedModel
-from blemish.serving.pictures import (
+from blemish.serving.drawing import (
     MapKind,
     drawn_anew,
     map_png,
@@ -48,21 +46,35 @@ from blemish.serving.pictures import (
     thumbnail,
     unpack_map,
 )
+from blemish.serving.history.pictures import Contents, Picture, PictureHistory
+from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
+from blemish.serving.limits import Admission, RefusalError, ServeLimits
+from blemish.serving.metrics import ServerMetrics
+from blemish.serving.model import ServedModel
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a request wants done with its images.
+class Upload:
+    """One uploaded file.
 
     Attributes:
-        product: Which product they show; ``None`` where unknown.
-        keep: Whether they enter the history.
-        map: Which picture of the map to draw, if any.
+        name: As the client calls it, made safe to show; never opened.
+        content: Its bytes, not yet looked at.
     """
 
-    product: str | None = None
-    keep: bool = False
-    map: MapKind | None = None
+    name: str
+    content: bytes = field(repr=False)
+
+
+class Order(BaseModel, frozen=True):
+    """What a request wants done with its images, as its query says it."""
+
+    product: str | None = Field(default=None, max_length=200)
+    keep: bool = Field(default=False, description="keep them in the history, for the page")
+    map: MapKind | None = Field(default=None, description="add a picture of the map")
+    name: str | None = Field(default=None, description="of a raw image")
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,6 @@ class Judged:
     """One image of a request, judged.
 
     Attributes:
-        name: As the client called it.
         prediction: The answer, with maps at the source image's size taken out.
         size: ``(H, W)`` of the source image.
         version: Number of the calibration it was judged by.
@@ -97,15 +108,7 @@ class NotJudged:
 
 
 class InspectionService:
-    """Judges uploads with one model, at the calibration in force.
-
-    Args:
-        model: What judges.
-        pictures: Where kept pictures go.
-        versions: The calibrations; the one in force judges.
-        limits: Bounds.
-        metrics: What is counted.
-    """
+    """Judges uploads with one model, at the calibration in force."""
 
     def __init__(
         self,
@@ -124,8 +127,7 @@ class InspectionService:
         self.admission = Admission(limits)
         self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
-        self._threads = Threads(max(2, os.cpu_count() or 1), "pictures")
-        self._working: set[asyncio.Future[bool]] = set()
+        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "pictures")
         # Pictures drawn for the page have the memory of these few at most.
         self._drawing = threading.BoundedSemaphore(2)
         self.ready = False
@@ -141,23 +143,17 @@ class InspectionService:
     async def close(self) -> None:
         """Finish what was accepted, then let the threads go."""
         self.ready = False
-        while self._working:
-            await asyncio.wait(set(self._working))
         await asyncio.to_thread(self.queue.close)
-        self._threads.shutdown()
+        await asyncio.to_thread(self._threads.shutdown)
 
     def check_order(self, order: Order) -> Order:
-        """The order with its product filled in where there is only one.
-
-        Raises:
-            RefusalError: 422, no such product; 409, maps need limits.
-        """
-        known = self.model.products
-        if order.product is not None and order.product not in known:
+        """The order with its product filled in where there is only one, or a refusal."""
+        product, known = order.product or None, self.model.products
+        if product is not None and product not in known:
             raise RefusalError(
                 422,
                 "no_such_product",
-                f"Found the product {order.product[:60]!r}. This model knows "
+                f"Found the product {product[:60]!r}. This model knows "
                 f"{', '.join(known) or 'none'}; leave it out if you do not know.",
             )
         if order.map is not None and self.versions.active.calibration is None:
@@ -166,45 +162,43 @@ class InspectionService:
                 "not_calibrated",
                 "A map has colours only where there are limits, and this model is not calibrated.",
             )
-        return Order(self.model.product_of(order.product), order.keep, order.map)
+        if product is None and len(known) == 1:
+            product = known[0]
+        return order.model_copy(update={"product": product})
 
     async def judge(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
-        """Judge the images of one request, in order.
+        """Judge the images of one request, in order and all by the same calibration.
 
-        Raises:
-            RefusalError: 503, too many images wait already; 504, it took too long.
+        Refused (503) where too many images wait already, or (504) where it took too long.
         """
         self.admission.enter(len(uploads))
-        steps = [self._steps(upload, order) for upload in uploads]
-        ended = all_done(steps, self.limits.answer_seconds)
-        self._working.add(ended)
-        ended.add_done_callback(self._working.discard)
-        ended.add_done_callback(lambda _: self.admission.leave(len(uploads), time.monotonic()))
-        if not await ended:
-            for step in steps:
-                step.cancel()
+        active = self.versions.active
+        tasks = [asyncio.create_task(self._judge(upload, order, active)) for upload in uploads]
+        try:
+            _, late = await asyncio.wait(tasks, timeout=self.limits.answer_seconds)
+        finally:
+            for task in tasks:
+                task.cancel()  # what has not begun does not begin
+            self.admission.leave(len(uploads), time.monotonic())
+        if late:
             raise RefusalError(
                 504,
                 "too_slow",
                 f"There was no answer after {self.limits.answer_seconds:g} seconds.",
             )
-        return [self._answer(*pair) for pair in zip(uploads, steps, strict=True)]
+        return [task.result() for task in tasks]
 
-    def calibrated(self) -> CalibrationVersion:
-        """The calibration in force, for what needs limits.
-
-        Raises:
-            RefusalError: 409, there is none.
-        """
-        active = self.versions.active
-        if active.calibration is None:
+    def calibrated(self) -> Calibration:
+        """The limits in force, for what needs some; refused (409) where there are none."""
+        calibration = self.versions.active.calibration
+        if calibration is None:
             raise RefusalError(
                 409,
                 "not_calibrated",
                 "This model is not calibrated. Mark pictures of good parts and recalibrate, or "
                 "run: blemish calibrate MODEL GOOD_DIR",
             )
-        return active
+        return calibration
 
     def again(self, picture: Picture, calibration: Calibration | None) -> Prediction:
         """The prediction of a kept picture by other limits, without the network."""
@@ -227,26 +221,30 @@ class InspectionService:
         with self._drawing:
             return drawn_anew(self.pixels(Upload(picture.name, content)))
 
-    def _steps(self, upload: Upload, order: Order) -> Future[Judged]:
-        return run_steps(
-            self._threads,
-            lambda: self._prepare(upload),
-            lambda prepared: self.queue.submit(prepared[0]),
-            lambda prepared, answer: self._finish(upload, prepared[1], answer, order),
-        )
-
-    def _answer(self, upload: Upload, steps: Future[Judged]) -> Judged | NotJudged:
-        # Not raised here: the error would hold this function, which holds the error by ``steps``.
-        error = steps.exception()
-        if isinstance(error, RefusalError):
-            self.metrics.count_error(error.code)
-            return NotJudged(upload.name, error)
-        if isinstance(error, BlemishError):
+    async def _judge(
+        self, upload: Upload, order: Order, active: CalibrationVersion
+    ) -> Judged | NotJudged:
+        try:
+            pixels, size = await self._in_thread(lambda: self._prepare(upload))
+            answer = await asyncio.wrap_future(self.queue.submit(pixels))
+            del pixels
+            judged = await self._in_thread(
+                lambda: self._finish(upload, size, answer, order, active)
+            )
+        except RefusalError as refusal:
+            self.metrics.count_error(refusal.code)
+            # A new one: what was caught holds the picture, by the functions it came through.
+            return NotJudged(
+                upload.name, RefusalError(refusal.status, refusal.code, refusal.detail)
+            )
+        except BlemishError as error:
             self.metrics.count_error("model")
             return NotJudged(upload.name, RefusalError(500, "model", str(error)))
-        judged = steps.result()
         self.metrics.count_verdict(judged.prediction.verdict)
         return judged
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _prepare(self, upload: Upload) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         image = self.pixels(upload)
@@ -254,13 +252,34 @@ class InspectionService:
 
     def pixels(self, upload: Upload) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
-        depth = self.model.preprocessing.bit_depth
-        return decode(upload, bit_depth=depth, max_pixels=self.limits.pixels)
+        try:
+            return read_image_bytes(
+                upload.content,
+                upload.name,
+                bit_depth=self.model.preprocessing.bit_depth,
+                max_pixels=self.limits.pixels,
+            )
+        except UnknownFormatError as error:
+            raise RefusalError(415, "not_an_image", str(error)) from error
+        except TooManyPixelsError as error:
+            raise RefusalError(413, "too_many_pixels", str(error)) from error
+        except ImageError as error:
+            raise RefusalError(422, "damaged_image", str(error)) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # a crafted header can raise nearly anything in a reader
+            raise RefusalError(
+                422, "damaged_image", f"Cannot read {upload.name}: {type(error).__name__}."
+            ) from error
 
     def _finish(
-        self, upload: Upload, size: tuple[int, int], answer: NetworkOutput, order: Order
+        self,
+        upload: Upload,
+        size: tuple[int, int],
+        answer: NetworkOutput,
+        order: Order,
+        active: CalibrationVersion,
     ) -> Judged:
-        active = self.versions.active
         prediction = self._prediction(answer, order.product, size, active.calibration)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,11 +14,50 @@ from pathlib import Path
 import pytest
 from spot_model import spot_calibration
 
+from blemish.calibration import Calibration
 from blemish.serving.history.database import Database
 from blemish.serving.history.versions import CalibrationVersions
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError
 
 ROUNDS = 15
+
+
+def test_versions_undo_and_come_back_after_the_process(tmp_path: Path) -> None:
+    base = spot_calibration()
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, base)
+    assert versions.active.version == 1
+    with pytest.raises(RefusalError, match="as they came with the model"):
+        versions.undo()
+    second = base.at(false_alarm_rate=0.2)
+    assert versions.put(second, source="marks", note="one", expected=1).version == 2
+    with pytest.raises(RefusalError) as caught:
+        versions.put(base, source="marks", note="late", expected=1)
+    assert caught.value.status == 409
+    assert versions.base() == base
+    database.close()
+
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, base)
+    assert (versions.active.version, versions.active.calibration) == (2, second)
+    assert versions.undo(expected=2).calibration == base
+    assert versions.activate(2).calibration == second  # and forward again
+    assert [v.version for v in versions.all()] == [2, 1]
+    for missing in (0, 3, -1, 10**30):
+        with pytest.raises(RefusalError):
+            versions.activate(missing)
+    database.close()
+
+
+def test_a_model_calibrated_anew_brings_its_limits_along(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "state", "model")
+    CalibrationVersions(database, spot_calibration())
+    anew = spot_calibration().at(false_alarm_rate=0.2)
+    versions = CalibrationVersions(database, anew)
+    assert (versions.active.version, versions.active.parent) == (2, 1)
+    assert versions.base() == anew
+    assert CalibrationVersions(database, anew).active.version == 2
+    database.close()
 
 
 def outcomes_of_racing(*changes: Callable[[], object]) -> list[str]:
@@ -88,7 +129,7 @@ import sqlite3, sys
 from spot_model import spot_calibration
 from blemish.serving.history.database import Database
 from blemish.serving.history.versions import CalibrationVersions
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError
 connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None, check_same_thread=False)
 connection.row_factory = sqlite3.Row
 versions = CalibrationVersions(Database(connection), spot_calibration())
@@ -134,3 +175,58 @@ def test_of_two_processes_on_one_database_one_changes_it(tmp_path: Path) -> None
     database = Database.open(tmp_path / "state", "model")
     assert CalibrationVersions(database, spot_calibration()).active.version == 1 + ROUNDS
     database.close()
+
+
+# Kills itself before the chosen statement of writing a new version.
+_VICTIM = """
+import os, signal, sys
+from pathlib import Path
+from spot_model import spot_calibration
+from blemish.serving.history.database import Database
+from blemish.serving.history.versions import CalibrationVersions
+database = Database.open(Path(sys.argv[1]), "model")
+versions = CalibrationVersions(database, spot_calibration())
+left = int(sys.argv[2])
+def count(statement):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+database._connection.set_trace_callback(count)
+versions.put(spot_calibration().at(false_alarm_rate=0.2), source="marks", note="new")
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_at_any_statement_the_limits_are_old_or_new(tmp_path: Path) -> None:
+    old = spot_calibration()
+    new = old.at(false_alarm_rate=0.2)
+    outcomes: list[Calibration | None] = []
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    for statement in range(12):
+        folder = tmp_path / f"{statement}"
+        done = subprocess.run(
+            [sys.executable, "-c", _VICTIM, str(folder), str(statement)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+        )
+        database = Database.open(folder, "model")
+        versions = CalibrationVersions(database, old)
+        outcomes.append(versions.active.calibration)
+        rows = database.rows("SELECT COUNT(*) FROM calibrations")[0][0]
+        assert rows == (1 if outcomes[-1] == old else 2)
+        assert database.rows("PRAGMA integrity_check")[0][0] == "ok"
+        database.close()
+        if "done" in done.stdout:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "done" in done.stdout, "it never came to the end"
+    assert len(outcomes) >= 4  # BEGIN, INSERT, INSERT, COMMIT
+    assert all(found in (old, new) for found in outcomes)
+    assert outcomes[0] == old
+    assert outcomes[-1] == new
+    assert not math.isclose(old.limits("nut").defect, new.limits("nut").defect)

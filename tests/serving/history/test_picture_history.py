@@ -11,8 +11,7 @@ import pytest
 from blemish.errors import ConfigError
 from blemish.serving.history.database import FILE, Database, HistoryError
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError, ServeLimits
 
 CONTENTS = Contents(b"s" * 50, b"t" * 30, b"m" * 20)  # 100 bytes
 
@@ -51,8 +50,8 @@ def test_what_is_kept_comes_back_after_the_process(tmp_path: Path) -> None:
     assert kept.contents(key, "source") == CONTENTS.source
     assert kept.contents(key, "map") == CONTENTS.map
     assert [p.id for p in kept.all()] == [other, key]
-    assert [p.id for p in kept.marked("good")] == [key]
-    assert found.record.image == "digest 1"
+    assert [p.id for p in kept.all() if p.mark == "good"] == [key]
+    assert found.record.image == "part 1.png#digest 1"
     database.close()
 
 

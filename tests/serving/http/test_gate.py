@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from blemish.errors import ConfigError
-from blemish.serving.http.refusals import RefusalError
 from blemish.serving.http.security import COOKIE, Gate, check_token, is_loopback
 from blemish.serving.http.server import ServeOptions, make_gate
+from blemish.serving.limits import RefusalError
 
 TOKEN = "a-token-of-some-length"
 LOCAL = {"host": "127.0.0.1:8000"}

@@ -164,8 +164,8 @@ def test_a_thousand_hostile_requests(server: RunningServer) -> None:
         time.sleep(0.1)
     assert open_files(pid) <= files + 3
     text = server.client.get("/metrics").text
-    assert "\nblemish_images_in_progress 0\n" in text
-    assert "\nblemish_upload_bytes 0\n" in text
+    assert "\nblemish_images_in_progress 0.0\n" in text
+    assert "\nblemish_upload_bytes 0.0\n" in text
     answer = server.client.post("/v1/predict", content=png(part(105)))
     assert answer.json()["results"][0]["score"] == 105
     assert "Traceback" not in server.log.read_text()
@@ -190,7 +190,7 @@ def test_who_sends_drop_by_drop_is_not_waited_for(start: Start) -> None:
         started = time.monotonic()
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
         assert 1 < time.monotonic() - started < 60
-    assert "\nblemish_upload_bytes 0\n" in server.client.get("/metrics").text
+    assert "\nblemish_upload_bytes 0.0\n" in server.client.get("/metrics").text
     assert server.stop() == 0
 
 
@@ -205,3 +205,16 @@ def test_more_connections_than_allowed_are_told_to_come_again(start: Start) -> N
         each.close()
     assert server.client.get("/healthz").status_code == 200
     assert server.stop() == 0
+
+
+def test_requests_sent_without_waiting_are_answered_in_their_order(server: RunningServer) -> None:
+    asked = [b"/healthz", b"/nowhere", b"/readyz"]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(
+            b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in asked[:-1])
+            + b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % asked[-1]
+        )
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+    statuses = [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"404", b"200"]
+    assert answers.index(b'{"status":"ok"}') < answers.index(b"404")

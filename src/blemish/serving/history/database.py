@@ -1,4 +1,4 @@
-"""The file a server keeps its history in: SQLite, one connection, whole transactions only.
+"""SQLite database: the file a server keeps its history in; one connection, whole transactions.
 
 Write-ahead logging with ``synchronous = FULL``: a transaction is on the disk when it ends, and a
 process killed inside one leaves the state before it. The file is locked for as long as the server
@@ -67,11 +67,7 @@ class HistoryError(BlemishError):
 
 
 class Database:
-    """One connection, shared by the threads of a server.
-
-    Args:
-        connection: An open connection in autocommit mode.
-    """
+    """One connection in autocommit mode, shared by the threads of a server."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -79,11 +75,7 @@ class Database:
 
     @classmethod
     def open(cls, folder: Path, identity: str) -> Database:
-        """Open the history in a folder; make both where they are missing.
-
-        Args:
-            folder: Its parent must exist.
-            identity: Of the model whose scores the history holds.
+        """Open the history of the model ``identity`` in a folder; make both where missing.
 
         Raises:
             ConfigError: The folder cannot be made.
@@ -97,35 +89,34 @@ class Database:
                 "with --state."
             ) from error
         path = folder / FILE
-        connection: sqlite3.Connection | None = None
-        try:
-            connection = sqlite3.connect(
-                path, timeout=0.5, isolation_level=None, check_same_thread=False
-            )
-            # Before WAL: the lock is then held by this process alone, without shared memory.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.row_factory = sqlite3.Row
-            database = cls(connection)
-            database._prepare(path, identity)
-        except sqlite3.Error as error:
-            if connection is not None:
-                connection.close()
-            if "locked" in str(error):
+        with contextlib.ExitStack() as on_error:
+            try:
+                connection = on_error.enter_context(
+                    contextlib.closing(
+                        sqlite3.connect(
+                            path, timeout=0.5, isolation_level=None, check_same_thread=False
+                        )
+                    )
+                )
+                # Before WAL: the lock is then held by this process alone, without shared memory.
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.row_factory = sqlite3.Row
+                database = cls(connection)
+                database._prepare(path, identity)
+            except sqlite3.Error as error:
+                if "locked" in str(error):
+                    raise HistoryError(
+                        f"The history {path} is in use: another server runs with it. Stop that "
+                        "one, or name another folder with --state."
+                    ) from error
                 raise HistoryError(
-                    f"The history {path} is in use: another server runs with it. Stop that one, "
-                    "or name another folder with --state."
+                    f"The history {path} cannot be used ({error}). Move it away, or name another "
+                    "folder with --state."
                 ) from error
-            raise HistoryError(
-                f"The history {path} cannot be used ({error}). Move it away, or name another "
-                "folder with --state."
-            ) from error
-        except HistoryError:
-            assert connection is not None
-            connection.close()
-            raise
+            on_error.pop_all()
         return database
 
     def _prepare(self, path: Path, identity: str) -> None:

@@ -1,4 +1,4 @@
-"""What was judged and what people said of it: pictures with scores and marks, newest kept.
+"""Picture history: what was judged and what people said of it, the newest kept.
 
 Verdicts are not stored as the truth: they follow from score and limits, so that new limits judge
 everything anew without the network. What is stored is the verdict at the time, for the record.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Literal
 
-from blemish.calibration.good_scores import CalibrationRecord
+from blemish.calibration import Calibration, CalibrationRecord, How
+from blemish.calibration.good_scores import same_image
+from blemish.errors import CalibrationError
 from blemish.results import Verdict
 from blemish.serving.history.database import Database
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError, ServeLimits
 
 Mark = Literal["good", "defect"]
 _COLUMNS = (
@@ -60,20 +61,21 @@ class Picture:
     @property
     def record(self) -> CalibrationRecord:
         """What calibration needs of it, were it a good part."""
+        image = f"{self.name}#{self.digest[:12]}"  # as calibration names a file
         return CalibrationRecord(
-            self.product, self.score, self.peak, self.branches, self.map_low, self.digest
+            self.product, self.score, self.peak, self.branches, self.map_low, image
         )
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The large parts of a kept picture.
+    """The large parts of a kept picture; maps are packed, at the model's input size.
 
     Attributes:
         source: The file as it was uploaded.
         thumbnail: A small JPEG.
-        map: The anomaly map at the model's input size, packed.
-        departure: The logical branch's map, packed; ``None`` for methods without one.
+        map: The anomaly map.
+        departure: The logical branch's map; ``None`` for methods without one.
     """
 
     source: bytes = field(repr=False)
@@ -83,12 +85,7 @@ class Contents:
 
 
 class PictureHistory:
-    """The pictures a server keeps, within its bounds.
-
-    Args:
-        database: Where they are.
-        limits: How many, and how many bytes.
-    """
+    """The pictures a server keeps, within its bounds."""
 
     def __init__(self, database: Database, limits: ServeLimits) -> None:
         self._db = database
@@ -97,10 +94,8 @@ class PictureHistory:
     def keep(self, picture: Picture, contents: Contents) -> int:
         """Store a picture and return its id; the same file again takes the place of the first.
 
-        The oldest unmarked pictures give way. Marked ones are somebody's work and stay.
-
-        Raises:
-            RefusalError: 507, marked pictures fill the history, or the disk is full.
+        The oldest unmarked pictures give way. Marked ones are somebody's work and stay; where they
+        fill the history, or the disk is full, this one is refused (507).
         """
         parts = (contents.source, contents.thumbnail, contents.map, contents.departure)
         size = sum(len(part) for part in parts if part is not None)
@@ -129,10 +124,7 @@ class PictureHistory:
                         *(json.dumps(picture.branches), picture.verdict, picture.version, size),
                     ),
                 )
-                self._db.run(
-                    "INSERT INTO contents VALUES (?, ?, ?, ?, ?)",
-                    (key, *parts),
-                )
+                self._db.run("INSERT INTO contents VALUES (?, ?, ?, ?, ?)", (key, *parts))
                 return key
         except sqlite3.OperationalError as error:
             raise RefusalError(
@@ -141,58 +133,29 @@ class PictureHistory:
 
     def all(self) -> list[Picture]:
         """Every picture, the newest first."""
-        return [
-            _picture(row)
-            for row in self._db.rows(f"SELECT {_COLUMNS} FROM pictures ORDER BY id DESC")
-        ]
+        rows = self._db.rows(f"SELECT {_COLUMNS} FROM pictures ORDER BY id DESC")
+        return [_picture(row) for row in rows]
 
     def get(self, key: int) -> Picture:
-        """One picture.
-
-        Raises:
-            RefusalError: 404, there is no such picture, or no more.
-        """
-        rows = self._db.rows(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", (_small(key),))
-        if not rows:
-            raise _gone(key)
-        return _picture(rows[0])
+        """One picture; refused (404) where it is not there, or no more, as below."""
+        return _picture(self._row(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", key))
 
     def contents(self, key: int, part: Literal["source", "thumbnail", "map"]) -> bytes:
-        """One of the large parts of a picture.
-
-        Raises:
-            RefusalError: 404, there is no such picture, or no more.
-        """
-        rows = self._db.rows(f"SELECT {part} FROM contents WHERE id = ?", (_small(key),))
-        if not rows:
-            raise _gone(key)
-        return bytes(rows[0][0])
+        """One of the large parts of a picture."""
+        return bytes(self._row(f"SELECT {part} FROM contents WHERE id = ?", key)[0])
 
     def departure(self, key: int) -> bytes | None:
         """The logical branch's map of a picture, packed, where its method has one."""
-        rows = self._db.rows("SELECT departure FROM contents WHERE id = ?", (_small(key),))
-        return bytes(rows[0][0]) if rows and rows[0][0] is not None else None
+        found = self._row("SELECT departure FROM contents WHERE id = ?", key)[0]
+        return None if found is None else bytes(found)
 
     def set_mark(self, key: int, mark: Mark | None) -> Picture:
-        """Write down what a person said of a picture.
-
-        Raises:
-            RefusalError: 404, there is no such picture, or no more.
-        """
+        """Write down what a person said of a picture."""
         with self._db.transaction():
             self._db.run(
                 "UPDATE pictures SET mark = ?, marked = ? WHERE id = ?", (mark, now(), _small(key))
             )
             return self.get(key)
-
-    def marked(self, mark: Mark) -> list[Picture]:
-        """The pictures with a mark, the first judged first."""
-        return [
-            _picture(row)
-            for row in self._db.rows(
-                f"SELECT {_COLUMNS} FROM pictures WHERE mark = ? ORDER BY id", (mark,)
-            )
-        ]
 
     def remove(self, keys: Sequence[int] | None = None) -> int:
         """Forget the pictures named, or all without a mark; returns how many."""
@@ -204,6 +167,14 @@ class PictureHistory:
                 for key in keys:
                     self._db.run("DELETE FROM pictures WHERE id = ?", (_small(key),))
             return before - self._count()
+
+    def _row(self, query: str, key: int) -> sqlite3.Row:
+        rows = self._db.rows(query, (_small(key),))
+        if not rows:
+            raise RefusalError(
+                404, "no_such_picture", f"There is no picture {key}, or it was removed."
+            )
+        return rows[0]
 
     def _count(self) -> int:
         return int(self._db.rows("SELECT COUNT(*) FROM pictures")[0][0])
@@ -228,6 +199,31 @@ class PictureHistory:
             count, used = count - 1, used - oldest[0]["bytes"]
 
 
+def marked_records(
+    pictures: Iterable[Picture], how: How, base: Calibration | None
+) -> list[CalibrationRecord]:
+    """What marks say of the good pictures in ``base``, as one act of calibration needs it.
+
+    Those marked as good join or replace; of those in ``base``, the ones marked as defect leave.
+    """
+    mark = "defect" if how == "exclude" else "good"
+    records = [picture.record for picture in pictures if picture.mark == mark]
+    groups = () if base is None else base.groups
+    if how == "exclude":
+        there = {same_image(image) for group in groups for image in group.images}
+        records = [record for record in records if same_image(record.image) in there]
+    if not records:
+        raise CalibrationError(
+            "No picture that is marked as defect is among the model's own good pictures."
+            if how == "exclude"
+            else "No picture is marked as good. Mark pictures of good parts first; for a "
+            "false-alarm rate of 1 % without the model's own good images, 99 of them are needed."
+        )
+    # A product without limits of its own was judged by the pooled ones: there it belongs.
+    own = {group.product for group in groups}
+    return [r if not groups or r.product in own else replace(r, product=None) for r in records]
+
+
 def now() -> str:
     """UTC time, to the millisecond, as text that sorts."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -249,10 +245,6 @@ def _picture(row: sqlite3.Row) -> Picture:
         mark=row["mark"],
         id=row["id"],
     )
-
-
-def _gone(key: int) -> RefusalError:
-    return RefusalError(404, "no_such_picture", f"There is no picture {key}, or it was removed.")
 
 
 def _small(key: int) -> int:

@@ -18,9 +18,10 @@ from typing import Literal
 from blemish.calibration import Calibration
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import now
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError
 
 Source = Literal["model", "marks", "rate"]
+_FROM_MODEL = "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,9 @@ class CalibrationVersions:
     def __init__(self, database: Database, from_model: Calibration | None) -> None:
         self._db = database
         self._lock = threading.Lock()
-        known = self._db.rows(
-            "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
-        )
-        if not known or _version(known[0]).calibration != from_model:
-            note = "the limits in the model file, changed since" if known else "as in the model"
+        rows = self._db.rows(_FROM_MODEL)
+        if not rows or _version(rows[0]).calibration != from_model:
+            note = "the limits in the model file, changed since" if rows else "as in the model"
             with self._db.transaction():
                 active = self._db.rows("SELECT version FROM active")
                 self._write(from_model, "model", note, active[0][0] if active else None)
@@ -73,10 +72,7 @@ class CalibrationVersions:
 
     def base(self) -> Calibration | None:
         """The calibration of the model's file, which marked pictures join."""
-        row = self._db.rows(
-            "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
-        )[0]
-        return _version(row).calibration
+        return _version(self._db.rows(_FROM_MODEL)[0]).calibration
 
     def all(self) -> list[CalibrationVersion]:
         """Every version, the newest first."""
@@ -84,11 +80,7 @@ class CalibrationVersions:
         return [_version(row) for row in rows]
 
     def get(self, version: int) -> CalibrationVersion:
-        """One version.
-
-        Raises:
-            RefusalError: 404, there is no such version.
-        """
+        """One version; refused (404) where there is none."""
         rows = []
         if 0 < version < 2**63:
             rows = self._db.rows("SELECT * FROM calibrations WHERE version = ?", (version,))
@@ -101,33 +93,22 @@ class CalibrationVersions:
     ) -> CalibrationVersion:
         """Write a new version and put it in force.
 
-        Args:
-            expected: The version the user saw in force; ``None`` takes what comes.
-
-        Raises:
-            RefusalError: 409, another one is in force by now.
+        ``expected`` is the version the user saw in force; refused (409) where it is another by now,
+        here and below.
         """
         with self._change(expected) as active:
             version = self._write(calibration, source, note, active)
         return self.get(version)
 
     def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
-        """Put an earlier version in force again.
-
-        Raises:
-            RefusalError: 404, there is no such version; 409, another one is in force by now.
-        """
+        """Put an earlier version in force again."""
         self.get(version)
         with self._change(expected):
             self._db.run("UPDATE active SET version = ?", (version,))
         return self.get(version)
 
     def undo(self, *, expected: int | None = None) -> CalibrationVersion:
-        """Put the version in force again from which this one was made.
-
-        Raises:
-            RefusalError: 409, this is the first one, or another one is in force by now.
-        """
+        """Put the version in force again from which this one was made."""
         with self._change(expected) as active:
             parent = self.get(active).parent
             if parent is None:

@@ -1,9 +1,11 @@
-"""The JSON a server answers with, as types: they check it, and become the OpenAPI description."""
+"""JSON schemas: what a server answers with, as types that check it and describe it in OpenAPI."""
 
 from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -11,7 +13,6 @@ from pydantic import BaseModel, Field
 from blemish.calibration import Calibration, How
 from blemish.results import Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
-from blemish.serving.history.recalibration import limits_json
 from blemish.serving.history.versions import CalibrationVersion
 from blemish.serving.service import Judged, NotJudged
 
@@ -71,7 +72,7 @@ class PredictAnswer(BaseModel):
     """The answer to one request, its images in order."""
 
     model: str
-    calibration: int = Field(description="version of the calibration in force")
+    calibration: int = Field(description="version of the calibration that judged all of them")
     results: list[PredictionAnswer]
 
 
@@ -125,7 +126,8 @@ class RecalibrationRequest(BaseModel):
 
     how: How | None = Field(
         None,
-        description="join or replace: use the pictures marked as good; null: change the rate alone",
+        description="join or replace: use the pictures marked as good; exclude: leave those marked "
+        "as defect out of the model's own; null: change the rate alone",
     )
     false_alarm_rate: float | None = Field(None, gt=0, le=0.5)
     expected: int | None = Field(None, description="the version seen in force; another gives 409")
@@ -155,66 +157,51 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
     if isinstance(item, NotJudged):
         error = ErrorAnswer(error=item.refusal.code, detail=item.refusal.detail)
         return PredictionAnswer(name=item.name, status=item.refusal.status, error=error)
-    lost = item.not_kept
-    png = None if item.map_png is None else base64.b64encode(item.map_png).decode()
+    lost, judged = item.not_kept, item.prediction
     return PredictionAnswer(
         name=item.name,
         id=item.id,
-        product=item.prediction.product,
+        product=judged.product,
         size=item.size,
-        verdict=item.prediction.verdict,
-        score=item.prediction.score,
-        p_value=item.prediction.p_value,
-        branches=branch_answers(item.prediction),
-        regions=region_answers(item.prediction),
-        explanation=explanation_answer(item.prediction),
-        map_png=png,
+        verdict=judged.verdict,
+        score=judged.score,
+        p_value=judged.p_value,
+        map_png=None if item.map_png is None else base64.b64encode(item.map_png).decode(),
         error=None if lost is None else ErrorAnswer(error=lost.code, detail=lost.detail),
+        **_found(judged),
     )
 
 
-def region_answers(prediction: Prediction) -> list[RegionAnswer]:
-    """What is found in a picture, the worst first."""
-    return [RegionAnswer(box=r.box, area=r.area, peak=r.peak) for r in prediction.regions]
-
-
-def explanation_answer(prediction: Prediction) -> ExplanationAnswer | None:
-    """Where to look, in plain words, where a logical branch objects."""
-    found = prediction.explanation
-    if found is None:
-        return None
-    return ExplanationAnswer(branch=found.branch, box=found.box, sentence=found.sentence)
-
-
-def branch_answers(prediction: Prediction) -> dict[str, BranchAnswer]:
-    """What each branch says, as it was judged with the picture."""
-    return {
-        name: BranchAnswer(
-            score=branch.score if math.isfinite(branch.score) else None,
-            p_value=branch.p_value,
-            verdict=branch.verdict,
-        )
-        for name, branch in prediction.branches.items()
-    }
+def _found(prediction: Prediction) -> dict[str, Any]:
+    """What is found in a picture: branches, regions (the worst first), and where to look."""
+    regions = [RegionAnswer(**vars(region)) for region in prediction.regions]
+    branches = {name: BranchAnswer(**vars(found)) for name, found in prediction.branches.items()}
+    for branch in branches.values():
+        if not math.isfinite(branch.score or 0):
+            branch.score = None
+    look = prediction.explanation
+    explanation = None if look is None else ExplanationAnswer(**vars(look))
+    return {"branches": branches, "regions": regions, "explanation": explanation}
 
 
 def picture_answer(picture: Picture, calibration: Calibration | None) -> PictureAnswer:
-    """A kept picture, judged anew."""
-    p_value, verdict = None, None
-    if calibration is not None:
-        p_value, verdict = calibration.judge(picture.score, picture.product)
-    return PictureAnswer(
-        id=picture.id,
-        name=picture.name,
-        product=picture.product,
-        judged=picture.judged,
-        size=picture.size,
-        score=picture.score,
-        p_value=p_value,
-        verdict=verdict,
-        verdict_then=picture.verdict,
-        mark=picture.mark,
-    )
+    """A kept picture, judged anew by its score."""
+    if calibration is None:
+        return PictureAnswer(**_picture(picture, None, None))
+    return PictureAnswer(**_picture(picture, *calibration.judge(picture.score, picture.product)))
+
+
+def detail_answer(picture: Picture, prediction: Prediction) -> DetailAnswer:
+    """A kept picture with what is found in it, judged anew by its map."""
+    judged = _picture(picture, prediction.p_value, prediction.verdict)
+    return DetailAnswer(**judged, **_found(prediction))
+
+
+def _picture(picture: Picture, p_value: float | None, verdict: Verdict | None) -> dict[str, Any]:
+    kept = {
+        name: getattr(picture, name) for name in PictureAnswer.model_fields if name in vars(picture)
+    }
+    return {**kept, "p_value": p_value, "verdict": verdict, "verdict_then": picture.verdict}
 
 
 def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswer:
@@ -233,3 +220,42 @@ def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswe
         limits=[] if calibration is None else limits_json(calibration),
         notes=[] if calibration is None else calibration.notes(),
     )
+
+
+def limits_json(calibration: Calibration) -> list[dict[str, Any]]:
+    """The limits of each product and the pooled ones, for JSON."""
+    products: list[str | None] = [*calibration.products]
+    # With one product and nothing else the pooled limits are its own.
+    if len(calibration.groups) != 1 or not products:
+        products.append(None)
+    names = ("product", "defect", "unsure", "map", "map_scale", "defect_rate", "unsure_rate", "n")
+    found = [calibration.limits(product) for product in products]
+    return [{name: getattr(limits, name) for name in names} for limits in found]
+
+
+def comparison(
+    before: Calibration | None, after: Calibration, pictures: Iterable[Picture]
+) -> dict[str, Any]:
+    """What new limits would change: the limits, and the verdicts of everything judged so far."""
+    verdicts: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
+    marked = {mark: Counter[str]() for mark in ("good", "defect")}
+    changed = []
+    for picture in pictures:
+        old = "none" if before is None else before.judge(picture.score, picture.product).verdict
+        new = after.judge(picture.score, picture.product).verdict
+        verdicts["before"][old] += 1
+        verdicts["after"][new] += 1
+        if old != new:
+            changed.append({"id": picture.id, "before": old, "after": new})
+        if picture.mark:
+            marked[picture.mark]["total"] += 1
+            marked[picture.mark]["stopped_before"] += old == "defect"
+            marked[picture.mark]["stopped_after"] += new == "defect"
+    return {
+        "before": None if before is None else limits_json(before),
+        "after": limits_json(after),
+        "verdicts": {when: dict(counts) for when, counts in verdicts.items()},
+        "marked": {mark: dict(counts) for mark, counts in marked.items()},
+        "changed": changed,
+        "notes": after.notes(),
+    }

@@ -1,25 +1,30 @@
-"""The web application: routes, the page, and what every request passes on its way."""
+"""Web application: its routes, the page, and one form of answer for every kind of error."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from blemish import __version__
+from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
-from blemish.serving.http.direct import Direct
-from blemish.serving.http.failures import FORESEEN, failure
 from blemish.serving.http.history_routes import history_routes
-from blemish.serving.http.predict_routes import PREDICT, Predict, predict_routes
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.http.middleware import Watched, refused
+from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.security import COOKIE, Gate
-from blemish.serving.http.watch import Watched, refused
+from blemish.serving.limits import RefusalError
 from blemish.serving.service import InspectionService
+
+log = logging.getLogger("blemish.serve")
 
 _PAGE_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -30,12 +35,7 @@ _PAGE_TYPES = {
 
 
 def create_app(service: InspectionService, gate: Gate) -> Watched:
-    """The application, behind the gate.
-
-    Args:
-        service: Judges.
-        gate: Decides who may come in.
-    """
+    """The application, behind the gate."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,55 +54,61 @@ def create_app(service: InspectionService, gate: Gate) -> Watched:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    predict = Predict(service)
-    app.include_router(predict_routes(service, predict))
+    app.include_router(predict_routes(service))
     app.include_router(history_routes(service))
     _add_errors(app, service)
     _add_supervision(app, service)
     _add_session(app, gate)
     _add_page(app)
-    direct = Direct(app, {("POST", PREDICT): predict.asked}, service.metrics)
-    return Watched(direct, gate, service.metrics)
+    return Watched(app, gate, service.metrics)
 
 
 def _add_errors(app: FastAPI, service: InspectionService) -> None:
     async def answer(request: Request, error: Exception) -> Response:
-        return failure(error, service.metrics)
+        refusal = _refusal(error)
+        if not isinstance(error, (BlemishError, ClientDisconnect)):  # those are in the log, or gone
+            service.metrics.count_error(refusal.code)
+        return refused(refusal)
 
-    for kind in (*FORESEEN, Exception):
+    foreseen = (RefusalError, RequestValidationError, HTTPException, BlemishError, ClientDisconnect)
+    for kind in (*foreseen, Exception):
         app.add_exception_handler(kind, answer)
 
 
+def _refusal(error: Exception) -> RefusalError:
+    if isinstance(error, RefusalError):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])[:100]
+        return RefusalError(422, "invalid", f"{where}: {first['msg']}"[:300])
+    if isinstance(error, HTTPException):
+        code = f"http_{error.status_code}"
+        headers = dict(error.headers or {})
+        return RefusalError(error.status_code, code, str(error.detail), headers=headers)
+    if isinstance(error, BlemishError):
+        log.error("%s: %s", type(error).__name__, error)
+        return RefusalError(500, "model", str(error))
+    if isinstance(error, ClientDisconnect):
+        return RefusalError(400, "gone", "The client went away.")
+    # Starlette raises it once more behind this answer, so that the log says where it comes from.
+    return RefusalError(500, "bug", "Something is wrong in the server; see its log.")
+
+
 def _add_supervision(app: FastAPI, service: InspectionService) -> None:
-    metrics = service.metrics
-    admission = service.admission
-    metrics.watch(
-        "blemish_queue_depth",
-        "gauge",
-        "Images waiting for the network.",
-        lambda: service.queue.depth,
-    )
-    metrics.watch(
-        "blemish_images_in_progress",
-        "gauge",
-        "Images accepted, not answered.",
-        lambda: admission.images,
-    )
-    metrics.watch(
-        "blemish_upload_bytes", "gauge", "Bytes of bodies in memory.", lambda: admission.bytes
-    )
-    metrics.watch(
-        "blemish_network_passes_total",
-        "counter",
-        "Passes of the network.",
-        lambda: service.queue.passes,
-    )
-    metrics.watch(
-        "blemish_calibration_version",
-        "gauge",
-        "Calibration in force.",
-        lambda: service.versions.active.version,
-    )
+    metrics, admission, queue = service.metrics, service.admission, service.queue
+    for name, text, read in (
+        ("blemish_queue_depth", "Images waiting for the network.", lambda: queue.depth),
+        ("blemish_images_in_progress", "Images accepted, not answered.", lambda: admission.images),
+        ("blemish_upload_bytes", "Bytes of bodies in memory.", lambda: admission.bytes),
+        (
+            "blemish_calibration_version",
+            "Calibration in force.",
+            lambda: service.versions.active.version,
+        ),
+    ):
+        metrics.watch(name, text, read)
+    metrics.watch_count("blemish_network_passes", "Passes of the network.", lambda: queue.passes)
 
     @app.get("/healthz", tags=["supervision"], summary="The process answers")
     async def healthz() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the page asks of a server: kept pictures, marks, new limits, and the way back."""
+"""REST routes for the page: kept pictures, marks, new limits, and the way back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from blemish.calibration import Calibration, How
+from blemish.calibration import Calibration, How, calibrate
 from blemish.errors import CalibrationError
-from blemish.serving.history.recalibration import (
-    at_rate,
-    comparison,
-    limits_json,
-    recalibrated,
-)
+from blemish.serving.drawing import heat_layer, unpack_map
+from blemish.serving.history.pictures import marked_records
 from blemish.serving.http.answers import (
     ActivateRequest,
     DetailAnswer,
@@ -26,14 +22,13 @@ from blemish.serving.http.answers import (
     RecalibrationRequest,
     RemoveRequest,
     VersionAnswer,
-    branch_answers,
-    explanation_answer,
+    comparison,
+    detail_answer,
+    limits_json,
     picture_answer,
-    region_answers,
     version_answer,
 )
-from blemish.serving.http.refusals import RefusalError
-from blemish.serving.pictures import heat_layer, unpack_map
+from blemish.serving.limits import RefusalError
 from blemish.serving.service import InspectionService
 
 Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
@@ -83,13 +78,7 @@ def history_routes(service: InspectionService) -> APIRouter:
     @router.get("/pictures/{key}", response_model=DetailAnswer, summary="One kept picture")
     def detail(key: int, false_alarm_rate: Rate = None) -> DetailAnswer:
         picture, calibration = pictures.get(key), at(false_alarm_rate)
-        prediction = service.again(picture, calibration)
-        return DetailAnswer(
-            **picture_answer(picture, calibration).model_dump(),
-            branches=branch_answers(prediction),
-            regions=region_answers(prediction),
-            explanation=explanation_answer(prediction),
-        )
+        return detail_answer(picture, service.again(picture, calibration))
 
     @router.get("/pictures/{key}/source", summary="The picture, at its own size")
     def source(key: int) -> Response:
@@ -103,9 +92,8 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     @router.get("/pictures/{key}/heat", summary="Its anomaly map in colours, to lay over it")
     def heat(key: int, false_alarm_rate: Rate = None) -> Response:
-        service.calibrated()
-        picture, calibration = pictures.get(key), at(false_alarm_rate)
-        assert calibration is not None
+        picture = pictures.get(key)
+        calibration = at_rate(service.calibrated(), false_alarm_rate)
         layer = heat_layer(
             unpack_map(pictures.contents(key, "map")),
             picture.size,
@@ -118,23 +106,31 @@ def history_routes(service: InspectionService) -> APIRouter:
     def mark(key: int, request: MarkRequest) -> PictureAnswer:
         return picture_answer(pictures.set_mark(key, request.mark), versions.active.calibration)
 
-    def proposed(how: How | None, rate: float | None) -> Calibration:
+    def proposed(how: How | None, rate: float | None) -> tuple[Calibration, int]:
+        """New limits, and how many marked pictures they follow from."""
         active = versions.active.calibration
         if how is None:
-            calibration = service.calibrated().calibration
-            assert calibration is not None
-            return at_rate(calibration, rate)
-        records = [picture.record for picture in pictures.marked("good")]
+            return at_rate(service.calibrated(), rate), 0
+        # From the model's own pictures and never from the last calibration: a picture counts once,
+        # however often one recalibrates, and a mark taken back is gone with the next calibration.
+        base = versions.base()
         try:
-            joined = recalibrated(versions.base(), records, how=how, rates=active)
+            records = marked_records(pictures.all(), how, base)
+            made = calibrate(
+                records,
+                current=base,
+                how=how,
+                false_alarm_rate=None if active is None else active.false_alarm_rate,
+                unsure_rate=None if active is None else active.unsure_rate,
+            )
         except CalibrationError as error:
             raise RefusalError(409, "cannot_recalibrate", str(error)) from error
-        return at_rate(joined, rate)
+        return at_rate(made, rate), len(records)
 
     @router.get("/recalibration", summary="What new limits would change; changes nothing")
     def preview(how: How | None = None, false_alarm_rate: Rate = None) -> dict[str, Any]:
         active = versions.active
-        after = proposed(how, false_alarm_rate)
+        after, _ = proposed(how, false_alarm_rate)
         return {
             "version": active.version,
             **comparison(active.calibration, after, pictures.all()),
@@ -142,15 +138,15 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     @router.post("/recalibration", response_model=VersionAnswer, summary="Put new limits in force")
     def recalibrate(request: RecalibrationRequest) -> VersionAnswer:
-        calibration = proposed(request.how, request.false_alarm_rate)
-        rate = f"at {100 * calibration.false_alarm_rate:.4g} %"
-        if request.how is None:
-            note = f"same good images {rate}"
-        else:
-            count = len(pictures.marked("good"))
-            few = f"{count} marked picture{'' if count == 1 else 's'}"
-            own = "beside the model's own" if request.how == "join" else "instead of the model's"
-            note = f"{few} {own}, {rate}"
+        calibration, count = proposed(request.how, request.false_alarm_rate)
+        few = f"{count} marked picture{'' if count == 1 else 's'}"
+        note = {
+            None: "same good images",
+            "join": f"{few} beside the model's own,",
+            "replace": f"{few} instead of the model's,",
+            "exclude": f"{few} left out of the model's,",
+        }[request.how]
+        note += f" at {100 * calibration.false_alarm_rate:.4g} %"
         version = versions.put(
             calibration,
             source="rate" if request.how is None else "marks",
@@ -168,6 +164,13 @@ def history_routes(service: InspectionService) -> APIRouter:
         return version_answer(version, active=True)
 
     return router
+
+
+def at_rate(calibration: Calibration, false_alarm_rate: float | None) -> Calibration:
+    """The same good images at another rate; the same calibration where it is the rate it has."""
+    if false_alarm_rate in (None, calibration.false_alarm_rate):
+        return calibration
+    return calibration.at(false_alarm_rate=false_alarm_rate)
 
 
 def _csv(

@@ -1,4 +1,4 @@
-"""``/v1/predict`` and ``/v1/model``: what programs ask of a server."""
+"""REST routes for programs: ``/v1/predict``, ``/v1/model`` and the calibrations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, ValidationError
 
 from blemish import __version__
 from blemish.serving.http.answers import (
@@ -18,9 +16,8 @@ from blemish.serving.http.answers import (
     prediction_answer,
     version_answer,
 )
-from blemish.serving.http.refusals import RefusalError
 from blemish.serving.http.uploads import Body
-from blemish.serving.pictures import MapKind
+from blemish.serving.limits import RefusalError
 from blemish.serving.service import InspectionService, Judged, Order
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -51,53 +48,35 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-PREDICT = "/v1/predict"
+def predict_routes(service: InspectionService) -> APIRouter:
+    """The routes for programs."""
+    router = APIRouter(tags=["predict"])
 
+    @router.post(
+        "/v1/predict",
+        response_model=PredictAnswer,
+        responses=REFUSALS,
+        openapi_extra={"requestBody": _BODY},
+        summary="Judge one or several images",
+    )
+    async def predict(request: Request, order: Annotated[Order, Query()]) -> Response:
+        """Judge images: multipart form data with any field names, or the bytes of one image.
 
-class PredictQuery(BaseModel):
-    """What the query of a request may say."""
-
-    product: str | None = Field(default=None, max_length=200)
-    keep: bool = Field(default=False, description="keep them in the history, for the page")
-    map: MapKind | None = Field(default=None, description="add a picture of the map")
-    name: str | None = Field(default=None, description="of a raw image")
-
-
-_NOTHING_ASKED = PredictQuery()
-
-
-class Predict:
-    """Answers requests to judge images.
-
-    Args:
-        service: Judges.
-    """
-
-    def __init__(self, service: InspectionService) -> None:
-        self._service = service
-
-    async def asked(self, request: Request) -> Response:
-        """The answer to a request that comes without the framework's reading of its query."""
-        return await self.answer(request, _query(request))
-
-    async def answer(self, request: Request, query: PredictQuery) -> Response:
-        """The answer to a request.
-
-        Raises:
-            RefusalError: It is not served, or none of its images was judged.
+        Images of one request are judged independently: one that cannot be read has an `error`
+        of its own. The status is 200 if any was judged, else that of the first error. With
+        `Accept: image/png` the answer to one image is the picture of its map.
         """
-        service = self._service
         png = request.headers.get("accept", "").strip().lower().startswith("image/png")
-        asked = "overlay" if query.map is None and png else query.map
-        order = service.check_order(Order(query.product or None, query.keep, asked))
+        if png and order.map is None:
+            order = order.model_copy(update={"map": "overlay"})
+        order = service.check_order(order)
         with Body(request, service.limits, service.admission) as body:
-            uploads = await body.uploads(query.name)
+            uploads = await body.uploads(order.name)
             if png and len(uploads) > 1:
                 raise RefusalError(
                     422, "one_image", "Accept: image/png is for one image; ask for JSON."
                 )
             items = await service.judge(uploads, order)
-        active = service.versions.active
         first = next((item for item in items if isinstance(item, Judged)), None)
         if first is None:
             # Out of the list: what is raised holds this function, and with it the images sent.
@@ -113,31 +92,10 @@ class Predict:
             )
         answer = PredictAnswer(
             model=service.model.name,
-            calibration=active.version,
+            calibration=first.version,
             results=[prediction_answer(item) for item in items],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
-
-
-def predict_routes(service: InspectionService, judge: Predict) -> APIRouter:
-    """The routes for programs."""
-    router = APIRouter(tags=["predict"])
-
-    @router.post(
-        PREDICT,
-        response_model=PredictAnswer,
-        responses=REFUSALS,
-        openapi_extra={"requestBody": _BODY},
-        summary="Judge one or several images",
-    )
-    async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """Judge images: multipart form data with any field names, or the bytes of one image.
-
-        Images of one request are judged independently: one that cannot be read has an `error`
-        of its own. The status is 200 if any was judged, else that of the first error. With
-        `Accept: image/png` the answer to one image is the picture of its map.
-        """
-        return await judge.answer(request, query)
 
     @router.get("/v1/model", summary="The model, its limits and the server's bounds")
     async def model() -> JSONResponse:
@@ -169,13 +127,3 @@ def predict_routes(service: InspectionService, judge: Predict) -> APIRouter:
         return JSONResponse(None if found.calibration is None else found.calibration.to_json())
 
     return router
-
-
-def _query(request: Request) -> PredictQuery:
-    if not request.scope["query_string"]:
-        return _NOTHING_ASKED
-    try:
-        return PredictQuery.model_validate(dict(request.query_params))
-    except ValidationError as error:  # told as the framework tells it
-        errors = [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(errors) from error

@@ -1,4 +1,4 @@
-"""Who may talk to the server, and what every answer carries.
+"""Access control: who may talk to the server, and the security headers of every answer.
 
 The checks of one request, in order: is the ``Host`` one of ours (a page elsewhere cannot make a
 browser talk to a name it controls), does a change come from our own page or from no page at all,
@@ -13,11 +13,12 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from urllib.parse import urlsplit
 
+from starlette.requests import cookie_parser
+
 from blemish.errors import ConfigError
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import RefusalError
 
 COOKIE = "blemish_session"
 SHORTEST_TOKEN = 16
@@ -39,16 +40,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server bound to ``host`` can be reached from this machine only.
-
-    Raises:
-        ConfigError: There is no such host.
-
-    Example:
-        >>> from blemish.serving.http.security import is_loopback
-        >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
-        (True, False)
-    """
+    """Whether a server bound to ``host`` can be reached from this machine only."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -60,11 +52,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_token(token: str, source: str) -> str:
-    """The token without the white space around it.
-
-    Raises:
-        ConfigError: It is too short, or not plain printable ASCII.
-    """
+    """The token without the white space around it, if it can protect anything."""
     token = token.strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
@@ -84,17 +72,6 @@ class Gate:
         token: What clients must show; ``None`` lets everybody in.
         loopback: Whether the server is bound to this machine alone.
         hosts: Names by which clients may call the server, beside ``localhost`` and addresses.
-
-    Example:
-        >>> from blemish.serving.http.refusals import RefusalError
-        >>> from blemish.serving.http.security import Gate
-        >>> gate = Gate(token=None, loopback=True)
-        >>> gate.check("GET", "/", {"host": "localhost:8000"})
-        >>> try:
-        ...     gate.check("GET", "/", {"host": "evil.example"})
-        ... except RefusalError as no:
-        ...     print(no.status, no.code)
-        421 unknown_host
     """
 
     #: What a browser needs before anybody has logged in, and what a supervisor asks.
@@ -106,8 +83,6 @@ class Gate:
         self._hosts = {"localhost", *(name.lower().rstrip(".") for name in hosts)}
         if not loopback:
             self._hosts.add(socket.gethostname().lower())
-        # Nearly all requests name the same few hosts.
-        self._knows = lru_cache(maxsize=64)(self._is_ours)
 
     @property
     def needs_token(self) -> bool:
@@ -115,16 +90,9 @@ class Gate:
         return self._token is not None
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Let a request pass, or refuse it.
-
-        Args:
-            headers: With lower-case names.
-
-        Raises:
-            RefusalError: 421, 403 or 401.
-        """
+        """Let a request pass, or refuse it: 421, 403 or 401; names of headers in lower case."""
         host = headers.get("host", "")
-        if not self._knows(host):
+        if not self._is_ours(host):
             raise RefusalError(
                 421,
                 "unknown_host",
@@ -136,7 +104,10 @@ class Gate:
                 403, "cross_site", "Another site's page sent this request; it is refused."
             )
         if self.needs_token and not (path in self.PUBLIC or path.startswith("/static/")):
-            if self.knows_token(_bearer(headers)) or self.knows_session(_cookie(headers)):
+            scheme, _, token = headers.get("authorization", "").partition(" ")
+            if scheme.lower() == "bearer" and self.knows_token(token.strip()):
+                return
+            if self.knows_session(cookie_parser(headers.get("cookie", "")).get(COOKIE)):
                 return
             raise RefusalError(
                 401,
@@ -145,11 +116,11 @@ class Gate:
                 headers={"WWW-Authenticate": 'Bearer realm="blemish"'},
             )
 
-    def knows_token(self, shown: str | None) -> bool:
+    def knows_token(self, shown: str) -> bool:
         """Whether this is the token, in constant time."""
         if self._token is None:
             return True
-        return hmac.compare_digest((shown or "").encode("utf-8", "replace"), self._token)
+        return hmac.compare_digest(shown.encode("utf-8", "replace"), self._token)
 
     def session(self) -> tuple[str, int]:
         """A value for the cookie of somebody who showed the token, and its seconds of life.
@@ -201,16 +172,3 @@ def _from_elsewhere(headers: Mapping[str, str], host: str) -> bool:
         return urlsplit(origin).netloc.lower() != host.lower()
     except ValueError:  # no browser sends such an address, and it is not ours
         return True
-
-
-def _bearer(headers: Mapping[str, str]) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _cookie(headers: Mapping[str, str]) -> str | None:
-    for part in headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return None

@@ -1,29 +1,35 @@
-"""A server in this process, from the socket to its last answer."""
+"""HTTP server: uvicorn in this process, from the socket to its last answer.
+
+The parser is h11 and not the faster httptools: with httptools uvicorn loses the body of a request
+that offers an upgrade, and reads pipelined requests and trailers without bound.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import gc
+import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import prometheus_client
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.log import log_to_stderr
-from blemish.serving.http.metrics import ServerMetrics
-from blemish.serving.http.protocol import protocol
+from blemish.serving.http.middleware import LARGEST_HEADERS
 from blemish.serving.http.security import Gate, check_token, is_loopback
-from blemish.serving.http.watch import LARGEST_HEADERS
+from blemish.serving.limits import ServeLimits
+from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import open_served
 from blemish.serving.service import InspectionService
 
@@ -77,10 +83,11 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 limits=limits,
                 metrics=ServerMetrics(),
             )
-            log_to_stderr()
+            _log_to_stderr()
+            prometheus_client.disable_created_metrics()  # twice the lines, and nobody asks
             config = uvicorn.Config(
                 create_app(service, gate),
-                http=protocol(limits),
+                http=_bounded(limits),
                 ws="none",
                 lifespan="on",
                 access_log=False,
@@ -91,16 +98,11 @@ def serve(model: str | Path, options: ServeOptions) -> None:
                 timeout_graceful_shutdown=int(limits.shutdown_seconds),
                 h11_max_incomplete_event_size=LARGEST_HEADERS,
             )
-            with _rare_collections():
-                _Server(config, _url(listener), model.name).run_until_told(listener)
+            _Server(config, _url(listener), model.name).run_until_told(listener)
 
 
 def make_gate(options: ServeOptions) -> Gate:
-    """Who may talk to a server with these options.
-
-    Raises:
-        ConfigError: An address that others reach, and no token; or no usable token in the file.
-    """
+    """Who may talk to a server with these options."""
     token = None
     if options.token_file is not None:
         try:
@@ -119,11 +121,7 @@ def make_gate(options: ServeOptions) -> Gate:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address, not yet listening: a port in use is told before a model is loaded.
-
-    Raises:
-        ConfigError: The port is in use or not permitted.
-    """
+    """A socket at an address, not yet listening: a port in use is told before a model is loaded."""
     family, kind, protocol_number, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -141,22 +139,61 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-@contextlib.contextmanager
-def _rare_collections() -> Iterator[None]:
-    """The garbage collector comes by less often, and leaves alone what stays to the end.
+def _log_to_stderr() -> None:
+    """Write the server's lines, and what its libraries warn of, to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("blemish.serve", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
-    Modules and model are tens of thousands of objects that it would look through again and again;
-    what a request makes goes without it.
+
+def _bounded(limits: ServeLimits) -> type[H11Protocol]:
+    """Uvicorn's HTTP protocol with a bound on connections and on the time for headers.
+
+    Uvicorn waits for the headers of a request without end: its keep-alive time stops with the first
+    byte. Its ``limit_concurrency`` refuses the requests of all clients once there are too many
+    connections, without a time to come again, and lets further connections stay open.
     """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+
+    class BoundedProtocol(H11Protocol):
+        _patience: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
+                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                transport.close()
+                return
+            self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._patience is not None and not self._awaits_headers():
+                self._patience.cancel()  # the headers are complete; the body has its own time
+                self._patience = None
+            elif self._patience is None and self._awaits_headers():  # the next request's
+                self._patience = self.loop.call_later(limits.header_seconds, self._lost_patience)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._patience is not None:
+                self._patience.cancel()
+            super().connection_lost(exc)
+
+        def _lost_patience(self) -> None:
+            if self._awaits_headers():
+                self.transport.close()
+
+        def _awaits_headers(self) -> bool:
+            cycle: Any = self.cycle  # None before the first request
+            return cycle is None or cycle.response_complete
+
+    return BoundedProtocol
 
 
 class _Server(uvicorn.Server):

@@ -1,40 +1,20 @@
-"""From the body of a request to images in memory, within bounds and with plain refusals."""
+"""Upload parsing: from the body of a request to images in memory, bounded in bytes and time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from blemish.data.images.reading import read_image_bytes
-from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
-from blemish.serving.http.admission import Admission
-from blemish.serving.http.deadline import Deadline
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import Admission, RefusalError, ServeLimits
+from blemish.serving.service import Upload
 
 _LONGEST_NAME = 200
 _RAW_TYPES = ("image/", "application/octet-stream")
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One uploaded file.
-
-    Attributes:
-        name: As the client calls it, made safe to show; never opened.
-        content: Its bytes, not yet looked at.
-    """
-
-    name: str
-    content: bytes = field(repr=False)
 
 
 class _Parser(MultiPartParser):
@@ -44,13 +24,7 @@ class _Parser(MultiPartParser):
 
 
 class Body:
-    """The body of a request, whose memory is accounted for as long as the context is open.
-
-    Args:
-        request: With multipart form data, or the raw bytes of one image.
-        limits: Its bounds.
-        admission: Counts the bytes of all bodies together.
-    """
+    """The body of a request, whose memory is accounted for as long as the context is open."""
 
     def __init__(self, request: Request, limits: ServeLimits, admission: Admission) -> None:
         self._request = request
@@ -66,15 +40,8 @@ class Body:
         self._held = 0
 
     async def uploads(self, name: str | None) -> list[Upload]:
-        """Its files.
-
-        Args:
-            name: Of a raw image.
-
-        Raises:
-            RefusalError: 400, 408, 413, 415, 422 or 503.
-        """
-        declared = _declared_length(self._request, self._limits)
+        """Its files: multipart form data, or the raw bytes of one image with its ``name``."""
+        declared = self._declared_length()
         kind = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
         multipart = kind == "multipart/form-data"
         if not multipart and kind and not kind.startswith(_RAW_TYPES):
@@ -86,8 +53,8 @@ class Body:
             )
         self._hold(declared)
         try:
-            with Deadline(self._limits.body_seconds):
-                files = await (self._form() if multipart else self._raw(name))
+            reading = self._form() if multipart else self._raw(name)
+            files = await asyncio.wait_for(reading, self._limits.body_seconds)
         except asyncio.TimeoutError:
             raise RefusalError(
                 408,
@@ -115,7 +82,12 @@ class Body:
             form = await parser.parse()
         except MultiPartException as error:
             if error.message.startswith("Too many files"):
-                raise _too_many(self._limits) from error
+                raise RefusalError(
+                    413,
+                    "too_many_images",
+                    f"Found more than {self._limits.images} images in one request. Send them in "
+                    "several.",
+                ) from error
             raise RefusalError(
                 400, "bad_form", f"The form data cannot be read: {error.message}"
             ) from error
@@ -151,76 +123,35 @@ class Body:
             chunk, more = message.get("body", b""), message.get("more_body", False)
             total += len(chunk)
             if total > self._limits.body_bytes:
-                raise _too_large(self._limits)
+                raise self._too_large()
             if total > self._held:  # no length was declared
                 self._hold(total - self._held)
             yield chunk
+
+    def _declared_length(self) -> int:
+        text = self._request.headers.get("content-length", "0")
+        length = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 2**63
+        if length > self._limits.body_bytes:
+            raise self._too_large()
+        return length
+
+    def _too_large(self) -> RefusalError:
+        return RefusalError(
+            413,
+            "too_large",
+            f"A request may hold at most {self._limits.body_bytes:,} bytes. Send fewer or smaller "
+            "images.",
+            headers={"Connection": "close"},
+        )
 
     def _hold(self, count: int) -> None:
         self._admission.hold(count)
         self._held += count
 
 
-def decode(upload: Upload, *, bit_depth: int, max_pixels: int) -> NDArray[np.uint8]:
-    """The pixels ``(H, W, 3)`` uint8 of an upload, by the rules for files.
-
-    Raises:
-        RefusalError: 415 no image, 413 too many pixels, 422 damaged or of an unusable kind.
-    """
-    try:
-        return read_image_bytes(
-            upload.content, upload.name, bit_depth=bit_depth, max_pixels=max_pixels
-        )
-    except UnknownFormatError as error:
-        raise RefusalError(415, "not_an_image", str(error)) from error
-    except TooManyPixelsError as error:
-        raise RefusalError(413, "too_many_pixels", str(error)) from error
-    except ImageError as error:
-        raise RefusalError(422, "damaged_image", str(error)) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a crafted header can raise nearly anything in a reader
-        raise RefusalError(
-            422, "damaged_image", f"Cannot read {upload.name}: {type(error).__name__}."
-        ) from error
-
-
 def safe_name(name: str | None) -> str:
-    """A client's name for a picture as one line of plain text, its end where it is long.
-
-    Example:
-        >>> from blemish.serving.http.uploads import safe_name
-        >>> safe_name("C:\\\\line\\\\..\\\\part 1.png"), safe_name(None)
-        ('C:/line/part 1.png', 'picture')
-    """
+    """A client's name for a picture as one line of plain text, its end where it is long."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name or "")
     parts = PurePosixPath(text.replace("\\", "/")).parts
     text = "/".join(part for part in parts if part not in ("/", "..", "."))
     return text[-_LONGEST_NAME:].strip() or "picture"
-
-
-def _declared_length(request: Request, limits: ServeLimits) -> int:
-    text = request.headers.get("content-length")
-    if text is None:
-        return 0
-    length = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 2**63
-    if length > limits.body_bytes:
-        raise _too_large(limits)
-    return length
-
-
-def _too_many(limits: ServeLimits) -> RefusalError:
-    return RefusalError(
-        413,
-        "too_many_images",
-        f"Found more than {limits.images} images in one request. Send them in several.",
-    )
-
-
-def _too_large(limits: ServeLimits) -> RefusalError:
-    return RefusalError(
-        413,
-        "too_large",
-        f"A request may hold at most {limits.body_bytes:,} bytes. Send fewer or smaller images.",
-        headers={"Connection": "close"},
-    )

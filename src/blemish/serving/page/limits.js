@@ -142,7 +142,7 @@ onChange(() => {
   byId("marked").textContent = good + bad === 0
     ? "Mark good parts with ✓, then set the limits by them. No training is needed."
     : `${several(good, "picture")} marked good, ${bad} marked defect.`;
-  byId("recalibrate").disabled = good === 0;
+  byId("recalibrate").disabled = good + bad === 0;
   if (drawn !== state.calibration.version) drawVersions().catch(() => {});
   drawn = state.calibration.version;
   if (!judged) return;

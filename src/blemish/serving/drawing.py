@@ -1,4 +1,4 @@
-"""What is drawn of a judged picture: thumbnail, heat layer, overlay; and how its map is stored."""
+"""Rendering: thumbnail, heat layer and overlay of a judged picture, and how its map is stored."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from blemish.results import Prediction
 MapKind = Literal["heat", "grey", "overlay"]
 
 _THUMBNAIL = 360  # pixels of the longer side: a tile of the page on a dense screen
-_NOWHERE = Path("picture")
 _HEADER = struct.Struct("<II")
+_SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
 def pack_map(input_map: NDArray[np.float32]) -> bytes:
@@ -31,7 +31,7 @@ def pack_map(input_map: NDArray[np.float32]) -> bytes:
 
     Example:
         >>> import numpy as np
-        >>> from blemish.serving.pictures import pack_map, unpack_map
+        >>> from blemish.serving.drawing import pack_map, unpack_map
         >>> amap = np.random.default_rng(0).random((4, 6), dtype=np.float32)
         >>> bool((unpack_map(pack_map(amap)) == amap).all())
         True
@@ -75,8 +75,7 @@ def heat_layer(
         scale: Map values at 0 % and 100 % of the colours.
     """
     top, left, height, width = preprocessing.placement(source)
-    part = input_map[top : top + height, left : left + width]
-    return _heat_png(part, scale)
+    return _heat_png(input_map[top : top + height, left : left + width], scale)
 
 
 def map_png(
@@ -108,17 +107,16 @@ def shown_as_it_is(content: bytes) -> tuple[bytes, str] | None:
     That is a plain file of one picture in a browser's format, upright, without alpha or a colour
     profile. Others are to be drawn anew.
     """
-    types = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
     try:
         with io.BytesIO(content) as file:
-            image = open_header(file, _NOWHERE, 2**62)
+            image = open_header(file, Path("picture"), 2**62)
             plain = (
-                image.format in types
+                image.format in _SHOWN
                 and image.mode in ("L", "RGB")
                 and not {"transparency", "icc_profile", "exif"} & image.info.keys()
                 and getattr(image, "n_frames", 1) == 1
             )
-            return (content, types[str(image.format)]) if plain else None
+            return (content, _SHOWN[str(image.format)]) if plain else None
     except ImageError:
         return None
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blemish.errors import ConfigError
-from blemish.serving.http.admission import Admission
-from blemish.serving.http.limits import ServeLimits
-from blemish.serving.http.refusals import RefusalError
+from blemish.serving.limits import Admission, RefusalError, ServeLimits
 
 
 def test_places_are_taken_all_or_none_and_given_back() -> None:

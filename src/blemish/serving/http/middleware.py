@@ -1,49 +1,36 @@
-"""What every request passes: the gate, headers on the answer, counters, one line of log."""
+"""ASGI middleware: every request passes the gate, is counted, and leaves a line of log."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blemish.serving.http.metrics import ServerMetrics
-from blemish.serving.http.refusals import RefusalError
 from blemish.serving.http.security import HEADERS, Gate
+from blemish.serving.limits import RefusalError
+from blemish.serving.metrics import ServerMetrics
 
 log = logging.getLogger("blemish.serve")
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 LARGEST_HEADERS = 32 * 1024
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _DRAIN_BYTES = 16 * 2**20  # of a refused body are read and thrown away, so that a client listens
 _DRAIN_SECONDS = 5.0
 
 
 class Watched:
-    """An application behind the gate.
+    """An application behind the gate."""
 
-    Args:
-        app: Gets what may come in.
-        gate: Decides what may.
-        metrics: Counts.
-    """
-
-    def __init__(self, app: App, gate: Gate, metrics: ServerMetrics) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, metrics: ServerMetrics) -> None:
         self._app = app
         self._metrics = metrics
         self._gate = gate
         self._headers = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-        self._uncached = [*self._headers, (b"cache-control", b"no-store")]
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -61,16 +48,15 @@ class Watched:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                cached = any(name.lower() == b"cache-control" for name, _ in message["headers"])
-                message["headers"] = [
-                    *message["headers"],
-                    *(self._headers if cached else self._uncached),
-                ]
-                unheard = status >= 400 and not body_ended and _is_sending(scope)
-                unheard = unheard and status != 408  # it was waited for long enough
-                # A client that is still sending would not see the answer otherwise.
+                headers = [*message["headers"], *self._headers]
+                if all(name.lower() != b"cache-control" for name, _ in message["headers"]):
+                    headers.append((b"cache-control", b"no-store"))
+                # A client that is still sending would not see the answer otherwise; one that was
+                # too slow was waited for long enough.
+                unheard = status >= 400 and status != 408 and not body_ended and _is_sending(scope)
                 if unheard and not await _drain(receive):
-                    message["headers"].append((b"connection", b"close"))
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
@@ -86,12 +72,10 @@ class Watched:
         finally:
             self._note(scope, status, time.monotonic() - started)
 
-    def _note(self, scope: Message, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "other"
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.count_request(route, method, status)
-        if route == "/v1/predict":
-            self._metrics.observe_latency(seconds)
+        self._metrics.count_request(route, method, status, seconds)
         client = scope.get("client") or ("-", 0)
         path = scope["path"][:120].encode("unicode_escape").decode()
         # No query and no body: names of pictures and their content stay out of the log.
@@ -100,10 +84,11 @@ class Watched:
 
 def refused(refusal: RefusalError) -> JSONResponse:
     """The answer that says no."""
-    return JSONResponse(refusal.content, refusal.status, headers=refusal.headers)
+    content = {"error": refusal.code, "detail": refusal.detail}
+    return JSONResponse(content, refusal.status, headers=refusal.headers)
 
 
-def _check_size(scope: Message) -> None:
+def _check_size(scope: Scope) -> None:
     """Refuse large headers also where they came in one piece, which the parser lets pass."""
     size = len(scope["query_string"]) + len(scope["raw_path"] or b"")
     size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
@@ -116,7 +101,7 @@ def _check_size(scope: Message) -> None:
         )
 
 
-def _is_sending(scope: Message) -> bool:
+def _is_sending(scope: Scope) -> bool:
     headers = dict(scope["headers"])
     if b"expect" in headers:  # who asked whether to send has not begun
         return False

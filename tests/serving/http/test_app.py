@@ -1,0 +1,222 @@
+"""The application in this process: what it lets go, and its answers to errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from spot_model import GOOD, SpotNetwork, part, png, spot_calibration, spot_model
+
+from blemish.calibration import CalibrationRecord, calibrate, image_identity
+from blemish.errors import ConfigError
+from blemish.inspection.network import NetworkOutput
+from blemish.serving.history.database import Database
+from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.versions import CalibrationVersions
+from blemish.serving.http.app import create_app
+from blemish.serving.http.middleware import Watched
+from blemish.serving.http.security import Gate
+from blemish.serving.limits import RefusalError, ServeLimits
+from blemish.serving.metrics import ServerMetrics
+from blemish.serving.model import ServedModel
+from blemish.serving.service import InspectionService, Order, Upload
+
+RAW = {"Content-Type": "image/png"}
+PATH = "/v1/predict"
+
+
+@contextlib.contextmanager
+def service_of(model: ServedModel, folder: Path) -> Iterator[InspectionService]:
+    limits = ServeLimits()
+    with contextlib.closing(Database.open(folder / "state", model.identity)) as database:
+        service = InspectionService(
+            model,
+            PictureHistory(database, limits),
+            CalibrationVersions(database, model.calibration),
+            limits=limits,
+            metrics=ServerMetrics(),
+        )
+        yield service
+        asyncio.run(service.close())
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[InspectionService]:
+    slipped_in = CalibrationRecord("nut", 130, 130, image=image_identity("a.png", png(part(130))))
+    calibration = calibrate([slipped_in], current=spot_calibration(), how="join")
+    with service_of(spot_model(calibration=calibration), tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def app(service: InspectionService) -> Watched:
+    return create_app(service, Gate(token=None, loopback=True))
+
+
+def ask(app: Any, method: str = "POST", path: str = PATH, **request: Any) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, path, **request)
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"content": b"%PDF-1.7", "headers": RAW},
+        {"content": png(part())[:90], "headers": RAW},
+        {"files": [("a", ("a.txt", b"text")), ("b", ("b.png", png(part())[:90]))]},
+        {"content": png(part()), "headers": RAW},
+    ],
+)
+def test_what_was_sent_is_gone_once_it_is_answered(
+    app: Watched,
+    service: InspectionService,
+    request_: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[weakref.ref[Upload]] = []
+
+    pixels = service.pixels
+
+    def watched(upload: Upload) -> NDArray[np.uint8]:
+        seen.append(weakref.ref(upload))
+        return pixels(upload)
+
+    monkeypatch.setattr(service, "pixels", watched)
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(3):
+            ask(app, **request_)
+        # The threads may still be letting go of the last one.
+        assert [alive() for alive in seen[: len(seen) * 2 // 3]] == [None] * (len(seen) * 2 // 3)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def test_other_methods_and_paths(app: Watched) -> None:
+    assert ask(app, "GET").status_code == 405
+    assert ask(app, "OPTIONS").status_code == 405
+    assert ask(app, path=PATH + "/").status_code == 404
+    assert ask(app, "GET", "/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (RefusalError(409, "not_calibrated", "There are no limits."), 409, "not_calibrated"),
+        (ConfigError("The score is nan."), 500, "model"),
+        (ZeroDivisionError("secret"), 500, "bug"),
+    ],
+)
+def test_errors_are_answered_in_the_common_form(
+    app: Watched,
+    service: InspectionService,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    word: str,
+) -> None:
+    def fail(order: Order) -> Order:
+        raise error
+
+    monkeypatch.setattr(service, "check_order", fail)
+    answer = ask(app, content=png(part()), headers=RAW)
+    assert (answer.status_code, answer.json()["error"]) == (status, word)
+    assert "secret" not in answer.text
+    counted = word != "model"  # the log has it
+    assert (f'blemish_errors_total{{code="{word}"}} 1.0' in service.metrics.text()) == counted
+
+
+def test_a_bug_is_raised_once_it_is_answered_so_that_the_log_has_it(
+    app: Watched, service: InspectionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(order: Order) -> Order:
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setattr(service, "check_order", fail)
+    sent: list[str] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {
+        **{"type": "http", "method": "POST", "path": PATH, "raw_path": PATH.encode()},
+        **{"headers": [(b"host", b"localhost")], "query_string": b""},
+    }
+    with pytest.raises(ZeroDivisionError, match="here"):
+        asyncio.run(app(scope, receive, send))
+    assert sent == ["http.response.start", "http.response.body"]
+
+
+class Branched(SpotNetwork):
+    """Its only branch says what the whole says."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        output = super().__call__(pixels)
+        return replace(output, branches={"logical": output.scores})
+
+
+def test_a_request_is_judged_once_and_by_one_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = calibrate(CalibrationRecord("nut", s, s, {"logical": s}) for s in GOOD)
+    with service_of(spot_model(network=Branched(), calibration=good), tmp_path) as service:
+        finish = service._finish
+
+        def changed_meanwhile(*order: Any) -> Any:
+            other = good.at(false_alarm_rate=0.2)
+            service.versions.put(other, source="rate", note="meanwhile")
+            return finish(*order)
+
+        monkeypatch.setattr(service, "_finish", changed_meanwhile)
+        app = create_app(service, Gate(token=None, loopback=True))
+        files = [("image", (f"{n}.png", png(part(115)))) for n in range(3)]
+        for version, verdict in ((1, "ok"), (4, "unsure")):
+            answer = ask(app, files=files).json()
+            assert service.versions.active.version == version + 3
+            assert answer["calibration"] == version
+            for result in answer["results"]:
+                assert result["verdict"] == verdict
+                assert result["branches"] == {
+                    "logical": {name: result[name] for name in ("score", "p_value", "verdict")}
+                }
+
+
+def test_a_defect_among_the_models_own_pictures_is_left_out(app: Watched) -> None:
+    def keep(level: int) -> int:
+        params = {"keep": "true", "name": "seen again.png"}
+        answer = ask(app, content=png(part(level)), headers=RAW, params=params)
+        return int(answer.json()["results"][0]["id"])
+
+    def limits(how: str) -> dict[str, Any]:
+        answer = ask(app, "GET", "/v1/recalibration", params={"how": how})
+        return dict(answer.json()["after"][0])
+
+    ask(app, "PUT", f"/v1/pictures/{keep(130)}/mark", json={"mark": "good"})
+    assert (limits("join")["defect"], limits("join")["n"]) == (130, 100)  # it counts once
+    nothing = ask(app, "GET", "/v1/recalibration", params={"how": "exclude"})
+    assert (nothing.status_code, nothing.json()["error"]) == (409, "cannot_recalibrate")
+    for level in (130, 140):  # the second was never among them
+        ask(app, "PUT", f"/v1/pictures/{keep(level)}/mark", json={"mark": "defect"})
+    assert (limits("exclude")["defect"], limits("exclude")["n"]) == (124.5, 99)
+    made = ask(app, path="/v1/recalibration", json={"how": "exclude", "expected": 1}).json()
+    assert made["limits"][0]["defect"] == 124.5
+    assert made["note"] == "1 marked picture left out of the model's, at 1 %"
