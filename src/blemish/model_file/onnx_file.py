@@ -1,14 +1,15 @@
-"""The manifest inside a bare ``.onnx`` file, read and written without the onnx package.
+"""ONNX metadata: the manifest inside a bare ``.onnx`` file, without the onnx package.
 
-An ONNX file is one protobuf message, and its ``metadata_props`` are entries of the outermost
-level. So a manifest is appended to a graph's bytes, and taken off again, without a parser of the
-graph: fields of a message may come in any order, and each begins with its number and length.
+A line PC sets new limits in a bare graph, and has ONNX Runtime alone, which reads metadata (of a
+session, opened for it) but writes none, and knows nothing of the bytes that a digest is taken of.
+An ONNX file is one protobuf message whose fields may come in any order, and its metadata is a
+field of the outermost level: so the manifest is appended to a graph's bytes, and found again by
+its key. No other part of the message need be understood.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from blemish.errors import BundleError
@@ -16,41 +17,34 @@ from blemish.model_file.bundle import Bundle, Manifest, parse_manifest, seal
 
 #: Name of the graph among the members of a manifest.
 GRAPH = "model.onnx"
-_KEY = b"blemish"
-_METADATA_PROPS = 14  # field of ModelProto: StringStringEntryProto {key = 1, value = 2}
+#: Field 14 of a ModelProto, an entry of ``metadata_props``: {key = 1, value = 2}.
+_ENTRY = b"\x72"
+_KEY = b"\x0a\x07blemish\x12"  # up to the tag of the value; JSON has no such characters
 _REMEDY = "Copy the file again from its source, or export again."
 
 
 def with_manifest(graph: bytes, manifest: Manifest) -> bytes:
-    """The bytes of an ONNX file that carries ``manifest``; one it carries already is replaced.
-
-    Example:
-        >>> from blemish.model_file.onnx_file import with_manifest
-        >>> callable(with_manifest)
-        True
-    """
+    """The bytes of an ONNX file that carries ``manifest``; one it carries already is replaced."""
     bare, _ = split(graph)
     _, text = seal(manifest, {GRAPH: bare})
-    entry = _field(1, _KEY) + _field(2, text)
-    return bare + _field(_METADATA_PROPS, entry)
+    return bare + _field(text)
 
 
 def split(content: bytes) -> tuple[bytes, bytes | None]:
     """An ONNX file's bytes without blemish's manifest, and the manifest's text if it has one.
 
     Raises:
-        ValueError: The bytes are not a protobuf message.
+        ValueError: The manifest is cut short or damaged.
     """
-    kept, text = [], None
-    for number, start, body, end in _fields(content):
-        if number == _METADATA_PROPS and body is not None:
-            entry = content[body:end]
-            values = {n: entry[b:e] for n, _, b, e in _fields(entry) if b is not None}
-            if values.get(1) == _KEY:
-                text = values.get(2, b"")
-                continue
-        kept.append(content[start:end])
-    return b"".join(kept), text
+    key = content.rfind(_KEY)
+    if key < 0:
+        return content, None
+    length, start = _length(content, key + len(_KEY))
+    text = content[start : start + length]
+    end, field = start + len(text), _field(text)
+    if len(text) < length or content[end - len(field) : end] != field:
+        raise ValueError("its manifest is cut short or damaged")
+    return content[: end - len(field)] + content[end:], text
 
 
 def read_onnx(path: Path) -> Bundle:
@@ -65,7 +59,7 @@ def read_onnx(path: Path) -> Bundle:
         raise BundleError(f"{path} cannot be read as an ONNX file ({error}). {_REMEDY}") from error
     if text is None:
         raise BundleError(
-            f"{path} is an ONNX file, but carries no blemish manifest. Expected one that "
+            f"{path} carries no blemish manifest, or was cut short. Expected an ONNX file that "
             "`blemish export MODEL -o NAME.onnx` wrote."
         )
     manifest = parse_manifest(path, text)
@@ -74,49 +68,23 @@ def read_onnx(path: Path) -> Bundle:
     return Bundle(manifest, {GRAPH: bare})
 
 
-def _fields(content: bytes) -> Iterator[tuple[int, int, int | None, int]]:
-    """Number, start, start of the body (length-delimited fields only) and end of every field."""
-    position = 0
-    while position < len(content):
-        start = position
-        tag, position = _varint(content, position)
-        body: int | None = None
-        wire = tag & 7
-        if wire == 0:
-            _, position = _varint(content, position)
-        elif wire == 2:
-            length, body = _varint(content, position)
-            position = body + length
-        elif wire in (1, 5):
-            position += 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"byte {start} begins no field")
-        if tag >> 3 == 0 or position > len(content):
-            raise ValueError(f"the field at byte {start} is cut short")
-        yield tag >> 3, start, body, position
+def _field(text: bytes) -> bytes:
+    """The metadata entry that holds a manifest's text."""
+    entry = _KEY + _varint(len(text)) + text
+    return _ENTRY + _varint(len(entry)) + entry
 
 
-def _varint(content: bytes, position: int) -> tuple[int, int]:
+def _varint(value: int) -> bytes:
+    """Protobuf's encoding of a length: seven bits a byte, the lowest first."""
+    more, last = value >> 7, value & 0x7F
+    return bytes([last | 0x80]) + _varint(more) if more else bytes([last])
+
+
+def _length(content: bytes, at: int) -> tuple[int, int]:
+    """The length encoded at a position, and the position after it."""
     value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(content):
-            raise ValueError("it ends within a field")
-        byte = content[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
+    for place, byte in enumerate(content[at : at + 5]):
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, position
-    raise ValueError(f"byte {position} begins no number")
-
-
-def _field(number: int, body: bytes) -> bytes:
-    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+            return value, at + place + 1
+    raise ValueError("its manifest is cut short or damaged")
