@@ -16,8 +16,7 @@ from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError
-from blemish.export.graph import onnx_graph
-from blemish.export.openvino_ir import intermediate_representation
+from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD

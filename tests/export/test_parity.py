@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from blemish import Detector
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import CalibrationError, DataError
 from blemish.export.images import compared_samples, good_samples
@@ -132,13 +133,13 @@ def test_good_images_are_of_the_product_their_folder_names(part: Path) -> None:
 
 def test_images_are_compared_good_and_planted(part: Path, tmp_path: Path) -> None:
     good = good_samples(part / "train" / "good", ())
-    found, source = compared_samples(good, bit_depth=16, most=5)
+    found, source = compared_samples(good, Preprocessing(64, 64), most=5)
     assert source == "5 good images, 5 with a planted anomaly"
     assert [sample.path for sample in found[:5]][::4] == [good[0].path, good[-1].path]
     assert all(sample.image is not None for sample in found[5:])
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"nothing")
     with pytest.raises(DataError, match="None of the images"):
-        compared_samples([replace(good[0], path=bad)], bit_depth=16)
-    _, source = compared_samples([], bit_depth=16)
+        compared_samples([replace(good[0], path=bad)], Preprocessing(64, 64))
+    _, source = compared_samples([], Preprocessing(64, 64))
     assert "no real image was used" in source

@@ -11,8 +11,8 @@ import pytest
 
 from blemish.errors import BundleError
 from blemish.inspector import open_model
-from blemish.runtime import passes as room
-from blemish.runtime.passes import OnnxPasses
+from blemish.runtime import networks as room
+from blemish.runtime.networks import OnnxPasses
 
 
 class Session:

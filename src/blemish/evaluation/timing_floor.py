@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.evaluation.timing import Floor
-from blemish.runtime.networks import OnnxNetwork, OpenVinoNetwork
-from blemish.runtime.passes import INPUT, OnnxPasses
+from blemish.runtime.networks import INPUT, OnnxNetwork, OnnxPasses, OpenVinoNetwork
 
 if TYPE_CHECKING:
     from blemish.detector import Detector

@@ -1,4 +1,4 @@
-"""Export: build the graph, compare it with the trained model, and only then write the file."""
+"""Export: the graph is built and compared with the trained model, and only then written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blemish._progress import Progress
 from blemish.data.sample import Sample
 from blemish.detector import Detector
 from blemish.errors import BlemishError, ConfigError
-from blemish.export.graph import onnx_graph
+from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare
 from blemish.inspector import ExportedDetector
@@ -49,13 +49,7 @@ class ExportReport:
 
 
 def default_path(model: str | Path, format: str, *, int8: bool = False) -> Path:
-    """Where an export goes unless told otherwise: beside the model.
-
-    Example:
-        >>> from blemish.export import default_path
-        >>> default_path("line/part.blemish", "onnx", int8=True).name
-        'part-onnx-int8.blemish'
-    """
+    """Where an export goes unless told otherwise: beside the model."""
     path = Path(model)
     return path.with_name(f"{path.stem}-{format}{'-int8' if int8 else ''}.blemish")
 
@@ -110,7 +104,7 @@ def export_model(
     detector = Detector.from_bundle(model, read_bundle(model))
     assert detector.method is not None
     good = good_samples(images, detector.products) if images is not None else []
-    samples, source = compared_samples(good, bit_depth=detector.bit_depth)
+    samples, source = compared_samples(good, detector.ready()[1])
 
     with progress.task("Building the graph"):
         graph = onnx_graph(detector.method)
@@ -121,8 +115,6 @@ def export_model(
             graph = quantise(graph, detector.ready()[1], good)
     files = {GRAPH: graph}
     if format == "openvino":
-        from blemish.export.openvino_ir import intermediate_representation
-
         files = dict(zip(IR, intermediate_representation(graph), strict=True))
     manifest = detector.manifest
     assert manifest is not None  # it was read from a file

@@ -1,4 +1,4 @@
-"""A method as one ONNX graph, from raw pixels to map, score and branch scores."""
+"""Graph of a method, from raw pixels to map, score and branch scores: ONNX, or OpenVINO's IR."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import copy
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,7 @@ from blemish.export.blocked_layout import keep_blocked_layout
 from blemish.export.constants import fold_transposes
 from blemish.export.linear_maps import fuse_linear_maps
 from blemish.methods.base import Method
-from blemish.runtime.networks import output_names
-from blemish.runtime.passes import INPUT
+from blemish.runtime.networks import INPUT, output_names
 
 #: What ONNX Runtime 1.18, the oldest that blemish accepts, reads.
 OPSET = 20
@@ -57,14 +58,6 @@ def onnx_graph(method: Method) -> bytes:
         ConfigError: The method does something that has no counterpart in ONNX; the message says
             what.
         MissingExtraError: The packages that write ONNX are not installed.
-
-    Example:
-        >>> from blemish.export.graph import onnx_graph
-        >>> from blemish.methods.registry import build_method
-        >>> from blemish.teachers.teacher import build_teacher
-        >>> method = build_method("rd", {}, build_teacher(weights="random"), (64, 64))
-        >>> len(onnx_graph(method)) > 1_000_000
-        True
     """
     try:
         import onnx
@@ -106,6 +99,32 @@ def onnx_graph(method: Method) -> bytes:
     keep_blocked_layout(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def intermediate_representation(graph: bytes) -> tuple[bytes, bytes]:
+    """The two members ``model.xml`` and ``model.bin`` of an ONNX file.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ConfigError: OpenVINO does not know an operation of the graph.
+    """
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Exporting to OpenVINO's format", "openvino") from error
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # Not convert_model(), whose tool reports its use over the internet.
+            model = openvino.Core().read_model(graph)
+            # By itself it halves the precision of the weights.
+            openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ConfigError(
+                f"OpenVINO cannot take this model: {lines[-1] if lines else error} "
+                "Export it with --format onnx."
+            ) from error
+        return tuple((Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin"))  # type: ignore[return-value]
 
 
 def _refusal(method: Method, reason: str) -> ConfigError:

@@ -1,4 +1,4 @@
-"""The images on which an export is compared with the trained model."""
+"""Compared images: those on which an exported model is held against the trained one."""
 
 from __future__ import annotations
 
@@ -7,29 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from blemish.data.images.pixels import to_rgb
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.reading import read_image
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample
 from blemish.data.sources import images_to_judge
-from blemish.demo_line import PRODUCTS, render
 from blemish.errors import DataError, ImageError
 
 #: More good images than this prove nothing more and only cost time.
 MOST_IMAGES = 100
-#: Aspect ratios of the synthetic pictures, height by width.
-_SHAPES = ((320, 320), (240, 320), (320, 240))
+#: Synthetic pictures: heights and widths relative to the model's input, how many of each.
+_SHAPES, _EACH = ((1.0, 1.0), (1.0, 1.25), (1.5, 1.25)), 4
 
 
 def good_samples(folder: str | Path, products: Sequence[str]) -> list[Sample]:
-    """A user's good images; one in a folder that is named as a product is of that product.
-
-    Raises:
-        DataError: The folder does not exist or holds no images.
-
-    Example: see :func:`blemish.export.export_model`.
-    """
+    """A user's good images; one in a folder that is named as a product is of that product."""
     root = Path(folder)
     samples = []
     for sample in images_to_judge(root):
@@ -40,46 +36,38 @@ def good_samples(folder: str | Path, products: Sequence[str]) -> list[Sample]:
 
 
 def compared_samples(
-    good: Sequence[Sample], *, bit_depth: int, most: int = MOST_IMAGES
+    good: Sequence[Sample], preprocessing: Preprocessing, *, most: int = MOST_IMAGES
 ) -> tuple[list[Sample], str]:
     """Good images, each also with an anomaly planted, and what they are in words.
 
     Without planted anomalies all scores would lie where good ones do.
 
     Args:
-        good: The user's; none: procedural pictures and noise stand in for them.
-        bit_depth: Bits used in 16-bit files.
+        good: The user's; none: synthetic pictures and noise stand in for them.
+        preprocessing: The model's.
         most: Of more images than this, as many are taken at even distances.
 
     Raises:
         DataError: None of the images can be read.
-
-    Example:
-        >>> from blemish.export.images import compared_samples
-        >>> samples, source = compared_samples([], bit_depth=16)
-        >>> len(samples), source
-        (28, '14 synthetic pictures, 14 with a planted anomaly; no real image was used')
     """
-    real = bool(good)
+    depth = preprocessing.bit_depth
     rows = np.linspace(0, len(good) - 1, min(most, len(good))).round().astype(int)
-    base = _readable([good[row] for row in rows], bit_depth) if real else _synthetic()
-    if not base:
+    base = good and _readable([good[row] for row in rows], depth)
+    if good and not base:
         raise DataError("None of the images for the comparison can be read.")
+    base = base or _synthetic(preprocessing.size)
     planted = []
     for number, sample in enumerate(base):
-        rng = np.random.default_rng([23, number])
         pixels = (
-            read_image(sample.path, bit_depth=bit_depth)
+            read_image(sample.path, bit_depth=depth)
             if sample.image is None
-            else to_rgb(sample.image, bit_depth=bit_depth)
+            else to_rgb(sample.image, bit_depth=depth)
         )
-        image, _ = plant_anomaly(pixels, rng)
+        image, _ = plant_anomaly(pixels, np.random.default_rng([23, number]))
         planted.append(replace(sample, image=image, path=Path(f"planted in {sample.path.name}")))
-    what = "good images" if real else "synthetic pictures"
+    what = "good images" if good else "synthetic pictures"
     source = f"{len(base)} {what}, {len(planted)} with a planted anomaly"
-    if not real:
-        source += "; no real image was used"
-    return [*base, *planted], source
+    return [*base, *planted], source if good else f"{source}; no real image was used"
 
 
 def _readable(samples: Sequence[Sample], bit_depth: int) -> list[Sample]:
@@ -93,16 +81,27 @@ def _readable(samples: Sequence[Sample], bit_depth: int) -> list[Sample]:
     return readable
 
 
-def _synthetic() -> list[Sample]:
-    """Procedural pictures of the demo's products in three shapes, and two of plain noise."""
-    images = []
-    for number, product in enumerate(PRODUCTS):
-        for shape in _SHAPES:
-            rng = np.random.default_rng([29, number, shape[0]])
-            images.append(
-                (f"{product}, {shape[0]}×{shape[1]}", render(product, size=shape, rng=rng)[0])
-            )
+def _synthetic(size: tuple[int, int]) -> list[Sample]:
+    """Textures in several shapes about the model's input size, and two pictures of plain noise."""
+    pictures: list[NDArray[np.uint8]] = []
+    for number in range(_EACH):
+        for shape, (tall, wide) in enumerate(_SHAPES):
+            rng = np.random.default_rng([29, number, shape])
+            pictures.append(_texture((round(tall * size[0]), round(wide * size[1])), rng))
     for number, (low, high) in enumerate(((0, 256), (100, 140))):
-        noise = np.random.default_rng([31, number]).integers(low, high, (256, 256, 3))
-        images.append((f"noise {number}", noise.astype(np.uint8)))
-    return [Sample(Path(name), "", "test", None, image=image) for name, image in images]
+        noise = np.random.default_rng([31, number]).integers(low, high, (*size, 3))
+        pictures.append(noise.astype(np.uint8))
+    names = [Path(f"synthetic {n}, {p.shape[0]}×{p.shape[1]}") for n, p in enumerate(pictures)]
+    return [Sample(n, "", "test", None, image=p) for n, p in zip(names, pictures, strict=True)]
+
+
+def _texture(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Noise smoothed at all scales, coarse the stronger, as in natural pictures: ``(H, W, 3)``."""
+    height, width = shape
+    layers = rng.uniform(60, 190, 3) + np.zeros((height, width, 3), np.float32)
+    for scale in (64, 32, 16, 8, 4, 2):
+        grain = rng.normal(size=(height // scale + 2, width // scale + 2))
+        image = Image.fromarray(grain.astype(np.float32))
+        smooth = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+        layers += scale**0.5 * smooth[..., None] * rng.uniform(0.5, 3, 3)
+    return np.clip(layers, 0, 255).astype(np.uint8)

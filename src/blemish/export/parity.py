@@ -1,4 +1,4 @@
-"""Is the exported model the trained one? Both judge the same images, end to end."""
+"""Parity: both models judge the same images end to end, and the differences are counted."""
 
 from __future__ import annotations
 
@@ -59,11 +59,6 @@ class Parity:
             precision: ``float32``: every difference within 1e-3 and every verdict the same.
                 ``int8``: a rank correlation of at least 0.98; verdicts are not compared with the
                 trained model's, because an int8 model gets limits from its own scores.
-
-        Example:
-            >>> from blemish.export.parity import Parity
-            >>> Parity(4, "test images", score=0.01, anomaly_map=0.0).problems("float32")
-            ['The score differs by 0.01 relative; at most 0.001 is accepted.']
         """
         found = []
         differences = {"score": self.score, "anomaly map": self.anomaly_map}
@@ -116,20 +111,6 @@ def compare(
 
     Raises:
         ImageError: A sample cannot be read.
-
-    Example:
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from blemish import Detector
-        >>> from blemish.data.sample import Sample
-        >>> from blemish.export.parity import compare
-        >>> from blemish._progress import Progress
-        >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
-        >>> detector = Detector("rd", settings={"steps": 1, "batch_size": 4})
-        >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
-        >>> samples = [Sample(Path("#0"), "", "test", None, image=good[0])]
-        >>> compare(detector, detector, samples, source="itself").score
-        0.0
     """
     pairs = zip(trained.predict(samples), exported.predict(samples), strict=True)
     progress = progress or Progress(quiet=True)
@@ -174,14 +155,7 @@ def compare(
 
 
 def rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Spearman's rank correlation; ties share their mean rank. 1 for a single pair.
-
-    Example:
-        >>> import numpy as np
-        >>> from blemish.export.parity import rank_correlation
-        >>> round(rank_correlation(np.array([1.0, 2, 3, 4]), np.array([10.0, 20, 40, 30])), 3)
-        0.8
-    """
+    """Spearman's rank correlation; ties share their mean rank. 1 for a single pair."""
     if len(a) < 2:
         return 1.0
     from scipy.stats import rankdata

@@ -1,4 +1,4 @@
-"""Eight-bit weights and activations, with ranges from good images (static quantisation).
+"""Static quantisation: eight-bit weights and activations, with ranges from good images.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", CVPR 2018. What is learned on top of the teacher is quantised. The teacher is not: it
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError, MissingExtraError
-from blemish.runtime.passes import INPUT
+from blemish.runtime.networks import INPUT
 
 #: Ranges settle after some dozens of images.
 MOST_IMAGES = 64
@@ -40,8 +40,6 @@ def quantise(graph: bytes, preprocessing: Preprocessing, good: Sequence[Sample])
     Raises:
         DataError: None of the images can be read.
         MissingExtraError: The package ``onnx`` is not installed.
-
-    Example: see :func:`blemish.export.export_model`.
     """
     try:
         import onnx
@@ -79,8 +77,6 @@ def kept_convolutions(model: Any) -> list[str]:
 
     They are the teacher's, those that bring its channels to one scale, and those of one channel,
     which compare features or filter the map.
-
-    Example: see :func:`quantise`.
     """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
 
@@ -104,8 +100,6 @@ def part_inputs(model: Any, kept: Sequence[str]) -> int:
 
     Returns:
         Number of tensors that got a double.
-
-    Example: see :func:`quantise`.
     """
     from onnx import helper
 
