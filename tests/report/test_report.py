@@ -140,6 +140,13 @@ def test_without_calibration(nuts: Path) -> None:
     assert "would be stopped" not in page.words
 
 
+def test_figures_in_bounded_memory_state_their_error(nuts: Path) -> None:
+    assert "±" not in page_of(nuts, limits_at(3.0)).words
+    binned = page_of(nuts, limits_at(3.0), histogram=True).words
+    assert re.search(r"\d± \d", binned)
+    assert "± is the largest possible error" in binned
+
+
 def test_without_masks(tmp_path: Path) -> None:
     page = page_of(write_product(tmp_path, [OK] * 3, KINDS, masks=False), limits_at(3.0))
     assert "No ground-truth masks, so no PRO curve." in page.words

@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_packages
+from blemish.cli.options import (
+    Device,
+    Histogram,
+    Layout,
+    ModelFile,
+    Quiet,
+    need_training_packages,
+)
 
 
 def report(
@@ -23,9 +30,7 @@ def report(
         int, typer.Option(min=0, help="Images shown of each group of each product.")
     ] = 6,
     layout: Layout = "auto",
-    histogram: Annotated[
-        bool, typer.Option("--histogram", help="Bounded memory for very large sets.")
-    ] = False,
+    histogram: Histogram = False,
     diagnose: Annotated[
         bool, typer.Option("--diagnose", help="Add why it misses; see `blemish diagnose`.")
     ] = False,

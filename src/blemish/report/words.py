@@ -12,6 +12,7 @@ from statistics import fmean, median
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from blemish.metrics.bounds import bound_text
 from blemish.metrics.intervals import Interval, binomial_interval
 
 MISSING = "–"
@@ -128,7 +129,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         **{f.__name__: f for f in (breakable, percent, share_range, fraction, score)},
-        **{f.__name__: f for f in (file_name, seconds, metric, median)},
+        **{f.__name__: f for f in (file_name, seconds, metric, median, bound_text)},
         **{"counted": count, "px": pixels, "mean": fmean},
     }
     made.tests["finite"] = math.isfinite
