@@ -8,7 +8,7 @@ from PIL import Image
 from stand_in import BrightSpots, limits_at, write_part
 
 from blemish.data.sample import Sample
-from blemish.report.data import Row, Verdicts, make_row, verdicts_of
+from blemish.report.data import Group, Row, Verdicts, make_row
 from blemish.report.pictures import choose_images, display_scale
 from blemish.results import Verdict
 
@@ -80,10 +80,10 @@ def test_one_class_only_and_none_at_all() -> None:
 
 def test_verdicts_are_counted() -> None:
     rows = [row(1, "ok"), row(2, "ok"), row(3, "unsure"), row(4, "defect")]
-    assert verdicts_of(rows) == Verdicts(2, 1, 1)
+    assert Group(rows).verdicts == Verdicts(2, 1, 1)
     assert Verdicts(2, 1, 1).total == 4
-    assert verdicts_of([*rows, row(5, None)]) is None
-    assert verdicts_of([]) is None
+    assert Group([*rows, row(5, None)]).verdicts is None
+    assert Group().verdicts is None
 
 
 @pytest.mark.parametrize(("spot", "located"), [(80, True), (0, False)])

@@ -118,23 +118,32 @@ class Verdicts:
         return self.ok + self.unsure + self.defect
 
 
-def verdicts_of(rows: Sequence[Row]) -> Verdicts | None:
-    """The counts of verdicts; ``None`` without calibration or without images."""
-    given = [row.verdict for row in rows]
-    if not given or None in given:
-        return None
-    return Verdicts(given.count("ok"), given.count("unsure"), given.count("defect"))
+class Group(tuple[Row, ...]):
+    """Images of one sort, such as the good ones of a product."""
 
+    @property
+    def verdicts(self) -> Verdicts | None:
+        """How many got which verdict; ``None`` without calibration or without images."""
+        given = [row.verdict for row in self]
+        if not given or None in given:
+            return None
+        return Verdicts(given.count("ok"), given.count("unsure"), given.count("defect"))
 
-def located_of(rows: Sequence[Row]) -> tuple[int, int]:
-    """Of the defects called ``defect``: those marked at the right place, those with a mask."""
-    known = [row.located for row in rows if row.verdict == "defect" and row.located is not None]
-    return sum(known), len(known)
+    @property
+    def located(self) -> tuple[int, int]:
+        """Of the defects called ``defect``: those marked at the right place, those with a mask."""
+        known = [row.located for row in self if row.verdict == "defect" and row.located is not None]
+        return sum(known), len(known)
 
+    @property
+    def scores(self) -> list[float]:
+        """Their raw scores."""
+        return [row.score for row in self]
 
-def rows_auroc(rows: Sequence[Row]) -> Interval:
-    """The AUROC of images with its confidence interval; ``nan`` if one class is missing."""
-    return auroc_interval([row.score for row in rows], [row.kind != "good" for row in rows])
+    @property
+    def auroc(self) -> Interval:
+        """The AUROC of the images with its interval; ``nan`` if one class is missing."""
+        return auroc_interval(self.scores, [row.kind != "good" for row in self])
 
 
 def by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -165,27 +174,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class KindReport:
-    """One defect kind of one product: its images, and the product's good ones."""
+    """One defect kind of one product: its images, and what becomes of them."""
 
     product: str
     kind: str
-    rows: tuple[Row, ...]
-    good: tuple[Row, ...] = field(repr=False)
-
-    @cached_property
-    def verdicts(self) -> Verdicts | None:
-        """Its verdicts; ``None`` without calibration."""
-        return verdicts_of(self.rows)
-
-    @cached_property
-    def auroc(self) -> Interval:
-        """Good images of the product against this kind."""
-        return rows_auroc((*self.good, *self.rows))
+    rows: Group
+    auroc: Interval  # good images of the product against these
 
     @property
-    def located(self) -> tuple[int, int]:
-        """Images whose marked area touches the ground truth, of those where that is known."""
-        return located_of(self.rows)
+    def verdicts(self) -> Verdicts | None:
+        """Its verdicts; ``None`` without calibration."""
+        return self.rows.verdicts
 
     @property
     def weakness(self) -> tuple[float, float, float, float]:
@@ -216,7 +215,7 @@ class ProductReport:
     """
 
     result: ProductResult
-    rows: tuple[Row, ...]
+    rows: Group
     limits: Limits | None
     pro: Curve | None = None
     alarms: tuple[Figure, ...] = ()
@@ -229,24 +228,14 @@ class ProductReport:
         return self.result.product
 
     @cached_property
-    def good(self) -> tuple[Row, ...]:
+    def good(self) -> Group:
         """Its good images."""
-        return tuple(row for row in self.rows if row.kind == "good")
+        return Group(row for row in self.rows if row.kind == "good")
 
     @cached_property
-    def defective(self) -> tuple[Row, ...]:
+    def defective(self) -> Group:
         """Its defective images."""
-        return tuple(row for row in self.rows if row.kind != "good")
-
-    @cached_property
-    def good_verdicts(self) -> Verdicts | None:
-        """Of its good images; ``None`` without calibration or without such images."""
-        return verdicts_of(self.good)
-
-    @cached_property
-    def defect_verdicts(self) -> Verdicts | None:
-        """Of its defective images; ``None`` without calibration or without such images."""
-        return verdicts_of(self.defective)
+        return Group(row for row in self.rows if row.kind != "good")
 
     @property
     def pictured(self) -> bool:
@@ -261,13 +250,13 @@ class ProductReport:
     @cached_property
     def auroc(self) -> Interval:
         """Of images, with its confidence interval."""
-        return rows_auroc(self.rows)
+        return self.rows.auroc
 
     @cached_property
     def kinds(self) -> tuple[KindReport, ...]:
         """Its defect kinds, the weakest first."""
         kinds = (
-            KindReport(self.name, kind, tuple(rows), self.good)
+            KindReport(self.name, kind, Group(rows), Group((*self.good, *rows)).auroc)
             for kind, rows in by_kind(self.defective).items()
         )
         return tuple(sorted(kinds, key=lambda kind: kind.weakness))
@@ -283,7 +272,7 @@ class ProductReport:
         return self._check(unsure=True)
 
     def _check(self, *, unsure: bool) -> PromiseCheck | None:
-        verdicts = self.good_verdicts
+        verdicts = self.good.verdicts
         if self.limits is None or verdicts is None:
             return None
         alarms = verdicts.defect + (verdicts.unsure if unsure else 0)
@@ -341,14 +330,14 @@ class Report:
     diagnosis: Diagnosis | None = None
 
     @cached_property
-    def good(self) -> tuple[Row, ...]:
+    def good(self) -> Group:
         """The good images of all products."""
-        return tuple(row for product in self.products for row in product.good)
+        return Group(row for product in self.products for row in product.good)
 
     @cached_property
-    def defective(self) -> tuple[Row, ...]:
+    def defective(self) -> Group:
         """The defective images of all products."""
-        return tuple(row for product in self.products for row in product.defective)
+        return Group(row for product in self.products for row in product.defective)
 
     @property
     def calibrated(self) -> bool:
@@ -369,7 +358,7 @@ class Report:
             groups.append(("all", self.good, self.defective))
         none = Verdicts()
         return [
-            Decisions(name, verdicts_of(good) or none, verdicts_of(bad) or none, located_of(bad))
+            Decisions(name, good.verdicts or none, bad.verdicts or none, bad.located)
             for name, good, bad in groups
         ]
 

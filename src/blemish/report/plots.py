@@ -26,10 +26,10 @@ _FEW_P_VALUES = 5
 
 def roc_plot(product: ProductReport) -> Markup | None:
     """The ROC curve of a product's images with its operating points; ``None`` with one class."""
-    auroc, rows = product.auroc, product.rows
+    auroc = product.auroc
     if not math.isfinite(auroc.estimate):
         return None
-    good, bad = product.good_verdicts, product.defect_verdicts
+    good, bad = product.good.verdicts, product.defective.verdicts
     points = []
     if good is not None and bad is not None:
         for name, alarms, found in (
@@ -43,7 +43,7 @@ def roc_plot(product: ProductReport) -> Markup | None:
         f"interval {words.fraction(auroc.low)} to {words.fraction(auroc.high)}"
     )
     return curve_plot(
-        roc_curve([row.score for row in rows], [row.kind != "good" for row in rows]),
+        roc_curve(product.rows.scores, [row.kind != "good" for row in product.rows]),
         said="; ".join([said, *(point[3] for point in points)]) + ".",
         across="good images above the limit",
         up="defective images above it",

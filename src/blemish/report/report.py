@@ -22,7 +22,7 @@ from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator
 from blemish.report import words
-from blemish.report.data import Figure, ProductReport, Report, Row, Timing, make_row
+from blemish.report.data import Figure, Group, ProductReport, Report, Row, Timing, make_row
 from blemish.report.page import render_page
 from blemish.report.pictures import choose_images, display_scale, draw_figure, plan_pictures
 
@@ -110,7 +110,7 @@ def make_report(
     products = tuple(
         ProductReport(
             result=result,
-            rows=tuple(by_product[result.product]),
+            rows=Group(by_product[result.product]),
             limits=None if limits is None else limits.limits(result.product or None),
             pro=curves.get(result.product),
         )

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 
 from blemish.metrics.intervals import binomial_interval
 from blemish.report import words
-from blemish.report.data import (
-    KindReport,
-    ProductReport,
-    Report,
-    Row,
-    Verdicts,
-    located_of,
-    verdicts_of,
-)
+from blemish.report.data import Group, KindReport, ProductReport, Report, Verdicts
 from blemish.results import Verdict
 
 # Fewer images than this, and one image more or less changes the picture.
@@ -82,7 +74,7 @@ def _uncalibrated(report: Report) -> Card:
 
 def _stopped(report: Report) -> Card:
     title = "Good parts"
-    verdicts = verdicts_of(report.good)
+    verdicts = report.good.verdicts
     if verdicts is None:
         return Card(
             title, "", "none among the test images, so false alarms are unknown", tone="unsure"
@@ -131,9 +123,7 @@ def _broken_promises(report: Report) -> list[str]:
     return said
 
 
-def _most(
-    report: Report, verdict: Verdict, group: Callable[[ProductReport], tuple[Row, ...]]
-) -> str:
+def _most(report: Report, verdict: Verdict, group: Callable[[ProductReport], Group]) -> str:
     """The product with most images of a verdict in a group, the first one in case of none."""
     given = {p.name: [row.verdict for row in group(p)].count(verdict) for p in report.products}
     return max(given, key=given.__getitem__)
@@ -141,7 +131,7 @@ def _most(
 
 def _missed(report: Report) -> Card:
     title = "Defects"
-    verdicts = verdicts_of(report.defective)
+    verdicts = report.defective.verdicts
     if verdicts is None:
         return Card(title, "", "none among the test images, so misses are unknown", tone="unsure")
     share = binomial_interval(verdicts.ok, verdicts.total)
@@ -149,7 +139,7 @@ def _missed(report: Report) -> Card:
     if verdicts.unsure:
         lines.append(f"{verdicts.unsure} more are only unsure: somebody has to look at them.")
     lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
-    right, known = located_of(report.defective)
+    right, known = report.defective.located
     if known:
         lines.append(
             f"In {right} of {known} found ones with a ground truth, the marked area touches the "
@@ -217,7 +207,7 @@ def _weakest_products(report: Report) -> list[Card]:
     ranked = sorted(report.products, key=_product_weakness)
     items = []
     for product in ranked[:3]:
-        good, bad = product.good_verdicts, product.defect_verdicts
+        good, bad = product.good.verdicts, product.defective.verdicts
         said = []
         if bad is not None:
             said.append(f"{bad.ok} of {bad.total} defects missed")
@@ -230,7 +220,7 @@ def _weakest_products(report: Report) -> list[Card]:
 
 
 def _product_weakness(product: ProductReport) -> tuple[float, float]:
-    bad = product.defect_verdicts
+    bad = product.defective.verdicts
     missed = -binomial_interval(bad.ok, bad.total).low if bad is not None else 0.0
     auroc = product.auroc.estimate
     return missed, auroc if math.isfinite(auroc) else 1.0
