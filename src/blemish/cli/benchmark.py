@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from blemish.cli.options import (
+from blemish.cli.common import (
     Compatibility,
     Device,
     FalseAlarmRate,
@@ -18,6 +18,7 @@ from blemish.cli.options import (
     need_training_packages,
     parse_assignments,
     parse_size,
+    print_notes,
 )
 from blemish.errors import ConfigError
 
@@ -92,7 +93,6 @@ def benchmark(
     from blemish.benchmark.plan import BenchmarkOptions
     from blemish.benchmark.runner import run_benchmark
     from blemish.benchmark.tables import write_tables
-    from blemish.cli.output import print_notes
 
     options = BenchmarkOptions(
         methods=_names(method),

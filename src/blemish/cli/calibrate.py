@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import ModelFile, Quiet, UnsureRate
+from blemish.cli.common import ModelFile, Quiet, UnsureRate, print_failures, print_notes
 
 
 def calibrate(
@@ -41,7 +41,6 @@ def calibrate(
 ) -> None:
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures, print_notes
     from blemish.errors import CalibrationError, ConfigError
     from blemish.inspector import open_model
 

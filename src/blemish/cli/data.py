@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import Layout
+from blemish.cli.common import Layout
 
 data_app = typer.Typer(name="data", help="Look at data sets.", no_args_is_help=True)
 

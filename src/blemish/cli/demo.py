@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blemish.cli.options import Quiet, need_training_packages
+from blemish.cli.common import Quiet, need_training_packages, print_failures, print_notes
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
@@ -40,7 +40,6 @@ def demo(
     from rich.console import Console
 
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures, print_notes
     from blemish.data.layouts import read_data_set
     from blemish.demo_line import write_demo_line
     from blemish.detector import Detector

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blemish.cli.options import Device, Layout, ModelFile, Quiet, need_training_packages
+from blemish.cli.common import (
+    Device,
+    Layout,
+    ModelFile,
+    Quiet,
+    figure,
+    need_training_packages,
+    print_failures,
+    print_notes,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +56,6 @@ def diagnose(
     need_training_packages("Diagnosing")
     from blemish._files import writable_target
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures, print_notes, write_text
     from blemish.evaluation.diagnosis import diagnose as run_diagnosis
     from blemish.inspector import open_model
 
@@ -153,8 +162,6 @@ def _separation_table(found: Diagnosis) -> Table:
         table.add_column(heading, justify="left" if is_text else "right")
 
     def add(product: str, name: str, of: Separation) -> None:
-        from blemish.cli.output import figure
-
         effect = f"{of.effect_size:.2f}" if of.effect_size == of.effect_size else "n/a"
         table.add_row(product, name, str(of.good), str(of.anomalous), effect, figure(of.overlap))
 

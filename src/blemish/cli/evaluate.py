@@ -8,14 +8,19 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import (
+from blemish.cli.common import (
     Compatibility,
     Device,
     Histogram,
     Layout,
     ModelFile,
     Quiet,
+    figure,
+    metrics_table,
     need_training_packages,
+    print_failures,
+    print_notes,
+    write_text,
 )
 
 _IMAGE = {"image_auroc": "AUROC", "image_ap": "AP", "image_f1_max": "F1-max"}
@@ -54,7 +59,6 @@ def evaluate(
     """
     need_training_packages("Evaluating")
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures, write_text
     from blemish.inspector import open_model
 
     detector = open_model(model, device=device)
@@ -79,7 +83,6 @@ def evaluate(
 def _print_tables(evaluation: object) -> None:
     from rich.console import Console
 
-    from blemish.cli.output import figure, metrics_table, print_notes
     from blemish.evaluation.evaluator import Evaluation
 
     assert isinstance(evaluation, Evaluation)

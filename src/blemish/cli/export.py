@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import ModelFile, Quiet, need_training_packages
+from blemish.cli.common import ModelFile, Quiet, need_training_packages, print_notes
 
 
 class Format(str, Enum):
@@ -50,7 +50,6 @@ def export(
     """
     need_training_packages("Exporting a model")
     from blemish._progress import Progress
-    from blemish.cli.output import print_notes
     from blemish.export import export_model
 
     report = export_model(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blemish._files import writable_target
-from blemish.cli.options import (
+from blemish.cli.common import (
     Device,
     FalseAlarmRate,
     Layout,
@@ -18,6 +18,8 @@ from blemish.cli.options import (
     need_training_packages,
     parse_assignments,
     parse_size,
+    print_failures,
+    print_notes,
 )
 
 if TYPE_CHECKING:
@@ -168,7 +170,6 @@ def fit(
 
 def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:
     """Say what was trained, what could not be read, and what to know about the limits."""
-    from blemish.cli.output import print_failures, print_notes
 
     print_failures(report.failures)
     if not quiet:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.options import ModelFile
+from blemish.cli.common import ModelFile, print_notes
 
 if TYPE_CHECKING:
     from blemish.model_file.bundle import ExportEntry
@@ -69,7 +69,6 @@ def _print_limits(content: dict[str, Any] | None) -> None:
     from rich.table import Table
 
     from blemish.calibration import Calibration
-    from blemish.cli.output import print_notes
 
     if content is None:
         print_notes(["Not calibrated: it gives scores but no verdicts."])

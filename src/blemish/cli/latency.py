@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.options import Device, ModelFile, Quiet
+from blemish.cli.common import Device, ModelFile, Quiet, print_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,6 @@ def latency(
     """
     import tempfile
 
-    from blemish.cli.output import print_notes
     from blemish.data.images.reading import read_image
     from blemish.data.sources import images_to_judge
     from blemish.evaluation.timing import measure

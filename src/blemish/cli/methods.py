@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.options import need_training_packages
+from blemish.cli.common import need_training_packages
 
 if TYPE_CHECKING:
     from blemish.methods.base import Method

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.options import Device, ModelFile, Quiet
+from blemish.cli.common import Device, ModelFile, Quiet, print_failures, print_notes
 
 if TYPE_CHECKING:
     from blemish.outputs.run import Outputs
@@ -60,7 +60,6 @@ def predict(
     from rich.console import Console
 
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures, print_notes
     from blemish.data.images.arrivals import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
     from blemish.inspector import open_model

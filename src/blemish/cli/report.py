@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import (
+from blemish.cli.common import (
     Device,
     Histogram,
     Layout,
     ModelFile,
     Quiet,
     need_training_packages,
+    print_failures,
 )
 
 
@@ -44,7 +45,6 @@ def report(
     need_training_packages("A report")
     from blemish._files import writable_target
     from blemish._progress import Progress
-    from blemish.cli.output import print_failures
     from blemish.inspector import open_model
     from blemish.report.report import make_report, write_report
     from blemish.report.summary import summary_cards

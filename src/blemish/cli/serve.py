@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.options import Device, ModelFile
+from blemish.cli.common import Device, ModelFile
 
 
 def serve(

@@ -1,0 +1,145 @@
+"""Verbs' common words: the options that several share, and what several print."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from blemish.evaluation.evaluator import Evaluation
+
+ModelFile = Annotated[Path, typer.Argument(help="Model file, as `blemish fit` writes it.")]
+Layout = Annotated[
+    str, typer.Option(help="Layout of the data; `auto` recognises it. See `blemish data describe`.")
+]
+FalseAlarmRate = Annotated[
+    float, typer.Option(help="Share of good parts that may be called defective.")
+]
+UnsureRate = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of good parts that may be called at least unsure. Default: 5 × the rate above."
+    ),
+]
+Histogram = Annotated[
+    bool, typer.Option("--histogram", help="Pixel metrics in bounded memory, with a stated error.")
+]
+Compatibility = Annotated[
+    str, typer.Option(help="none, or ader: pixel F1-max also as the framework ADer computes it.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+
+
+def need_training_packages(what: str) -> None:
+    """Say which extra is missing before a long import fails half-way.
+
+    Raises:
+        MissingExtraError: torch or one of its companions is not installed.
+    """
+    for package in ("torch", "lightning", "safetensors", "scipy"):
+        if find_spec(package) is None:
+            raise MissingExtraError(what, "train")
+
+
+def parse_size(text: str | None) -> int | tuple[int, int] | None:
+    """``256`` → 256, ``256x512`` → height 256, width 512, nothing → ``None``.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--size {text}: expected a side such as 256, or HEIGHTxWIDTH.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
+    """``["steps=200"]`` → ``{"steps": "200"}``.
+
+    Raises:
+        ConfigError: An item without ``=``.
+    """
+    settings = {}
+    for item in assignments or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item}: expected NAME=VALUE, such as --set steps=200.")
+        settings[name.strip().replace("-", "_")] = value.strip()
+    return settings
+
+
+def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = None) -> None:
+    """List on standard error the images that could not be read; ``total`` where not all are."""
+    listed = list(failures)
+    total = len(listed) if total is None else total
+    if listed:
+        print(f"{total} image(s) could not be read:", file=sys.stderr)
+        for _, reason in listed:
+            print(f"  {reason}", file=sys.stderr)
+        if total > len(listed):
+            print(f"  … and {total - len(listed)} more.", file=sys.stderr)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text whole or not at all; to standard output where the target is ``-``."""
+    if str(target) == "-":
+        print(text)
+        return
+    from blemish._files import atomic_write
+
+    with atomic_write(target) as file:
+        file.write(text.encode())
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """List on standard error what the user should know."""
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+
+
+def figure(value: float, bound: float | None = None) -> str:
+    """A fraction with three decimals and, where binned, its error; n/a where it cannot be given."""
+    if not math.isfinite(value):
+        return "n/a"
+    if bound is None:
+        return f"{value:.3f}"
+    from blemish.metrics.bounds import bound_text
+
+    return f"{value:.3f} ± {bound_text(bound)}"
+
+
+def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
+    """Metrics by product, with the mean below; ``columns`` are headings by name of the metric."""
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    table.add_column("product")
+    table.add_column("good", justify="right")
+    table.add_column("defective", justify="right")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+
+    def figures(metrics: Mapping[str, float], bounds: Mapping[str, float]) -> list[str]:
+        return [figure(metrics.get(name, math.nan), bounds.get(name)) for name in columns]
+
+    for result in evaluation.products:
+        values = figures(result.metrics, result.error_bounds)
+        table.add_row(result.product, str(result.good), str(result.defective), *values)
+    if len(evaluation.products) > 1:
+        table.add_section()
+        means = figures(evaluation.mean, evaluation.error_bounds)
+        table.add_row("mean", "", "", *means, style="bold")
+    return table
