@@ -43,7 +43,7 @@ class CalibrationError(BlemishError):
 
 
 class BundleError(BlemishError):
-    """A model file that is missing, cut short, altered, or of a newer schema."""
+    """A model file that is missing, cut short, altered, or of another schema."""
 
 
 class TrainingInterruptedError(BlemishError):

@@ -58,6 +58,28 @@ def test_evaluate_lists_broken_images_and_refuses_unlabelled_ones(
     assert "No labelled test image" in refused(blemish("evaluate", judging["model"], root))
 
 
+def test_pictures_join_and_leave_the_limits(
+    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.blemish"
+    shutil.copy(judging["model"], model)
+    good = sorted((part / "train" / "good").iterdir())
+    for count, (words, n) in enumerate(
+        [
+            ((good[0], good[1], "--false-alarm-rate", "0.2"), 2),
+            ((good[1], good[2], "--how", "join"), 3),
+            ((good[0], "--how", "exclude"), 2),
+        ]
+    ):
+        result = blemish("calibrate", model, *words)
+        assert result.returncode == 0, (count, result.stderr)
+        assert f"limits from {n} good images at a false-alarm rate of 0.2" in result.stdout
+    message = refused(blemish("calibrate", model, good[5], "--how", "exclude"))
+    assert f"{good[5].name}#" in message
+    assert "not among the good images" in message
+    assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
+
+
 def test_calibrate_changes_the_limits_and_nothing_else(
     blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
 ) -> None:

@@ -136,6 +136,13 @@ def test_a_newer_schema_asks_for_an_upgrade(version: int, bundle: Path) -> None:
             read(bundle)
 
 
+def test_an_older_schema_asks_to_train_again(bundle: Path) -> None:
+    _rewrite(bundle, lambda content: {"schema_version": 1, "shape": "unknown"})
+    for read in (read_bundle, read_manifest):
+        with pytest.raises(BundleError, match=r"version 1, of an earlier.*Train the model again"):
+            read(bundle)
+
+
 @pytest.mark.parametrize("version", ["2", None, True, 0, -1, 1.5, [1]])
 def test_a_version_that_is_none_is_refused(version: object, bundle: Path) -> None:
     _rewrite(bundle, lambda content: content | {"schema_version": version})
@@ -160,7 +167,7 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": 1}', b"NaN"],
+    [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": 2}', b"NaN"],
 )
 def test_a_foreign_zip_is_refused(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "foreign.blemish"

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blemish._files import atomic_write
 from blemish.errors import BundleError
 
-SCHEMA_VERSION = 1
+#: 2: settings without stand-ins for "decide yourself", and the good images kept a row each.
+SCHEMA_VERSION = 2
 _MANIFEST = "manifest.json"
 
 
@@ -235,16 +236,21 @@ def parse_manifest(path: Path, text: bytes | str) -> Manifest:
     """The manifest in ``text``, checked; ``path`` is named in errors.
 
     Raises:
-        BundleError: It is not a manifest, was altered, or is of a newer schema.
+        BundleError: It is not a manifest, was altered, or is of another schema.
     """
     try:
         content = json.loads(text)
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleError(f"{path}: its manifest is not a blemish manifest. {_REMEDY}") from None
-    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+    if type(version) is int and 1 <= version < SCHEMA_VERSION:
         raise BundleError(
-            f"{path} has schema version {version}; this blemish reads up to {SCHEMA_VERSION}. "
+            f"{path} has schema version {version}, of an earlier blemish; this one reads "
+            f"{SCHEMA_VERSION}. Train the model again with this version."
+        )
+    if version != SCHEMA_VERSION or type(version) is not int:
+        raise BundleError(
+            f"{path} has schema version {version}; this blemish reads {SCHEMA_VERSION}. "
             'Upgrade: pip install --upgrade "blemish[train]"'
         )
     try:
