@@ -69,10 +69,7 @@ class Description:
 
 
 def describe(
-    data_set: DataSet,
-    *,
-    decode: bool = True,
-    on_progress: Callable[[int, int], None] | None = None,
+    data_set: DataSet, *, decode: bool = True, on_progress: Callable[[int, int], None] | None = None
 ) -> Description:
     """Look at every file of a data set.
 

@@ -9,7 +9,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from blemish.demo_line.components import PACKAGES
-from blemish.demo_line.scene import SHORT_SIDE, SUPERSAMPLING, Colour, Field, Scene, smooth_noise
+from blemish.demo_line.scene import (
+    SHORT_SIDE,
+    SUPERSAMPLING,
+    Colour,
+    Field,
+    Pose,
+    Scene,
+    smooth_noise,
+    turned,
+)
 
 BOARD_HEIGHT = 3.0  # units over the table
 _EDGE = 13.0  # units between the board and the picture's edge, at the nominal pose
@@ -116,12 +125,10 @@ class _Artwork:
         self, slot: Slot, pad: tuple[float, float, float, float], grow: float
     ) -> list[tuple[float, float]]:
         x, y, w, h = pad
-        c, s = float(np.cos(slot.angle)), float(np.sin(slot.angle))
-        corners = []
-        for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-            px, py = x + sx * (w + grow), y + sy * (h + grow)
-            corners.append(self._xy(slot.x + c * px - s * py, slot.y + s * px + c * py))
-        return corners
+        pose = Pose(slot.x, slot.y, slot.angle)
+        corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        places = (pose.at(x + sx * (w + grow), y + sy * (h + grow)) for sx, sy in corners)
+        return [self._xy(place.x, place.y) for place in places]
 
     def _disc(self, art: ImageDraw.ImageDraw, x: float, y: float, r: float, value: int) -> None:
         px, py = self._xy(x, y)
@@ -186,9 +193,8 @@ def _route(
     art = ImageDraw.Draw(taken)
     pads = []
     for slot in places:
-        c, s = float(np.cos(slot.angle)), float(np.sin(slot.angle))
         for x, y, pw, ph in PACKAGES[slot.kind].pads:
-            px, py = slot.x + c * x - s * y, slot.y + s * x + c * y
+            px, py, _ = Pose(slot.x, slot.y, slot.angle).at(x, y)
             out = float(np.arctan2(py - slot.y, px - slot.x))
             pads.append((px, py, out, max(pw, ph)))
             r = max(pw, ph) + 1.5
@@ -236,19 +242,17 @@ def _artwork(size: tuple[int, int]) -> _Artwork:
     return _Artwork(size)
 
 
-def bare(scene: Scene, pose: tuple[float, float, float], rng: np.random.Generator) -> None:
-    """Lay the bare board on the fixture at ``pose`` (x, y in units, turn in rad)."""
+def bare(scene: Scene, pose: Pose, rng: np.random.Generator) -> None:
+    """Lay the bare board on the fixture at ``pose``."""
     art = _artwork(scene.size)
     h, w = scene.shape
-    c, s = float(np.cos(pose[2])), float(np.sin(pose[2]))
-    px, py = pose[0] * scene.unit, pose[1] * scene.unit
+    at = Pose(pose.x * scene.unit, pose.y * scene.unit, pose.angle)
     cx = (art.half_w + art.margin) * art.scale
     cy = (art.half_h + art.margin) * art.scale
 
     def layer(image: Image.Image, shift: tuple[float, float] = (0.0, 0.0)) -> Image.Image:
-        ox, oy = cx + shift[0] * art.scale, cy + shift[1] * art.scale
-        matrix = (c, s, ox - c * px - s * py, -s, c, oy + s * px - c * py)
-        return image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        centre = (cx + shift[0] * art.scale, cy + shift[1] * art.scale)
+        return turned(image, (h, w), centre, at)
 
     shift = (rng.normal(0, 0.35), rng.normal(0, 0.35))
     # The print is registered on its own, never quite where the copper is.

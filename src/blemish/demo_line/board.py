@@ -14,6 +14,7 @@ from blemish.demo_line.scene import (
     Field,
     Patch,
     Pieces,
+    Pose,
     Scene,
     bevel,
     box,
@@ -56,11 +57,8 @@ class _Board:
         self.size, self.rng, self.fault = size, rng, fault
         self.scene = Scene(size, (0.045, 0.045, 0.048))
         width, height = self.scene.extent
-        self.pose = (
-            width / 2 + rng.uniform(-3.2, 3.2),
-            height / 2 + rng.uniform(-3.2, 3.2),
-            rng.normal(0, 0.009),
-        )
+        x, y = width / 2 + rng.uniform(-3.2, 3.2), height / 2 + rng.uniform(-3.2, 3.2)
+        self.pose = Pose(x, y, rng.normal(0, 0.009))
         self.slots = {slot.name: slot for slot in slots(size)}
         self.mounted = {
             name: Mounted(
@@ -75,17 +73,10 @@ class _Board:
         }
         self.drawn: dict[str, tuple[Patch, Field]] = {}
 
-    def at(
-        self, slot: Slot, shift: tuple[float, float] = (0.0, 0.0), turn: float = 0.0
-    ) -> tuple[float, float, float]:
-        """Position and turn in the scene of a place, or of something beside it."""
-        c, s = float(np.cos(self.pose[2])), float(np.sin(self.pose[2]))
-        x, y = slot.x + shift[0], slot.y + shift[1]
-        return (
-            self.pose[0] + c * x - s * y,
-            self.pose[1] + s * x + c * y,
-            self.pose[2] + slot.angle + turn,
-        )
+    def at(self, slot: Slot, shift: tuple[float, float] = (0.0, 0.0), turn: float = 0.0) -> Pose:
+        """The pose in the scene of a place, or of something beside it."""
+        pose = self.pose.at(slot.x + shift[0], slot.y + shift[1], slot.angle)
+        return pose._replace(angle=pose.angle + turn)
 
     def footprint(self, slot: Slot, kind: str) -> tuple[Patch, Field]:
         """The area where a component of ``kind`` is meant to be."""
@@ -267,8 +258,8 @@ def _solder_blob(board: _Board) -> Pieces:
         x, y, _ = board.at(part.slot, shift)
         radius = rng.uniform(4.0, 8.0)
     else:
-        x = board.pose[0] + rng.uniform(-0.8, 0.8) * half_w
-        y = board.pose[1] + rng.uniform(-0.8, 0.8) * half_h
+        x = board.pose.x + rng.uniform(-0.8, 0.8) * half_w
+        y = board.pose.y + rng.uniform(-0.8, 0.8) * half_h
         radius = rng.uniform(3.5, 9.0)
     patch = scene.patch(x, y, radius * 2.6 + 4)
     edge = np.float32(radius) * wobble(rng, np.arctan2(patch.y, patch.x), 0.2)

@@ -58,9 +58,7 @@ def _rows(count: int, pitch: float, reach: float, *, sides: int) -> tuple[Pad, .
 PACKAGES: dict[str, Package] = {
     "resistor": _chip(8.0, 4.3),
     "capacitor": _chip(8.0, 4.5),
-    "led_red": _chip(8.0, 4.8),
-    "led_green": _chip(8.0, 4.8),
-    "led_yellow": _chip(8.0, 4.8),
+    **dict.fromkeys(_LED_COLOURS, _chip(8.0, 4.8)),
     "diode": _chip(11.5, 5.8),
     "driver": Package((16.0, 17.0), _rows(4, 7.4, 15.0, sides=2), (15.0, 12.4)),
     "processor": Package((37.0, 37.0), _rows(12, 4.6, 34.5, sides=4), (31.0, 31.0)),
@@ -314,14 +312,9 @@ def _socket(m: Mount, kind: str, mark: str, rng: np.random.Generator) -> None:
 
 
 _DRAWN: dict[str, Callable[[Mount, str, str, np.random.Generator], None]] = {
-    "resistor": _two_terminal,
-    "capacitor": _two_terminal,
-    "led_red": _two_terminal,
-    "led_green": _two_terminal,
-    "led_yellow": _two_terminal,
+    **dict.fromkeys(("resistor", "capacitor", *_LED_COLOURS), _two_terminal),
+    **dict.fromkeys(("driver", "processor"), _chip_carrier),
     "diode": _diode,
-    "driver": _chip_carrier,
-    "processor": _chip_carrier,
     "electrolytic": _electrolytic,
     "inductor": _inductor,
     "crystal": _crystal,

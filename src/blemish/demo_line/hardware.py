@@ -20,8 +20,6 @@ from blemish.demo_line.scene import (
     wobble,
 )
 
-Damage = Literal["bent", "rusty", "broken"]
-
 STEEL: Colour = (0.56, 0.57, 0.58)
 ZINC: Colour = (0.66, 0.66, 0.64)
 BRASS: Colour = (0.66, 0.47, 0.17)
@@ -78,7 +76,7 @@ class Part:
     angle: float
     size: float = 1.0  # factor on all its lengths
     tone: float = 1.0  # factor on its brightness
-    damage: Damage | None = None
+    damage: str | None = None  # bent, rusty or broken
 
 
 def draw(

@@ -16,12 +16,7 @@ from PIL import Image
 
 from blemish.demo_line import board, tray
 from blemish.demo_line.camera import Light, shoot
-from blemish.demo_line.surfaces import (
-    FABRIC_DEFECTS,
-    METAL_DEFECTS,
-    render_fabric,
-    render_metal,
-)
+from blemish.demo_line.surfaces import FABRIC_DEFECTS, METAL_DEFECTS, render_fabric, render_metal
 from blemish.errors import ConfigError, DataError
 
 RECORD = "demo-line.json"

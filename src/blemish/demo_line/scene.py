@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,19 @@ SHORT_SIDE = 320.0
 
 Colour = tuple[float, float, float]
 """Linear red, green, blue; 1 is a perfect diffuse reflector."""
+
+
+class Pose(NamedTuple):
+    """Where something lies, x and y in units, and how it is turned, rad."""
+
+    x: float
+    y: float
+    angle: float
+
+    def at(self, x: float, y: float, turn: float = 0.0) -> Pose:
+        """The pose of something at local ``x, y``, turned by ``turn``."""
+        c, s = float(np.cos(self.angle)), float(np.sin(self.angle))
+        return Pose(self.x + c * x - s * y, self.y + s * x + c * y, self.angle + turn)
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,17 @@ class Scene:
         reduced = np.asarray(Image.fromarray(total).reduce(SUPERSAMPLING))
         # In a small picture a thin defect may nowhere cover that much of a pixel.
         return reduced >= min(share, float(reduced.max()) * 0.5 + 1e-6)
+
+
+def turned(
+    image: Image.Image, shape: tuple[int, int], centre: tuple[float, float], pose: Pose
+) -> Image.Image:
+    """A picture ``shape`` of ``image``, its ``centre`` laid at ``pose``, here in scene points."""
+    c, s = float(np.cos(pose.angle)), float(np.sin(pose.angle))
+    x, y, (cx, cy) = pose.x, pose.y, centre
+    matrix = (c, s, cx - c * x - s * y, -s, c, cy + s * x - c * y)
+    size = (shape[1], shape[0])
+    return image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def circle(patch: Patch, radius: float | Field) -> Field:

@@ -13,6 +13,7 @@ from blemish.demo_line.scene import (
     Field,
     Patch,
     Pieces,
+    Pose,
     Scene,
     bevel,
     circle,
@@ -20,6 +21,7 @@ from blemish.demo_line.scene import (
     polyline,
     resize,
     smooth_noise,
+    turned,
     wobble,
 )
 
@@ -64,13 +66,9 @@ def _brush_marks(
         columns = max(2, round(wide / (length * unit)))
         lines = rng.standard_normal((grain, columns), dtype=np.float32)
         marks += np.float32(strength) * resize(lines, (tall, wide))
-    c, s = float(np.cos(angle)), float(np.sin(angle))
-    cx, cy = wide / 2, tall / 2
-    matrix = (c, s, cx - c * w / 2 - s * h / 2, -s, c, cy + s * w / 2 - c * h / 2)
-    turned = Image.fromarray(marks).transform(
-        (w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-    )
-    return np.asarray(turned, dtype=np.float32)
+    pose = Pose(w / 2, h / 2, angle)
+    image = turned(Image.fromarray(marks), (h, w), (wide / 2, tall / 2), pose)
+    return np.asarray(image, dtype=np.float32)
 
 
 def _scratch(scene: Scene, rng: np.random.Generator) -> Pieces:
@@ -188,17 +186,6 @@ def _loom(size: tuple[int, int], rng: np.random.Generator) -> _Cloth:
     return _Cloth(scene, u, v, pitch)
 
 
-@dataclass(frozen=True)
-class _Yarn:
-    """The lot of yarn: thickness and tone of every thread ``(2, threads)``, warp first; colour
-    ``(2, 3)``; and ``(h, w)`` the relative brightness of every point, from fluff and wear."""
-
-    thick: Field
-    tone: Field
-    colour: Field
-    uneven: Field
-
-
 def _weave(cloth: _Cloth, rng: np.random.Generator) -> None:
     """Interlace the threads: height, colour and shade of every point."""
     h, w = cloth.scene.shape
@@ -208,46 +195,41 @@ def _weave(cloth: _Cloth, rng: np.random.Generator) -> None:
     colour = (np.array([[0.16, 0.22, 0.33], [0.34, 0.37, 0.40]]) * lot).astype(np.float32)
     uneven = np.float32(0.05) * smooth_noise(rng, (h, w), (h / 2.5, w / 2.5))
     uneven += 1 + np.float32(0.03) * smooth_noise(rng, (h, w), (4, 5))
-    yarn = _Yarn(thick, tone, colour, uneven)
-    for top in range(0, h, _BAND):
-        _interlace(cloth, yarn, slice(top, min(top + _BAND, h)))
-
-
-def _interlace(cloth: _Cloth, yarn: _Yarn, rows: slice) -> None:
-    """Weave a band of the cloth."""
-    scene, u, v = cloth.scene, cloth.u[rows], cloth.v[rows]
-    iu, iv = np.floor(u), np.floor(v)
-    fu, fv = u - iu - np.float32(0.5), v - iv - np.float32(0.5)  # in [-0.5, 0.5)
-    warp_id, weft_id = iu.astype(np.intp) % _THREADS, iv.astype(np.intp) % _THREADS
-    over = np.float32(0.55) - np.float32(1.1) * ((warp_id + weft_id) & 1)  # > 0: warp on top
-    heights = []
-    for f, other, number, sign, i, cut in (
-        (fu, fv, warp_id, 1, 0, cloth.warp_cut),
-        (fv, fu, weft_id, -1, 1, cloth.weft_cut),
-    ):
-        arch = 1 - (f / (np.float32(0.47) * yarn.thick[i].take(number))) ** 2
-        # Along a thread its height swings with the crossings.
-        height = np.sqrt(np.maximum(arch, 0))
-        height *= 1 + sign * over * np.cos(np.float32(np.pi) * other)
-        height[arch <= 0] = _NOTHING
-        if cut is not None:
-            height[cut[rows] > 0.5] = _NOTHING
-        heights.append(height)
-    top = np.maximum(heights[0], heights[1])
-    is_warp = heights[0] >= heights[1]
-    # Twisted yarn: fine slanted lines along each thread.
-    twist = np.cos(np.where(is_warp, 19 * fu + 13 * v, 19 * fv + 13 * u))
-    shade = np.where(is_warp, yarn.tone[0].take(warp_id), yarn.tone[1].take(weft_id))
-    shade *= yarn.uneven[rows] + np.float32(0.09) * twist
-    shade *= np.clip(0.42 + 0.42 * top, 0.2, 1.0)  # light is lost between the threads
-    bare = top <= -1.0
-    for channel in range(3):
-        warp, weft = yarn.colour[:, channel]
-        thread = np.where(is_warp, warp, weft)
-        thread *= shade
-        thread[bare] = 0.018
-        scene.colour[channel, rows] = thread
-    scene.height[rows] = top * np.float32(1.25)
+    for first in range(0, h, _BAND):
+        rows = slice(first, min(first + _BAND, h))
+        u, v = cloth.u[rows], cloth.v[rows]
+        iu, iv = np.floor(u), np.floor(v)
+        fu, fv = u - iu - np.float32(0.5), v - iv - np.float32(0.5)  # in [-0.5, 0.5)
+        warp_id, weft_id = iu.astype(np.intp) % _THREADS, iv.astype(np.intp) % _THREADS
+        over = np.float32(0.55) - np.float32(1.1) * ((warp_id + weft_id) & 1)  # > 0: warp on top
+        heights = []
+        for f, other, number, sign, i, cut in (
+            (fu, fv, warp_id, 1, 0, cloth.warp_cut),
+            (fv, fu, weft_id, -1, 1, cloth.weft_cut),
+        ):
+            arch = 1 - (f / (np.float32(0.47) * thick[i].take(number))) ** 2
+            # Along a thread its height swings with the crossings.
+            height = np.sqrt(np.maximum(arch, 0))
+            height *= 1 + sign * over * np.cos(np.float32(np.pi) * other)
+            height[arch <= 0] = _NOTHING
+            if cut is not None:
+                height[cut[rows] > 0.5] = _NOTHING
+            heights.append(height)
+        top = np.maximum(heights[0], heights[1])
+        is_warp = heights[0] >= heights[1]
+        # Twisted yarn: fine slanted lines along each thread.
+        twist = np.cos(np.where(is_warp, 19 * fu + 13 * v, 19 * fv + 13 * u))
+        shade = np.where(is_warp, tone[0].take(warp_id), tone[1].take(weft_id))
+        shade *= uneven[rows] + np.float32(0.09) * twist
+        shade *= np.clip(0.42 + 0.42 * top, 0.2, 1.0)  # light is lost between the threads
+        bare = top <= -1.0
+        for channel in range(3):
+            warp, weft = colour[:, channel]
+            thread = np.where(is_warp, warp, weft)
+            thread *= shade
+            thread[bare] = 0.018
+            cloth.scene.colour[channel, rows] = thread
+        cloth.scene.height[rows] = top * np.float32(1.25)
 
 
 def _hole(cloth: _Cloth, rng: np.random.Generator) -> Pieces:

@@ -14,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.demo_line.hardware import KINDS, Damage, Part, dirt, draw
-from blemish.demo_line.scene import SHORT_SIDE, Areas, Field, Patch, Scene, box, smooth_noise
+from blemish.demo_line.hardware import KINDS, Part, dirt, draw
+from blemish.demo_line.scene import (
+    SHORT_SIDE,
+    Areas,
+    Field,
+    Patch,
+    Pose,
+    Scene,
+    box,
+    smooth_noise,
+    turned,
+)
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in units from the tray's centre."""
@@ -29,6 +39,7 @@ _WRONG_KINDS = {
     "washer": ("large_washer", "square_nut"),
     "nut": ("square_nut", "washer"),
 }
+_BENDABLE = ("long_screw", "short_screw", "washer")
 _WALL = 12.0  # height of the walls, units
 _DIVIDER = 4.0  # half its thickness, units
 
@@ -99,9 +110,8 @@ class _Tray:
         self.boxes = compartments(size)
         self.scene = Scene(size)
         width, height = self.scene.extent
-        self.x = width / 2 + rng.uniform(-3.5, 3.5)
-        self.y = height / 2 + rng.uniform(-3.5, 3.5)
-        self.angle = rng.normal(0, 0.010)
+        x, y = width / 2 + rng.uniform(-3.5, 3.5), height / 2 + rng.uniform(-3.5, 3.5)
+        self.pose = Pose(x, y, rng.normal(0, 0.010))
         self.parts: list[tuple[str, Part]] = []  # (compartment, part)
 
     def fill(self, contents: dict[str, list[str]]) -> None:
@@ -121,14 +131,10 @@ class _Tray:
         rng, scene = self.rng, self.scene
         elevation, margin = _mould(self.size)
         h, w = scene.shape
-        c, s = float(np.cos(self.angle)), float(np.sin(self.angle))
-        px, py = self.x * scene.unit, self.y * scene.unit
-        cx, cy = w / 2 + margin, h / 2 + margin
-        matrix = (c, s, cx - c * px - s * py, -s, c, cy + s * px - c * py)
-        turned = Image.fromarray(elevation).transform(
-            (w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-        )
-        scene.height = np.array(turned, dtype=np.float32)
+        pose = Pose(self.pose.x * scene.unit, self.pose.y * scene.unit, self.pose.angle)
+        centre = (w / 2 + margin, h / 2 + margin)
+        image = turned(Image.fromarray(elevation), scene.shape, centre, pose)
+        scene.height = np.array(image, dtype=np.float32)
         grain = smooth_noise(rng, scene.shape, (h / scene.unit / 1.6, w / scene.unit / 1.6))
         scene.height += np.float32(0.045) * grain
         wear = 1 + np.float32(0.035) * smooth_noise(rng, scene.shape, (5, 5))
@@ -138,20 +144,10 @@ class _Tray:
             scene.colour[channel] = np.float32(value * tone) * wear
         scene.gloss[:] = 0.035
 
-    def place(self, part: Part) -> tuple[float, float, float]:
-        """Position and turn of a part in the scene."""
-        c, s = float(np.cos(self.angle)), float(np.sin(self.angle))
-        return (
-            self.x + c * part.x - s * part.y,
-            self.y + s * part.x + c * part.y,
-            self.angle + part.angle,
-        )
-
     def area(self, compartment: str) -> NDArray[np.bool_]:
         """The pixels of a compartment."""
         left, top, right, bottom = self.boxes[compartment]
-        at = self.scene.everywhere(self.x, self.y, self.angle)
-        at = at.moved((left + right) / 2, (top + bottom) / 2)
+        at = self.scene.everywhere(*self.pose).moved((left + right) / 2, (top + bottom) / 2)
         inside = at.inside(box(at, (right - left) / 2, (bottom - top) / 2, corner=9.0))
         mask: NDArray[np.bool_] = self.scene.mask([(at, inside)], share=0.5)
         return mask
@@ -234,23 +230,16 @@ def render(
     tray.fill(contents)
     victim = -1
     if defect in ("bent_part", "rusty_part", "broken_part"):
-        damage: dict[str, Damage] = {
-            "bent_part": "bent",
-            "rusty_part": "rusty",
-            "broken_part": "broken",
-        }
-        bendable = ("long_screw", "short_screw", "washer")
-        able = [
-            i
-            for i, (_, part) in enumerate(tray.parts)
-            if defect != "bent_part" or part.kind in bendable
-        ]
+        able = list(range(len(tray.parts)))
+        if defect == "bent_part":
+            able = [i for i in able if tray.parts[i][1].kind in _BENDABLE]
         victim = able[int(fault.integers(len(able)))]
         compartment, part = tray.parts[victim]
-        tray.parts[victim] = (compartment, replace(part, damage=damage[defect]))
+        damage = defect.removesuffix("_part")
+        tray.parts[victim] = (compartment, replace(part, damage=damage))
     areas: Areas = []
     for i, (compartment, part) in enumerate(tray.parts):
-        at = tray.place(part)
+        at = tray.pose.at(part.x, part.y, part.angle)
         piece = draw(tray.scene, part, at, fault)
         if defect is None:
             continue
@@ -264,10 +253,8 @@ def render(
             areas.append((defect, tray.scene.mask(pieces)))
     if defect == "dirt":
         left, top, right, bottom = tray.boxes[chosen]
-        spot = Part(
-            "nut", fault.uniform(left + 25, right - 25), fault.uniform(top + 25, bottom - 25), 0.0
-        )
-        x, y, _ = tray.place(spot)
+        across, down = fault.uniform(left + 25, right - 25), fault.uniform(top + 25, bottom - 25)
+        x, y, _ = tray.pose.at(across, down)
         areas.append((defect, tray.scene.mask(dirt(tray.scene, x, y, fault))))
     if absent is not None:
         areas.append((f"missing_{absent}", tray.area(absent)))

@@ -175,10 +175,7 @@ class _StageModule(lightning.LightningModule):
         )
         factor, steps = self.stage.schedule, self.stage.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, steps))
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         for group in self.stage.groups:
@@ -189,12 +186,7 @@ class _StageModule(lightning.LightningModule):
 class _Watcher(lightning.Callback):
     """Progress, checkpoints, and a clean stop between two steps."""
 
-    def __init__(
-        self,
-        task: Task,
-        checkpoint: Path,
-        seconds: float,
-    ) -> None:
+    def __init__(self, task: Task, checkpoint: Path, seconds: float) -> None:
         self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
         self.losses: list[tuple[int, dict[str, float]]] = []
         self.stop = False

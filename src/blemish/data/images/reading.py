@@ -120,10 +120,7 @@ def read_image_bytes(
 
 
 def read_mask(
-    path: str | Path,
-    *,
-    expected_size: tuple[int, int] | None = None,
-    max_pixels: int = MAX_PIXELS,
+    path: str | Path, *, expected_size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """The raw pixel values ``(H, W)`` uint8 of a ground-truth mask; above 0 means defect.
 

@@ -56,10 +56,7 @@ _IDX_FOLDERS = {  # the last ones as torchvision leaves them
     "mnist": (".", "raw", "MNIST/raw"),
     "fashion_mnist": (".", "raw", "FashionMNIST/raw"),
 }
-_FIRST_LABELS = {
-    "mnist": [5, 0, 4, 1, 9, 2, 1, 3],
-    "fashion_mnist": [9, 0, 0, 3, 0, 2, 7, 2],
-}
+_FIRST_LABELS = {"mnist": [5, 0, 4, 1, 9, 2, 1, 3], "fashion_mnist": [9, 0, 0, 3, 0, 2, 7, 2]}
 _LARGEST_IDX = 2**31  # bytes after decompression; MNIST has 47 million
 _CIFAR_FOLDER = "cifar-10-batches-py"
 _BATCHES: tuple[tuple[str, Split], ...] = (
