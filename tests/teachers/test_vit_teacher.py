@@ -17,6 +17,7 @@ from blemish.benchmark.plan import BenchmarkOptions, check_options
 from blemish.errors import BundleError, ConfigError
 from blemish.export import export_model
 from blemish.methods.registry import build_method
+from blemish.teachers import teacher as teacher_module
 from blemish.teachers.teacher import Teacher, Weights, build_teacher, register_teacher
 
 QUIET = Progress(quiet=True)
@@ -78,11 +79,9 @@ def other_strides(*strides: int, name: str = "strided") -> Teacher:
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    from blemish.teachers import teacher
-
     register_teacher("tiny-vit", build_tiny_vit)
     yield
-    del teacher._REGISTERED["tiny-vit"]
+    del teacher_module._REGISTERED["tiny-vit"]
 
 
 @pytest.fixture(scope="module", params=["rd", "borad", "logicrd", "hfr"])
@@ -138,7 +137,7 @@ def test_opening_such_a_model_where_its_teacher_is_unknown_says_what_to_do(
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_registered_teacher_is_known_by_name_everywhere() -> None:
+def test_a_registered_teacher_is_known_by_name_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build_teacher("tiny-vit").pretrained
     assert Detector("rd", teacher="tiny-vit").teacher == "tiny-vit"
     check_options(BenchmarkOptions(("rd",), ("lids",), teacher="tiny-vit"))
@@ -147,6 +146,9 @@ def test_a_registered_teacher_is_known_by_name_everywhere() -> None:
     for taken in ("none", "efficientnet_lite1", "timm/resnet18"):
         with pytest.raises(ConfigError, match="Choose another name"):
             register_teacher(taken, build_tiny_vit)
+    monkeypatch.setitem(teacher_module._REGISTERED, "other", build_tiny_vit)
+    with pytest.raises(ConfigError, match="calls itself 'tiny-vit'"):
+        build_teacher("other")
 
 
 @pytest.mark.parametrize("name", ["rd", "borad", "logicrd", "hfr", "anomem"])
@@ -201,3 +203,22 @@ def test_levels_that_make_no_teacher_are_refused(
             std=(0.2,) * 3,
             pretrained=False,
         )
+
+
+def test_a_package_brings_a_teacher_by_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "brought-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[blemish.teachers]\nbrought = brought:build\n")
+    (tmp_path / "brought.py").write_text(
+        "from blemish.teachers.teacher import build_teacher\n"
+        "def build(weights):\n"
+        "    teacher = build_teacher(weights=weights)\n"
+        "    teacher.name = 'brought'\n"
+        "    return teacher\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(teacher_module, "_REGISTERED", {})
+    assert build_teacher("brought", weights="random").channels == (24, 40, 112)

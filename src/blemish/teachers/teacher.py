@@ -97,14 +97,14 @@ class Teacher(nn.Module):
                 f"The teacher {self.name!r} takes images of {_times(self.input_size)} only, and "
                 f"the input is {_times(size)}. Choose that image size."
             )
-        for stride in self.strides[-1:]:  # a multiple of all others
-            if size[0] % stride or size[1] % stride:
-                fits = math.lcm(stride, 32)  # what the preprocessing allows
-                raise ConfigError(
-                    f"The teacher {self.name!r} cuts images into squares of {stride} pixels, and "
-                    f"the input of {_times(size)} is no multiple of that. Choose an image size of "
-                    f"{fits} or a multiple of it."
-                )
+        coarsest = max(self.strides, default=1)  # a multiple of all others
+        if size[0] % coarsest or size[1] % coarsest:
+            fits = math.lcm(coarsest, 32)  # what the preprocessing allows
+            raise ConfigError(
+                f"The teacher {self.name!r} cuts images into squares of {coarsest} pixels, and the "
+                f"input of {_times(size)} is no multiple of that. Choose an image size of {fits} "
+                "or a multiple of it."
+            )
         return [(size[0] // stride, size[1] // stride) for stride in self.strides]
 
     def check_levels(self, setting: str, wanted: int) -> None:
@@ -193,7 +193,12 @@ def check_teacher_name(name: str) -> None:
         return
     if name not in _REGISTERED:
         for point in entry_points(group="blemish.teachers", name=name):
-            _REGISTERED[name] = point.load()
+            try:
+                _REGISTERED[name] = point.load()
+            except Exception as error:  # the code of another package
+                raise ConfigError(
+                    f"The teacher {name!r} of an installed package cannot be loaded: {error}"
+                ) from error
     if name not in _REGISTERED:
         known = (*efficientnet_lite.NAMES, *_REGISTERED, "timm/<backbone>")
         raise ConfigError(
@@ -240,7 +245,13 @@ def build_teacher(
     if name in efficientnet_lite.NAMES:
         return _efficientnet_lite(name, weights)
     check_teacher_name(name)
-    return _REGISTERED[name](weights)
+    built = _REGISTERED[name](weights)
+    if built.name != name:
+        raise ConfigError(
+            f"The teacher registered as {name!r} calls itself {built.name!r}, so that its model "
+            "files could not be opened. Give it the same name."
+        )
+    return built
 
 
 def _efficientnet_lite(name: str, weights: Weights) -> Teacher:

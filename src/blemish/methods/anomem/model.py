@@ -58,8 +58,7 @@ from blemish.methods.anomem.views import (
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
 from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
-from blemish.nn.anomaly_map import GaussianBlur
-from blemish.nn.standardise import ChannelStandardiser
+from blemish.nn.anomaly_map import ChannelStandardiser, GaussianBlur
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Positions at which the memory reads a level at most.

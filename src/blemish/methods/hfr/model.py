@@ -26,9 +26,14 @@ from torch import Tensor, nn
 from blemish.methods.base import Batch, Method, MethodOutput, Stage
 from blemish.methods.hfr.config import HFRConfig
 from blemish.methods.settings import MethodConfig
-from blemish.nn.anomaly_map import GaussianBlur, LevelBalance, cosine_distance, fuse_levels
+from blemish.nn.anomaly_map import (
+    ChannelStandardiser,
+    GaussianBlur,
+    LevelBalance,
+    cosine_distance,
+    fuse_levels,
+)
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
-from blemish.nn.standardise import ChannelStandardiser
 from blemish.teachers.teacher import Teacher
 
 #: Inputs up to this many pixels a side are small images: one object fills them.
