@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blemish.benchmark.aggregate import Figure, sections
+from blemish.benchmark.aggregate import MeanStd, sections
 from blemish.metrics import MEAN_AD_METRICS, mean_ad
 
 Line = dict[str, Any]
@@ -181,5 +181,5 @@ def test_costs_are_of_one_model_and_spread_over_seeds() -> None:
     ]
     (section,) = sections(lines)
     (system,) = section.systems
-    assert system.measured_on("fit") == Figure.over([20.0, 30.0])
-    assert system.measured_on("peak_memory_mib", "b") == Figure.over([3000.0, 4000.0])
+    assert system.measured_on("fit") == MeanStd.over([20.0, 30.0])
+    assert system.measured_on("peak_memory_mib", "b") == MeanStd.over([3000.0, 4000.0])

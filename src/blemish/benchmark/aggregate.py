@@ -21,19 +21,14 @@ _SECTION = {
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Mean and sample standard deviation over seeds.
+class MeanStd:
+    """Mean and sample standard deviation over seeds."""
 
-    Attributes:
-        mean: ``nan`` where no seed has the figure.
-        std: ``nan`` with fewer than two seeds.
-    """
-
-    mean: float
-    std: float
+    mean: float  # ``nan`` where no seed has the figure
+    std: float  # ``nan`` with fewer than two seeds
 
     @classmethod
-    def over(cls, values: Iterable[float | None]) -> Figure:
+    def over(cls, values: Iterable[float | None]) -> MeanStd:
         """The figure of some values; those that cannot be given (``None``) are left out."""
         given = [v for v in values if v is not None and math.isfinite(v)]
         if not given:
@@ -44,25 +39,15 @@ class Figure:
 
 @dataclass
 class System:
-    """A method with its settings, in one section.
+    """A method with its settings, in one section."""
 
-    Attributes:
-        label: Method, and the settings that are not its defaults.
-        method: Name of the method.
-        runs: Its runs, one per unit and seed, of one version of code and data.
-        categories: Those with figures for any seed.
-        seeds: Seeds with figures for every category; means are over these.
-        incomplete: Seeds that lack a category.
-        superseded: Runs left out because later ones used other code or data.
-    """
-
-    label: str
+    label: str  # method, and the settings that are not its defaults
     method: str
-    runs: list[Row]
-    categories: list[str]
-    seeds: list[int] = field(default_factory=list)
-    incomplete: list[int] = field(default_factory=list)
-    superseded: int = 0
+    runs: list[Row]  # one per unit and seed, of one version of code and data
+    categories: list[str]  # those with figures for any seed
+    seeds: list[int] = field(default_factory=list)  # with figures for every category, for means
+    incomplete: list[int] = field(default_factory=list)  # seeds that lack a category
+    superseded: int = 0  # runs left out because later ones used other code or data
 
     def rows(self, category: str) -> list[Row]:
         """The category's rows that have figures, by seed."""
@@ -74,20 +59,20 @@ class System:
         ]
         return [row for _, row in sorted(found, key=lambda item: item[0])]
 
-    def figure(self, category: str, metric: str) -> Figure:
+    def figure(self, category: str, metric: str) -> MeanStd:
         """A metric of one category; ``mean_ad`` is the mean of the seven where all are given.
 
         ``mean_ad_ader`` is the same with ADer's pixel F1-max.
         """
-        return Figure.over(_mean_over([row["metrics"]], metric) for row in self.rows(category))
+        return MeanStd.over(_mean_over([row["metrics"]], metric) for row in self.rows(category))
 
-    def mean(self, metric: str) -> Figure:
+    def mean(self, metric: str) -> MeanStd:
         """A metric's unweighted mean over the categories that have it.
 
         ``mean_ad`` averages the seven over the categories that have all seven.
         """
         covered = self.covered(metric)
-        return Figure.over(
+        return MeanStd.over(
             _mean_over([self._metrics(seed, category) for category in covered], metric)
             for seed in self.seeds
         )
@@ -104,7 +89,7 @@ class System:
             )
         ]
 
-    def measured_on(self, what: str, category: str | None = None) -> Figure:
+    def measured_on(self, what: str, category: str | None = None) -> MeanStd:
         """Seconds (``fit``, ``evaluate``) or ``peak_memory_mib`` of one model.
 
         Without a category: the mean over a seed's models, and its spread over the seeds.
@@ -117,7 +102,7 @@ class System:
             cost = run[what] if what == "peak_memory_mib" else run["seconds"][what]
             if cost is not None:
                 by_seed.setdefault(run["seed"], []).append(cost)
-        return Figure.over(statistics.fmean(costs) for costs in by_seed.values())
+        return MeanStd.over(statistics.fmean(costs) for costs in by_seed.values())
 
     def _metrics(self, seed: int, category: str) -> Mapping[str, float | None]:
         rows = [row for run in self.runs if run["seed"] == seed for row in run["rows"]]

@@ -1,4 +1,4 @@
-"""Put the tables of results folders into a page of the documentation.
+"""Documentation page of results: the tables of results folders, put into it.
 
 ::
 

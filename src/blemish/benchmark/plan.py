@@ -162,26 +162,18 @@ def _text(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: one model, trained and measured in a process of its own.
+    """One run: one model, trained and measured in a process of its own."""
 
-    Attributes:
-        identity: Everything that decides the figures; no path of the machine is in it.
-        run: Digest of the identity.
-        changed: The settings that are not the method's defaults.
-        method_module: Module of the method, whose source belongs to the identity.
-        data_path, teacher_weights: Where data and weights are on this machine.
-        unreadable: Why the data set cannot be read, or nothing.
-    """
-
-    identity: dict[str, Any]
-    changed: dict[str, Any]
-    method_module: str
-    data_path: str
+    identity: dict[str, Any]  # everything that decides the figures, and no path of the machine
+    changed: dict[str, Any]  # the settings that are not the method's defaults
+    method_module: str  # whose source belongs to the identity
+    data_path: str  # on this machine, as the next one
     teacher_weights: str
-    unreadable: str = ""
+    unreadable: str = ""  # why the data set cannot be read
 
     @property
     def run(self) -> str:
+        """Digest of the identity."""
         canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -29,35 +29,22 @@ CLASS_PROTOCOLS = ("one_class", "unbalanced")
 
 @dataclass(frozen=True)
 class Unit:
-    """What one model is trained for.
-
-    Attributes:
-        protocol: One of :data:`PROTOCOLS`.
-        categories: The categories it is trained for and reports on; in the class protocols the
-            one normal class.
-        known: Classes whose labelled anomalies may be in training (``unbalanced`` only).
-        ratio: Share of labelled anomalies in the training set (``unbalanced`` only).
-    """
+    """What one model is trained for."""
 
     protocol: str
+    #: What it is trained for and reports on; in the class protocols the one normal class.
     categories: tuple[str, ...]
-    known: tuple[str, ...] = ()
-    ratio: float = 0.0
+    known: tuple[str, ...] = ()  # ``unbalanced``: classes whose labelled anomalies may train
+    ratio: float = 0.0  # ``unbalanced``: share of labelled anomalies in the training set
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The data of one unit.
+    """The data of one unit."""
 
-    Attributes:
-        training: Samples of the splits train and validation, none of test.
-        test: Labelled samples of the split test, none of the others.
-        unseen: ``unbalanced`` only: the good test samples and the anomalies of classes that
-            training never saw.
-    """
-
-    training: DataSet
-    test: DataSet
+    training: DataSet  # samples of the splits train and validation, none of test
+    test: DataSet  # labelled samples of the split test, none of the others
+    #: ``unbalanced``: the good test samples and the anomalies of classes training never saw.
     unseen: DataSet | None = None
 
 
@@ -82,15 +69,6 @@ def plan_units(
     Raises:
         ConfigError: Unknown protocol or class, or options that do not belong to the protocol.
         DataError: A class protocol on a data set with defects, or with one class only.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.benchmark.protocols import plan_units
-        >>> from blemish.data.sample import DataSet, Sample
-        >>> samples = tuple(Sample(Path(f"{p}.png"), p, "train", 0) for p in ("nut", "bolt"))
-        >>> data_set = DataSet("folder", Path("."), samples)
-        >>> [unit.categories for unit in plan_units(data_set, "per_category")]
-        [('nut',), ('bolt',)]
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(unknown_name_message("protocol", protocol, PROTOCOLS))
@@ -139,17 +117,6 @@ def split_parts(data_set: DataSet, unit: Unit, *, seed: int, hold_out_share: flo
 
     Raises:
         DataError: The known classes have fewer images than the ratio asks for.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from blemish.benchmark.protocols import Unit, split_parts
-        >>> from blemish.data.sample import DataSet, Sample
-        >>> samples = [Sample(Path(f"{c}{i}"), c, s, 0) for c in "ab" for i in (0, 1)
-        ...            for s in ("train", "test")]
-        >>> data_set = DataSet("mnist", Path("."), tuple(samples))
-        >>> parts = split_parts(data_set, Unit("one_class", ("a",)), seed=0, hold_out_share=0)
-        >>> len(parts.training.samples), [s.label for s in parts.test.samples]
-        (2, [0, 0, 1, 1])
     """
     if unit.protocol not in CLASS_PROTOCOLS:
         chosen = data_set.of_products(unit.categories)

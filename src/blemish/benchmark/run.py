@@ -1,4 +1,4 @@
-"""One run in a process of its own: ``python -m blemish.benchmark.run SPEC.json RESULT.json``.
+"""Benchmark run in a process of its own: ``python -m blemish.benchmark.run SPEC.json RESULT.json``.
 
 A fresh process per run keeps peak memory and imports clean, and a crash takes one run with it and
 not the benchmark. The result is written whole or not at all.

@@ -1,4 +1,4 @@
-"""Doing the runs one after the other, so that a kill costs the one under way and no other."""
+"""Benchmark runner: one run after the other, so that a kill costs no other than the current one."""
 
 from __future__ import annotations
 
@@ -27,19 +27,12 @@ from blemish.errors import BlemishError, ConfigError
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a benchmark ended.
+    """How a benchmark ended."""
 
-    Attributes:
-        runs: Number of runs asked for.
-        measured: Runs done by this call; the others were there before.
-        failed: Title and reason of each run, or category of a run, without figures.
-        notes: What the data sets and the calibration had to say, each sentence once.
-    """
-
-    runs: int
-    measured: int
-    failed: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
+    runs: int  # asked for
+    measured: int  # by this call; the others were there before
+    failed: tuple[tuple[str, str], ...]  # title and reason of each run or category without figures
+    notes: tuple[str, ...]  # what data sets and calibration had to say, each sentence once
 
 
 def run_benchmark(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blemish._files import atomic_write
-from blemish.benchmark.aggregate import Figure, Section, sections
+from blemish.benchmark.aggregate import MeanStd, Section, sections
 from blemish.benchmark.published import full_data_set, published_figures, same_layout
 from blemish.benchmark.rows import read_lines
 from blemish.metrics.bounds import bound_text
@@ -100,7 +100,7 @@ def csv_text(lines: Sequence[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _cells(figures: Sequence[Figure]) -> list[str]:
+def _cells(figures: Sequence[MeanStd]) -> list[str]:
     values = (value for figure in figures for value in (figure.mean, figure.std))
     return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
 
@@ -253,7 +253,7 @@ def _operating(section: Section, heading: str) -> list[str]:
             total = {name: sum(o[name] for o in counted) for name in ("tp", "fp", "tn", "fn")}
             tp, fp, tn, fn = (total[name] for name in ("tp", "fp", "tn", "fn"))
             values = [
-                Figure.over(o[name] for o in counted)
+                MeanStd.over(o[name] for o in counted)
                 for name in ("accuracy", "precision", "recall", "f1")
             ]
             alarms = f"{fp} of {fp + tn}"
@@ -313,11 +313,11 @@ def _published(section: Section, heading: str) -> list[str]:
     return [f"{heading}# Published figures\n", intro + "\n", _table(head, rows, texts=len(head))]
 
 
-def _percent(figure: Figure) -> str:
+def _percent(figure: MeanStd) -> str:
     return _with_spread(100 * figure.mean, 100 * figure.std, 1)
 
 
-def _number(figure: Figure) -> str:
+def _number(figure: MeanStd) -> str:
     return _with_spread(figure.mean, figure.std, 1 if figure.mean < 100 else 0)
 
 

@@ -62,44 +62,26 @@ class Rebuilds(Protocol):
 
 @dataclass(frozen=True)
 class ProductDiagnosis:
-    """One product's figures.
-
-    Attributes:
-        product: Its name.
-        leakage: Over all planted anomalies of the product.
-        planted: Scores of good images against those with planted anomalies.
-        real: Scores of good images against those of defective ones; ``None`` where the images
-            diagnosed have none.
-    """
+    """One product's figures."""
 
     product: str
-    leakage: Leakage
-    planted: Separation
-    real: Separation | None
+    leakage: Leakage  # over all planted anomalies of the product
+    planted: Separation  # scores of good images against those with planted anomalies
+    real: Separation | None  # against those of defective images, where there are any
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the diagnostics found.
+    """What the diagnostics found."""
 
-    Attributes:
-        split: The split the good images are from.
-        products: One entry per product.
-        leakage: Over all products and kinds of planted anomaly.
-        kinds: Leakage by kind of planted anomaly.
-        bottleneck: Separability of the products in the bottleneck's global average pool; ``None``
-            with a single product.
-        teacher: The same in the pool of the teacher's deepest level, to compare with.
-        failures: Path and reason of each image that could not be read.
-    """
-
-    split: Split
+    split: Split  # the good images are from
     products: tuple[ProductDiagnosis, ...]
-    leakage: Leakage
-    kinds: dict[str, Leakage]
+    leakage: Leakage  # over all products and kinds of planted anomaly
+    kinds: dict[str, Leakage]  # by kind of planted anomaly
+    #: Of the products in the bottleneck's global average pool; ``None`` with a single product.
     bottleneck: Separability | None
-    teacher: Separability | None
-    failures: tuple[tuple[Path, str], ...]
+    teacher: Separability | None  # the same in the teacher's deepest level, to compare with
+    failures: tuple[tuple[Path, str], ...]  # path and reason of each image not readable
 
 
 def diagnose(
@@ -243,23 +225,15 @@ def _few(samples: list[Sample], count: int) -> list[Sample]:
 
 
 class _ProductMeasurements:
-    """Scores, leakage sums and pooled vectors of one product's images.
-
-    Attributes:
-        good, planted, real: Scores of good images, of the same with a planted anomaly, and of
-            defective ones.
-        leakage: By kind of planted anomaly.
-        embedded: Bottleneck's global average pool ``(C,)`` of each good image.
-        of_teacher: The same of the teacher's deepest level.
-    """
+    """Scores, leakage sums and pooled vectors of one product's images."""
 
     def __init__(self) -> None:
-        self.good: list[float] = []
+        self.good: list[float] = []  # scores, and of the same images with a planted anomaly:
         self.planted: list[float] = []
-        self.real: list[float] = []
-        self.leakage: dict[str, LeakageSum] = {}
-        self.embedded: list[NDArray[np.float32]] = []
-        self.of_teacher: list[NDArray[np.float32]] = []
+        self.real: list[float] = []  # scores of defective images
+        self.leakage: dict[str, LeakageSum] = {}  # by kind of planted anomaly
+        self.embedded: list[NDArray[np.float32]] = []  # the bottleneck's global average pool (C,)
+        self.of_teacher: list[NDArray[np.float32]] = []  # the same of the teacher's deepest level
 
     @torch.inference_mode()
     def add_good(self, method: Rebuilds, image: Pixels, rng: np.random.Generator) -> None:

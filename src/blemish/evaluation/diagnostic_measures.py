@@ -28,12 +28,10 @@ Pairs = Sequence[tuple[Tensor, Tensor]]
 class Leakage:
     """Similarities inside the planted areas, one number per level, shallow to deep.
 
-    Attributes:
-        copied: Share of the change in the teacher's direction that the student's follows: 0 where
-            it rebuilds the good part as if nothing had happened, 1 where it copies the anomaly.
-        to_anomalous: Cosine between the student's output on the anomaly and the teacher's feature
-            of the anomaly.
-        to_clean: Cosine between the same output and the teacher's feature of the clean image.
+    ``copied`` is the share of the change in the teacher's direction that the student's follows: 0
+    where it rebuilds the good part as if nothing had happened, 1 where it copies the anomaly. The
+    others are cosines between the student's output on the anomaly and the teacher's feature of
+    the anomaly, and of the clean image.
     """
 
     copied: tuple[float, ...]
@@ -54,13 +52,7 @@ class LeakageSum:
         self.sums = torch.zeros(5, levels, dtype=torch.float64)
 
     def add(self, clean: Pairs, anomalous: Pairs, masks: Tensor) -> None:
-        """Add images.
-
-        Args:
-            clean: Pairs ``(N, C_l, H_l, W_l)`` of the images as they were.
-            anomalous: Pairs of the same images with an anomaly in each.
-            masks: ``(N, H, W)``, 1 where the anomaly is.
-        """
+        """Add images as they were and with an anomaly in each, where ``(N, H, W)`` masks are 1."""
         for level, ((f, s), (f_bad, s_bad)) in enumerate(zip(clean, anomalous, strict=True)):
             f, s, f_bad, s_bad = (F.normalize(v.float(), dim=1) for v in (f, s, f_bad, s_bad))
             size = (f.shape[2], f.shape[3])
@@ -96,36 +88,23 @@ def total(parts: Iterable[LeakageSum]) -> LeakageSum:
 
 @dataclass(frozen=True)
 class Separability:
-    """How well good images of different products separate in a vector space.
+    """How well good images of different products separate in a vector space."""
 
-    Attributes:
-        silhouette: Mean silhouette coefficient over images, −1..1, Euclidean distance
-            (Rousseeuw, 1987).
-        purity: Share of images whose nearest product mean, computed on the *other* half of the
-            images, is that of their own product.
-        chance: The purity of always naming the product with most images.
-        images: Number of images.
-    """
-
-    silhouette: float
+    silhouette: float  # mean coefficient over images, −1..1, Euclidean distance (Rousseeuw, 1987)
+    #: Share of images whose nearest product mean, computed on the *other* half of the images, is
+    #: that of their own product.
     purity: float
-    chance: float
+    chance: float  # the purity of always naming the product with most images
     images: int
 
 
 def separability(
     vectors: NDArray[np.floating], products: Sequence[str], *, seed: int = 0
 ) -> Separability | None:
-    """Measure the separation of products.
+    """Measure the separation of products in ``(N, C)`` vectors, one per good image.
 
-    Args:
-        vectors: ``(N, C)``, one per good image.
-        products: The product of each.
-        seed: Draws the halves.
-
-    Returns:
-        ``None`` with fewer than two products of at least two images each: there is nothing to
-        tell apart. Products of one image are left out.
+    ``None`` with fewer than two products of at least two images each: there is nothing to tell
+    apart. Products of one image are left out. The seed draws the halves.
     """
     from sklearn.metrics import silhouette_score  # slow to import
 

@@ -39,19 +39,12 @@ _LOCO = ("good", "logical_anomalies", "structural_anomalies")
 
 @dataclass(frozen=True)
 class KindResult:
-    """One defect kind of a product.
-
-    Attributes:
-        images: Number of images of the kind.
-        image_auroc: Good images of the product against this kind.
-        found: Share with verdict ``defect``; ``nan`` without calibration.
-        flagged: Share with verdict ``defect`` or ``unsure``; ``nan`` without calibration.
-    """
+    """One defect kind of a product; shares of verdicts are ``nan`` without calibration."""
 
     images: int
-    image_auroc: float
-    found: float
-    flagged: float
+    image_auroc: float  # good images of the product against this kind
+    found: float  # share with verdict ``defect``
+    flagged: float  # share with verdict ``defect`` or ``unsure``
 
 
 @dataclass(frozen=True)

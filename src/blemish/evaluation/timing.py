@@ -41,13 +41,7 @@ Floor = Callable[[NDArray[np.uint8]], object]
 
 @dataclass(frozen=True)
 class Spread:
-    """Times of one thing, in milliseconds.
-
-    Attributes:
-        p50, p95, p99: Percentiles.
-        mean: Their mean.
-        n: How many were taken.
-    """
+    """Percentiles and mean of ``n`` times, in milliseconds."""
 
     p50: float
     p95: float
@@ -64,27 +58,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        stages: Times of each of :data:`STAGES` at batch size 1.
-        after_decoding: Times of :data:`AFTER_DECODING` together.
-        total: Times of all stages together: the latency of a picture.
-        floor: Times of the teacher alone; ``None`` where it was not measured.
-        images_per_second: Throughput of the pipeline at ``batch_size``.
-        images: How many pictures the throughput is from.
-        batch_size: Images per call of the network in the pipeline.
-        peak_memory_mib: Of this process after the throughput's run; ``None`` where unknown.
-    """
-
-    stages: dict[str, Spread]
-    after_decoding: Spread
-    total: Spread
-    floor: Spread | None
-    images_per_second: float
-    images: int
-    batch_size: int
-    peak_memory_mib: float | None
+    stages: dict[str, Spread]  # of each of STAGES at batch size 1
+    after_decoding: Spread  # those of AFTER_DECODING together
+    total: Spread  # all stages together: the latency of a picture
+    floor: Spread | None  # the teacher alone, where it was measured
+    images_per_second: float  # throughput of the pipeline at batch_size
+    images: int  # behind the throughput
+    batch_size: int  # images per call of the network in the pipeline
+    peak_memory_mib: float | None  # of this process after the throughput's run, where known
 
     @property
     def ratio(self) -> float | None:
@@ -108,10 +91,6 @@ def measure(
         batch_size: Images per call of the network in the pipeline.
         seconds: Time for the throughput, and again for the latency.
         make_floor: Gives the teacher alone; called after the memory was measured.
-
-    Raises:
-        ConfigError: No pictures, or not a positive time.
-        ImageError: A picture cannot be read.
     """
     if not samples or seconds <= 0:
         raise ConfigError(
@@ -204,13 +183,9 @@ def _latencies(
 
 
 def peak_memory_mib(pid: int | None = None) -> float | None:
-    """The peak of a process's resident memory in MiB, libraries included.
+    """The peak of a process's resident memory in MiB, libraries included; by default of this one.
 
-    Args:
-        pid: The process; ``None`` for this one.
-
-    Returns:
-        ``None`` where the system does not say: other processes outside Linux, and Windows.
+    ``None`` where the system does not say: other processes outside Linux, and Windows.
     """
     try:  # of this program alone; getrusage also counts what the process was before it
         status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")

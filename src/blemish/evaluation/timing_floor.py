@@ -1,4 +1,4 @@
-"""The floor: the model's teacher alone, in the runtime that runs the model.
+"""Latency floor: the model's teacher alone, in the runtime that runs the model.
 
 No method on this teacher can be faster than it. An exported model holds no teacher of its own, so
 one of the same architecture is exported for the purpose, with random weights: the time of a
@@ -28,14 +28,9 @@ _LEVEL = "level"
 
 
 def teacher_alone(model: Inspector) -> tuple[Floor | None, str]:
-    """The floor of a model, or ``None`` with the reason why there is none.
+    """The floor of a trained or exported model, with a sentence on what it is or why it is not.
 
-    Args:
-        model: Trained or exported.
-
-    Returns:
-        Calls the teacher on pixels ``(N, H, W, 3)`` uint8 and waits for its deepest level; and a
-        sentence on what it is, or why it is not given.
+    It calls the teacher on pixels ``(N, H, W, 3)`` uint8 and waits for its deepest level.
     """
     network, preprocessing = model.ready()
     if isinstance(network, OnnxNetwork | OpenVinoNetwork) and model.manifest is not None:
@@ -68,15 +63,9 @@ def _exported(
     height, width = size
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "teacher.onnx"
-        words = [
-            sys.executable,
-            "-m",
-            "blemish.evaluation.timing_floor",
-            name,
-            str(height),
-            str(width),
-        ]
-        done = subprocess.run([*words, str(target)], capture_output=True, text=True, check=False)
+        words = [sys.executable, "-m", "blemish.evaluation.timing_floor"]
+        words += [name, str(height), str(width), str(target)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         if not target.is_file():
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             return None, (
@@ -87,12 +76,8 @@ def _exported(
     alone = f"{name} alone (random weights, float32)"
     if isinstance(network, OpenVinoNetwork):
         return _in_openvino(graph, network), f"{alone}, in OpenVINO"
-    return _in_onnx_runtime(graph, network), f"{alone}, in ONNX Runtime"
-
-
-def _in_onnx_runtime(graph: bytes, network: OnnxNetwork) -> Floor:
     passes = OnnxPasses(graph, network.passes.threads)  # cut and shared out as the model's own
-    return lambda pixels: passes([_LEVEL], pixels)
+    return lambda pixels: passes([_LEVEL], pixels), f"{alone}, in ONNX Runtime"
 
 
 def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
@@ -107,16 +92,7 @@ def _in_openvino(graph: bytes, network: OpenVinoNetwork) -> Floor:
 
 
 def write_teacher(name: str, size: tuple[int, int], target: Path) -> None:
-    """Export a teacher with random weights, from pixels to its deepest level.
-
-    Args:
-        name: As for :func:`blemish.teachers.teacher.build_teacher`.
-        size: ``(H, W)`` of the input.
-        target: The ONNX file to write.
-
-    Raises:
-        ImportError: The training or exporting packages are not installed.
-    """
+    """Export a teacher of random weights, from pixels ``(H, W)`` to its deepest level, as ONNX."""
     import torch
     from torch import Tensor, nn
 
