@@ -1,4 +1,4 @@
-"""The contract every system fulfils: stages to train, a loss, statistics, one forward pass."""
+"""Contract of a method: stages to train, a loss, statistics, one forward pass."""
 
 from __future__ import annotations
 
@@ -198,16 +198,13 @@ class Method(nn.Module, ABC):
 
     def inference_state(self) -> dict[str, Tensor]:
         """The tensors prediction needs: what the model file holds."""
-        return {
-            key: value
-            for key, value in self.state_dict().items()
-            if not key.startswith(self.training_only or ("\0",))
-        }
+        state = self.state_dict()
+        return {key: v for key, v in state.items() if not key.startswith(self.training_only)}
 
     def drop_training_only(self) -> None:
         """Put ``None`` for modules the model file does not hold; the rest predicts as before."""
         for name, _ in list(self.named_modules()):
-            if f"{name}.".startswith(self.training_only or ("\0",)):
+            if f"{name}.".startswith(self.training_only):
                 parent, _, leaf = name.rpartition(".")
                 with contextlib.suppress(AttributeError):  # gone with a module around it
                     setattr(self.get_submodule(parent), leaf, None)

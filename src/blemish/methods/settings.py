@@ -103,8 +103,7 @@ class MethodConfig:
     def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
         """The settings with what follows the images decided: what the model file holds.
 
-        Args:
-            sizes: ``(H, W)`` of the good training images at hand.
+        ``sizes`` are ``(H, W)`` of the good training images at hand.
         """
         return self
 
@@ -125,10 +124,7 @@ def parse_settings(
 ) -> MethodConfig:
     """Build a config from names and values, given as values or as text from a command line.
 
-    Args:
-        config_class: What to build.
-        settings: Values by name; they win over the preset's.
-        preset: A name of the config's ``presets``.
+    They win over those of the ``preset``, one of the config's ``presets``.
 
     Raises:
         ConfigError: An unknown preset or name (with the nearest known one), or a value that the
@@ -141,8 +137,10 @@ def parse_settings(
     """
     if preset not in config_class.presets:
         raise ConfigError(unknown_name_message("preset", preset, config_class.presets))
-    values = {**config_class.presets[preset], **settings}
-    known = _hints(config_class)
+    start = dict(config_class.presets[preset])
+    if "steps" in settings:
+        start.pop("epochs", None)  # the length that is asked for wins over the preset's
+    values, known = {**start, **settings}, _hints(config_class)
     for name in values:
         if name not in known:
             raise ConfigError(unknown_name_message("setting", name, known))

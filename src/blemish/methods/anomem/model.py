@@ -182,21 +182,20 @@ class AnoMem(Method):
         # The distance is learned at every position, and a teacher's levels have hundreds.
         second_batch = c.batch_size if self.scratch else min(c.batch_size, _TEACHER_BATCH)
 
-        def stage(name: str, modules: tuple[nn.Module, ...], steps: int, batch: int) -> Stage:
-            group = ParameterGroup(modules, c.learning_rate, clip_norm=5.0)
-            return Stage(
+        return [
+            Stage(
                 name,
-                (group,),
+                (ParameterGroup(modules, c.learning_rate, clip_norm=5.0),),
                 steps,
                 batch,
                 schedule=StepDecay(c.decay_at),
                 needs_images=self.scratch,
                 anomaly_share=c.anomaly_share,
             )
-
-        return [
-            stage("memory", learned, c.steps, c.batch_size),
-            stage("distance", (self.detectors, self.labelled), c.second_steps, second_batch),
+            for name, modules, steps, batch in (
+                ("memory", learned, c.steps, c.batch_size),
+                ("distance", (self.detectors, self.labelled), c.second_steps, second_batch),
+            )
         ]
 
     def prepare(self, batches: Iterable[Batch]) -> None:
@@ -216,28 +215,21 @@ class AnoMem(Method):
     def memory_loss(self, inputs: list[Tensor], normal: Tensor) -> dict[str, Tensor]:
         """Stage 1: contrast one view with the memory's read-out of the other, at every scale.
 
-        Args:
-            inputs: As :meth:`inputs` gives them.
-            normal: ``(N,)`` bool, false for labelled anomalies.
+        ``normal`` ``(N,)`` bool is false for labelled anomalies.
         """
         first, crop = self._view(inputs)
         second, other = self._view(inputs)
         places = shared_places(crop, other, self.config.positions)  # (N, P, 2)
-        losses: dict[str, Tensor] = {}
-        contrasts, variances, used = [], [], []
+        scales = []
         for scale, (one, two) in enumerate(zip(self.maps(first), self.maps(second), strict=True)):
             z1, z2 = self._embed(one, scale, crop, places), self._embed(two, scale, other, places)
-            contrast, variance, share = self.contrast(z1, z2, normal, scale)
-            contrasts.append(contrast)
-            variances.append(variance)
-            used.append(share)
-        losses["contrast"] = torch.stack(contrasts).mean()
-        losses["total"] = losses["contrast"]
-        if self.config.memory:
-            losses["variance"] = torch.stack(variances).mean()
-            losses["total"] = losses["total"] + self.config.variance_weight * losses["variance"]
-            losses["used"] = torch.stack(used).mean()  # share of prototypes that won a read
-        return losses
+            scales.append(self.contrast(z1, z2, normal, scale))
+        contrast, variance, used = (torch.stack(part).mean() for part in zip(*scales, strict=True))
+        if not self.config.memory:
+            return {"contrast": contrast, "total": contrast}
+        total = contrast + self.config.variance_weight * variance
+        # Used: the share of prototypes that won a read.
+        return {"contrast": contrast, "total": total, "variance": variance, "used": used}
 
     def _view(self, inputs: list[Tensor]) -> tuple[list[Tensor], Crop]:
         if not self.scratch:
@@ -258,10 +250,7 @@ class AnoMem(Method):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """NT-Xent and variance term of one scale, and the share of prototypes in use.
 
-        Args:
-            z1, z2: Unit embeddings of two views ``(P', N, d)``.
-            normal: ``(N,)`` bool.
-            scale: Which memory.
+        ``z1`` and ``z2`` are unit embeddings of two views ``(P', N, d)``.
         """
         tau = self.config.temperature
         n1, n2 = z1[:, normal], z2[:, normal]
@@ -284,10 +273,7 @@ class AnoMem(Method):
         return 0.5 * loss, variance, used
 
     def distance_loss(self, inputs: list[Tensor], normal: Tensor) -> dict[str, Tensor]:
-        """Stage 2: normals to the centre, anomalies out; encoder and memory stay as they are.
-
-        Args as for :meth:`memory_loss`.
-        """
+        """Stage 2: normals to the centre, anomalies out; encoder and memory stay as they are."""
         self.encoder.eval()
         good = [level[normal] for level in inputs]
         deviations = self._frozen_deviations(good)
