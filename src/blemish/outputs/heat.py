@@ -18,18 +18,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 # Deep violet to pale yellow, through red and orange: lightness rises steadily, so that the order
 # survives grey printing and colour blindness. After matplotlib's "inferno" (CC0) without its
 # black end, which would look like a shadow on the part.
-_ANCHORS = (
-    (49, 10, 92),
-    (87, 16, 110),
-    (127, 30, 108),
-    (165, 44, 96),
-    (203, 65, 73),
-    (231, 95, 44),
-    (248, 134, 18),
-    (251, 180, 26),
-    (246, 225, 83),
-    (252, 255, 164),
-)
+_ANCHORS = bytes.fromhex("310a5c 57106e 7f1e6c a52c60 cb4149 e75f2c f88612 fbb41a f6e153 fcffa4")
 # Below the first share of the scale the picture stays untouched; from the second on, the colour has
 # its full opacity. The peaks of good images reach at most about 50 %.
 _FADE = (0.15, 0.55)
@@ -38,7 +27,7 @@ _FADE = (0.15, 0.55)
 @cache
 def heat_colours() -> NDArray[np.uint8]:
     """The colour table, from 0 % to 100 % of the scale: ``(256, 3)`` uint8 RGB, read-only."""
-    anchors = np.asarray(_ANCHORS, np.float64)  # (A, 3)
+    anchors = np.frombuffer(_ANCHORS, np.uint8).reshape(-1, 3).astype(np.float64)  # (A, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
     table = np.stack([np.interp(at, range(len(anchors)), c) for c in anchors.T], axis=1)
     colours: NDArray[np.uint8] = np.rint(table).astype(np.uint8)  # (256, 3)
@@ -80,16 +69,10 @@ def blend_heat(
     scale: tuple[float, float],
     opacity: float = 0.6,
 ) -> NDArray[np.uint8]:
-    """The image with its anomaly map laid over in colour.
+    """The image ``(H, W, 3)`` uint8 RGB with its raw anomaly map ``(H, W)`` laid over in colour.
 
-    Args:
-        image: ``(H, W, 3)`` uint8 RGB.
-        anomaly_map: ``(H, W)`` float32, raw.
-        scale: Map values at 0 % and 100 % of the colours.
-        opacity: Of the colour at the hot end, in [0, 1].
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB.
+    ``scale`` holds the map values at 0 % and 100 % of the colours, ``opacity`` in [0, 1] is that
+    of the hot end.
 
     Raises:
         ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from blemish._names import printable
 from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
 from blemish.results import Prediction, Verdict
 
@@ -191,8 +193,7 @@ def _origin(prediction: Prediction) -> str:
     parts = [] if prediction.product is None else [prediction.product]
     if prediction.path is not None:
         parts.append("/".join(prediction.path.parts[-2:]))
-    # Control characters in a file name would break the line.
-    return "".join(c if c.isprintable() else "�" for c in "  ·  ".join(parts))
+    return printable("  ·  ".join(parts))
 
 
 def _draw_verdict(
@@ -236,11 +237,7 @@ def _fitted(draw: ImageDraw.ImageDraw, words: str, font: Font, room: float) -> s
     """``words`` shortened in front until they fit: the end of a path tells more than its start."""
     if draw.textlength(words, font) <= room:
         return words
-    low, high = 0, len(words)  # characters kept; low fits, high does not
-    while high - low > 1:
-        middle = (low + high) // 2
-        if draw.textlength("…" + words[-middle:], font) <= room:
-            low = middle
-        else:
-            high = middle
-    return "…" + words[len(words) - low :]
+    # The first length at which it is too long comes behind all those that fit.
+    fits = range(1, len(words))
+    kept = bisect_right(fits, room, key=lambda n: draw.textlength("…" + words[-n:], font))
+    return "…" + words[len(words) - kept :]

@@ -97,23 +97,12 @@ class MaskSink(PictureFolder):
 class OverlaySink(PictureFolder):
     """Each image with its heat map, outlines, boxes and caption as a PNG.
 
-    ``calibration`` gives each product its fixed colour scale; ``opacity`` and ``max_side`` are
-    those of :func:`blemish.outputs.overlay.draw_overlay`.
+    ``calibration`` gives each product its fixed colour scale.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        root: str | Path,
-        calibration: Calibration,
-        opacity: float = 0.6,
-        max_side: int = 2048,
-    ) -> None:
+    def __init__(self, folder: str | Path, *, root: str | Path, calibration: Calibration) -> None:
         super().__init__(folder, root=root)
         self.calibration = calibration
-        self.opacity = opacity
-        self.max_side = max_side
 
     def write(self, prediction: Prediction, image: NDArray[np.uint8]) -> Path:
         """Write one overlay over its source image ``(H, W, 3)`` uint8 RGB; returns its file.
@@ -122,13 +111,8 @@ class OverlaySink(PictureFolder):
             ConfigError: The folder cannot be written.
             DataError: Image and anomaly map differ in size.
         """
-        picture = draw_overlay(
-            image,
-            prediction,
-            scale=self.calibration.limits(prediction.product).map_scale,
-            opacity=self.opacity,
-            max_side=self.max_side,
-        )
+        scale = self.calibration.limits(prediction.product).map_scale
+        picture = draw_overlay(image, prediction, scale=scale)
         return self._save(prediction.path, picture)
 
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from blemish._names import printable
 from blemish.results import Branch, Prediction, Verdict
 
 _SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
@@ -40,15 +41,8 @@ class Judged:
     def of(cls, prediction: Prediction) -> Judged:
         """The line of a prediction."""
         p = prediction
-        return cls(
-            p.path,
-            p.product,
-            p.verdict,
-            p.score,
-            p.p_value,
-            dict(p.branches),
-            len(p.regions),
-        )
+        branches = dict(p.branches)
+        return cls(p.path, p.product, p.verdict, p.score, p.p_value, branches, len(p.regions))
 
     @property
     def severity(self) -> tuple[int, float, float, str]:
@@ -144,16 +138,12 @@ class Tally:
                 *(_branch(p, name) for name in branches),
                 Text(str(p.areas)),
             )
-        table.caption = self._caption(len(shown))
-        return table
-
-    def _caption(self, shown: int) -> str:
-        text = self.summary()
-        if shown < self.verdicts.total():
-            text += f"; the {shown} worst are shown" if shown else "; none shown"
+        table.caption = self.summary()
+        if len(shown) < self.verdicts.total():
+            table.caption += f"; the {len(shown)} worst are shown" if shown else "; none shown"
         if self.failures:
-            text += f"; {self.failures} could not be judged"
-        return text
+            table.caption += f"; {self.failures} could not be judged"
+        return table
 
     def _widen(self, path: Path) -> None:
         """Make :attr:`root` hold this file too."""
@@ -165,11 +155,6 @@ class Tally:
                 self.root = Path(os.path.commonpath([str(self.root), folder]))
             except ValueError:  # on different drives
                 self.root, self._rootless = None, True
-
-
-def printable(text: str) -> str:
-    """``text`` without what would move a terminal's cursor or colour."""
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _branch(judged: Judged, name: str) -> Text:

@@ -12,6 +12,7 @@ from statistics import fmean, median
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from blemish._names import printable
 from blemish.metrics.bounds import bound_text
 from blemish.metrics.intervals import Interval, binomial_interval
 
@@ -22,19 +23,15 @@ NO_BREAK = "\u00a0"
 _BREAKS = re.compile(r"([_/.-])(?=.)")
 
 
-def printable(words: object) -> object:
-    """Text with a replacement sign for what is not printable; anything else as it is.
-
-    File names may hold line ends, halves of characters and signs that turn the writing direction.
-    """
-    if not isinstance(words, str) or isinstance(words, Markup):
-        return words
-    return "".join(c if c.isprintable() or c == NO_BREAK else "�" for c in words)
+def shown(value: object) -> object:
+    """A value as it is shown: text becomes printable, anything else stays as it is."""
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return printable(str(value), keep=NO_BREAK) if plain else value
 
 
 def breakable(name: str) -> Markup:
     """A name that may go on in the next line after ``_``, ``/``, ``-`` and ``.``."""
-    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(printable(name)))))
+    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(shown(name)))))
 
 
 def percent(share: float) -> str:
@@ -79,9 +76,9 @@ def score(value: float) -> str:
     return f"{value:.4g}"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count(number: int, noun: str) -> str:
     """A number with its noun: ``1 image``, ``0 images``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def file_name(path: Path) -> str:
@@ -122,7 +119,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("blemish.report"),
         autoescape=True,
-        finalize=printable,
+        finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
