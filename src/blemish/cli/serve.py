@@ -54,8 +54,7 @@ def serve(
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         if find_spec(package) is None:
             raise MissingExtraError("Serving", "serve")
-    from blemish.serving.http.server import ServeOptions
-    from blemish.serving.http.server import serve as run
+    from blemish.serving.http import server
     from blemish.serving.limits import MIB, ServeLimits
 
     limits = ServeLimits(
@@ -71,16 +70,14 @@ def serve(
         keep_pictures=keep,
         keep_bytes=int(keep_gib * 1024 * MIB),
     )
-    run(
+    server.serve(
         model,
-        ServeOptions(
-            host=host,
-            port=port,
-            token_file=token_file,
-            allow_anonymous=allow_anonymous,
-            allow_hosts=tuple(allow_host or ()),
-            state=state,
-            device=device,
-            limits=limits,
-        ),
+        limits,
+        host=host,
+        port=port,
+        token_file=token_file,
+        allow_anonymous=allow_anonymous,
+        allow_hosts=allow_host or (),
+        state=state,
+        device=device,
     )

@@ -28,10 +28,8 @@ Waiting = tuple[NDArray[np.uint8], "Future[NetworkOutput]"]
 class BatchQueue:
     """Runs a network in one thread on whatever waits, in order of arrival.
 
-    Args:
-        network: Judges ``(N, H, W, 3)`` uint8; called from one thread only.
-        batch: Inputs per pass at most.
-        capacity: Inputs that may wait at most.
+    At most ``batch`` inputs per pass, at most ``capacity`` waiting; the network is called from that
+    thread only.
     """
 
     def __init__(self, network: Network, *, batch: int, capacity: int) -> None:
@@ -51,12 +49,7 @@ class BatchQueue:
         return len(self._waiting)
 
     def submit(self, pixels: NDArray[np.uint8]) -> Future[NetworkOutput]:
-        """Queue one input ``(H, W, 3)``; its future gives the answer, N = 1.
-
-        Raises:
-            QueueFullError: The queue is full.
-            RuntimeError: The queue was closed.
-        """
+        """Queue one input ``(H, W, 3)``; its future gives the answer, N = 1."""
         future: Future[NetworkOutput] = Future()
         with self._changed:
             if self._closing:

@@ -13,14 +13,7 @@ _LONGEST_WAIT = 30  # seconds a refused client is told to wait at most
 
 
 class RefusalError(Exception):
-    """A request that is not served, with its status and what the client can do.
-
-    Args:
-        status: HTTP status.
-        code: A short fixed word for programs.
-        detail: One or two sentences for people.
-        headers: Further headers of the answer.
-    """
+    """A request that is not served: a status, a fixed word for programs, a sentence for people."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
@@ -34,37 +27,21 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class ServeLimits:
-    """The bounds that keep a server's memory and disk finite; beyond them a request is refused.
+    """The bounds that keep a server's memory and disk finite; beyond them a request is refused."""
 
-    Attributes:
-        body_bytes: Largest body of one request.
-        pixels: Largest image, told by its header before anything is decoded.
-        images: Images in one request.
-        queue: Images accepted and not yet answered; more are answered 503.
-        upload_bytes: All bodies in memory together; more are answered 503.
-        connections: Open connections; further ones are answered 503 at once.
-        header_seconds: For the headers of a request to arrive.
-        body_seconds: For its body to arrive.
-        answer_seconds: From the last byte of a request to its answer.
-        shutdown_seconds: For accepted requests to be finished after SIGTERM.
-        batch: Images per forward pass at most.
-        keep_pictures: Pictures in the history at most.
-        keep_bytes: Their size on disk at most.
-    """
-
-    body_bytes: int = 64 * MIB
-    pixels: int = 32_000_000
-    images: int = 32
-    queue: int = 256
-    upload_bytes: int = 512 * MIB
-    connections: int = 512
-    header_seconds: float = 10.0
-    body_seconds: float = 30.0
-    answer_seconds: float = 60.0
-    shutdown_seconds: float = 30.0
-    batch: int = 8
-    keep_pictures: int = 2000
-    keep_bytes: int = 2048 * MIB
+    body_bytes: int = 64 * MIB  # largest body of one request
+    pixels: int = 32_000_000  # largest image, told by its header before anything is decoded
+    images: int = 32  # in one request
+    queue: int = 256  # images accepted and not yet answered; more are answered 503
+    upload_bytes: int = 512 * MIB  # all bodies in memory together; more are answered 503
+    connections: int = 512  # open at once; further ones are answered 503
+    header_seconds: float = 10.0  # for the headers of a request to arrive
+    body_seconds: float = 30.0  # for its body to arrive
+    answer_seconds: float = 60.0  # from the last byte of a request to its answer
+    shutdown_seconds: float = 30.0  # for accepted requests to be finished after SIGTERM
+    batch: int = 8  # images per forward pass at most
+    keep_pictures: int = 2000  # in the history at most
+    keep_bytes: int = 2048 * MIB  # their size on disk at most
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -16,25 +16,15 @@ from blemish.model_file.bundle import Manifest
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model, ready to judge pixels.
+    """A model, ready to judge pixels."""
 
-    Attributes:
-        name: Name of its file, without the folder.
-        identity: SHA-256 over what decides its scores. Recalibrating does not change it.
-        network: Judges preprocessed pixels.
-        preprocessing: Makes them from an image.
-        products: Names of the products it was trained on.
-        calibration: The limits in its file, ``None`` where it has none.
-        facts: What else the file says of itself, for people.
-    """
-
-    name: str
-    identity: str
-    network: Network
+    name: str  # of its file, without the folder
+    identity: str  # SHA-256 over what decides its scores; recalibrating does not change it
+    network: Network  # judges preprocessed pixels
     preprocessing: Preprocessing
-    products: tuple[str, ...]
-    calibration: Calibration | None
-    facts: dict[str, Any] = field(default_factory=dict)
+    products: tuple[str, ...]  # those it was trained on
+    calibration: Calibration | None  # the limits in its file
+    facts: dict[str, Any] = field(default_factory=dict)  # what else the file says, for people
 
 
 def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:

@@ -57,15 +57,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded file.
+    """One uploaded file."""
 
-    Attributes:
-        name: As the client calls it, made safe to show; never opened.
-        content: Its bytes, not yet looked at.
-    """
-
-    name: str
-    content: bytes = field(repr=False)
+    name: str  # as the client calls it, made safe to show; never opened
+    content: bytes = field(repr=False)  # not yet looked at
 
 
 class Order(BaseModel, frozen=True):
@@ -79,24 +74,15 @@ class Order(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Judged:
-    """One image of a request, judged.
-
-    Attributes:
-        prediction: The answer, with maps at the source image's size taken out.
-        size: ``(H, W)`` of the source image.
-        version: Number of the calibration it was judged by.
-        id: In the history, where it was kept.
-        map_png: The picture of the map that was asked for.
-        not_kept: Why it is not in the history although that was asked for.
-    """
+    """One image of a request, judged."""
 
     name: str
-    prediction: Prediction
-    size: tuple[int, int]
-    version: int
-    id: int | None
-    map_png: bytes | None
-    not_kept: RefusalError | None = None
+    prediction: Prediction  # maps at the source image's size taken out
+    size: tuple[int, int]  # (H, W) of the source image
+    version: int  # number of the calibration it was judged by
+    id: int | None  # in the history, where it was kept
+    map_png: bytes | None  # the picture of the map that was asked for
+    not_kept: RefusalError | None = None  # why it was not kept although that was asked for
 
 
 @dataclass(frozen=True)

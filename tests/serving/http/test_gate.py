@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from blemish.errors import ConfigError
 from blemish.serving.http.security import COOKIE, Gate, check_token, is_loopback
-from blemish.serving.http.server import ServeOptions, make_gate
+from blemish.serving.http.server import make_gate
 from blemish.serving.limits import RefusalError
 
 TOKEN = "a-token-of-some-length"
@@ -138,15 +137,12 @@ def test_loopback_is_told_from_all_addresses() -> None:
 
 
 def test_other_addresses_need_a_token_or_a_plain_word(tmp_path: Path) -> None:
-    def gate(**options: Any) -> Gate:
-        return make_gate(ServeOptions(**options))
-
     with pytest.raises(ConfigError, match="--token-file"):
-        gate(host="0.0.0.0")
-    assert not gate(host="0.0.0.0", allow_anonymous=True).needs_token
+        make_gate(host="0.0.0.0")
+    assert not make_gate(host="0.0.0.0", allow_anonymous=True).needs_token
     file = tmp_path / "token"
     with pytest.raises(ConfigError, match="No such file"):
-        gate(token_file=file)
+        make_gate(token_file=file)
     file.write_text(TOKEN + "\n")
-    assert gate(host="0.0.0.0", token_file=file).knows_token(TOKEN)
-    assert not gate().needs_token
+    assert make_gate(host="0.0.0.0", token_file=file).knows_token(TOKEN)
+    assert not make_gate().needs_token

@@ -16,7 +16,7 @@ from typing import Any
 
 from blemish.errors import BlemishError, ConfigError
 
-SCHEMA = 1
+SCHEMA = 2  # since 2 calibrations name their pictures
 FILE = "history.sqlite"
 
 _TABLES = """
@@ -131,7 +131,7 @@ class Database:
         if found.get("schema") != str(SCHEMA):
             raise HistoryError(
                 f"The history {path} has schema {found.get('schema')}, this blemish reads "
-                f"{SCHEMA}. Upgrade blemish, or name another folder with --state."
+                f"{SCHEMA}. Move it away, or name another folder with --state."
             )
         if found.get("model") != identity:
             raise HistoryError(

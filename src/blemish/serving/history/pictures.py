@@ -29,33 +29,20 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Picture:
-    """One judged picture, without its pixels.
+    """One judged picture, without its pixels."""
 
-    Attributes:
-        digest: SHA-256 of the uploaded file.
-        product: ``None`` where unknown.
-        name: As the client called it; text to show, never a path to open.
-        judged: UTC time.
-        size: ``(H, W)`` of the source image.
-        score: Raw score.
-        peak, map_low: Largest value and median of the anomaly map at the source image's size.
-        branches: Raw scores by branch.
-        verdict: At the time of judging, by the calibration ``version``.
-        mark: What a person said, if anything.
-    """
-
-    digest: str
-    product: str | None
-    name: str
-    size: tuple[int, int]
-    score: float
-    peak: float
-    map_low: float
-    branches: dict[str, float]
-    verdict: Verdict | None
+    digest: str  # SHA-256 of the uploaded file
+    product: str | None  # None where unknown
+    name: str  # as the client called it; text to show, never a path to open
+    size: tuple[int, int]  # (H, W) of the source image
+    score: float  # raw
+    peak: float  # largest value of the anomaly map at the source image's size
+    map_low: float  # its median
+    branches: dict[str, float]  # raw scores by branch
+    verdict: Verdict | None  # at the time of judging, by the calibration ``version``
     version: int
-    judged: str = ""
-    mark: Mark | None = None
+    judged: str = ""  # UTC time
+    mark: Mark | None = None  # what a person said
     id: int = 0
 
     @property
@@ -69,19 +56,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Contents:
-    """The large parts of a kept picture; maps are packed, at the model's input size.
+    """The large parts of a kept picture; maps are packed, at the model's input size."""
 
-    Attributes:
-        source: The file as it was uploaded.
-        thumbnail: A small JPEG.
-        map: The anomaly map.
-        departure: The logical branch's map; ``None`` for methods without one.
-    """
-
-    source: bytes = field(repr=False)
-    thumbnail: bytes = field(repr=False)
+    source: bytes = field(repr=False)  # the file as it was uploaded
+    thumbnail: bytes = field(repr=False)  # a small JPEG
     map: bytes = field(repr=False)
-    departure: bytes | None = field(default=None, repr=False)
+    departure: bytes | None = field(default=None, repr=False)  # the logical branch's map
 
 
 class PictureHistory:

@@ -26,32 +26,21 @@ _FROM_MODEL = "SELECT * FROM calibrations WHERE source = 'model' ORDER BY versio
 
 @dataclass(frozen=True)
 class CalibrationVersion:
-    """One calibration with its number.
-
-    Attributes:
-        version: Its number, from 1.
-        created: UTC time.
-        source: The ``model`` file, the ``marks`` people set, or another ``rate`` alone.
-        parent: The version that was in force when it was made; undo goes back to it.
-        note: What was done, for people.
-        calibration: ``None`` for a model without calibration.
-    """
+    """One calibration with its number, from 1."""
 
     version: int
-    created: str
-    source: Source
-    parent: int | None
-    note: str
-    calibration: Calibration | None
+    created: str  # UTC time
+    source: Source  # the model's file, the marks people set, or another rate alone
+    parent: int | None  # in force when this one was made; undo goes back to it
+    note: str  # what was done, for people
+    calibration: Calibration | None  # None for a model without calibration
 
 
 class CalibrationVersions:
     """The calibrations of one history.
 
-    Args:
-        database: Where they are.
-        from_model: The one in the model's file. Where it is not the one this history began with,
-            somebody calibrated the model anew: it becomes a new version, in force.
+    Where the one in the model's file is not the one this history began with, somebody calibrated
+    the model anew: it becomes a new version, in force.
     """
 
     def __init__(self, database: Database, from_model: Calibration | None) -> None:

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,45 +35,31 @@ from blemish.serving.service import InspectionService
 _KEEP_ALIVE_SECONDS = 15
 
 
-@dataclass(frozen=True)
-class ServeOptions:
-    """Where and for whom a server works.
-
-    Attributes:
-        host: Address to bind.
-        port: 0 lets the system choose.
-        token_file: Holds the token clients must show.
-        allow_anonymous: Whether an address other than loopback may be bound without a token.
-        allow_hosts: Names by which clients may call the server.
-        state: Folder of the history; beside the model where not given.
-        device: As for :func:`blemish.inspector.open_model`.
-        limits: Bounds.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    token_file: Path | None = None
-    allow_anonymous: bool = False
-    allow_hosts: Sequence[str] = ()
-    state: Path | None = None
-    device: str = "cpu"
-    limits: ServeLimits = field(default_factory=ServeLimits)
-
-
-def serve(model: str | Path, options: ServeOptions) -> None:
+def serve(
+    model: Path,
+    limits: ServeLimits,
+    *,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    allow_anonymous: bool,
+    allow_hosts: Sequence[str],
+    state: Path | None,
+    device: str,
+) -> None:
     """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
+
+    The arguments are the options of ``blemish serve``.
 
     Raises:
         ConfigError: An address without a token, a port in use, a file that cannot be read.
         BundleError: The model cannot be opened.
         HistoryError: The history is in use, damaged or another model's.
     """
-    model = Path(model)
-    limits = options.limits
-    gate = make_gate(options)
-    with contextlib.closing(bind(options.host, options.port)) as listener:
-        served = open_served(model, device=options.device)
-        state = options.state or model.with_name(f"{model.name}.state")
+    gate = make_gate(host, token_file, allow_anonymous=allow_anonymous, allow_hosts=allow_hosts)
+    with contextlib.closing(bind(host, port)) as listener:
+        served = open_served(model, device=device)
+        state = state or model.with_name(f"{model.name}.state")
         with contextlib.closing(Database.open(state, served.identity)) as database:
             service = InspectionService(
                 served,
@@ -101,23 +86,29 @@ def serve(model: str | Path, options: ServeOptions) -> None:
             _Server(config, _url(listener), model.name).run_until_told(listener)
 
 
-def make_gate(options: ServeOptions) -> Gate:
+def make_gate(
+    host: str = "127.0.0.1",
+    token_file: Path | None = None,
+    *,
+    allow_anonymous: bool = False,
+    allow_hosts: Sequence[str] = (),
+) -> Gate:
     """Who may talk to a server with these options."""
     token = None
-    if options.token_file is not None:
+    if token_file is not None:
         try:
-            text = options.token_file.read_text("utf-8")
+            text = token_file.read_text("utf-8")
         except (OSError, UnicodeError) as error:
-            raise ConfigError(f"--token-file {options.token_file}: {error}.") from error
-        token = check_token(text, str(options.token_file))
-    loopback = is_loopback(options.host)
-    if not loopback and token is None and not options.allow_anonymous:
+            raise ConfigError(f"--token-file {token_file}: {error}.") from error
+        token = check_token(text, str(token_file))
+    loopback = is_loopback(host)
+    if not loopback and token is None and not allow_anonymous:
         raise ConfigError(
-            f"--host {options.host} can be reached from other machines, and anybody there could "
+            f"--host {host} can be reached from other machines, and anybody there could "
             "see the pictures and change the limits. Give --token-file FILE, or bind 127.0.0.1 "
             "behind a proxy that asks for a password; --allow-anonymous lets everybody in."
         )
-    return Gate(token=token, loopback=loopback, hosts=options.allow_hosts)
+    return Gate(token=token, loopback=loopback, hosts=allow_hosts)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
 from blemish.serving.service import Upload
@@ -91,8 +91,6 @@ class Body:
             raise RefusalError(
                 400, "bad_form", f"The form data cannot be read: {error.message}"
             ) from error
-        except RefusalError:
-            raise
         except (KeyError, ValueError, UnicodeError) as error:
             raise RefusalError(
                 400, "bad_form", f"The form data cannot be read: {type(error).__name__}."
@@ -115,12 +113,7 @@ class Body:
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """What arrives, counted against the request's own bound and that of all together."""
         total = 0
-        more = True
-        while more:
-            message = await self._request.receive()
-            if message["type"] != "http.request":
-                raise ClientDisconnect
-            chunk, more = message.get("body", b""), message.get("more_body", False)
+        async for chunk in self._request.stream():
             total += len(chunk)
             if total > self._limits.body_bytes:
                 raise self._too_large()
