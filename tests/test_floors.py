@@ -134,3 +134,34 @@ def test_files_stay_readable() -> None:
         path.name: n for _, path in modules() if (n := len(path.read_text().splitlines())) > 400
     }
     assert not long, f"which two things live in them? {long}"
+
+
+def test_the_root_holds_eight_modules() -> None:
+    root = {path.stem for path in (SOURCE / "blemish").glob("*.py")}
+    assert root == {
+        *("__init__", "detector", "inspector", "results", "errors"),
+        *("_files", "_names", "_progress"),
+    }
+
+
+def test_no_package_does_work_when_it_is_opened() -> None:
+    allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)
+    working = {
+        f"{path.parent.name}: {ast.unparse(node)[:60]}"
+        for _, path in modules()
+        if path.name == "__init__.py" and path.parent.name != "blemish"
+        for node in ast.parse(path.read_text("utf-8")).body
+        if not isinstance(node, allowed)
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) != "__all__")
+    }
+    assert not working
+
+
+def test_the_demo_line_is_apart() -> None:
+    users = {
+        module
+        for module, path in modules()
+        if room(module) != "demo_line"
+        and any(name.startswith("blemish.demo_line") for name in imports(path))
+    }
+    assert users == {"blemish.cli.demo"}
