@@ -143,7 +143,7 @@ def without_paths(text: str, *, root: Path | None = None, name: str = "") -> str
 
     Example:
         >>> from pathlib import Path
-        >>> from blemish.benchmark.public_text import without_paths
+        >>> from blemish.benchmark.rows import without_paths
         >>> without_paths("/mnt/a b/x/nut/1.png is damaged", root=Path("/mnt/a b/x"), name="nuts")
         'nuts/nut/1.png is damaged'
         >>> without_paths("Cannot read /home/me/weights.pth: no such file")

@@ -20,12 +20,11 @@ class ProductDescription:
     """One product of a data set.
 
     Attributes:
-        name: The product.
         counts: Split to kind to number of images. The kinds are ``good``, ``unknown`` (not
             labelled) and the data set's defect kinds.
         modes: Pixel format (Pillow's name, ``array`` for pixels given directly) to number.
         sizes: ``(H, W)`` of every image that can be read.
-        masks: Defective images with at least one mask that can be read and has their size.
+        masks: Defective images whose masks can be read and have their size.
         unmasked: Defective images without a mask.
         unreadable, bad_masks, misfits: What is wrong with files, one text each.
     """
@@ -53,19 +52,12 @@ class ProductDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """A data set in numbers.
-
-    Attributes:
-        layout: Name of the layout.
-        root: The data set's folder or file.
-        products: One entry per product, in the data set's order.
-        problems: The data set's own problems, then those found by looking at the files.
-    """
+    """A data set in numbers."""
 
     layout: str
     root: Path
-    products: tuple[ProductDescription, ...]
-    problems: tuple[str, ...]
+    products: tuple[ProductDescription, ...]  # in the data set's order
+    problems: tuple[str, ...]  # the data set's own, then those found by looking at the files
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""One training stage as Lightning runs it, with progress, checkpoints and a clean stop."""
+"""Training stage as Lightning runs it, with progress, checkpoints and a clean stop."""
 
 from __future__ import annotations
 
@@ -50,14 +50,10 @@ def run_stage(
     checkpoint_seconds: float,
     progress: Progress,
 ) -> list[tuple[int, dict[str, float]]]:
-    """Train one stage in place, from its checkpoint where there is one.
+    """Train one stage in place on ``rows`` of the data, from its checkpoint where there is one.
 
-    Args:
-        rows: The rows of ``data`` that train.
-        seed: Seed of the training and position of the stage.
-
-    Returns:
-        ``(step, {name: loss})`` at about a hundred steps.
+    ``seed`` is that of the training and the position of the stage. Returns ``(step, {name:
+    loss})`` at about a hundred steps.
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is written.
@@ -66,7 +62,7 @@ def run_stage(
     labelled = [row for row in rows if data.labels[row] == 1]
     # Labelled anomalies that come beside the good images do not lengthen a pass over these.
     stage = stage.settled(len(rows) - (len(labelled) if stage.anomaly_share > 0 else 0))
-    first = saved_step(checkpoint)
+    first = int(_read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
     if first >= stage.total_steps:
         load_weights(method, checkpoint)
         return []
@@ -106,13 +102,6 @@ def run_stage(
             f"checkpoint {checkpoint} is complete. Give the same command with --resume to go on."
         )
     return watcher.losses
-
-
-def saved_step(checkpoint: Path) -> int:
-    """The number of steps a checkpoint holds; 0 where there is none."""
-    if not checkpoint.is_file():
-        return 0
-    return int(_read_checkpoint(checkpoint)["global_step"])
 
 
 def load_weights(method: Method, checkpoint: Path) -> None:

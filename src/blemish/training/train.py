@@ -90,15 +90,12 @@ class TrainingReport:
 
     Attributes:
         losses: Per stage, ``(step, {name: loss})`` at regular intervals.
-        failures: Path and reason of each image that could not be read.
-        seconds: Wall time, the feature cache included.
-        cached: True when training ran on cached features.
     """
 
     losses: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
-    failures: list[tuple[Path, str]] = field(default_factory=list)
-    seconds: float = 0.0
-    cached: bool = False
+    failures: list[tuple[Path, str]] = field(default_factory=list)  # images that cannot be read
+    seconds: float = 0.0  # wall time, the feature cache included
+    cached: bool = False  # whether it ran on cached features
 
 
 def train(

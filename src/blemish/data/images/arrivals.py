@@ -39,12 +39,9 @@ class Arrivals:
     as when a camera always writes to the same name, counts as a new picture.
 
     Args:
-        folders: Folders that exist.
-        recursive: Whether the folders inside are watched too.
         settle: Seconds for which a file must not have changed; 0 where pictures are renamed into
             place.
         give_up: Seconds after its last change at which a file that cannot be decoded is given up.
-        clock: Gives the time in seconds.
 
     Attributes:
         unreachable: Why a folder could not be listed the last time, empty when all is well. What
@@ -60,11 +57,8 @@ class Arrivals:
         give_up: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folders = tuple(folders)
-        self.recursive = recursive
-        self.settle = settle
-        self.give_up = give_up
-        self.clock = clock
+        self.folders, self.recursive = tuple(folders), recursive
+        self.settle, self.give_up, self.clock = settle, give_up, clock
         self.unreachable = ""
         self._waiting: dict[Path, _Waiting] = {}
         self._finished: dict[Path, Signature] = {}

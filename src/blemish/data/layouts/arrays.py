@@ -69,10 +69,7 @@ _LARGEST_BATCH = 64 * 2**20  # bytes; a batch has 31 million
 def read_idx(path: str | Path, *, dimensions: int) -> NDArray[np.uint8]:
     """The array in an IDX file of unsigned bytes, gzipped or not.
 
-    Args:
-        path: The file.
-        dimensions: Number of dimensions expected: 3 for images ``(N, H, W)`` (magic 0x803), 1 for
-            labels ``(N,)`` (magic 0x801).
+    Three ``dimensions`` for images ``(N, H, W)`` (magic 0x803), one for labels (magic 0x801).
 
     Raises:
         DataError: Another magic number, fewer or more bytes than the header says, damaged gzip.

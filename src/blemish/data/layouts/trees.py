@@ -34,6 +34,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import (
@@ -47,7 +48,9 @@ from blemish.data.layouts.base import (
 )
 from blemish.data.sample import Sample, Split
 from blemish.errors import DataError
-from blemish.metrics.spro import SaturationRule, parse_defects_config
+
+if TYPE_CHECKING:
+    from blemish.metrics.spro import SaturationRule
 
 CONFIG_NAME = "defects_config.json"
 Masks = Mapping[str, tuple[Path, ...]]
@@ -69,6 +72,8 @@ def read_defects_config(path: str | Path) -> dict[int, SaturationRule]:
     Raises:
         DataError: The file is missing, not JSON, or an entry is incomplete or out of range.
     """
+    from blemish.metrics.spro import parse_defects_config  # of all layouts, one has such a file
+
     path = Path(path)
     if path.is_dir():
         path = path / CONFIG_NAME
