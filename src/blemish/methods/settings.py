@@ -60,6 +60,7 @@ class Range:
         return f"from {self.low:g} to {self.high:g}"
 
 
+Presets = Mapping[str, Mapping[str, object]]
 Count = Annotated[int, Range(1)]
 Positive = Annotated[float, Range(0, above=True)]
 NotNegative = Annotated[float, Range(0)]
@@ -84,7 +85,7 @@ class MethodConfig:
 
     #: Named sets of settings. Every system has ``light``, its defaults; ``paper`` is what the
     #: paper states, as far as the settings can say it.
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"light": {}}
+    presets: ClassVar[Presets] = {"light": {}}
     #: Settings that model files of earlier versions call otherwise: theirs, and today's name.
     earlier_names: ClassVar[Mapping[str, str]] = {}
 

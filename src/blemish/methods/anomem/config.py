@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from blemish.methods.settings import Count, MethodConfig, NotNegative, Positive, Range, Share
+from blemish.methods.settings import (
+    Count,
+    MethodConfig,
+    NotNegative,
+    Positive,
+    Presets,
+    Range,
+    Share,
+)
 
 #: Where nothing else is asked, an encoder is trained from scratch on images up to this many pixels
 #: a side …
@@ -36,7 +44,7 @@ class AnoMemConfig(MethodConfig):
         'teacher'
     """
 
-    presets: ClassVar = {"light": {}, "paper": {"encoder": "scratch"}}
+    presets: ClassVar[Presets] = {"light": {}, "paper": {"encoder": "scratch"}}
 
     batch_size: Count = 64  # images per step of both stages
     distance_steps: Count | None = None  # of the distance stage; none: half of steps

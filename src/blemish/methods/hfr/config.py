@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from blemish.methods.rd.config import ReconstructionConfig
-from blemish.methods.settings import Count
+from blemish.methods.settings import Count, Presets
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class HFRConfig(ReconstructionConfig):
         3
     """
 
-    presets: ClassVar = {"light": {}, "paper": {"balance": False, "standardise": False}}
+    presets: ClassVar[Presets] = {"light": {}, "paper": {"balance": False, "standardise": False}}
 
     student_blocks: tuple[int, ...] = (1,)  # residual blocks per level, shallow to deep, or of all
     levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from blemish.errors import ConfigError
-from blemish.methods.settings import Count, MethodConfig, NotNegative, Positive, Range, Share
+from blemish.methods.settings import (
+    Count,
+    MethodConfig,
+    NotNegative,
+    Positive,
+    Presets,
+    Range,
+    Share,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class RADARConfig(MethodConfig):
         25
     """
 
-    presets: ClassVar = {
+    presets: ClassVar[Presets] = {
         "light": {},
         "paper": {
             "network": "full",
@@ -57,10 +66,10 @@ class RADARConfig(MethodConfig):
         },
     }
 
+    earlier_names: ClassVar[Mapping[str, str]] = {"preset": "network"}
+
     steps: Count = 800  # optimiser steps
     batch_size: Count = 8  # images per step, from which the patches are cut
-    earlier_names: ClassVar = {"preset": "network"}
-
     network: Literal["small", "full"] = "small"  # small (CPU) or full (GPU)
     patch: _Patch | None = None  # side of the patches, pixels; none: the network's, 64 or 128
     patches_per_image: Count = 2  # random patches cut from each image of a step
