@@ -191,11 +191,8 @@ def aupro(
         masks: ``(H, W)`` each, non-zero is defective; ``None`` for a good image.
         fpr_limit: In (0, 1].
 
-    Returns:
-        In [0, 1]; ``nan`` without a defective or without a normal pixel.
-
-    Raises:
-        DataError: On NaN, differing shapes, or a limit outside (0, 1].
+    ``nan`` without a defective or without a normal pixel. NaN, differing shapes or a limit outside
+    (0, 1] are a `DataError`.
 
     Example:
         >>> import numpy as np

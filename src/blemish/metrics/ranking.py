@@ -25,39 +25,24 @@ NAN = float("nan")
 
 
 class F1Max(NamedTuple):
-    """The largest F1 over all thresholds, and where it is reached.
+    """The largest F1 over all thresholds, and the largest threshold that reaches it."""
 
-    Attributes:
-        f1: In [0, 1], or ``nan`` with one class only.
-        threshold: A score at or above it counts as defective; the largest one that reaches ``f1``.
-    """
-
-    f1: float
-    threshold: float
+    f1: float  # in [0, 1], or ``nan`` with one class only
+    threshold: float  # a score at or above it counts as defective
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Counts at every threshold that matters; everything else follows from them.
+    """Counts at every threshold that matters; everything else follows from them."""
 
-    Attributes:
-        thresholds: ``(T,)`` distinct scores (or bins) of the positives, descending.
-        tp: ``(T,)`` positives at or above the threshold.
-        fp: ``(T,)`` negatives at or above the threshold.
-        fp_above: ``(T,)`` negatives strictly above it; ``fp - fp_above`` are tied with positives.
-        negatives: Number of all negatives.
-        overlap: ``(T,)`` mean covered share of the regions at the threshold, ascending to 1;
-            ``None`` where there are no regions.
-        exact: False where a bin stands for several scores.
-    """
-
-    thresholds: NDArray[Any]
-    tp: NDArray[np.int64]
-    fp: NDArray[np.int64]
-    fp_above: NDArray[np.int64]
-    negatives: int
+    thresholds: NDArray[Any]  # (T,) distinct scores (or bins) of the positives, descending
+    tp: NDArray[np.int64]  # (T,) positives at or above the threshold
+    fp: NDArray[np.int64]  # (T,) negatives at or above the threshold
+    fp_above: NDArray[np.int64]  # (T,) negatives strictly above it; the others of fp are tied
+    negatives: int  # number of all negatives
+    #: ``(T,)`` mean covered share of the regions, ascending to 1; ``None`` without regions.
     overlap: NDArray[np.float64] | None = None
-    exact: bool = True
+    exact: bool = True  # False where a bin stands for several scores
 
     @property
     def positives(self) -> int:

@@ -15,7 +15,7 @@ number, weighted by how many images each has, and is reported as ``pooled``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,22 +44,16 @@ _SPLITS = {
 class SaturationRule:
     """One entry of ``defects_config.json``.
 
-    Attributes:
-        defect_name: For messages.
-        pixel_value: Value of the defect's pixels in its PNG, 1 to 255.
-        saturation_threshold: A share in (0, 1] if ``relative``, else a number of pixels.
-        relative: Whether the threshold is a share of the defect's area.
-
     Example:
         >>> from blemish.metrics import SaturationRule
         >>> SaturationRule("scratch", 255, 0.5, True).saturation_area(401)
         200
     """
 
-    defect_name: str
-    pixel_value: int
-    saturation_threshold: float
-    relative: bool
+    defect_name: str  # for messages
+    pixel_value: int  # of the defect's pixels in its PNG, 1 to 255
+    saturation_threshold: float  # a share in (0, 1] of the defect's area, or a number of pixels
+    relative: bool  # which of the two
 
     def saturation_area(self, area: int) -> int:
         """Pixels that count as the whole defect: ``int(t·A)`` if relative, else ``min(t, A)``.
@@ -183,16 +177,8 @@ def _with_mean(by_split: dict[str, float]) -> dict[str, float]:
 def loco_image_auroc(scores: ArrayLike, kinds: Sequence[str]) -> dict[str, float]:
     """Image AUROC of good against each kind of anomaly, their mean, and both kinds pooled.
 
-    Args:
-        scores: ``(N,)`` raw, higher is worse.
-        kinds: ``(N,)`` of `LOCO_KINDS`, the names of the test folders.
-
-    Returns:
-        ``logical``, ``structural``, ``mean`` (half the sum of the two) and ``pooled``; ``nan``
-        where a kind or the good images are missing.
-
-    Raises:
-        DataError: On NaN, an unknown kind, or different lengths.
+    Scores are ``(N,)``, kinds of `LOCO_KINDS`, the names of the test folders. ``nan`` where a kind
+    or the good images are missing; NaN, an unknown kind or different lengths are a `DataError`.
 
     Example:
         >>> from blemish.metrics import loco_image_auroc
@@ -253,13 +239,10 @@ class SproAccumulator:
     def add(
         self, anomaly_map: NDArray[Any], channels: Sequence[NDArray[Any]], kind: LocoKind
     ) -> None:
-        """Takes one image.
+        """Takes one image, of the kind that its test folder is named after.
 
-        Args:
-            anomaly_map: ``(H, W)`` raw, higher is worse, at the size of the ground truth.
-            channels: ``(H, W)`` integers, one per ground-truth PNG with its values unchanged;
-                empty for a good image. A pixel is normal if no channel marks it.
-            kind: Name of the test folder.
+        Its channels are ``(H, W)`` integers as its map, one per ground-truth PNG with its values
+        unchanged; none for a good image. A pixel is normal if no channel marks it.
 
         Raises:
             DataError: On NaN, an unknown kind, channels for a good image or none for an anomalous
@@ -306,26 +289,22 @@ class SproAccumulator:
     def compute(self, limits: Sequence[float] = SPRO_FPR_LIMITS) -> dict[float, dict[str, float]]:
         """AU-sPRO by limit, each with ``logical``, ``structural``, ``mean`` and ``pooled``.
 
-        Args:
-            limits: False-positive rates in (0, 1]; 0.05 is the data set's headline.
-
-        Raises:
-            DataError: If a limit is outside (0, 1].
+        Limits are false-positive rates in (0, 1]; 0.05 is the data set's headline.
         """
-        return {
-            check_fpr_limit(limit): _with_mean(
-                {split: overlap_area(r, limit) for split, r in self.rankings().items()}
-            )
-            for limit in limits
-        }
+        return self._by_limit(limits, overlap_area)
 
     def error_bounds(
         self, limits: Sequence[float] = SPRO_FPR_LIMITS
     ) -> dict[float, dict[str, float]]:
         """For each value of `compute` the largest possible error; all 0 in exact mode."""
+        return self._by_limit(limits, overlap_bound)
+
+    def _by_limit(
+        self, limits: Sequence[float], measure: Callable[[Ranking, float], float]
+    ) -> dict[float, dict[str, float]]:
         return {
             check_fpr_limit(limit): _with_mean(
-                {split: overlap_bound(r, limit) for split, r in self.rankings().items()}
+                {split: measure(r, limit) for split, r in self.rankings().items()}
             )
             for limit in limits
         }

@@ -52,19 +52,8 @@ def pixel_metrics(
 ) -> dict[str, float]:
     """``pixel_auroc``, ``pixel_ap``, ``pixel_f1_max`` and ``pixel_aupro`` of one category.
 
-    Args:
-        maps: ``(H, W)`` float32 each, raw, higher is worse; sizes may differ.
-        masks: ``(H, W)`` each, non-zero is defective; ``None`` for a good image.
-        mode: See `PixelAccumulator`.
-        fpr_limit: False-positive rate to which AUPRO is integrated.
-        compatibility: ``ader`` adds ``pixel_f1_max_ader``.
-
-    Returns:
-        Four fractions (five with ``ader``), all ``nan`` if one class is missing.
-
-    Raises:
-        DataError: On NaN or differing shapes; the message names the map.
-        ConfigError: On an unknown mode or compatibility.
+    Maps and masks as in `aupro`, options as in `PixelAccumulator`; errors name the map. All are
+    ``nan`` if one class is missing.
 
     Example:
         >>> import numpy as np
@@ -82,15 +71,9 @@ def mean_ad(
 ) -> float:
     """mAD: the plain mean of seven metrics, each first averaged over categories, unweighted.
 
-    Args:
-        per_category: One mapping per category with at least the seven keys `MEAN_AD_METRICS`.
-        compatibility: ``ader`` reads ``pixel_f1_max_ader`` in place of ``pixel_f1_max``.
-
-    Returns:
-        A fraction; ``nan`` if any of the values is ``nan``.
-
-    Raises:
-        DataError: Without a category, or if a key is missing.
+    Each category has a mapping with at least the seven keys `MEAN_AD_METRICS`, else it is a
+    `DataError`; ``ader`` reads ``pixel_f1_max_ader`` in place of ``pixel_f1_max``. ``nan`` if any
+    of the values is ``nan``.
 
     Example:
         >>> from blemish.metrics import MEAN_AD_METRICS, mean_ad

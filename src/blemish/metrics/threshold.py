@@ -19,22 +19,16 @@ def _ratio(part: int, whole: int) -> float:
 class Confusion:
     """Counts of right and wrong decisions. A ratio of nothing to nothing is ``nan``.
 
-    Attributes:
-        tp: Defective and called so.
-        fp: Good and called defective (a false alarm).
-        tn: Good and called so.
-        fn: Defective and called good (a miss).
-
     Example:
         >>> from blemish.metrics import Confusion
         >>> Confusion(tp=3, fp=1, tn=5, fn=1).f1
         0.75
     """
 
-    tp: int
-    fp: int
-    tn: int
-    fn: int
+    tp: int  # defective and called so
+    fp: int  # good and called defective (a false alarm)
+    tn: int  # good and called so
+    fn: int  # defective and called good (a miss)
 
     @property
     def accuracy(self) -> float:
