@@ -108,11 +108,11 @@ class VersionAnswer(BaseModel):
     parent: int | None
     note: str
     active: bool
-    false_alarm_rate: float | None = None
-    unsure_rate: float | None = None
-    n: int = Field(default=0, description="good images behind it")
-    limits: list[dict[str, Any]] = []
-    notes: list[str] = []
+    false_alarm_rate: float | None
+    unsure_rate: float | None
+    n: int = Field(description="good images behind it")
+    limits: list[dict[str, Any]]
+    notes: list[str]
 
 
 class MarkRequest(BaseModel):
@@ -208,16 +208,14 @@ def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswe
     """A calibration and its limits."""
     own = {name: value for name, value in vars(version).items() if name != "calibration"}
     calibration = version.calibration
-    if calibration is None:
-        return VersionAnswer(**own, active=active)
     return VersionAnswer(
         **own,
         active=active,
-        false_alarm_rate=calibration.false_alarm_rate,
-        unsure_rate=calibration.unsure_rate,
-        n=calibration.n,
-        limits=limits_json(calibration),
-        notes=calibration.notes(),
+        false_alarm_rate=None if calibration is None else calibration.false_alarm_rate,
+        unsure_rate=None if calibration is None else calibration.unsure_rate,
+        n=0 if calibration is None else calibration.n,
+        limits=[] if calibration is None else limits_json(calibration),
+        notes=[] if calibration is None else calibration.notes(),
     )
 
 
