@@ -7,7 +7,6 @@ single image takes.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +21,6 @@ from blemish.calibration import Calibration
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator
-from blemish.metrics.bounds import bound_text
 from blemish.report import words
 from blemish.report.data import Figure, Group, ProductReport, Report, Row, Timing, make_row
 from blemish.report.page import render_page
@@ -201,12 +199,6 @@ def _notes(
     notes += [
         f"{product.name}: {problem}" for product in products for problem in product.result.problems
     ]
-    bounds = [b for p in products for b in p.result.error_bounds.values() if math.isfinite(b)]
-    if bounds:
-        notes.append(
-            "The pixel metrics were measured in bounded memory: none is off by more than "
-            f"{bound_text(max(bounds))}."
-        )
     plan = plan_pictures(len(products), pictures)
     if plan.per_group < pictures:
         notes.append(

@@ -76,9 +76,8 @@ def _stopped(report: Report) -> Card:
     title = "Good parts"
     verdicts = report.good.verdicts
     if verdicts is None:
-        return Card(
-            title, "", "none among the test images, so false alarms are unknown", tone="unsure"
-        )
+        unknown = "none among the test images, so false alarms are unknown"
+        return Card(title, "", unknown, tone="unsure")
     share = binomial_interval(verdicts.defect, verdicts.total)
     lines = []
     if verdicts.unsure:
