@@ -165,3 +165,8 @@ def test_the_demo_line_is_apart() -> None:
         and any(name.startswith("blemish.demo_line") for name in imports(path))
     }
     assert users == {"blemish.cli.demo"}
+
+
+def test_names_of_test_files_are_unique() -> None:
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))

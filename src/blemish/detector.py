@@ -21,7 +21,7 @@ from blemish.inspection.network import Network
 from blemish.inspector import Inspector
 from blemish.methods.base import Method
 from blemish.methods.registry import method_class, method_name
-from blemish.methods.settings import parse_settings, saved_settings
+from blemish.methods.settings import parse_settings
 from blemish.model_file.bundle import Bundle, read_bundle, write_bundle
 from blemish.model_file.trained import (
     MethodNetwork,
@@ -256,9 +256,7 @@ class Detector(Inspector):
                 teacher=manifest.teacher.name,
                 image_size=preprocessing.size,
                 bit_depth=preprocessing.bit_depth,
-                settings=saved_settings(
-                    method_class(manifest.method).config_class, manifest.config
-                ),
+                settings=manifest.config,
             )
             if manifest.calibration is not None:
                 detector.calibration = Calibration.from_json(manifest.calibration)
@@ -268,7 +266,11 @@ class Detector(Inspector):
                 f"{path} cannot be used: {error} The file was written on {written}; train the "
                 "model again with this version."
             ) from error
-        method = unpack_method(path, bundle, preprocessing)
+        method = unpack_method(
+            path,
+            bundle,
+            lambda teacher: detector._method_class(detector.config, teacher, preprocessing.size),
+        )
         detector.method = _ready(method).to(device)
         detector.preprocessing = preprocessing
         detector.products = manifest.products

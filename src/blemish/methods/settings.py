@@ -86,8 +86,6 @@ class MethodConfig:
     #: Named sets of settings. Every system has ``light``, its defaults; ``paper`` is what the
     #: paper states, as far as the settings can say it.
     presets: ClassVar[Presets] = {"light": {}}
-    #: Settings that model files of earlier versions call otherwise: theirs, and today's name.
-    earlier_names: ClassVar[Mapping[str, str]] = {}
 
     steps: Count = 2000  # optimiser steps of the main stage
     batch_size: Count = 16  # images per step
@@ -146,32 +144,6 @@ def parse_settings(
         if name not in known:
             raise ConfigError(unknown_name_message("setting", name, known))
     return config_class(**values)
-
-
-#: What earlier versions wrote where a setting is ``None`` today.
-_SENTINELS: tuple[object, ...] = (0, -1, "auto", [0])
-
-
-def saved_settings(config_class: type[MethodConfig], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a model file as this version has them, whichever version wrote it.
-
-    Example:
-        >>> from blemish.methods.rd.config import RDConfig
-        >>> from blemish.methods.settings import saved_settings
-        >>> saved_settings(RDConfig, {"width": 0.0, "steps": 200})
-        {'width': None, 'steps': 200}
-    """
-    saved, hints = {}, _hints(config_class)
-    for given, value in settings.items():
-        name = config_class.earlier_names.get(given, given)
-        hint = hints.get(name)
-        if NoneType in get_args(hint) and value in _SENTINELS:
-            try:
-                _read(value, hint)
-            except ValueError:
-                value = None
-        saved[name] = value
-    return saved
 
 
 class Setting(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,10 +20,8 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import BundleError, ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.methods.base import Method
-from blemish.methods.registry import build_method, method_class
-from blemish.methods.settings import saved_settings
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry
-from blemish.teachers.teacher import build_teacher
+from blemish.teachers.teacher import Teacher, build_teacher
 
 _WEIGHTS = "model.safetensors"
 #: Where a method can compute.
@@ -62,8 +61,8 @@ def pack_weights(method: Method) -> dict[str, bytes]:
     return {_WEIGHTS: save_tensors(tensors)}
 
 
-def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing) -> Method:
-    """Build the method a model file describes and give it the file's weights.
+def unpack_method(path: str | Path, bundle: Bundle, build: Callable[[Teacher], Method]) -> Method:
+    """The method that ``build`` makes of the file's teacher, with the file's weights.
 
     Raises:
         BundleError: The weights do not fit the method.
@@ -78,8 +77,7 @@ def unpack_method(path: str | Path, bundle: Bundle, preprocessing: Preprocessing
         # The architecture alone: the weights, the teacher's included, come from the file.
         with torch.random.fork_rng():
             teacher = build_teacher(manifest.teacher.name, weights="random")
-            config = saved_settings(method_class(manifest.method).config_class, manifest.config)
-            method = build_method(manifest.method, config, teacher, preprocessing.size)
+            method = build(teacher)
     except ConfigError as error:
         raise BundleError(f"{path} cannot be used: {error}") from error
     if _WEIGHTS not in bundle.files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -65,8 +64,6 @@ class RADARConfig(MethodConfig):
             "beyond": 0.0,
         },
     }
-
-    earlier_names: ClassVar[Mapping[str, str]] = {"preset": "network"}
 
     steps: Count = 800  # optimiser steps
     batch_size: Count = 8  # images per step, from which the patches are cut
