@@ -10,14 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import Limits
+from blemish.calibration import Calibration, Limits
 from blemish.data.images.reading import read_mask
-from blemish.data.sample import Sample
+from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 from blemish.evaluation.evaluator import Evaluation, ProductResult
 from blemish.metrics.curves import Curve
@@ -27,6 +27,7 @@ from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:
     from blemish.evaluation.diagnosis import Diagnosis
+    from blemish.model_file.bundle import Manifest
 
 
 @dataclass(frozen=True)
@@ -309,23 +310,30 @@ class Report:
     """All that a report says.
 
     Attributes:
-        model, data: What is called so in the title.
+        model: What is called so in the title.
+        data_set: What was measured on, all of it.
         date: Of this report, UTC, ISO 8601.
         evaluation: All figures.
         products: In the order of the evaluation.
         timing: How long it took.
-        facts: Headings with named facts: model, data, this run.
+        machine: What this was measured on, see :mod:`blemish.benchmark.environment`.
+        command: The command line that asked for it, empty where there was none.
+        manifest: Of the model file, where there is one.
+        calibration: The model's limits.
         notes: What the reader should know, one sentence each.
         diagnosis: Why the model misses, where that was asked for.
     """
 
     model: str
-    data: str
+    data_set: DataSet
     date: str
     evaluation: Evaluation
     products: tuple[ProductReport, ...]
     timing: Timing
-    facts: Mapping[str, Mapping[str, str]]
+    machine: Mapping[str, Any]
+    command: str = ""
+    manifest: Manifest | None = None
+    calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
 
@@ -342,7 +350,7 @@ class Report:
     @property
     def calibrated(self) -> bool:
         """Whether there are verdicts."""
-        return all(product.limits is not None for product in self.products)
+        return self.calibration is not None
 
     @property
     def kinds(self) -> tuple[KindReport, ...]:

@@ -8,26 +8,22 @@ single image takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
-from blemish.calibration import Calibration
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator
-from blemish.report import words
 from blemish.report.data import Figure, Group, ProductReport, Report, Row, Timing, make_row
 from blemish.report.page import render_page
 from blemish.report.pictures import choose_images, display_scale, draw_figure, plan_pictures
 
 if TYPE_CHECKING:
-    from blemish.data.sample import DataSet
     from blemish.data.sources import TrainingSource
     from blemish.evaluation.diagnosis import Diagnosis
     from blemish.inspector import Inspector
@@ -118,19 +114,17 @@ def make_report(
     )
     products, single = _with_pictures(detector, products, pictures, progress)
     judged = sum(len(product.rows) for product in products)
-    facts = {
-        "Model": {"Name": name} | ({} if manifest is None else model_facts(manifest)),
-        "Data": data_facts(data_set, judged=judged),
-        "This report": run_facts(command),
-    }
     return Report(
         model=name,
-        data=data_set.root.resolve().name or "the data set",
+        data_set=data_set,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         evaluation=evaluation,
         products=products,
         timing=Timing(load_seconds, judged, waited, single),
-        facts=facts,
+        machine=environment(),
+        command=command,
+        manifest=manifest,
+        calibration=detector.calibration,
         notes=_notes(detector, products, data_set.problems, pictures),
         diagnosis=diagnosis,
     )
@@ -207,80 +201,3 @@ def _notes(
             "folder."
         )
     return tuple(notes)
-
-
-def model_facts(manifest: Manifest) -> dict[str, str]:
-    """What a model file says of itself, in words; the counts of its training may be missing."""
-    settings = ", ".join(f"{name} {value}" for name, value in manifest.config.items())
-    teacher = manifest.teacher.name
-    if not manifest.teacher.pretrained:
-        teacher += " with random weights: it finds no defects"
-    size, training = manifest.preprocessing, manifest.training
-    facts = {
-        "Method": f"{manifest.method} ({settings})" if settings else manifest.method,
-        "Teacher": teacher,
-        "Input": f"{size['height']} × {size['width']} pixels (height × width)",
-        "Products": ", ".join(manifest.products) or "none named",
-        "Trained on": _trained(training),
-        "Calibrated": _calibrated(manifest.calibration),
-        "Written": manifest.created,
-        "Written with": _versions(manifest.versions),
-    }
-    if manifest.digest:
-        facts["SHA-256 of its manifest"] = manifest.digest
-    return facts
-
-
-def data_facts(data_set: DataSet, *, judged: int) -> dict[str, str]:
-    """What was measured on; ``judged`` labelled test images of it could be read."""
-    test = data_set.split("test")
-    unlabelled = sum(1 for sample in test.samples if sample.label is None)
-    facts = {
-        "Data set": data_set.root.resolve().name or str(data_set.root),
-        "Layout": data_set.layout,
-        "Products": ", ".join(test.products) or "none",
-        "Test images judged": str(judged),
-        "With ground truth": str(sum(1 for sample in test.samples if sample.mask_paths)),
-    }
-    if unlabelled:
-        facts["Left out for want of a label"] = str(unlabelled)
-    return facts
-
-
-def run_facts(command: str) -> dict[str, str]:
-    """When, by which command line (empty for none) and on which machine the report was made."""
-    found = environment()
-    memory = "" if found["memory_gib"] is None else f", {found['memory_gib']} GiB"
-    facts = {"Date": found["date_utc"]}
-    if command:
-        facts["Command"] = command
-    facts["Machine"] = f"{found['cpu_model']}, {words.count(found['cores'], 'core')}{memory}"
-    facts["System"] = f"{found['platform']}, Python {found['python']}"
-    facts["Packages"] = _versions(found["packages"])
-    return facts
-
-
-def _trained(training: Mapping[str, Any]) -> str:
-    if "training_images" not in training:
-        return "not recorded"
-    said = words.count(int(training["training_images"]), "good image")
-    if "seed" in training:
-        said += f", seed {training['seed']}"
-    if "seconds" in training:
-        said += f", {words.seconds(float(training['seconds']))}"
-    return said
-
-
-def _calibrated(content: dict[str, Any] | None) -> str:
-    if content is None:
-        return "no: scores without verdicts"
-    calibration = Calibration.from_json(content)
-    return (
-        f"on {words.count(calibration.n, 'good image')}, false-alarm rate "
-        f"{words.percent(calibration.false_alarm_rate)}, unsure rate "
-        f"{words.percent(calibration.unsure_rate)}"
-    )
-
-
-def _versions(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
