@@ -21,6 +21,7 @@ def methods(
 ) -> None:
     """List the methods, or the settings of one: types, ranges, defaults and presets."""
     need_training_packages("What methods there are")
+    from blemish.cli.output import print_notes
     from blemish.errors import ConfigError
     from blemish.methods.registry import method_class, names
 
@@ -38,13 +39,12 @@ def methods(
         return
     table = _table("method", "what it is", "paper", "learns from defects", "teacher")
     for known, facts in rows.items():
-        if "error" in facts:
-            table.add_row(known, facts["error"])
-        else:
+        if "error" not in facts:
             learns, teacher = facts["learns_from_labelled_defects"], facts["needs_teacher"]
             words = ("labelled ones too" if learns else "no", "yes" if teacher else "none")
             table.add_row(known, facts["summary"], facts["paper"], *words)
     _print(table)
+    print_notes(facts["error"] for facts in rows.values() if "error" in facts)
 
 
 def _facts(method: type[Method]) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
         table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
     print(
-        f"`blemish fit --method {name} --preset paper --set {settings[0].name}=…` starts from a "
-        "preset and changes a setting; an empty cell is as in the first preset."
+        f"`blemish fit --method {name} --preset {[*presets][-1]} --set {settings[0].name}=…` starts "
+        f"from a preset and changes a setting. An empty cell is as in {[*presets][0]}."
     )
 
 
