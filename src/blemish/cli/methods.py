@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.common import need_training_packages
+from blemish.cli.common import need_training_packages, print_notes
 
 if TYPE_CHECKING:
     from blemish.methods.base import Method
@@ -21,7 +21,6 @@ def methods(
 ) -> None:
     """List the methods, or the settings of one: types, ranges, defaults and presets."""
     need_training_packages("What methods there are")
-    from blemish.cli.output import print_notes
     from blemish.errors import ConfigError
     from blemish.methods.registry import method_class, names
 
@@ -84,9 +83,10 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
         shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
         table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
+    first, *_, last = [*presets, *presets]
     print(
-        f"`blemish fit --method {name} --preset {[*presets][-1]} --set {settings[0].name}=…` starts "
-        f"from a preset and changes a setting. An empty cell is as in {[*presets][0]}."
+        f"`blemish fit --method {name} --preset {last} --set {settings[0].name}=…` starts from a "
+        f"preset and changes a setting. An empty cell is as in {first}."
     )
 
 
