@@ -47,9 +47,6 @@ def heat_steps(anomaly_map: NDArray[np.float32], scale: tuple[float, float]) -> 
     """Each map value ``(H, W)`` as one of the 256 steps of the scale, uint8; held at its ends.
 
     A value that is not a number counts as 100 %: it must not look like a good part.
-
-    Raises:
-        ConfigError: The scale is not two finite numbers in ascending order.
     """
     low, high = scale
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -73,10 +70,6 @@ def blend_heat(
 
     ``scale`` holds the map values at 0 % and 100 % of the colours, ``opacity`` in [0, 1] is that
     of the hot end.
-
-    Raises:
-        ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].
-        DataError: Image and map differ in size, or the image is not RGB uint8.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(

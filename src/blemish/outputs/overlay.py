@@ -44,15 +44,9 @@ def draw_overlay(
     The colours mean the same in every picture drawn with the same ``scale``. Large images are
     reduced so that the hottest pixel of each block survives: a small defect stays visible.
 
-    Args:
-        image: ``(H, W, 3)`` uint8 RGB, the source image of the prediction.
-        prediction: What was found in it.
-        scale: Map values at 0 % and 100 % of the colours: ``Limits.map_scale`` of the calibration.
-        opacity: Of the hottest colour, in [0, 1].
-        max_side: Longest side of the picture in pixels, without the caption.
-
-    Returns:
-        An RGB picture. Small images come out enlarged by a whole factor.
+    ``image`` is the prediction's source ``(H, W, 3)`` uint8 RGB; ``scale`` holds the map values at
+    0 % and 100 % of the colours, as ``Limits.map_scale`` does. The picture is at most ``max_side``
+    pixels long without its caption; a small image comes out enlarged by a whole factor.
 
     Raises:
         ConfigError: The scale does not ascend, or the opacity lies outside [0, 1].

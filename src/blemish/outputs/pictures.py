@@ -80,11 +80,7 @@ class MaskSink(PictureFolder):
     """The marked pixels of each image as a PNG of the image's size: 0 nothing, 255 marked."""
 
     def write(self, prediction: Prediction) -> Path:
-        """Write one mask; returns its file.
-
-        Raises:
-            ConfigError: The prediction has no mask, or the folder cannot be written.
-        """
+        """Write one mask; returns its file. A prediction without one is a ``ConfigError``."""
         if prediction.mask is None:
             raise ConfigError(
                 f"There is no mask for {prediction.path}: the model is not calibrated. Run: "
@@ -105,12 +101,7 @@ class OverlaySink(PictureFolder):
         self.calibration = calibration
 
     def write(self, prediction: Prediction, image: NDArray[np.uint8]) -> Path:
-        """Write one overlay over its source image ``(H, W, 3)`` uint8 RGB; returns its file.
-
-        Raises:
-            ConfigError: The folder cannot be written.
-            DataError: Image and anomaly map differ in size.
-        """
+        """Write one overlay over its source image ``(H, W, 3)`` uint8 RGB; returns its file."""
         scale = self.calibration.limits(prediction.product).map_scale
         picture = draw_overlay(image, prediction, scale=scale)
         return self._save(prediction.path, picture)

@@ -311,11 +311,7 @@ def _row_name(path: Path | str) -> str:
 
 
 def common_root(paths: Iterable[Path]) -> Path:
-    """The deepest folder that holds all these files; their relative paths are taken from it.
-
-    Raises:
-        ConfigError: No paths, or paths on different drives.
-    """
+    """The deepest folder that holds all these files; those of two drives are a ``ConfigError``."""
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}  # noqa: PTH100, PTH120
     try:
         return Path(os.path.commonpath(folders))

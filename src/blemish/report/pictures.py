@@ -128,11 +128,7 @@ def draw_figure(
     plan: PicturePlan,
     bit_depth: int = 16,
 ) -> Figure:
-    """Draw one part; ``scale`` holds the map values at the ends of the colours.
-
-    Raises:
-        ImageError: The image cannot be read.
-    """
+    """Draw one part; ``scale`` holds the map values at the ends of the colours."""
     sample = row.sample
     if sample.image is not None:
         image = to_rgb(sample.image, bit_depth=bit_depth)

@@ -112,12 +112,7 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 def score_histogram(
     good: Sequence[float], defective: Sequence[float], limits: Limits | None
 ) -> Markup:
-    """Good scores upwards and defective ones downwards, with the calibrated limits.
-
-    Args:
-        good, defective: Raw scores, at least one in all.
-        limits: ``None`` without calibration.
-    """
+    """Good scores upwards, defective ones downwards, at least one in all, and the limits."""
     edges, cut = histogram_edges(good, defective, limits)
     x = _Axis(edges[0], edges[-1], _LEFT, _RIGHT)
     y = _Axis(0.0, 1.0, _BOTTOM, _TOP + 32.0)  # below the limits' labels
@@ -195,14 +190,10 @@ def curve_plot(
     x_max: float = 1.0,
     points: Sequence[tuple[float, float, str, str]] = (),
 ) -> Markup:
-    """A ROC or PRO curve.
+    """A ROC or PRO curve, not empty, up to the false-positive rate ``x_max``.
 
-    Args:
-        curve: Not empty.
-        said: The plot in one sentence, for those who cannot see it.
-        across, up: Names of the axes.
-        x_max: Largest false-positive rate shown.
-        points: Operating points: x, y, name of the verdict, label.
+    ``said`` is the plot in one sentence, for those who cannot see it; ``across`` and ``up`` name
+    the axes; an operating point is x, y, name of the verdict, label.
     """
     x, y = _axes(x_max)
     inside = curve.fpr <= x_max
@@ -230,11 +221,8 @@ def p_value_plot(
 ) -> Markup:
     """How many good images have a p-value of at most α, against α: the diagonal if all is well.
 
-    Args:
-        p_values: Of the good test images, at least one.
-        said: The plot in one sentence.
-        rates: False-alarm and unsure rate with the names of their verdicts.
-        band: α, lower and upper border of what is usual.
+    ``rates`` come with the names of their verdicts; ``band`` is α with the lower and the upper
+    border of what is usual.
     """
     x, y = _axes(1.0)
     ordered = np.sort(p_values)
