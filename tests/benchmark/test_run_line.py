@@ -14,18 +14,17 @@ from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.benchmark.plan import BenchmarkOptions, plan_runs
 from blemish.benchmark.protocols import split_parts
-from blemish.benchmark.run import Workplace, run_line
+from blemish.benchmark.run import run_line
 from blemish.data.layouts import read_data_set
 from blemish.methods.anomem.model import AnoMem
 
 CPU = TrainingOptions(device="cpu")
 
 Make = Callable[..., BenchmarkOptions]
-QUIET = Workplace()
 
 
 def lines(options: BenchmarkOptions) -> list[dict]:
-    found = [run_line(run, QUIET) for run in plan_runs(options)]
+    found = [run_line(run) for run in plan_runs(options)]
     json.dumps(found, allow_nan=False)
     return found
 

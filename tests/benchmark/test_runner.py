@@ -18,7 +18,7 @@ import pytest
 from blemish.benchmark import runner as module
 from blemish.benchmark.plan import BenchmarkOptions, RunSpec
 from blemish.benchmark.rows import read_lines
-from blemish.benchmark.run import Workplace, run_line
+from blemish.benchmark.run import run_line
 from blemish.benchmark.runner import run_benchmark
 from blemish.benchmark.tables import csv_text
 from blemish.errors import BlemishError, ConfigError
@@ -109,9 +109,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Runs in this process, for speed; the titles of those done."""
     done: list[str] = []
 
-    def in_this_process(run: RunSpec, workplace: Workplace, folder: Path) -> dict[str, Any]:
+    def in_this_process(run: RunSpec, workplace: dict[str, Any], folder: Path) -> dict[str, Any]:
         done.append(run.title)
-        return run_line(run, workplace)
+        return run_line(run, **workplace)
 
     monkeypatch.setattr(module, "_in_own_process", in_this_process)
     return done
@@ -236,8 +236,7 @@ def test_spec_and_result_cross_as_files(
 
     (run,) = plan_runs(options(line))
     spec, result = tmp_path / "spec.json", tmp_path / "result.json"
-    workplace = {"cache_dir": None, "quiet": True}
-    spec.write_text(json.dumps({"spec": asdict(run), "workplace": workplace}))
+    spec.write_text(json.dumps({"spec": asdict(run), "cache_dir": None}))
     monkeypatch.setattr("tempfile.tempdir", None)
     assert main([str(spec), str(result)]) == 0
     assert json.loads(result.read_text())["run"] == run.run

@@ -13,7 +13,8 @@ import tempfile
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from blemish.benchmark.environment import environment
 from blemish.benchmark.plan import RunSpec, chosen_data
 from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
 from blemish.benchmark.rows import SCHEMA, without_paths
-from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, DataError
 from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult, json_ready
 from blemish.evaluation.timing import peak_memory_mib
@@ -31,74 +31,56 @@ from blemish.evaluation.timing import peak_memory_mib
 _LISTED = 5  # unreadable images named in a row
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """Where a run may write, and how much it says; decides no figure.
+def run_line(spec: RunSpec, *, cache_dir: str | None = None, quiet: bool = True) -> dict[str, Any]:
+    """Measure one run: its line of ``rows.jsonl``, but for the command.
 
-    Attributes:
-        cache_dir: Where teacher features are shared with other runs, ``None`` for nowhere.
-        quiet: No progress.
-    """
-
-    cache_dir: str | None = None
-    quiet: bool = True
-
-
-def run_line(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
-    """Measure one run; whatever goes wrong with it becomes a line with an error.
-
-    Returns:
-        The line of ``rows.jsonl``, but for the command.
+    Whatever goes wrong with it becomes a line with an error. Teacher features are shared with
+    other runs in ``cache_dir``.
     """
     started = time.monotonic()
     try:
-        content: dict[str, Any] = {"status": "done", "error": None, **_measure(spec, workplace)}
+        content: dict[str, Any] = {"status": "done", "error": None}
+        content |= _measure(spec, cache_dir, Progress(quiet=quiet))
     except BlemishError as error:
-        content = failure(spec, str(error))
+        content = _failure(spec, str(error))
     except Exception as error:
         traceback.print_exc()
-        content = failure(spec, f"{type(error).__name__}: {error}")
+        content = _failure(spec, f"{type(error).__name__}: {error}")
     peak = peak_memory_mib()
-    line = {
-        **_head(spec),
-        **content,
-        "peak_memory_mib": None if peak is None else round(peak, 1),
-        "wall_seconds": round(time.monotonic() - started, 2),
-        "environment": environment() | _torch_environment(spec.identity["device"]),
-    }
-    public: dict[str, Any] = _public(json_ready(line), Path(spec.data_path), line["data"]["name"])
-    return public
-
-
-def failure(spec: RunSpec, reason: str) -> dict[str, Any]:
-    """Status and rows of a run that gave no figures."""
-    categories = spec.unit.categories or (None,)
-    return {
-        "status": "failed",
-        "error": reason,
-        "rows": [{"category": category, "error": reason} for category in categories],
-    }
+    content["peak_memory_mib"] = None if peak is None else round(peak, 1)
+    content["wall_seconds"] = round(time.monotonic() - started, 2)
+    return _line(spec, content, _torch_environment(spec.identity["device"]))
 
 
 def failed_line(spec: RunSpec, reason: str) -> dict[str, Any]:
     """The line of a run whose process ended without a result."""
-    line = {**_head(spec), **failure(spec, reason), "environment": environment()}
-    public: dict[str, Any] = _public(line, Path(spec.data_path), line["data"]["name"])
-    return public
+    return _line(spec, _failure(spec, reason), {})
 
 
-def _head(spec: RunSpec) -> dict[str, Any]:
+def _failure(spec: RunSpec, reason: str) -> dict[str, Any]:
+    categories = spec.unit.categories or (None,)
+    rows = [{"category": category, "error": reason} for category in categories]
+    return {"status": "failed", "error": reason, "rows": rows}
+
+
+def _line(spec: RunSpec, content: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
     identity = spec.identity
-    return {
+    line = {
         "schema": SCHEMA,
         "run": spec.run,
         **{name: identity[name] for name in ("method", "protocol", "data", "seed")},
         "settings": spec.changed,
         "identity": identity,
+        **content,
+        "environment": environment() | machine,
     }
+    public: dict[str, Any] = _public(
+        json_ready(line), Path(spec.data_path), identity["data"]["name"]
+    )
+    return public
 
 
-def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
+def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[str, Any]:
     import torch
 
     from blemish.detector import Detector
@@ -120,9 +102,8 @@ def _measure(spec: RunSpec, workplace: Workplace) -> dict[str, Any]:
         image_size=tuple(size) if isinstance(size, list) else size,
         settings=identity["config"],
     )
-    cache = None if workplace.cache_dir is None else Path(workplace.cache_dir)
+    cache = None if cache_dir is None else Path(cache_dir)
     shared = cache is not None and any(cache.glob("*/complete.json"))
-    progress = Progress(quiet=workplace.quiet)
     # A teacher of random weights is the same one in every run; all else has the run's own seed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -186,10 +167,18 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One row per category; a category without figures says why and the others go on."""
     results = {result.product: result for result in evaluation.products}
+    samples = (*parts.training.samples, *parts.test.samples)
+    counts = Counter((s.product, s.split, s.label) for s in samples)
     rows = []
     for category in categories:
         row: dict[str, Any] = {"category": category, "error": None}
-        row["counts"] = _counts(parts, category)
+        row["counts"] = {
+            "train_good": counts[category, "train", 0],
+            "train_defective": counts[category, "train", 1],
+            "validation_good": counts[category, "validation", 0],
+            "test_good": counts[category, "test", 0],
+            "test_defective": counts[category, "test", 1],
+        }
         if category not in trained:
             row["error"] = f"No good training image of {category} could be used."
         elif category not in results:
@@ -200,29 +189,9 @@ def _rows(
     return rows
 
 
-def _counts(parts: Parts, category: str) -> dict[str, int]:
-    def count(data_set: DataSet, split: str, label: int) -> int:
-        return sum(
-            s.product == category and s.split == split and s.label == label
-            for s in data_set.samples
-        )
-
-    return {
-        "train_good": count(parts.training, "train", 0),
-        "train_defective": count(parts.training, "train", 1),
-        "validation_good": count(parts.training, "validation", 0),
-        "test_good": count(parts.test, "test", 0),
-        "test_defective": count(parts.test, "test", 1),
-    }
-
-
 def _result(result: ProductResult) -> dict[str, Any]:
     return {
-        "measured": {
-            "good": result.good,
-            "defective": result.defective,
-            "masked": result.masked,
-        },
+        "measured": {name: getattr(result, name) for name in ("good", "defective", "masked")},
         "metrics": dict(result.metrics),
         "operating": None if result.operating is None else result.operating.figures(),
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
@@ -269,7 +238,7 @@ def main(arguments: list[str]) -> int:
     content = json.loads(spec_file.read_text(encoding="utf-8"))
     # Checkpoints and features go where the benchmark writes, not to a small system folder.
     tempfile.tempdir = str(result_file.parent)
-    line = run_line(RunSpec(**content["spec"]), Workplace(**content["workplace"]))
+    line = run_line(RunSpec(**content.pop("spec")), **content)
     with atomic_write(result_file) as file:
         file.write(json.dumps(line, allow_nan=False).encode())
     return 0

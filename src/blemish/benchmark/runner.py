@@ -21,7 +21,7 @@ from blemish.benchmark.plan import (
     plan_runs,
 )
 from blemish.benchmark.rows import ResultFile
-from blemish.benchmark.run import Workplace, failed_line
+from blemish.benchmark.run import failed_line
 from blemish.errors import BlemishError, ConfigError
 
 
@@ -95,7 +95,8 @@ def run_benchmark(
                         "from sources that stay as they are (an installed package, a git worktree)."
                     )
                 cache = caches / _cache_name(run)
-                line = _in_own_process(run, Workplace(str(cache), quiet), out / "work" / run.run)
+                workplace = {"cache_dir": str(cache), "quiet": quiet}
+                line = _in_own_process(run, workplace, out / "work" / run.run)
                 results.append(line | {"command": command})
                 measured += 1
                 say(f"[{position + 1}/{len(pending)}] {run.title}: {_in_words(line)}")
@@ -111,23 +112,19 @@ def run_benchmark(
                 if caches.is_dir() and not any(caches.iterdir()):
                     caches.rmdir()
         for run in runs:
-            line_or_none = results[run.run]
-            assert line_or_none is not None
-            failed += _failures(run, line_or_none)
-            notes |= dict.fromkeys(line_or_none.get("notes", ()))
+            done = results[run.run]
+            assert done is not None
+            if done["status"] == "failed":
+                failed.append((run.title, done["error"]))
+            else:
+                rows = [row for row in done["rows"] if row["error"]]
+                failed += [(f"{run.title} · {row['category']}", row["error"]) for row in rows]
+            notes |= dict.fromkeys(done.get("notes", ()))
     return Outcome(len(runs), measured, tuple(failed), tuple(notes))
 
 
 def _is_done(line: dict[str, Any] | None) -> bool:
     return line is not None and line["status"] == "done"
-
-
-def _failures(run: RunSpec, line: dict[str, Any]) -> list[tuple[str, str]]:
-    if line["status"] == "failed":
-        return [(run.title, line["error"])]
-    return [
-        (f"{run.title} · {row['category']}", row["error"]) for row in line["rows"] if row["error"]
-    ]
 
 
 def _cache_name(run: RunSpec) -> str:
@@ -139,11 +136,11 @@ def _cache_name(run: RunSpec) -> str:
     return f"{identity['data']['name']}-{teacher}-seed{identity['seed']}-{digest}"
 
 
-def _in_own_process(run: RunSpec, workplace: Workplace, folder: Path) -> dict[str, Any]:
+def _in_own_process(run: RunSpec, workplace: dict[str, Any], folder: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     spec_file, result_file = folder / "spec.json", folder / "result.json"
-    spec_file.write_text(json.dumps({"spec": asdict(run), "workplace": asdict(workplace)}))
+    spec_file.write_text(json.dumps({"spec": asdict(run), **workplace}))
     command = [sys.executable, "-m", "blemish.benchmark.run", str(spec_file), str(result_file)]
     # Nothing is ever written to the pipe: when this process ends, however it does, the pipe
     # closes and the run's process ends too.
