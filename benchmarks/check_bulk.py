@@ -29,7 +29,7 @@ from blemish.benchmark.environment import environment
 from blemish.data.images.image_list import list_images
 from blemish.data.images.reading import image_size
 from blemish.evaluation.timing import peak_memory_mib
-from blemish.model_file.exported import model_manifest
+from blemish.model_file.bundle import model_manifest
 
 LIMIT_MIB = 600
 

@@ -22,8 +22,7 @@ from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError, judge_samples
 from blemish.metrics.pixel import Compatibility
-from blemish.model_file.bundle import Bundle, ExportEntry, Manifest
-from blemish.model_file.exported import read_model, write_exported
+from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_model, write_exported
 from blemish.results import Prediction
 from blemish.runtime.networks import build_network
 

@@ -23,7 +23,7 @@ from blemish.methods.borad.model import BoRAD
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.registry import build_method, names
-from blemish.model_file.onnx_file import GRAPH
+from blemish.model_file.bundle import GRAPH
 from blemish.model_file.trained import MethodNetwork
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher

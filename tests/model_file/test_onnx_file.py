@@ -10,7 +10,8 @@ import pytest
 
 from blemish.errors import BundleError
 from blemish.inspector import open_model
-from blemish.model_file.onnx_file import read_onnx, split, with_manifest
+from blemish.model_file.bundle import _with_manifest, read_model
+from blemish.model_file.onnx_file import split
 
 
 @pytest.fixture
@@ -29,11 +30,11 @@ def test_the_file_is_an_onnx_file_to_everybody_else(bare: Path) -> None:
 
 
 def test_the_manifest_is_taken_off_and_replaced(bare: Path) -> None:
-    content, manifest = bare.read_bytes(), read_onnx(bare).manifest
+    content, manifest = bare.read_bytes(), read_model(bare).manifest
     graph, text = split(content)
     assert content.startswith(graph)
     assert split(graph) == (graph, None)
-    again = with_manifest(content, manifest.model_copy(update={"products": ("nut",)}))
+    again, _ = _with_manifest(content, manifest.model_copy(update={"products": ("nut",)}))
     assert split(again)[0] == graph
     assert len(onnx.load_from_string(again).metadata_props) == 1
     assert text is not None
@@ -50,7 +51,7 @@ def test_metadata_of_others_is_kept(bare: Path) -> None:
 
 
 def test_a_damaged_file_is_refused_and_never_half_believed(bare: Path) -> None:
-    whole, wanted = bare.read_bytes(), read_onnx(bare)
+    whole, wanted = bare.read_bytes(), read_model(bare)
     cuts = [0, 1, 2, 7, 100, len(whole) // 2, len(whole) - 5000, len(whole) - 1]
     for size in cuts:
         bare.write_bytes(whole[:size])
@@ -62,7 +63,7 @@ def test_a_damaged_file_is_refused_and_never_half_believed(bare: Path) -> None:
         content[position] ^= 0x10
         bare.write_bytes(content)
         try:
-            assert read_onnx(bare) == wanted, position
+            assert read_model(bare) == wanted, position
         except BundleError as error:
             assert "part.onnx" in str(error)  # noqa: PT017
 

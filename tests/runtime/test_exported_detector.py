@@ -13,9 +13,14 @@ import blemish
 from blemish import Detector
 from blemish.errors import BundleError, ConfigError, DataError
 from blemish.inspector import ExportedDetector, open_model
-from blemish.model_file.bundle import read_bundle, read_manifest, write_bundle
-from blemish.model_file.exported import model_manifest, read_model
-from blemish.model_file.onnx_file import split
+from blemish.model_file.bundle import (
+    model_manifest,
+    read_bundle,
+    read_manifest,
+    read_model,
+    split,
+    write_bundle,
+)
 
 Pixels = NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
     """Show what a model file holds: method, teacher, products, limits, versions."""
-    from blemish.model_file.exported import model_manifest
+    from blemish.model_file.bundle import model_manifest
 
     manifest = model_manifest(model)
     if json:

@@ -18,9 +18,7 @@ from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare
 from blemish.inspector import ExportedDetector
-from blemish.model_file.bundle import ExportEntry, read_bundle
-from blemish.model_file.exported import read_model, write_exported
-from blemish.model_file.onnx_file import GRAPH
+from blemish.model_file.bundle import GRAPH, ExportEntry, read_bundle, read_model, write_exported
 from blemish.runtime.networks import IR
 
 Format = Literal["onnx", "openvino"]

@@ -20,11 +20,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blemish._files import atomic_write
-from blemish.errors import BundleError
+from blemish.errors import BundleError, ConfigError
+from blemish.model_file.onnx_file import split, with_text
 
 #: 2: settings without stand-ins for "decide yourself", and the good images kept a row each.
 SCHEMA_VERSION = 2
 _MANIFEST = "manifest.json"
+#: Name of an exported model's graph among the members.
+GRAPH = "model.onnx"
 
 
 class TeacherEntry(BaseModel):
@@ -143,6 +146,35 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
     return manifest
 
 
+def write_exported(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write an exported model, whole or not at all; the suffix ``.onnx`` gives the bare graph.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ConfigError: As ``write_bundle``, or the graph is not an ONNX one.
+    """
+    if Path(path).suffix.lower() != ".onnx":
+        if GRAPH in files:
+            # The graph says who it is also when it is taken out of the bundle.
+            files = {**files, GRAPH: _with_manifest(files[GRAPH], manifest)[0]}
+        return write_bundle(path, manifest, files)
+    if GRAPH not in files:
+        raise ConfigError(f"{path}: this model is not in ONNX format. Give a name in .blemish.")
+    content, manifest = _with_manifest(files[GRAPH], manifest)
+    with atomic_write(path) as file:
+        file.write(content)
+    return manifest
+
+
+def _with_manifest(graph: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
+    """A graph that carries its manifest, and the manifest as it stands there."""
+    bare, _ = split(graph)
+    manifest, text = seal(manifest, {GRAPH: bare})
+    return with_text(bare, text), manifest
+
+
 def seal(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[Manifest, bytes]:
     """The manifest with the digests of ``files`` and its own, and its text for the model file."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -164,18 +196,19 @@ def read_manifest(path: str | Path) -> Manifest:
 def read_bundle(path: str | Path) -> Bundle:
     """Read and check a model file.
 
-    Raises:
-        BundleError: It does not exist, is not a model file, is cut short or altered, or was
-            written by a newer blemish.
+        Raises:
+            BundleError: It does not exist, is not a model file, is cut short or altered, or was
+                written by a newer blemish.
 
-    Example:
-        >>> from blemish.model_file.bundle import read_bundle
-        >>> from blemish.errors import BundleError
-        >>> try:
-        ...     read_bundle("missing.blemish")
-        ... except BundleError as error:
-        ...     print(error)
-        missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
+        Example:
+            >>> from blemish.model_file.bundle import read_bundle
+            >>> from blemish.errors import BundleError, ConfigError
+    from blemish.model_file.onnx_file import split, with_text
+            >>> try:
+            ...     read_bundle("missing.blemish")
+            ... except BundleError as error:
+            ...     print(error)
+            missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
     """
     path = Path(path)
     with _open(path) as archive:
@@ -187,6 +220,62 @@ def read_bundle(path: str | Path) -> Bundle:
     return Bundle(manifest, files)
 
 
+def read_model(path: str | Path) -> Bundle:
+    """Read and check a model file of either kind, a bundle or a bare ``.onnx``: once per command.
+
+    Raises:
+        BundleError: It does not exist, is damaged or altered, or is no model file.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".onnx":
+        return _read_onnx(path)
+    bundle = read_bundle(path)
+    if bundle.manifest.export is None or GRAPH not in bundle.files:
+        return bundle
+    # The graph carries a copy of the manifest, which must not outlive a change.
+    try:
+        bare, _ = split(bundle.files[GRAPH])
+    except ValueError as error:
+        raise BundleError(f"{path} cannot be used: its graph is damaged ({error}).") from error
+    return Bundle(bundle.manifest, {**bundle.files, GRAPH: bare})
+
+
+def _read_onnx(path: Path) -> Bundle:
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise BundleError(f"{path} {found}. Expected a model file, as `blemish export` writes it.")
+    try:
+        bare, text = split(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise BundleError(
+            f"{path} cannot be read as an ONNX file ({error}). {_EXPORT_AGAIN}"
+        ) from error
+    if text is None:
+        raise BundleError(
+            f"{path} carries no blemish manifest, or was cut short. Expected an ONNX file that "
+            "`blemish export MODEL -o NAME.onnx` wrote."
+        )
+    manifest = parse_manifest(path, text)
+    if hashlib.sha256(bare).hexdigest() != manifest.files.get(GRAPH):
+        raise BundleError(
+            f"{path}: the graph was altered after the model was saved. {_EXPORT_AGAIN}"
+        )
+    if manifest.export is None:
+        raise BundleError(f"{path} is an ONNX file with the manifest of a trained model.")
+    return Bundle(manifest, {GRAPH: bare})
+
+
+def model_manifest(path: str | Path) -> Manifest:
+    """What a model file of either kind says of itself, without loading weights where it can.
+
+    Raises:
+        BundleError: As :func:`read_model`.
+    """
+    bare = Path(path).suffix.lower() == ".onnx"
+    return read_model(path).manifest if bare else read_manifest(path)
+
+
+_EXPORT_AGAIN = "Copy the file again from its source, or export again."
 _REMEDY = "Copy the file again from its source, or train again."
 
 

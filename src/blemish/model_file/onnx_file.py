@@ -9,25 +9,14 @@ its key. No other part of the message need be understood.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
-from blemish.errors import BundleError
-from blemish.model_file.bundle import Bundle, Manifest, parse_manifest, seal
-
-#: Name of the graph among the members of a manifest.
-GRAPH = "model.onnx"
 #: Field 14 of a ModelProto, an entry of ``metadata_props``: {key = 1, value = 2}.
 _ENTRY = b"\x72"
 _KEY = b"\x0a\x07blemish\x12"  # up to the tag of the value; JSON has no such characters
-_REMEDY = "Copy the file again from its source, or export again."
 
 
-def with_manifest(graph: bytes, manifest: Manifest) -> bytes:
-    """The bytes of an ONNX file that carries ``manifest``; one it carries already is replaced."""
-    bare, _ = split(graph)
-    _, text = seal(manifest, {GRAPH: bare})
-    return bare + _field(text)
+def with_text(graph: bytes, text: bytes) -> bytes:
+    """The bytes of an ONNX file that carries a manifest's text; one it carries is replaced."""
+    return split(graph)[0] + _field(text)
 
 
 def split(content: bytes) -> tuple[bytes, bytes | None]:
@@ -45,27 +34,6 @@ def split(content: bytes) -> tuple[bytes, bytes | None]:
     if len(text) < length or content[end - len(field) : end] != field:
         raise ValueError("its manifest is cut short or damaged")
     return content[: end - len(field)] + content[end:], text
-
-
-def read_onnx(path: Path) -> Bundle:
-    """A bare ONNX file as a model file's content, checked.
-
-    Raises:
-        BundleError: It is no ONNX file of blemish's, is cut short, or was altered.
-    """
-    try:
-        bare, text = split(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path} cannot be read as an ONNX file ({error}). {_REMEDY}") from error
-    if text is None:
-        raise BundleError(
-            f"{path} carries no blemish manifest, or was cut short. Expected an ONNX file that "
-            "`blemish export MODEL -o NAME.onnx` wrote."
-        )
-    manifest = parse_manifest(path, text)
-    if hashlib.sha256(bare).hexdigest() != manifest.files.get(GRAPH):
-        raise BundleError(f"{path}: the graph was altered after the model was saved. {_REMEDY}")
-    return Bundle(manifest, {GRAPH: bare})
 
 
 def _field(text: bytes) -> bytes:
