@@ -46,14 +46,14 @@ def build_timm_teacher(name: str, *, weights: Weights) -> Teacher:
         return timm.create_model(backbone, features_only=True, **options)
 
     # A transformer that can takes images of any size whose sides its patches divide.
-    flexible: dict[str, Any] = {"dynamic_img_size": True}
+    flexible = {"dynamic_img_size": True}
     try:
         whole = create(**flexible)
-    except TypeError:
+    except Exception:  # of other backbones, each of which says it in its own way
         flexible = {}
         try:
             whole = create()
-        except Exception as error:  # timm says in many ways that a model has no such form
+        except Exception as error:
             raise ConfigError(f"{name} does not give its features: {error}") from error
     chosen = tuple(map(int, levels.split(","))) if levels else _levels_of(whole)
     local = weights if isinstance(weights, Path) else None

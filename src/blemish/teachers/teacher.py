@@ -133,13 +133,7 @@ class Teacher(nn.Module):
 
 
 class NoTeacher(Teacher):
-    """Stands where a method has no teacher: it has no weights, and no features to give.
-
-    Example:
-        >>> from blemish.teachers.teacher import NoTeacher
-        >>> NoTeacher().name, len(NoTeacher().state_dict())
-        ('none', 0)
-    """
+    """Stands where a method has no teacher: it has no weights, and no features to give."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -184,11 +178,7 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
 
 
 def check_teacher_name(name: str) -> None:
-    """Whether a teacher is known by this name.
-
-    Raises:
-        ConfigError: It is not; the message lists the known ones and the nearest.
-    """
+    """Refuse a name by which no teacher is known; the message has the nearest known one."""
     if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
         return
     if name not in _REGISTERED:

@@ -22,7 +22,7 @@ z-scores, by group, are over good images that no stage saw, and those of the bra
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ from blemish.methods.rd.model import RD
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.teachers.teacher import Teacher
+
+#: GSE's code ``(N, D)`` of each student level.
+Codes: TypeAlias = list[Tensor]
 
 
 class LogicRD(RD):
@@ -153,12 +156,12 @@ class LogicRD(RD):
         total = distill + self.config.gate_weight * gating
         return {"total": total, "distill": distill, "gate": gating}
 
-    def codes(self, levels: tuple[Tensor, ...]) -> list[Tensor]:
+    def codes(self, levels: tuple[Tensor, ...]) -> Codes:
         """GSE's code ``(N, D)`` of each student level, given the standardised levels."""
         return self.semantics(join_levels(levels))
 
     def reconstruct(
-        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
+        self, levels: tuple[Tensor, ...], codes: Codes | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The student's levels and the gates' logits, given the standardised levels."""
         squeezed = self.embed(levels)
@@ -174,9 +177,7 @@ class LogicRD(RD):
     def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
         return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
 
-    def describe(
-        self, levels: tuple[Tensor, ...], codes: list[Tensor] | None = None
-    ) -> Description:
+    def describe(self, levels: tuple[Tensor, ...], codes: Codes | None = None) -> Description:
         """What the logical branch looks at, given the standardised levels."""
         joined = join_levels(levels)
         whole = None
@@ -185,10 +186,7 @@ class LogicRD(RD):
         return Description(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
 
     def part_distances(self, described: Description) -> tuple[Tensor, Tensor]:
-        """Mahalanobis distances ``(N, P)`` of the parts, and the whitened parts ``(N, P, ΣC)``.
-
-        The codes, where they are described, are one more distance, the last.
-        """
+        """Mahalanobis distances ``(N, P)`` of the parts, last of the codes; the whitened parts."""
         whitened = self.gaussians.whitened(described.parts, described.membership)
         squared = whitened.square().sum(2)  # (N, P)
         if described.codes is not None:
@@ -247,12 +245,12 @@ class LogicRD(RD):
             worst = self.part_scale(torch.cat(distances), member).amax(1)
             self.scale.fit(torch.stack([torch.cat(peaks), worst], 1), member)
 
-    def structural_map(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> Tensor:
+    def structural_map(self, levels: tuple[Tensor, ...], codes: Codes | None) -> Tensor:
         """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
         errors = self.balance(self._errors(levels, self.reconstruct(levels, codes)[0]))
         return self.blur(fuse_levels(errors, self.input_size))
 
-    def logical(self, levels: tuple[Tensor, ...], codes: list[Tensor] | None) -> LogicalOutput:
+    def logical(self, levels: tuple[Tensor, ...], codes: Codes | None) -> LogicalOutput:
         """The logical branch, given the standardised levels."""
         described = self.describe(levels, codes)
         member = described.membership
