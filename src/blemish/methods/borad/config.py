@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
 from blemish.errors import ConfigError
 from blemish.methods.rd.config import STATED_TRUNK, RDConfig
-from blemish.methods.settings import Count, NotNegative, Positive, Range
+from blemish.methods.settings import Count, NotNegative, Positive, Presets, Range
 
 Momentum: TypeAlias = Annotated[float, Range(0, 1)]
 
@@ -27,7 +26,7 @@ class BoRADConfig(RDConfig):
         7
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+    presets: ClassVar[Presets] = {
         "light": {},
         "paper": {**STATED_TRUNK, "epochs": 100, "residual": False, "divisors": (2, 4, 2)},
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from blemish.errors import ConfigError
 from blemish.methods.rd.config import STATED_TRUNK, RDConfig
-from blemish.methods.settings import Count, NotNegative, Range
+from blemish.methods.settings import Count, NotNegative, Presets, Range
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class LogicRDConfig(RDConfig):
         True
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+    presets: ClassVar[Presets] = {
         "light": {},
         "paper": {
             **STATED_TRUNK,

@@ -11,7 +11,7 @@ from torch import nn
 from blemish.errors import ConfigError
 from blemish.methods.base import ParameterGroup, Stage
 from blemish.methods.schedule import StepDecay
-from blemish.methods.settings import Count, MethodConfig, Positive, Range, Share
+from blemish.methods.settings import Count, MethodConfig, Positive, Presets, Range, Share
 from blemish.nn.reverse_distillation import StudentPlan, plan_student
 from blemish.teachers.teacher import Teacher
 
@@ -91,7 +91,7 @@ class RDConfig(ReconstructionConfig):
         False
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+    presets: ClassVar[Presets] = {
         "light": {},
         "paper": {**STATED_TRUNK, "epochs": 200, "clip_norm": None},
     }
