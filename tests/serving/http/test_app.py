@@ -220,3 +220,24 @@ def test_a_defect_among_the_models_own_pictures_is_left_out(app: Watched) -> Non
     made = ask(app, path="/v1/recalibration", json={"how": "exclude", "expected": 1}).json()
     assert made["limits"][0]["defect"] == 124.5
     assert made["note"] == "1 marked picture left out of the model's, at 1 %"
+
+
+def test_a_model_without_limits_has_scores_and_says_what_to_do(tmp_path: Path) -> None:
+    with service_of(spot_model(calibration=None), tmp_path) as service:
+        app = create_app(service, Gate(token=None, loopback=True))
+        (found,) = ask(app, content=png(part(130)), params={"keep": "true"}).json()["results"]
+        assert (found["score"], found["verdict"], found["regions"]) == (130, None, [])
+        detail = ask(app, "GET", f"/v1/pictures/{found['id']}").json()
+        assert (detail["score"], detail["verdict"], detail["p_value"]) == (130, None, None)
+        assert ask(app, "GET", "/v1/history").json()["judged_by"] is None
+        version = ask(app, "GET", "/v1/model").json()["calibration"]
+        assert (version["n"], version["false_alarm_rate"], version["limits"]) == (0, None, [])
+        for answer in (
+            ask(app, "GET", f"/v1/pictures/{found['id']}/heat"),
+            ask(app, content=png(part()), params={"map": "heat"}),
+            ask(app, path="/v1/recalibration", json={"false_alarm_rate": 0.1}),
+        ):
+            assert (answer.status_code, answer.json()["error"]) == (409, "not_calibrated")
+        ask(app, "PUT", f"/v1/pictures/{found['id']}/mark", json={"mark": "good"})
+        made = ask(app, path="/v1/recalibration", json={"how": "join"}).json()
+        assert (made["n"], made["limits"][0]["defect"]) == (1, 130)
