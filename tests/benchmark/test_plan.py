@@ -102,6 +102,18 @@ def test_settings_may_be_meant_for_one_method(line: Path, options: Make) -> None
     assert [run.changed for run in runs] == [{"steps": 2}, {"steps": 7}]
 
 
+def test_the_papers_presets_can_be_measured(line: Path, options: Make) -> None:
+    asked = options(
+        line, methods=("rd", "hfr"), preset="paper", settings=(("hfr.balance", "true"),)
+    )
+    runs = plan_runs(asked)
+    assert [run.changed["standardise"] for run in runs] == [False, False]
+    assert runs[0].changed["epochs"] == 200  # rd's paper
+    assert runs[1].changed == {"standardise": False}  # what is set wins
+    assert "--preset paper" in command_line(asked, "out")
+    assert "--preset" not in command_line(options(line), "out")
+
+
 def test_labelled_anomalies_are_not_dropped_in_silence(digits: Path, options: Make) -> None:
     asked = {"protocol": "unbalanced", "classes": ("0",), "known": ("1",)}
     with pytest.raises(ConfigError, match="rd learns from good images alone and cannot use"):

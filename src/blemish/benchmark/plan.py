@@ -34,6 +34,7 @@ class BenchmarkOptions:
         protocol: See :mod:`blemish.benchmark.protocols`.
         seeds: One model per seed and unit.
         settings: Settings of the methods; ``METHOD.NAME`` for one of them only.
+        preset: What the settings start from, such as ``paper``; every method has it.
         layout: Layout of the data.
         products: Categories to use; empty: all.
         classes, known, ratios: See :func:`blemish.benchmark.protocols.plan_units`.
@@ -52,6 +53,7 @@ class BenchmarkOptions:
     protocol: str = "one_for_all"
     seeds: tuple[int, ...] = (0,)
     settings: tuple[tuple[str, str], ...] = ()
+    preset: str = "light"
     layout: str = "auto"
     products: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -275,7 +277,7 @@ def _config(options: BenchmarkOptions, method: str) -> MethodConfig:
         owner, _, setting = name.rpartition(".")
         if owner in ("", method):
             own[setting] = value
-    return parse_settings(method_class(method).config_class, own)
+    return parse_settings(method_class(method).config_class, own, preset=options.preset)
 
 
 def _weights_identity(weights: str) -> str:

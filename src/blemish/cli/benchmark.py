@@ -14,6 +14,7 @@ from blemish.cli.common import (
     FalseAlarmRate,
     Histogram,
     Layout,
+    Preset,
     Quiet,
     need_training_packages,
     parse_assignments,
@@ -47,6 +48,7 @@ def benchmark(
             "--set", help="A setting, NAME=VALUE, or METHOD.NAME=VALUE for one system. Repeatable."
         ),
     ] = None,
+    preset: Preset = "light",
     layout: Layout = "auto",
     products: Annotated[str, typer.Option(help="Only these categories, with commas.")] = "",
     classes: Annotated[
@@ -100,6 +102,7 @@ def benchmark(
         protocol=protocol,
         seeds=_numbers("--seeds", seeds, int),
         settings=tuple((k, v) for k, v in parse_assignments(settings).items()),
+        preset=preset,
         layout=layout,
         products=_names(products),
         classes=_names(classes),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from blemish.evaluation.evaluator import Evaluation
 
 ModelFile = Annotated[Path, typer.Argument(help="Model file, as `blemish fit` writes it.")]
+Preset = Annotated[
+    str, typer.Option(help="Settings to start from: light, or paper for what the paper states.")
+]
 Layout = Annotated[
     str, typer.Option(help="Layout of the data; `auto` recognises it. See `blemish data describe`.")
 ]

@@ -13,6 +13,7 @@ from blemish.cli.common import (
     Device,
     FalseAlarmRate,
     Layout,
+    Preset,
     Quiet,
     UnsureRate,
     need_training_packages,
@@ -53,9 +54,7 @@ def fit(
     size: Annotated[
         str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by images.")
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="Settings to start from: light, or paper for what the paper states.")
-    ] = "light",
+    preset: Preset = "light",
     settings: Annotated[
         list[str] | None,
         typer.Option(
