@@ -92,6 +92,9 @@ class GoodScores(BaseModel):
             raise ValueError("scores are not in ascending order")
         return self
 
+    def __repr__(self) -> str:
+        return f"<GoodScores of {self.product or 'unknown product'}: {self.n} images>"
+
     @property
     def n(self) -> int:
         """Number of good images."""

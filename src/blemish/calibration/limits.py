@@ -161,6 +161,13 @@ class Calibration(BaseModel):
             raise ValueError("the products have different branches")
         return self
 
+    def __repr__(self) -> str:
+        products = ", ".join(self.products) or "no product named"
+        return (
+            f"<Calibration {self.version}: {self.n} good images of {products}, at "
+            f"{_percent(self.false_alarm_rate)}>"
+        )
+
     @property
     def products(self) -> tuple[str, ...]:
         """Names of the products that have limits of their own."""
@@ -292,12 +299,6 @@ class Calibration(BaseModel):
 
         Raises:
             CalibrationError: The content is not a whole calibration.
-
-        Example:
-            >>> from blemish.calibration import Calibration, CalibrationRecord, calibrate
-            >>> calibration = calibrate([CalibrationRecord(None, score=0.1 + 0.2, peak=1.0)])
-            >>> Calibration.from_json(calibration.to_json()) == calibration
-            True
         """
         try:
             return cls.model_validate(content)
