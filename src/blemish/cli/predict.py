@@ -107,13 +107,13 @@ def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:
     from rich.text import Text
 
     from blemish.outputs.run import watch_into
-    from blemish.outputs.tally import Judged, verdict_line
+    from blemish.outputs.tally import VerdictRow, verdict_line
 
     console = Console(highlight=False, soft_wrap=True)
 
     def say(prediction: Prediction) -> None:
         if not quiet:
-            console.print(verdict_line(Judged.of(prediction)))
+            console.print(verdict_line(VerdictRow.of(prediction)))
 
     def note(text: str) -> None:
         print(f"Note: {text}", file=sys.stderr, flush=True)

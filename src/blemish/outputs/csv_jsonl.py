@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from blemish.errors import ConfigError
-from blemish.outputs.tally import Judged
+from blemish.outputs.tally import VerdictRow
 from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class WrittenLine(NamedTuple):
     """
 
     text: str
-    judged: Judged | None
+    judged: VerdictRow | None
     model: str
 
 
@@ -237,7 +237,7 @@ class CsvSink(LineSink):
 
     def _written(self, text: str, row: dict[str, str]) -> WrittenLine:
         try:
-            judged = Judged(
+            judged = VerdictRow(
                 path=Path(row["path"]),
                 product=row["product"] or None,
                 verdict=_verdict(row["verdict"] or None),
@@ -302,7 +302,7 @@ class JsonLinesSink(LineSink):
             try:
                 row = json.loads(text)
                 failed = "error" in row
-                judged = Judged(
+                judged = VerdictRow(
                     path=Path(row["path"]),
                     product=row.get("product"),
                     verdict=_verdict(row.get("verdict")),

@@ -26,7 +26,7 @@ _STYLES: dict[Verdict | None, str] = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class VerdictRow:
     """One line of the table: a prediction without its map. Fields as in ``Prediction``."""
 
     path: Path | None
@@ -38,7 +38,7 @@ class Judged:
     areas: int = 0
 
     @classmethod
-    def of(cls, prediction: Prediction) -> Judged:
+    def of(cls, prediction: Prediction) -> VerdictRow:
         """The line of a prediction."""
         p = prediction
         branches = dict(p.branches)
@@ -73,11 +73,11 @@ class Tally:
         self.failures = 0
         self.root: Path | None = None
         self._rootless = False
-        self._kept: list[Judged] = []
+        self._kept: list[VerdictRow] = []
 
-    def add(self, prediction: Prediction | Judged) -> None:
+    def add(self, prediction: Prediction | VerdictRow) -> None:
         """Count one more image."""
-        judged = prediction if isinstance(prediction, Judged) else Judged.of(prediction)
+        judged = prediction if isinstance(prediction, VerdictRow) else VerdictRow.of(prediction)
         self.verdicts[judged.verdict] += 1
         if judged.path is not None:
             self._widen(judged.path)
@@ -89,7 +89,7 @@ class Tally:
         """Count an image that could not be judged."""
         self.failures += 1
 
-    def worst(self) -> list[Judged]:
+    def worst(self) -> list[VerdictRow]:
         """The worst images, at most ``limit``, the worst first."""
         return sorted(self._kept, key=lambda judged: judged.severity)[: self.limit]
 
@@ -157,7 +157,7 @@ class Tally:
                 self.root, self._rootless = None, True
 
 
-def _branch(judged: Judged, name: str) -> Text:
+def _branch(judged: VerdictRow, name: str) -> Text:
     """A branch's score, and its verdict where it objects."""
     branch = judged.branches.get(name)
     if branch is None:
@@ -171,7 +171,7 @@ def _below(path: Path, root: Path) -> str:
     return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
 
 
-def verdict_line(judged: Judged) -> Text:
+def verdict_line(judged: VerdictRow) -> Text:
     """One image on one line: verdict, p-value, score, path."""
     p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
     line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
