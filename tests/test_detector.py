@@ -141,31 +141,50 @@ def test_validation_images_calibrate_where_there_are_some(
     assert (report.training_images, report.calibration_images) == (12, 2)
 
 
-def test_calibration_images_never_train(
-    part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
+    """What ``fit`` trains on and what it calibrates on."""
     import blemish.inspector as inspector
     import blemish.training.fitting as fitting
 
-    trained: list[Path] = []
-    calibrated: list[Path] = []
+    seen: dict[str, list[Sample]] = {"trained": [], "calibrated": []}
     train, judge = fitting.train, inspector.judge_samples
 
     def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
-        trained.extend(sample.path for sample in samples)
+        seen["trained"].extend(samples)
         return train(method, samples, *args, **kwargs)
 
     def watch_judge(network: Any, preprocessing: Any, samples: Any, **kwargs: Any) -> Any:
-        calibrated.extend(sample.path for sample in samples)
+        seen["calibrated"].extend(samples)
         return judge(network, preprocessing, samples, **kwargs)
 
     monkeypatch.setattr(fitting, "train", watch_train)
     monkeypatch.setattr(inspector, "judge_samples", watch_judge)
+    return seen
+
+
+def test_calibration_images_never_train(
+    part_folder: Callable[..., Path], tmp_path: Path, seen: dict[str, list[Sample]]
+) -> None:
     root = part_folder(tmp_path / "part")
     fit(brief(), root, hold_out_share=0.25)
-    assert len(calibrated) == 3
-    assert not set(trained) & set(calibrated)
-    assert {*trained, *calibrated} == set((root / "train" / "good").iterdir())
+    trained, calibrated = ({s.path for s in seen[part]} for part in ("trained", "calibrated"))
+    assert len(seen["calibrated"]) == 3
+    assert not trained & calibrated
+    assert trained | calibrated == set((root / "train" / "good").iterdir())
+
+
+def test_no_part_both_trains_and_calibrates(
+    good_parts: Pixels, seen: dict[str, list[Sample]]
+) -> None:
+    views = [
+        Sample(Path(f"{i}.png"), "usb", "train", 0, image=image, part=f"S{i // 4}")
+        for i, image in enumerate(good_parts)
+    ]
+    fit(brief(), DataSet("real_iad", Path("usb"), tuple(views)), hold_out_share=0.33)
+    trained, calibrated = ({s.part for s in seen[part]} for part in ("trained", "calibrated"))
+    assert (len(seen["trained"]), len(seen["calibrated"])) == (8, 4)
+    assert not trained & calibrated
 
 
 def test_too_few_images_train_without_verdicts(good_parts: Pixels) -> None:

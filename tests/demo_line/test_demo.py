@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -383,3 +384,16 @@ def test_counts_and_products_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="makes no product 'screw'"):
         write_demo_line(tmp_path / "x", **SMALL, products=["screw"])
     assert not (tmp_path / "x").exists()
+
+
+def test_the_renderer_stands_apart() -> None:
+    """Nothing of the product may come to rest on it, nor it on more than errors."""
+    package = Path(demo.__file__).parents[1]
+    used = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "blemish.demo_line" in path.read_text(encoding="utf-8")
+    }
+    assert {path for path in used if not path.startswith("demo_line/")} == {"cli/demo.py"}
+    inside = "".join(p.read_text(encoding="utf-8") for p in (package / "demo_line").glob("*.py"))
+    assert set(re.findall(r"from blemish\.(\w+)", inside)) == {"demo_line", "errors"}
