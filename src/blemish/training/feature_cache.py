@@ -33,11 +33,9 @@ _RECORD = "complete.json"
 
 
 class FeatureCache:
-    """Features of a list of samples, as memory-mapped arrays.
+    """Features of a list of samples: an array ``(N, H_l, W_l, C_l)`` float16 per level, mapped.
 
-    Args:
-        levels: One array ``(N, H_l, W_l, C_l)`` float16 per level.
-        kept: Positions in the list of samples that could be read.
+    ``kept`` are the positions of the samples that could be read.
     """
 
     def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:

@@ -29,30 +29,18 @@ NOT_CALIBRATED = (
 
 @dataclass(frozen=True)
 class FitReport:
-    """What :meth:`Detector.fit` did.
+    """What :meth:`Detector.fit` did."""
 
-    Attributes:
-        training_images, calibration_images: Numbers of good images used for each.
-        products: Names of the products.
-        layout: The layout that was recognised.
-        failures: Path and reason of each image that could not be read.
-        notes: What the user should know, one sentence each.
-        seconds: Wall time.
-        training: Losses and more.
-        labelled_defects: Number of labelled defects that trained.
-        input_images: Smallest and largest size ``(H, W)`` of the good training images.
-    """
-
-    training_images: int
+    training_images: int  # good images that trained
     calibration_images: int
     products: tuple[str, ...]
-    layout: str
-    failures: tuple[tuple[Path, str], ...]
-    notes: tuple[str, ...]
-    seconds: float
+    layout: str  # the one that was recognised
+    failures: tuple[tuple[Path, str], ...]  # path and reason of images that cannot be read
+    notes: tuple[str, ...]  # what the user should know, one sentence each
+    seconds: float  # wall time
     training: TrainingReport = field(repr=False)
-    labelled_defects: int = 0
-    input_images: tuple[tuple[int, int], ...] = ()
+    labelled_defects: int = 0  # those that trained
+    input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
 
 
 def learn(
