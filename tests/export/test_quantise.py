@@ -15,11 +15,25 @@ from PIL import Image
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.export.graph import onnx_graph
-from blemish.export.quantise import part_inputs, quantise
+from blemish.export.quantise import kept_convolutions, part_inputs, quantise
 from blemish.methods.registry import build_method
 from blemish.teachers.teacher import build_teacher
 
 SIDE = 64
+KINDS = """
+    <ir_version: 9, opset_import: ["" : 20]>
+    made (float[N, 2, 4, 4] f) => (float[N, 1, 4, 4] out)
+    <float[2, 2, 1, 1] teacher = {1.0, 2.0, 3.0, 4.0},
+     float[2, 2, 1, 1] student = {1.0, 0.0, 0.0, 1.0},
+     float[1, 2, 1, 1] gates = {1.0, 1.0},
+     float[1, 1, 1, 1] kernel = {1.0}>
+    {
+        level = Conv (f, teacher)
+        learned = Conv (level, student)
+        gate = Conv (learned, gates)
+        out = Conv (gate, kernel)
+    }
+"""
 SHARED = """
     <ir_version: 9, opset_import: ["" : 20]>
     made (float[N, 2, 4, 4] f) => (float[N, 2, 4, 4] learned, float[N, 2, 4, 4] plain)
@@ -31,6 +45,15 @@ SHARED = """
         plain = Conv (level, second)
     }
 """
+
+
+def test_the_teacher_and_what_makes_one_channel_stay_in_float32() -> None:
+    model = onnx.parser.parse_model(KINDS)
+    model.graph.initializer[0].name = "method.teacher.trunk.weight"
+    model.graph.node[0].input[1] = "method.teacher.trunk.weight"
+    for node in model.graph.node:
+        node.name = node.output[0]
+    assert kept_convolutions(model) == ["level", "gate", "out"]
 
 
 def test_an_input_is_doubled_only_where_others_read_it_too() -> None:

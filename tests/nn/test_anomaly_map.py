@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,
     GaussianBlur,
+    MapFusion,
     cosine_distance,
     fuse_levels,
 )
@@ -46,6 +47,21 @@ def test_the_blur_is_scipys(sigma: float, size: tuple[int, int]) -> None:
 
 def test_the_blur_is_not_part_of_the_weights() -> None:
     assert not GaussianBlur(4.0).state_dict()
+    assert not MapFusion([(4, 6)], (8, 12), 4.0).state_dict()
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.6, 4.0])
+@pytest.mark.parametrize("levels", [[(16, 24), (8, 12), (4, 6)], [(5, 3)], [(32, 48), (64, 96)]])
+def test_maps_are_resized_summed_and_smoothed_as_one_step_after_the_other(
+    sigma: float, levels: list[tuple[int, int]]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand(3, 1, *level, generator=generator) for level in levels]
+    stepwise = fuse_levels(maps, (32, 48))
+    if sigma:
+        stepwise = GaussianBlur(sigma)(stepwise)
+    fused = MapFusion(levels, (32, 48), sigma)(maps)
+    assert torch.allclose(fused, stepwise, rtol=1e-5, atol=1e-6)
 
 
 def test_levels_are_resized_and_summed_or_multiplied() -> None:

@@ -15,9 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError, MissingExtraError, first_line
-from blemish.export.blocked_layout import keep_blocked_layout
-from blemish.export.constants import fold_transposes
-from blemish.export.linear_maps import fuse_linear_maps
 from blemish.methods.base import Method
 from blemish.runtime.networks import INPUT, output_names
 
@@ -94,9 +91,6 @@ def onnx_graph(method: Method) -> bytes:
     ):
         raise _refusal(method, "its forward pass fixes the number of images, as len(images) does.")
     _strip(model)
-    fold_transposes(model)
-    fuse_linear_maps(model)
-    keep_blocked_layout(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

@@ -75,14 +75,12 @@ def quantise(graph: bytes, preprocessing: Preprocessing, good: Sequence[Sample])
 def kept_convolutions(model: Any) -> list[str]:
     """Names of the convolutions that stay in float32.
 
-    They are the teacher's, those that bring its channels to one scale, and those of one channel,
-    which compare features or filter the map.
+    They are the teacher's, and those to one channel, which gate features or filter the map.
     """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
 
     def kept(weight: str) -> bool:
-        shape = shapes.get(weight, (0,))
-        return ".teacher." in f".{weight}" or shape[0] == 1 or shape[1:] == (1, 1, 1)
+        return ".teacher." in f".{weight}" or shapes.get(weight, (0,))[0] == 1
 
     return [n.name for n in model.graph.node if n.op_type == "Conv" and kept(n.input[1])]
 

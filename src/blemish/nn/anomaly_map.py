@@ -55,8 +55,16 @@ class ChannelStandardiser(nn.Module):
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
-    """``1 − cos`` per position: two ``(N, C, H, W)`` → ``(N, 1, H, W)`` in 0..2."""
-    return 1.0 - F.cosine_similarity(teacher, student, dim=1, eps=1e-6).unsqueeze(1)
+    """``1 − cos`` per position: two ``(N, C, H, W)`` → ``(N, 1, H, W)`` in 0..2.
+
+    By three sums over channels and one division of single-channel maps: half the passes over the
+    features that normalising both of them would take.
+    """
+    teacher, student = teacher.float(), student.float()  # sums over channels need the digits
+    inner = (teacher * student).sum(1, keepdim=True)
+    # Bounded before the root, so that a vector without direction has a gradient.
+    squares = [(f * f).sum(1, keepdim=True).clamp_min(1e-12) for f in (teacher, student)]
+    return 1.0 - inner / (squares[0] * squares[1]).sqrt()
 
 
 class GaussianBlur(nn.Module):
@@ -66,16 +74,79 @@ class GaussianBlur(nn.Module):
 
     def __init__(self, sigma: float) -> None:
         super().__init__()
-        self.radius = math.ceil(4 * sigma)
-        x = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
-        kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+        kernel = _gaussian(sigma, torch.float32)
+        self.radius = len(kernel) // 2
         # Not persistent: it follows from the config, the model file need not carry it.
-        self.register_buffer("kernel", (kernel / kernel.sum()).view(1, 1, 1, -1), persistent=False)
+        self.register_buffer("kernel", kernel.view(1, 1, 1, -1), persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         r = self.radius
         maps = F.conv2d(F.pad(maps, (r, r, 0, 0), mode="replicate"), self.kernel)
         return F.conv2d(F.pad(maps, (0, 0, r, r), mode="replicate"), self.kernel.transpose(2, 3))
+
+
+class MapFusion(nn.Module):
+    """Maps of several levels resized bilinearly and summed, the sum smoothed: matrix products.
+
+    All three are linear and separable, so that the result is ``Σ_l A_l X_l B_lᵀ`` with constant
+    matrices. They touch each level once, at its own small size; step by step, 33 taps twice at the
+    input's size go through operators made for many channels. The result is the same to rounding.
+
+    Args:
+        levels: ``(H_l, W_l)`` of each map.
+        size: ``(H, W)`` of the result.
+        sigma: As of :class:`GaussianBlur`; 0 = the sum is left as it is.
+
+    Shapes: maps ``(N, 1, H_l, W_l)`` → ``(N, 1, H, W)``.
+    """
+
+    columns: Tensor
+
+    def __init__(
+        self, levels: Sequence[tuple[int, int]], size: tuple[int, int], sigma: float = 0.0
+    ) -> None:
+        super().__init__()
+        columns = []
+        for number, level in enumerate(levels):
+            rows, across = (
+                _smoothing(new, sigma) @ _bilinear(old, new)
+                for old, new in zip(level, size, strict=True)
+            )
+            self.register_buffer(f"rows{number}", rows.float(), persistent=False)  # (H, H_l)
+            columns.append(across.T.float())
+        self.register_buffer("columns", torch.cat(columns), persistent=False)  # (Σ W_l, W)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        parts = [getattr(self, f"rows{n}") @ one for n, one in enumerate(maps)]  # (N, 1, H, W_l)
+        return torch.cat(parts, 3) @ self.columns
+
+
+def _gaussian(sigma: float, dtype: torch.dtype) -> Tensor:
+    """The kernel, truncated at four σ."""
+    radius = math.ceil(4 * sigma)
+    x = torch.arange(-radius, radius + 1, dtype=dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    return kernel / kernel.sum()
+
+
+def _smoothing(length: int, sigma: float) -> Tensor:
+    """The matrix ``(length, length)`` of the filter along one axis, edges replicated."""
+    eye = torch.eye(length, dtype=torch.float64)
+    if not sigma:
+        return eye
+    kernel = _gaussian(sigma, torch.float64)
+    place, radius = torch.arange(length), len(kernel) // 2
+    shifts = enumerate(kernel, start=-radius)
+    return torch.stack([tap * eye[(place + by).clamp(0, length - 1)] for by, tap in shifts]).sum(0)
+
+
+def _bilinear(old: int, new: int) -> Tensor:
+    """The matrix ``(new, old)`` of a bilinear resize along one axis, pixel centres at halves."""
+    at = (torch.arange(new, dtype=torch.float64) + 0.5) * old / new - 0.5  # (new,)
+    low = at.clamp(0, old - 1).floor()
+    share = (at.clamp(0, old - 1) - low)[:, None]
+    eye = torch.eye(old, dtype=torch.float64)
+    return (1 - share) * eye[low.long()] + share * eye[(low.long() + 1).clamp_max(old - 1)]
 
 
 class LevelBalance(nn.Module):

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.nn.anomaly_map import fuse_levels
 from blemish.nn.reverse_distillation import ResidualBlock, conv_bn_relu
 
 #: Per scale: the learned distance, the plain deviation, the distance taught by labelled anomalies.
@@ -222,10 +221,11 @@ class DeviationScores(nn.Module):
         # What hardly differs between good images would turn rounding into an alarm.
         self.std.copy_(torch.maximum(std, 0.01 * self.mean.abs()).clamp_min(1e-6))
 
-    def forward(self, scales: Sequence[Kinds], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Scores ``(N,)`` and maps ``(N, 1, H, W)`` at ``size``."""
+    def forward(self, scales: Sequence[Kinds]) -> tuple[Tensor, list[Tensor]]:
+        """Scores ``(N,)``, and of every scale the map ``(N, 1, H_s, W_s)`` of all its kinds."""
         scores, maps = [], []
         for scale, kinds in enumerate(scales):
+            parts = []
             for kind, values in enumerate(kinds):
                 weight: float | Tensor = self.weights[kind] / len(scales)
                 low, map_low = self.mean[:, kind, scale]
@@ -240,5 +240,6 @@ class DeviationScores(nn.Module):
                     # digits near zero.
                     above = values - map_low
                 scores.append(weight * top / unit)
-                maps.append(weight * above / map_unit)
-        return torch.stack(scores).sum(0), fuse_levels(maps, size)
+                parts.append(weight * above / map_unit)
+            maps.append(sum(parts[1:], start=parts[0]))
+        return torch.stack(scores).sum(0), maps

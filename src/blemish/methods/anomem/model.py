@@ -58,7 +58,7 @@ from blemish.methods.anomem.views import (
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
 from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
-from blemish.nn.anomaly_map import ChannelStandardiser, GaussianBlur
+from blemish.nn.anomaly_map import ChannelStandardiser, MapFusion
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Positions at which the memory reads a level at most.
@@ -125,7 +125,14 @@ class AnoMem(Method):
             labelled_weight=c.labelled_weight,
             top_share=c.top_share or (1.0 if self.scratch else 0.02),
         )
-        self.blur = GaussianBlur(c.sigma) if min(input_size) > 128 else nn.Identity()
+        self.fusion = MapFusion(
+            [
+                (input_size[0] // (stride * by), input_size[1] // (stride * by))
+                for stride, by in zip(strides, self.pooling, strict=True)
+            ],
+            input_size,
+            c.sigma if min(input_size) > 128 else 0.0,
+        )
         self.view = ImageView(smallest=0.3, blur=max(input_size) > SMALL_SIDE)
 
     # ── embedding and memory ────────────────────────────────────────────────────────────────
@@ -348,8 +355,8 @@ class AnoMem(Method):
 
     def forward(self, images: Tensor) -> MethodOutput:
         maps = self.maps(self.inputs(Batch(images)))
-        score, anomaly_map = self.scores(self._kinds(maps), self.input_size)
-        return MethodOutput(self.blur(anomaly_map), score, {})
+        score, of_scales = self.scores(self._kinds(maps))
+        return MethodOutput(self.fusion(of_scales), score, {})
 
     def notes(self) -> list[str]:
         if not self.config.memory:

@@ -21,15 +21,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from blemish.methods.base import Batch, Method, MethodOutput, Stage
 from blemish.methods.hfr.config import HFRConfig
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,
-    GaussianBlur,
     LevelBalance,
+    MapFusion,
     cosine_distance,
     fuse_levels,
 )
@@ -72,7 +72,10 @@ class HFR(Method):
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(config.levels)
         self.small = max(input_size) <= SMALL_INPUT
-        self.blur: nn.Module = nn.Identity() if self.small else GaussianBlur(config.sigma)
+        # A product of maps is no linear form: it is smoothed at the input's size.
+        product = config.fusion == "product"
+        sizes = [input_size] if product else self.level_sizes[last]
+        self.fusion = MapFusion(sizes, input_size, 0.0 if self.small else config.sigma)
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         if self.config.standardise:
@@ -111,8 +114,9 @@ class HFR(Method):
 
     def forward(self, images: Tensor) -> MethodOutput:
         errors = self.balance(self.errors(tuple(self.teacher(images))))
-        product = self.config.fusion == "product"
-        anomaly_map = self.blur(fuse_levels(errors, self.input_size, product=product))
+        if self.config.fusion == "product":
+            errors = [fuse_levels(errors, self.input_size, product=True)]
+        anomaly_map = self.fusion(errors)
         flat = anomaly_map.flatten(1)  # (N, H·W)
         use_mean = self.config.score == "mean" or (self.config.score is None and self.small)
         return MethodOutput(anomaly_map, flat.mean(1) if use_mean else flat.amax(1), {})

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from blemish.nn.anomaly_map import GaussianBlur
+from blemish.nn.anomaly_map import MapFusion
 
 _FEWEST = 10  # members of a group, below which its mean says little
 _SEPARATE = 0.25  # mean silhouette from which groups count as apart
@@ -244,7 +244,7 @@ class RegionalDeparture(GroupBuffers):
     def __init__(self, channels: int, size: tuple[int, int], *, sigma: float = 1.5) -> None:
         super().__init__()
         self.register_buffer("usual", torch.zeros(1, channels, *size))
-        self.smooth = GaussianBlur(sigma)
+        self.smooth = MapFusion([size], size, sigma)
 
     def shares(
         self, features: Tensor, weights: Tensor, places: Tensor, membership: Tensor
@@ -258,7 +258,7 @@ class RegionalDeparture(GroupBuffers):
     def forward(
         self, features: Tensor, weights: Tensor, places: Tensor, membership: Tensor
     ) -> Tensor:
-        smoothed: Tensor = self.smooth(self.shares(features, weights, places, membership))
+        smoothed: Tensor = self.smooth([self.shares(features, weights, places, membership)])
         return smoothed
 
 

@@ -248,7 +248,8 @@ class LogicRD(RD):
     def structural_map(self, levels: tuple[Tensor, ...], codes: Codes | None) -> Tensor:
         """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
         errors = self.balance(self._errors(levels, self.reconstruct(levels, codes)[0]))
-        return self.blur(fuse_levels(errors, self.input_size))
+        fused: Tensor = self.fusion(errors)
+        return fused
 
     def logical(self, levels: tuple[Tensor, ...], codes: Codes | None) -> LogicalOutput:
         """The logical branch, given the standardised levels."""

@@ -28,10 +28,9 @@ from blemish.methods.rd.config import RDConfig
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,
-    GaussianBlur,
     LevelBalance,
+    MapFusion,
     cosine_distance,
-    fuse_levels,
 )
 from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
 from blemish.teachers.teacher import Teacher
@@ -60,7 +59,7 @@ class RD(Method):
         self.student = StudentDecoder(*levels, self.level_sizes[-1], plan=plan)
         self.standardise = ChannelStandardiser(teacher.channels)
         self.balance = LevelBalance(len(teacher.channels))
-        self.blur = GaussianBlur(config.sigma)
+        self.fusion = MapFusion(self.level_sizes, input_size, config.sigma)
 
     def trained_modules(self) -> tuple[nn.Module, ...]:
         """The modules the reconstruction loss trains."""
@@ -101,7 +100,7 @@ class RD(Method):
 
     def forward(self, images: Tensor) -> MethodOutput:
         errors = self.balance(self.errors(tuple(self.teacher(images))))
-        anomaly_map = self.blur(fuse_levels(errors, self.input_size))  # (N, 1, H, W)
+        anomaly_map = self.fusion(errors)  # (N, 1, H, W)
         return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
 
 
