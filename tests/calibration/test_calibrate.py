@@ -57,6 +57,8 @@ def test_excluding_takes_out_the_image_of_its_product_alone(line: Calibration) -
     assert after.limits("bolt").n == 1
     assert after.limits("bolt").defect == 20
     assert after.groups[1] == line.groups[1]
+    twice = calibrate([same, same], current=line, how="exclude")
+    assert twice.groups == after.groups
     anywhere = CalibrationRecord(None, 0.0, 0.0, image="3.png#3")
     assert calibrate([anywhere], current=line, how="exclude").limits("nut").defect == 2
 

@@ -93,16 +93,18 @@ def _others(there: GoodScores, given: GoodScores) -> list[CalibrationRecord]:
 
 
 def _exclude(groups: dict[str | None, GoodScores], records: tuple[CalibrationRecord, ...]) -> None:
+    gone: set[str] = set()
     for record in records:
-        # An image of unknown product is looked for in all of them.
+        # An image of unknown product is looked for in all of them; one named twice goes once.
         asked = [record.product] if record.product in groups else list(groups)
-        found = False
+        found = bool(record.image) and same_image(record.image) in gone
         for product in asked:
             there = groups[product].records()
             kept = [r for r in there if same_image(r.image) != same_image(record.image)]
             if not record.image or len(kept) == len(there):
                 continue
             found = True
+            gone.add(same_image(record.image))
             if kept:
                 groups[product] = GoodScores.of(product, kept)
             else:
