@@ -188,6 +188,12 @@ def test_a_class_of_ones_own_is_trained_saved_and_loaded(
     assert Detector(RADAR).method_name == "radar"
     with pytest.raises(BlemishError, match="expected a class that extends Method"):
         Detector(dict)  # type: ignore[arg-type]
+    outside.Mine = detector._method_class
+    monkeypatch.delitem(sys.modules, "outside_methods")
+    with pytest.raises(BundleError, match="a module that was not imported. Import it first"):
+        Detector.load(tmp_path / "m.blemish")
+    assert "outside_methods" not in sys.modules  # a model file runs nothing
+    monkeypatch.setitem(sys.modules, "outside_methods", outside)
     for hostile in ("os:system", "outside_methods:number", "no.such.module:Thing"):
         with pytest.raises(ConfigError):
             registry.method_class(hostile)

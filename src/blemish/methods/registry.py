@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -78,6 +79,8 @@ def names() -> list[str]:
 def method_class(name: str) -> type[Method]:
     """The class of a method by name, or by ``module:class``, as a model file may name it.
 
+    Such a module must have been imported: a model file never makes this program run code.
+
     Raises:
         ConfigError: An unknown name; the message lists the known ones and the nearest. A method
             whose package cannot be imported; the message names the package and the reason.
@@ -91,6 +94,11 @@ def method_class(name: str) -> type[Method]:
         raise ConfigError(
             f"{unknown_name_message('method', name, names())} A method from outside is known once "
             "its package is installed, or after blemish.methods.register()."
+        )
+    if entry is None and name.partition(":")[0] not in sys.modules:
+        raise ConfigError(
+            f"The method {name!r} is a class of a module that was not imported. Import it first, or "
+            "make the method known by blemish.methods.register()."
         )
     which = f"The method {name!r}"
     if entry is not None and entry.dist is not None:
