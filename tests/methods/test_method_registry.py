@@ -190,7 +190,7 @@ def test_a_class_of_ones_own_is_trained_saved_and_loaded(
         Detector(dict)  # type: ignore[arg-type]
     outside.Mine = detector._method_class
     monkeypatch.delitem(sys.modules, "outside_methods")
-    with pytest.raises(BundleError, match="a module that was not imported. Import it first"):
+    with pytest.raises(BundleError, match=r"a module that was not imported\. Import it first"):
         Detector.load(tmp_path / "m.blemish")
     assert "outside_methods" not in sys.modules  # a model file runs nothing
     monkeypatch.setitem(sys.modules, "outside_methods", outside)

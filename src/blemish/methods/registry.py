@@ -97,8 +97,8 @@ def method_class(name: str) -> type[Method]:
         )
     if entry is None and name.partition(":")[0] not in sys.modules:
         raise ConfigError(
-            f"The method {name!r} is a class of a module that was not imported. Import it first, or "
-            "make the method known by blemish.methods.register()."
+            f"The method {name!r} is a class of a module that was not imported. Import it first, "
+            "or make the method known by blemish.methods.register()."
         )
     which = f"The method {name!r}"
     if entry is not None and entry.dist is not None:

@@ -226,7 +226,7 @@ def _read(value: Any, hint: Any) -> Any:
             return None
     elif kind is tuple:
         parts = value.split(",") if is_text else value
-        if isinstance(parts, list | tuple):
+        if isinstance(parts, list | tuple) and parts:
             own = arguments[:1] * len(parts) if arguments[-1] is Ellipsis else arguments
             return tuple(_read(part, one) for part, one in zip(parts, own, strict=True))
     elif kind is bool and is_text:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
-from blemish.errors import ConfigError
 from blemish.methods.rd.config import STATED_TRUNK, RDConfig
 from blemish.methods.settings import Count, NotNegative, Positive, Presets, Range
 
@@ -41,11 +40,6 @@ class BoRADConfig(RDConfig):
     head_learning_rate: Positive = 5e-3  # Adam's step size for bank and heads (stated)
     residual: bool = True  # add the projection to the level; false: replace it (stated)
     divisors: tuple[Count, ...] | None = None  # of a projection's channels; none = by the teacher
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.divisors == ():
-            raise ConfigError("divisors is empty: expected whole numbers from 1, such as 2,4,2.")
 
     @property
     def aligns(self) -> bool:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from blemish.methods.base import Batch, Method, MethodOutput, Stage
 from blemish.methods.hfr.config import HFRConfig
+from blemish.methods.rd.model import reconstruction_stage, student_plan
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,
@@ -59,7 +60,7 @@ class HFR(Method):
     def __init__(self, config: HFRConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
         teacher.check_levels("levels", config.levels)
-        last, plan = slice(-config.levels, None), config.student(teacher)
+        last, plan = slice(-config.levels, None), student_plan(config, teacher)
         self.bottleneck = OneClassBottleneck(
             teacher.channels[-1:], teacher.strides[-1:], fused=plan.fused, outputs=plan.bottleneck
         )
@@ -82,7 +83,7 @@ class HFR(Method):
             self.standardise.fit(self.levels(batch) for batch in batches)
 
     def stages(self) -> list[Stage]:
-        return [self.config.stage("rebuild", (self.bottleneck, self.student))]
+        return [reconstruction_stage(self.config, "rebuild", (self.bottleneck, self.student))]
 
     def embed(self, levels: tuple[Tensor, ...]) -> Tensor:
         """The bottleneck's output ``(N, C, ⌈H_L/2⌉, ⌈W_L/2⌉)`` for standardised levels."""

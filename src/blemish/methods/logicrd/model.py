@@ -43,7 +43,7 @@ from blemish.methods.logicrd.mahalanobis import (
     PictureParts,
     RegionalDeparture,
 )
-from blemish.methods.rd.model import RD
+from blemish.methods.rd.model import RD, student_plan
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.teachers.teacher import Teacher
@@ -83,7 +83,7 @@ class LogicRD(RD):
                 channels,
                 teacher.strides,
                 size,
-                plan=config.student(teacher),
+                plan=student_plan(config, teacher),
                 code=config.code_width,
                 compensate=config.compensation,
                 gated=config.gate,

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
-from torch import nn
-
-from blemish.errors import ConfigError
-from blemish.methods.base import ParameterGroup, Stage
-from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import Count, MethodConfig, Positive, Presets, Range, Share
-from blemish.nn.reverse_distillation import StudentPlan, plan_student
-from blemish.teachers.teacher import Teacher
 
 #: One number for each level, or a single one for all.
 Blocks: TypeAlias = tuple[Annotated[int, Range(0)], ...]
@@ -48,33 +41,6 @@ class ReconstructionConfig(MethodConfig):
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
     standardise: bool = True  # bring the teacher's channels to one scale (ours)
     sigma: Positive = 4.0  # Gaussian over the map, pixels of the input (stated)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.student_blocks:
-            raise ConfigError("student_blocks is empty: expected numbers from 0, such as 0,1,1.")
-
-    def student(self, teacher: Teacher) -> StudentPlan:
-        """Widths and blocks of bottleneck and student for a teacher."""
-        return plan_student(
-            teacher.channels,
-            teacher.strides,
-            width=self.width,
-            bottleneck=self.bottleneck,
-            blocks=self.student_blocks,
-        )
-
-    def stage(self, name: str, modules: tuple[nn.Module, ...]) -> Stage:
-        """The one stage that trains a reconstruction."""
-        adam = {"betas": (0.5, 0.999)}
-        return Stage(
-            name,
-            (ParameterGroup(modules, self.learning_rate, adam, self.clip_norm),),
-            self.steps if self.epochs is None else None,
-            self.batch_size,
-            self.epochs,
-            schedule=StepDecay(self.decay_at),
-        )
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.base import Batch, Method, MethodOutput, Stage
-from blemish.methods.rd.config import RDConfig
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.rd.config import RDConfig, ReconstructionConfig
+from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,
@@ -32,7 +33,12 @@ from blemish.nn.anomaly_map import (
     MapFusion,
     cosine_distance,
 )
-from blemish.nn.reverse_distillation import OneClassBottleneck, StudentDecoder
+from blemish.nn.reverse_distillation import (
+    OneClassBottleneck,
+    StudentDecoder,
+    StudentPlan,
+    plan_student,
+)
 from blemish.teachers.teacher import Teacher
 
 
@@ -54,7 +60,7 @@ class RD(Method):
 
     def __init__(self, config: RDConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        plan, levels = config.student(teacher), (teacher.channels, teacher.strides)
+        plan, levels = student_plan(config, teacher), (teacher.channels, teacher.strides)
         self.bottleneck = OneClassBottleneck(*levels, fused=plan.fused, outputs=plan.bottleneck)
         self.student = StudentDecoder(*levels, self.level_sizes[-1], plan=plan)
         self.standardise = ChannelStandardiser(teacher.channels)
@@ -66,7 +72,7 @@ class RD(Method):
         return (self.bottleneck, self.student)
 
     def stages(self) -> list[Stage]:
-        return [self.config.stage("distill", self.trained_modules())]
+        return [reconstruction_stage(self.config, "distill", self.trained_modules())]
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         if self.config.standardise:
@@ -102,6 +108,32 @@ class RD(Method):
         errors = self.balance(self.errors(tuple(self.teacher(images))))
         anomaly_map = self.fusion(errors)  # (N, 1, H, W)
         return MethodOutput(anomaly_map, anomaly_map.flatten(1).amax(1), {})
+
+
+def student_plan(config: ReconstructionConfig, teacher: Teacher) -> StudentPlan:
+    """Widths and blocks of bottleneck and student for a teacher."""
+    return plan_student(
+        teacher.channels,
+        teacher.strides,
+        width=config.width,
+        bottleneck=config.bottleneck,
+        blocks=config.student_blocks,
+    )
+
+
+def reconstruction_stage(
+    config: ReconstructionConfig, name: str, modules: tuple[nn.Module, ...]
+) -> Stage:
+    """The one stage that trains a reconstruction."""
+    adam = {"betas": (0.5, 0.999)}
+    return Stage(
+        name,
+        (ParameterGroup(modules, config.learning_rate, adam, config.clip_norm),),
+        config.steps if config.epochs is None else None,
+        config.batch_size,
+        config.epochs,
+        schedule=StepDecay(config.decay_at),
+    )
 
 
 def distillation_loss(
