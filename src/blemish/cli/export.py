@@ -62,7 +62,7 @@ def export(
     )
     if quiet:
         return
-    for line in parity_lines(report.parity):
+    for line in report.parity.lines():
         print(line)
     print(f"Wrote {report.path} ({report.path.stat().st_size / 2**20:.1f} MiB).")
     print_notes(report.notes)
@@ -70,22 +70,3 @@ def export(
         print_notes(
             ["No real image was used in the comparison. Give good ones with --images GOOD_DIR."]
         )
-
-
-def parity_lines(parity: object) -> list[str]:
-    """What the comparison found, for the terminal."""
-    from blemish.export.parity import Parity
-
-    assert isinstance(parity, Parity)
-    branches = "".join(f", {name} {value:.2g}" for name, value in parity.branches.items())
-    lines = [
-        f"Compared on {parity.source}.",
-        f"Largest relative difference: score {parity.score:.2g}, map {parity.anomaly_map:.2g}"
-        f"{branches}; rank correlation of the scores {parity.rank_correlation:.4f}.",
-    ]
-    if parity.verdicts:
-        line = f"Verdicts that differ: {len(parity.changed)} of {parity.verdicts}"
-        if parity.on_limit:
-            line += f", and {parity.on_limit} whose score is itself a limit, to within rounding"
-        lines.append(f"{line}.")
-    return lines

@@ -83,8 +83,6 @@ def export_model(
             a method that cannot be exported.
         BundleError: ``model`` is not a trained model.
         MissingExtraError: Packages of the extra ``export`` or ``openvino`` are not installed.
-
-    Example: see ``docs/export.md``.
     """
     if format not in ("onnx", "openvino"):
         raise ConfigError(f"format={format!r}: expected onnx or openvino.")

@@ -88,6 +88,21 @@ class Parity:
             )
         return found
 
+    def lines(self) -> list[str]:
+        """What was found, in words."""
+        branches = "".join(f", {name} {value:.2g}" for name, value in self.branches.items())
+        lines = [
+            f"Compared on {self.source}.",
+            f"Largest relative difference: score {self.score:.2g}, map {self.anomaly_map:.2g}"
+            f"{branches}; rank correlation of the scores {self.rank_correlation:.4f}.",
+        ]
+        if self.verdicts:
+            line = f"Verdicts that differ: {len(self.changed)} of {self.verdicts}"
+            if self.on_limit:
+                line += f", and {self.on_limit} whose score is itself a limit, to within rounding"
+            lines.append(f"{line}.")
+        return lines
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file."""
         return {**asdict(self), "changed": list(self.changed)}
