@@ -170,3 +170,12 @@ def test_the_demo_line_is_apart() -> None:
 def test_names_of_test_files_are_unique() -> None:
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert len(names) == len(set(names))
+
+
+def test_no_two_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for module, path in modules():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(module)
+    assert not {name: where for name, where in found.items() if len(where) > 1}

@@ -1,4 +1,4 @@
-"""Long work shows itself: a bar on a terminal, plain lines in a log, nothing when quiet.
+"""Progress bars and notes: long work shows itself, on a terminal as a bar, in a log as plain lines.
 
 Standard error is used, so that tables and JSON on standard output stay clean.
 """
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -120,3 +121,21 @@ class _BarTask(Task):
         self.done += count
         fields = {"note": note} if note else {}
         self._bar.update(self._id, completed=self.done, **fields)  # type: ignore[attr-defined]
+
+
+def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = None) -> None:
+    """List on standard error the images that could not be read; ``total`` where not all are."""
+    listed = list(failures)
+    total = len(listed) if total is None else total
+    if listed:
+        print(f"{total} image(s) could not be read:", file=sys.stderr)
+        for _, reason in listed:
+            print(f"  {reason}", file=sys.stderr)
+        if total > len(listed):
+            print(f"  … and {total - len(listed)} more.", file=sys.stderr)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """List on standard error what the user should know."""
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)

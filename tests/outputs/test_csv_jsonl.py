@@ -95,6 +95,12 @@ def test_json_holds_all_regions_and_branches(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_json_says_by_which_limits_it_was_judged(tmp_path: Path) -> None:
+    with JsonLinesSink(tmp_path / "out.jsonl") as sink:
+        sink.write(prediction(calibration="0a9cfab44001"))
+    assert json_rows(tmp_path / "out.jsonl")[0]["calibration"] == "0a9cfab44001"
+
+
 def test_json_without_calibration_has_branch_scores_only(tmp_path: Path) -> None:
     with JsonLinesSink(tmp_path / "out.jsonl") as sink:
         sink.write(prediction(branches={"logical": Branch(np.float32(0.5))}))

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from blemish._progress import print_notes
 from blemish.cli.common import (
     Compatibility,
     Device,
@@ -19,7 +20,6 @@ from blemish.cli.common import (
     need_training_packages,
     parse_assignments,
     parse_size,
-    print_notes,
 )
 from blemish.errors import ConfigError
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import ModelFile, Quiet, UnsureRate, print_failures, print_notes
+from blemish._progress import print_failures, print_notes
+from blemish.cli.common import ModelFile, Quiet, UnsureRate
 
 
 def calibrate(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,18 +83,6 @@ def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
     return settings
 
 
-def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = None) -> None:
-    """List on standard error the images that could not be read; ``total`` where not all are."""
-    listed = list(failures)
-    total = len(listed) if total is None else total
-    if listed:
-        print(f"{total} image(s) could not be read:", file=sys.stderr)
-        for _, reason in listed:
-            print(f"  {reason}", file=sys.stderr)
-        if total > len(listed):
-            print(f"  … and {total - len(listed)} more.", file=sys.stderr)
-
-
 def write_text(target: Path, text: str) -> None:
     """Write a text whole or not at all; to standard output where the target is ``-``."""
     if str(target) == "-":
@@ -105,12 +92,6 @@ def write_text(target: Path, text: str) -> None:
 
     with atomic_write(target) as file:
         file.write(text.encode())
-
-
-def print_notes(notes: Iterable[str]) -> None:
-    """List on standard error what the user should know."""
-    for note in notes:
-        print(f"Note: {note}", file=sys.stderr)
 
 
 def figure(value: float, bound: float | None = None) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blemish.cli.common import Quiet, need_training_packages, print_failures, print_notes
+from blemish._progress import print_failures, print_notes
+from blemish.cli.common import Quiet, need_training_packages
 
 if TYPE_CHECKING:
     from blemish.detector import Detector

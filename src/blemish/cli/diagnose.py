@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blemish._progress import print_failures, print_notes
 from blemish.cli.common import (
     Device,
     Layout,
@@ -15,8 +16,6 @@ from blemish.cli.common import (
     Quiet,
     figure,
     need_training_packages,
-    print_failures,
-    print_notes,
     write_text,
 )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from blemish._progress import print_failures, print_notes
 from blemish.cli.common import (
     Compatibility,
     Device,
@@ -18,8 +19,6 @@ from blemish.cli.common import (
     figure,
     metrics_table,
     need_training_packages,
-    print_failures,
-    print_notes,
     write_text,
 )
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import ModelFile, Quiet, need_training_packages, print_notes
+from blemish._progress import print_notes
+from blemish.cli.common import ModelFile, Quiet, need_training_packages
 
 
 class Format(str, Enum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blemish._files import writable_target
+from blemish._progress import print_failures, print_notes
 from blemish.cli.common import (
     Device,
     FalseAlarmRate,
@@ -19,8 +20,6 @@ from blemish.cli.common import (
     need_training_packages,
     parse_assignments,
     parse_size,
-    print_failures,
-    print_notes,
 )
 
 if TYPE_CHECKING:

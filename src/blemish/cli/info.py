@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.common import ModelFile, print_notes
+from blemish._progress import print_notes
+from blemish.cli.common import ModelFile
 
 if TYPE_CHECKING:
     from blemish.model_file.bundle import ExportEntry

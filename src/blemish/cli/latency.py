@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.common import Device, ModelFile, Quiet, print_notes
+from blemish._progress import print_notes
+from blemish.cli.common import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.common import need_training_packages, print_notes
+from blemish._progress import print_notes
+from blemish.cli.common import need_training_packages
 
 if TYPE_CHECKING:
     from blemish.methods.base import Method

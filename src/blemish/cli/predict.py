@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.cli.common import Device, ModelFile, Quiet, print_failures, print_notes
+from blemish._progress import print_failures, print_notes
+from blemish.cli.common import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
     from blemish.outputs.run import Outputs

@@ -10,15 +10,8 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import (
-    Device,
-    Histogram,
-    Layout,
-    ModelFile,
-    Quiet,
-    need_training_packages,
-    print_failures,
-)
+from blemish._progress import print_failures
+from blemish.cli.common import Device, Histogram, Layout, ModelFile, Quiet, need_training_packages
 
 
 def report(

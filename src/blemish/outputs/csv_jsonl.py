@@ -261,8 +261,8 @@ class JsonLinesSink(LineSink):
 
     Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
     regions (box, area, peak; the highest peak first), of a method with branches explanation
-    (branch, box, sentence; null where none objects that has no map) and where it was given model.
-    Without a prediction: path, error, model.
+    (branch, box, sentence; null where none objects that has no map), with limits calibration (the
+    version that judged it) and where it was given model. Without a prediction: path, error, model.
     """
 
     opening = '{"path": '
@@ -287,6 +287,8 @@ class JsonLinesSink(LineSink):
         }
         if p.branches:
             row["explanation"] = None if p.explanation is None else asdict(p.explanation)
+        if p.calibration is not None:
+            row["calibration"] = p.calibration
         complaint = _complaint(p)
         return self._line({**row, "error": complaint} if complaint else row)
 

@@ -177,15 +177,15 @@ class LogicRD(RD):
     def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
         return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
 
-    def describe(self, levels: tuple[Tensor, ...], codes: Codes | None = None) -> Description:
+    def describe(self, levels: tuple[Tensor, ...], codes: Codes | None = None) -> Described:
         """What the logical branch looks at, given the standardised levels."""
         joined = join_levels(levels)
         whole = None
         if self.codes_described:
             whole = torch.cat(codes or self.codes(levels), 1)[:, None]
-        return Description(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
+        return Described(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
 
-    def part_distances(self, described: Description) -> tuple[Tensor, Tensor]:
+    def part_distances(self, described: Described) -> tuple[Tensor, Tensor]:
         """Mahalanobis distances ``(N, P)`` of the parts, last of the codes; the whitened parts."""
         whitened = self.gaussians.whitened(described.parts, described.membership)
         squared = whitened.square().sum(2)  # (N, P)
@@ -195,7 +195,7 @@ class LogicRD(RD):
         return squared.sqrt(), whitened
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        described: list[Description] = []
+        described: list[Described] = []
         sums: Tensor | float = 0.0
 
         def seen() -> Iterable[list[Tensor]]:
@@ -282,7 +282,7 @@ class LogicRD(RD):
         return MethodOutput(anomaly_map, z.sum(1), branches, logical.departure)
 
 
-class Description(NamedTuple):
+class Described(NamedTuple):
     """What the logical branch looks at."""
 
     joined: Tensor  # (N, ΣC, H_L, W_L) the standardised levels at the deepest one's size

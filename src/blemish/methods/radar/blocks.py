@@ -50,17 +50,17 @@ class AttentionUNet(nn.Module):
         for level, wide in enumerate(widths):
             attends = level >= len(widths) - attention
             for _ in range(blocks):
-                self.down.append(_Block(width, wide, time, attends=attends))
+                self.down.append(_UNetBlock(width, wide, time, attends=attends))
                 skips.append(wide)
                 width = wide
             if level < len(widths) - 1:
                 self.down.append(_Halve(wide))
                 skips.append(wide)
-        self.middle = _Block(width, width, time, attends=attention > 0)
+        self.middle = _UNetBlock(width, width, time, attends=attention > 0)
         for level, wide in reversed(list(enumerate(widths))):
             attends = level >= len(widths) - attention
             for _ in range(blocks + 1):
-                self.up.append(_Block(width + skips.pop(), wide, time, attends=attends))
+                self.up.append(_UNetBlock(width + skips.pop(), wide, time, attends=attends))
                 width = wide
             if level:
                 self.up.append(_Double(wide))
@@ -78,13 +78,13 @@ class AttentionUNet(nn.Module):
             skips.append(x)
         x = self.middle(x, time)
         for module in self.up:
-            if isinstance(module, _Block):
+            if isinstance(module, _UNetBlock):
                 x = torch.cat([x, skips.pop()], 1)
             x = module(x, time)
         return F.pixel_shuffle(self.head(F.silu(self.norm(x))), self.fold)
 
 
-class _Block(nn.Module):
+class _UNetBlock(nn.Module):
     """Residual block; the timestep shifts and scales its second normalisation."""
 
     def __init__(self, inputs: int, outputs: int, time: int, *, attends: bool) -> None:
