@@ -219,10 +219,7 @@ class InspectionService:
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
-            # A new one: what was caught holds the picture, by the functions it came through.
-            return NotJudged(
-                upload.name, RefusalError(refusal.status, refusal.code, refusal.detail)
-            )
+            return NotJudged(upload.name, _apart(refusal))
         except BlemishError as error:
             self.metrics.count_error("model")
             return NotJudged(upload.name, RefusalError(500, "model", str(error)))
@@ -282,7 +279,7 @@ class InspectionService:
                     key = self._keep(upload, image, answer, prediction, active.version)
                 except RefusalError as refusal:  # the verdict is no worse for it
                     self.metrics.count_error(refusal.code)
-                    not_kept = refusal
+                    not_kept = _apart(refusal)
         # The maps of all images of a large request would not fit into memory.
         small = replace(
             prediction,
@@ -335,3 +332,8 @@ class InspectionService:
             preprocessing=self.model.preprocessing,
             calibration=calibration,
         )
+
+
+def _apart(refusal: RefusalError) -> RefusalError:
+    """The same as a new one: what was caught holds the picture, by the functions behind it."""
+    return RefusalError(refusal.status, refusal.code, refusal.detail)

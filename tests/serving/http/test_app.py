@@ -79,6 +79,7 @@ def ask(app: Any, method: str = "POST", path: str = PATH, **request: Any) -> htt
         {"content": png(part())[:90], "headers": RAW},
         {"files": [("a", ("a.txt", b"text")), ("b", ("b.png", png(part())[:90]))]},
         {"content": png(part()), "headers": RAW},
+        {"content": png(part()), "headers": RAW, "params": {"keep": "true"}},  # which is refused
     ],
 )
 def test_what_was_sent_is_gone_once_it_is_answered(
@@ -95,7 +96,11 @@ def test_what_was_sent_is_gone_once_it_is_answered(
         seen.append(weakref.ref(upload))
         return pixels(upload)
 
+    def full(*_: object) -> int:
+        raise RefusalError(507, "history_full", "No room.")
+
     monkeypatch.setattr(service, "pixels", watched)
+    monkeypatch.setattr(service.pictures, "keep", full)
     enabled = gc.isenabled()
     gc.disable()
     try:
