@@ -128,6 +128,15 @@ def test_what_counts_for_nothing_exists() -> None:
         assert importlib.util.find_spec(name), name
 
 
+def test_what_calls_a_trained_method_counts(tmp_path: Path) -> None:
+    package = tmp_path / "blemish"
+    shutil.copytree(Path(module.__file__).parents[1], package)
+    before = code_fingerprint("blemish.methods.rd.model", package=package)
+    called = package / "model_file" / "trained.py"
+    called.write_text(called.read_text().replace("output.score.double()", "output.score.float()"))
+    assert code_fingerprint("blemish.methods.rd.model", package=package) != before
+
+
 def test_the_real_sources_of_a_method_are_followed() -> None:
     rd = code_fingerprint("blemish.methods.rd.model")
     assert rd == code_fingerprint("blemish.methods.rd.model")

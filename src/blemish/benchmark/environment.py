@@ -34,7 +34,7 @@ _NEUTRAL = frozenset(
     f"blemish.{name}"
     for name in (
         *("errors", "_files", "_names", "_progress"),
-        *("model_file.bundle", "model_file.trained", "methods.registry"),
+        *("model_file.bundle", "methods.registry"),
     )
 )
 
