@@ -61,6 +61,8 @@ def test_excluding_takes_out_the_image_of_its_product_alone(line: Calibration) -
     assert twice.groups == after.groups
     anywhere = CalibrationRecord(None, 0.0, 0.0, image="3.png#3")
     assert calibrate([anywhere], current=line, how="exclude").limits("nut").defect == 2
+    unknown = calibrate(records([7], None), current=line, how="join")
+    assert calibrate([anywhere], current=unknown, how="exclude").limits("nut").defect == 2
 
 
 def test_a_product_without_any_image_left_is_judged_by_the_pooled_limits(

@@ -77,6 +77,7 @@ def test_pictures_join_and_leave_the_limits(
     message = refused(blemish("calibrate", model, good[5], "--how", "exclude"))
     assert f"{good[5].name}#" in message
     assert "not among the good images" in message
+    assert "exclude needs images" in refused(blemish("calibrate", model, "--how", "exclude"))
     assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
 
 

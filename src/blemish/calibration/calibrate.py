@@ -96,7 +96,8 @@ def _exclude(groups: dict[str | None, GoodScores], records: tuple[CalibrationRec
     gone: set[str] = set()
     for record in records:
         # An image of unknown product is looked for in all of them; one named twice goes once.
-        asked = [record.product] if record.product in groups else list(groups)
+        own = record.product is not None and record.product in groups
+        asked = [record.product] if own else list(groups)
         found = bool(record.image) and same_image(record.image) in gone
         for product in asked:
             there = groups[product].records()

@@ -47,6 +47,8 @@ def calibrate(
 
     if how not in ("replace", "join", "exclude"):
         raise ConfigError(f"--how {how}: expected replace, join or exclude.")
+    if how != "replace" and not good:
+        raise ConfigError(f"--how {how} needs images: blemish calibrate MODEL IMAGES --how {how}")
     detector = open_model(model)
     failures: list[tuple[Path, str]] = []
     if good:
