@@ -94,6 +94,11 @@ def test_other_types_are_refused(dtype: type) -> None:
         images_to_judge(np.zeros((8, 9), dtype))
 
 
+def test_a_row_of_numbers_is_no_image() -> None:
+    with pytest.raises(DataError, match=r"\(5,\)"):
+        images_to_judge(np.zeros(5, np.uint8))
+
+
 def test_sixteen_bits_follow_the_bit_depth() -> None:
     values = np.full((2, 5, 6), 1023, np.uint16)
     for samples in (

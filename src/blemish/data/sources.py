@@ -134,7 +134,7 @@ def _items(source: ImageSource) -> Iterable[str | Path | NDArray | Sample]:
     if isinstance(source, DataSet):
         return source.samples
     if isinstance(source, np.ndarray):
-        single = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
+        single = source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
         return [source] if single else source
     return [source] if isinstance(source, str | Path | Sample) else source
 
