@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import pytest
 
 from blemish.errors import ConfigError
@@ -55,6 +56,7 @@ class _Config(MethodConfig):
     [
         ({"rate": "1e-3"}, 1e-3),
         ({"rate": 1}, 1.0),
+        ({"rate": np.float64(0.25)}, 0.25),
         ({"scales": "0.5, 4"}, (0.5, 4.0)),
         ({"scales": [1, 2.5]}, (1.0, 2.5)),
         ({"sizes": "8,4,2"}, (8, 4, 2)),

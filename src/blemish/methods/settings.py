@@ -237,7 +237,9 @@ def _read(value: Any, hint: Any) -> Any:
             number = kind(value)
             if math.isfinite(number):
                 return number
-    elif type(value) is kind and (kind is not float or math.isfinite(value)):
+    elif kind is float and isinstance(value, float) and math.isfinite(value):
+        return float(value)  # NumPy's is one too
+    elif type(value) is kind and kind is not float:
         return value
     raise ValueError
 
