@@ -196,19 +196,18 @@ def read_manifest(path: str | Path) -> Manifest:
 def read_bundle(path: str | Path) -> Bundle:
     """Read and check a model file.
 
-        Raises:
-            BundleError: It does not exist, is not a model file, is cut short or altered, or was
-                written by a newer blemish.
+    Raises:
+        BundleError: It does not exist, is not a model file, is cut short or altered, or is of
+            another schema.
 
-        Example:
-            >>> from blemish.model_file.bundle import read_bundle
-            >>> from blemish.errors import BundleError, ConfigError
-    from blemish.model_file.onnx_file import split, with_text
-            >>> try:
-            ...     read_bundle("missing.blemish")
-            ... except BundleError as error:
-            ...     print(error)
-            missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
+    Example:
+        >>> from blemish.errors import BundleError
+        >>> from blemish.model_file.bundle import read_bundle
+        >>> try:
+        ...     read_bundle("missing.blemish")
+        ... except BundleError as error:
+        ...     print(error)
+        missing.blemish does not exist. Expected a model file, as `blemish fit` writes it.
     """
     path = Path(path)
     with _open(path) as archive:
