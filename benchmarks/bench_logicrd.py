@@ -118,9 +118,9 @@ def _boxes(detector: Detector, line: str, seed: int) -> dict[str, Any]:
         pixels, size = detector.preprocessing.load(sample)
         with torch.inference_mode():
             output = detector.method(torch.from_numpy(pixels).permute(2, 0, 1)[None])
-        assert output.explanation is not None
+        assert output.departure is not None
         found = explain(
-            output.explanation[0, 0].numpy(),
+            output.departure[0, 0].numpy(),
             branch="logical",
             preprocessing=detector.preprocessing,
             source_size=size,

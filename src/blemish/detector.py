@@ -148,7 +148,7 @@ class Detector(Inspector):
         if seed is not None:
             options = replace(options, seed=seed)
         if defects is not None:
-            check_labels_are_used(self.method_name)
+            check_labels_are_used(self.method_name, self._method_class)
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
         product = data_set.products[0] if len(data_set.products) == 1 else ""
         labelled: tuple[Sample, ...] = ()

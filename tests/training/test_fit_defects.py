@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.errors import ConfigError, DataError
+from blemish.methods.rd.model import RD
 
 CPU = TrainingOptions(device="cpu")
 
@@ -33,6 +34,12 @@ def test_a_method_for_good_images_says_that_it_cannot_use_them(
     for method in ("rd", "hfr"):
         with pytest.raises(ConfigError, match=f"{method} learns from good images only.*anomem"):
             fit(Detector(method), good_parts, defects=good_parts[:2])
+
+    class Mine(RD):
+        """Has no name by which it could be looked up."""
+
+    with pytest.raises(ConfigError, match="Mine learns from good images only"):
+        fit(Detector(Mine), good_parts, defects=good_parts[:2])
 
 
 def test_defects_train_and_neither_calibrate_nor_count_as_good(
