@@ -100,6 +100,7 @@ def test_rates_change_where_they_are_asked_for(line: Calibration) -> None:
     assert (after.false_alarm_rate, after.unsure_rate) == (0.05, 0.25)
     wider = calibrate(records([5]), current=line, unsure_rate=0.4)
     assert (wider.false_alarm_rate, wider.unsure_rate) == (0.2, 0.4)
+    assert line.at() == line
 
 
 def test_the_version_says_which_images_and_rates_judged(line: Calibration) -> None:

@@ -194,7 +194,8 @@ class Calibration(BaseModel):
     ) -> Calibration:
         """The same good images judged at other rates.
 
-        The false-alarm rate is as it was where not given; the unsure rate then follows it.
+        The false-alarm rate is as it was where not given; the unsure rate follows it, unless
+        neither is given.
 
         Raises:
             ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
@@ -205,6 +206,8 @@ class Calibration(BaseModel):
             >>> calibrate(records).at(false_alarm_rate=0.1).limits().defect
             89.0
         """
+        if false_alarm_rate is None and unsure_rate is None:
+            return self
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         alarm, unsure = checked_rates(rate, unsure_rate)
         # Not a copy: what is cached of this one would come along.
@@ -323,10 +326,8 @@ class Calibration(BaseModel):
 
     def _ranks(self, n: int) -> tuple[int, int]:
         """Ranks of the two limits; with too few images the largest score, at rate 1 / (n + 1)."""
-        return (
-            max(limit_rank(self.false_alarm_rate, n), 1),
-            max(limit_rank(self.unsure_rate, n), 1),
-        )
+        alarm, unsure = limit_rank(self.false_alarm_rate, n), limit_rank(self.unsure_rate, n)
+        return max(alarm, 1), max(unsure, 1)
 
     def _notes_of(self, group: GoodScores) -> list[str]:
         n = group.n
