@@ -33,7 +33,7 @@ from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
-from blemish.evaluation.timing_floor import teacher_alone
+from blemish.evaluation.timing import teacher_alone
 from blemish.export import ParityError, export_model
 from blemish.inspection.pipeline import usable_cores
 from blemish.inspector import ExportedDetector, Inspector, open_model

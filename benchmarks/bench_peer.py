@@ -26,7 +26,7 @@ from blemish.benchmark.environment import environment
 from blemish.data.images.image_list import list_images
 from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
-from blemish.evaluation.timing_floor import teacher_alone
+from blemish.evaluation.timing import teacher_alone
 from blemish.inspection.prediction import make_prediction
 from blemish.inspector import Inspector, open_model
 

@@ -34,10 +34,10 @@ UPWARD: set[str] = set()
 ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed
     "blemish.cli.latency",  # sets the threads of a trained model
-    "blemish.evaluation.timing_floor",  # builds the teacher alone
+    "blemish.evaluation.timing",  # builds the teacher alone
     "blemish.metrics.intervals",  # quantiles of the Beta distribution
     "blemish.metrics.overlap",  # labels the components of a mask
-    "blemish.report.promise",  # the beta-binomial distribution
+    "blemish.report.summary",  # the beta-binomial distribution
 }
 HEAVY = {"torch", "lightning", "sklearn", "scipy", "safetensors", "timm", "onnx"}
 

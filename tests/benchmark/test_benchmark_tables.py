@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from test_aggregate import make_line
 
-from blemish.benchmark.aggregate import sections
+from blemish.benchmark.aggregate import full_data_set, published_figures, sections
 from blemish.benchmark.docs import main, write_docs
-from blemish.benchmark.published import full_data_set, published_figures
 from blemish.benchmark.rows import ResultFile
 from blemish.benchmark.tables import csv_text, markdown, write_tables
 from blemish.errors import ConfigError

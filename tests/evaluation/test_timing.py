@@ -13,12 +13,10 @@ import pytest
 from PIL import Image
 
 import blemish.evaluation.timing
-import blemish.evaluation.timing_floor
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, ImageError
-from blemish.evaluation.timing import STAGES, Spread, measure, peak_memory_mib
-from blemish.evaluation.timing_floor import teacher_alone
+from blemish.evaluation.timing import STAGES, Spread, measure, peak_memory_mib, teacher_alone
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspector import Inspector, open_model
 
@@ -185,11 +183,11 @@ def test_the_floor_is_asked_for_by_teacher_and_size_and_run_as_the_model_is(
         Path(words[-1]).write_bytes(model.SerializeToString())
         return subprocess.CompletedProcess(words, 0, "", "")
 
-    monkeypatch.setattr(blemish.evaluation.timing_floor.subprocess, "run", write)
+    monkeypatch.setattr(blemish.evaluation.timing.subprocess, "run", write)
     floor, said = teacher_alone(open_model(exported_file))
     assert floor is not None, said
     assert said == "efficientnet_lite0 alone (random weights, float32), in ONNX Runtime"
-    assert asked == [["blemish.evaluation.timing_floor", "efficientnet_lite0", "64", "64"]]
+    assert asked == [["blemish.evaluation.timing", "efficientnet_lite0", "64", "64"]]
     (level,) = floor(np.full((5, 64, 64, 3), 7, np.uint8))  # type: ignore[misc]
     assert level.shape == (5, 64, 64, 3)
     assert level.min() == level.max() == 7
@@ -201,7 +199,7 @@ def test_why_there_is_no_floor_is_said(
     def fail(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(words, 1, "", "Traceback\nNo module named 'torch'\n")
 
-    monkeypatch.setattr(blemish.evaluation.timing_floor.subprocess, "run", fail)
+    monkeypatch.setattr(blemish.evaluation.timing.subprocess, "run", fail)
     floor, said = teacher_alone(open_model(exported_file))
     assert floor is None
     assert "blemish[train,export] (No module named 'torch')" in said

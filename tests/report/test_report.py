@@ -14,8 +14,7 @@ from stand_in import BACKGROUND, BrightSpots, limits_at, write_product
 from blemish.calibration import Calibration
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
-from blemish.report.page import render_page
-from blemish.report.report import make_report, write_report
+from blemish.report.report import make_report, render_page, write_report
 from blemish.results import Prediction
 
 OK, DEFECT = 20, 80

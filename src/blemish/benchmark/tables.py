@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from blemish._files import atomic_write
-from blemish.benchmark.aggregate import MeanStd, Section, sections
-from blemish.benchmark.published import full_data_set, published_figures, same_layout
+from blemish.benchmark.aggregate import (
+    MeanStd,
+    Section,
+    full_data_set,
+    published_figures,
+    same_layout,
+    sections,
+)
 from blemish.benchmark.rows import read_lines
-from blemish.metrics.bounds import bound_text
+from blemish.metrics.score_store import bound_text
 
 SEVEN = {
     "image_auroc": "image AUROC",

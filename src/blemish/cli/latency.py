@@ -46,8 +46,7 @@ def latency(
 
     from blemish.data.images.reading import read_image
     from blemish.data.sources import images_to_judge
-    from blemish.evaluation.timing import measure
-    from blemish.evaluation.timing_floor import teacher_alone
+    from blemish.evaluation.timing import measure, teacher_alone
     from blemish.inspection.pipeline import usable_cores
     from blemish.inspector import ExportedDetector, open_model
 

@@ -7,21 +7,34 @@ single image takes.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from blemish import __version__
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
 from blemish.data.sources import training_data
 from blemish.errors import ConfigError, ImageError
 from blemish.evaluation.evaluator import Evaluator
+from blemish.report import plots, words
 from blemish.report.data import Figure, Group, ProductReport, Report, Row, Timing, make_row
-from blemish.report.page import render_page
-from blemish.report.pictures import choose_images, display_scale, draw_figure, plan_pictures
+from blemish.report.pictures import (
+    choose_images,
+    colour_bar,
+    display_scale,
+    draw_figure,
+    plan_pictures,
+)
+from blemish.report.summary import summary_cards
 
 if TYPE_CHECKING:
     from blemish.data.sources import TrainingSource
@@ -201,3 +214,31 @@ def _notes(
             "folder."
         )
     return tuple(notes)
+
+
+def render_page(report: Report) -> bytes:
+    """The report as one UTF-8 HTML file, styles, script, plots and pictures included.
+
+    Its content security policy forbids every request and every script but its own.
+    """
+    style, script = _resource("report.css"), _resource("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    levels = 0 if report.diagnosis is None else len(report.diagnosis.leakage.copied)
+    page = words.template("page.html").render(
+        report=report,
+        cards=summary_cards(report),
+        plots=plots,
+        levels=[f"Copied, level {i + 1}" for i in range(levels)],
+        colour_bar=colour_bar(),
+        version=__version__,
+        style=style,
+        script=script,
+        policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+    )
+    return page.encode("utf-8")
+
+
+def _resource(name: str) -> Markup:
+    file = resources.files("blemish.report").joinpath("templates").joinpath(name)
+    return Markup(file.read_text(encoding="utf-8"))

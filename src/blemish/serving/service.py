@@ -48,8 +48,8 @@ from blemish.serving.drawing import (
 )
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
 from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
+from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
-from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import ServedModel
 
 Result = TypeVar("Result")

@@ -24,10 +24,9 @@ from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
-from blemish.serving.http.middleware import Watched
+from blemish.serving.http.middleware import ServerMetrics, Watched
 from blemish.serving.http.security import Gate
 from blemish.serving.limits import RefusalError, ServeLimits
-from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import ServedModel
 from blemish.serving.service import InspectionService, Order, Upload
 

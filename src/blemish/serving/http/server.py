@@ -25,10 +25,9 @@ from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
-from blemish.serving.http.middleware import LARGEST_HEADERS
+from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics
 from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
-from blemish.serving.metrics import ServerMetrics
 from blemish.serving.model import open_served
 from blemish.serving.service import InspectionService
 
