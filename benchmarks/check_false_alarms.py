@@ -18,7 +18,7 @@ from blemish import Detector
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
 from blemish.data.layouts import read_data_set
-from blemish.report.summary import check_promise
+from blemish.report.promise import check_promise
 
 RATE = 0.05
 

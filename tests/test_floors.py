@@ -37,7 +37,7 @@ ASKING_LATE = {
     "blemish.evaluation.timing",  # builds the teacher alone
     "blemish.metrics.intervals",  # quantiles of the Beta distribution
     "blemish.metrics.overlap",  # labels the components of a mask
-    "blemish.report.summary",  # the beta-binomial distribution
+    "blemish.report.promise",  # the beta-binomial distribution
 }
 HEAVY = {"torch", "lightning", "sklearn", "scipy", "safetensors", "timm", "onnx"}
 

@@ -16,7 +16,7 @@ from blemish.report.plots import (
     p_value_plot,
     score_histogram,
 )
-from blemish.report.summary import p_value_band
+from blemish.report.promise import p_value_band
 
 
 def counted(svg: str, what: str) -> int:

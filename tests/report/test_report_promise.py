@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from stand_in import limits_at
 
-from blemish.report.summary import check_promise, p_value_band
+from blemish.report.promise import check_promise, p_value_band
 
 
 def test_the_chance_is_what_happens_to_exchangeable_scores() -> None:

@@ -19,7 +19,7 @@ from blemish.benchmark.aggregate import (
     sections,
 )
 from blemish.benchmark.rows import read_lines
-from blemish.metrics.score_store import bound_text
+from blemish.metrics.bounds import bound_text
 
 SEVEN = {
     "image_auroc": "image AUROC",

@@ -100,7 +100,7 @@ def figure(value: float, bound: float | None = None) -> str:
         return "n/a"
     if bound is None:
         return f"{value:.3f}"
-    from blemish.metrics.score_store import bound_text
+    from blemish.metrics.bounds import bound_text
 
     return f"{value:.3f} ± {bound_text(bound)}"
 

@@ -6,7 +6,6 @@ many lie below or at", and that is all the ranking metrics need to know of the n
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError
-from blemish.metrics.overlap import overlap_area, overlap_range
-from blemish.metrics.ranking import NAN, Ranking
 
 Mode = Literal["exact", "histogram"]
 DEFAULT_BINS = 1 << 20
@@ -230,78 +227,3 @@ class BinnedScores:
             self._shift += 1
             keys, counts, weights = merge_equal(keys >> np.uint32(1), counts, weights)
         self._keys, self._counts, self._weights = keys, counts, weights
-
-
-def auroc_bound(ranking: Ranking) -> float:
-    """Largest possible error of the AUROC.
-
-    A bin with p positives and n negatives adds p·n/2 pairs; in truth between 0 and p·n.
-    """
-    if ranking.one_class_only:
-        return NAN
-    if ranking.exact:
-        return 0.0
-    inside = np.diff(ranking.tp, prepend=0) * (ranking.fp - ranking.fp_above).astype(np.float64)
-    return float(inside.sum() / (2.0 * ranking.positives * ranking.negatives))
-
-
-def average_precision_bound(ranking: Ranking) -> float:
-    """Largest possible error of the average precision."""
-    if ranking.one_class_only:
-        return NAN
-    value = ranking.average_precision()
-    low, high = average_precision_range(ranking)
-    return max(high - value, value - low)
-
-
-def average_precision_range(ranking: Ranking) -> tuple[float, float]:
-    """The smallest and the largest average precision that the counts leave open.
-
-    Best for a bin: its positives come first, all at the precision after the last. Worst: its
-    negatives come first, and the j-th positive has precision (TP + j) / (TP + j + FP), where TP
-    counts the positives above the bin and FP the negatives down to its end. The sum over j is
-    bounded from below by the integral: p - FP · ln((TP + FP + p) / (TP + FP)).
-    """
-    value = ranking.average_precision()
-    if ranking.exact or ranking.one_class_only:
-        return value, value
-    p = np.diff(ranking.tp, prepend=0).astype(np.float64)  # (T,)
-    tp, fp, above = ranking.tp, ranking.fp, ranking.fp_above
-    best = p * tp / (tp + above)
-    start = tp - p + fp
-    by_integral = p - fp * np.log1p(np.divide(p, start, out=np.zeros_like(p), where=start > 0))
-    by_first = p * (tp - p + 1.0) / (tp - p + 1.0 + fp)  # exact for a single positive
-    # One positive without negatives is exact; several hide their order behind earlier negatives.
-    hidden = (fp > above) | (p > 1)
-    worst = np.where(hidden, np.maximum(by_integral, by_first), best)
-    low, high = worst.sum() / ranking.positives, best.sum() / ranking.positives
-    return min(float(low), value), max(float(high), value)  # the sums round differently
-
-
-def f1_max_bound(ranking: Ranking) -> float:
-    """Largest possible error of F1-max, which a binned set can only underestimate.
-
-    The end of a bin is a threshold of the full set too, so the value found is reached there; at
-    most, a bin's positives all come before its negatives.
-    """
-    if ranking.one_class_only:
-        return NAN
-    if ranking.exact:
-        return 0.0
-    best = 2.0 * ranking.tp / (ranking.tp + ranking.fp_above + ranking.positives)  # (T,)
-    return max(float(best.max()) - ranking.f1_max().f1, 0.0)
-
-
-def overlap_bound(ranking: Ranking, limit: float) -> float:
-    """Largest possible error of the area under the overlap curve (AUPRO, AU-sPRO)."""
-    area = overlap_area(ranking, limit)
-    low, high = overlap_range(ranking, limit)
-    return max(high - area, area - low) if area == area else NAN
-
-
-def bound_text(bound: float) -> str:
-    """A bound with one digit, rounded up, so that it is never understated: ``3e-6``."""
-    if not bound > 0.0:
-        return "0"
-    exponent = math.floor(math.log10(bound))
-    return f"{math.ceil(bound / 10**exponent)}e{exponent}"

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.errors import DataError
+from blemish.metrics.bounds import overlap_bound
 from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
 from blemish.metrics.overlap import overlap_area
 from blemish.metrics.ranking import Ranking, auroc
-from blemish.metrics.score_store import DEFAULT_BINS, Mode, overlap_bound, score_store
+from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
 
 LocoKind = Literal["good", "logical_anomalies", "structural_anomalies"]
 LOCO_KINDS = ("good", "logical_anomalies", "structural_anomalies")

@@ -22,7 +22,7 @@ from blemish.errors import DataError, ImageError
 from blemish.evaluation.evaluator import Evaluation, ProductResult
 from blemish.metrics.curves import Curve
 from blemish.metrics.intervals import Interval, auroc_interval, binomial_interval
-from blemish.report.summary import PromiseCheck, check_promise
+from blemish.report.promise import PromiseCheck, check_promise
 from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from blemish.calibration import Limits
 from blemish.metrics.curves import Curve, roc_curve
 from blemish.report import words
 from blemish.report.data import ProductReport
-from blemish.report.summary import p_value_band
+from blemish.report.promise import p_value_band
 
 # Where the axes end, in a drawing of 360 × 250.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 350.0, 12.0, 210.0

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from blemish._names import printable
+from blemish.metrics.bounds import bound_text
 from blemish.metrics.intervals import Interval, binomial_interval
-from blemish.metrics.score_store import bound_text
 
 MISSING = "–"
 #: A space at which no line ends, as between a number and its unit.
