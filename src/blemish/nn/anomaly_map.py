@@ -131,13 +131,13 @@ def _gaussian(sigma: float, dtype: torch.dtype) -> Tensor:
 
 def _smoothing(length: int, sigma: float) -> Tensor:
     """The matrix ``(length, length)`` of the filter along one axis, edges replicated."""
-    eye = torch.eye(length, dtype=torch.float64)
     if not sigma:
-        return eye
+        return torch.eye(length, dtype=torch.float64)
     kernel = _gaussian(sigma, torch.float64)
-    place, radius = torch.arange(length), len(kernel) // 2
-    shifts = enumerate(kernel, start=-radius)
-    return torch.stack([tap * eye[(place + by).clamp(0, length - 1)] for by, tap in shifts]).sum(0)
+    radius = len(kernel) // 2
+    taken = (torch.arange(length)[:, None] + torch.arange(-radius, radius + 1)).clamp(0, length - 1)
+    empty = torch.zeros(length, length, dtype=torch.float64)
+    return empty.scatter_add_(1, taken, kernel.expand(length, -1))
 
 
 def _bilinear(old: int, new: int) -> Tensor:
