@@ -173,6 +173,12 @@ class Inspector(ABC):
             unsure_rate=unsure_rate,
         )
         notes = self.calibration.notes()
+        unknown = sorted({r.product for r in records if r.product} - set(self.products))
+        if how != "exclude" and unknown:
+            notes.append(
+                f"Training has not seen the product {', '.join(unknown)}, which has limits of its "
+                f"own now. This model knows {', '.join(self.products) or 'none'}."
+            )
         kept = [name for name in self.calibration.products if name in self.products]
         if how != "exclude" and kept and any(record.product is None for record in records):
             notes.append(

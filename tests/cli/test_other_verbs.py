@@ -81,6 +81,17 @@ def test_pictures_join_and_leave_the_limits(
     assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
 
 
+def test_a_product_is_no_markup_and_a_new_one_is_told(
+    blemish: Any, judging: dict[str, Path], part: Path
+) -> None:
+    words = ("calibrate", judging["model"], part / "train" / "good", "-o", "new.blemish")
+    result = blemish(*words, "--product", "[/b]x")
+    assert "Training has not seen the product [/b]x" in result.stderr
+    shown = blemish("info", "new.blemish")
+    assert shown.returncode == 0, shown.stderr
+    assert "[/b]x" in shown.stdout
+
+
 def test_calibrate_changes_the_limits_and_nothing_else(
     blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
 ) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from blemish._names import printable
 from blemish.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from blemish.evaluation.evaluator import Evaluation
 
@@ -105,6 +107,13 @@ def figure(value: float, bound: float | None = None) -> str:
     return f"{value:.3f} ± {bound_text(bound)}"
 
 
+def plain(text: str) -> Text:
+    """A name that somebody else chose, for a table: never markup, though it may be ``[red]``."""
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
 def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
     """Metrics by product, with the mean below; ``columns`` are headings by name of the metric."""
     from rich.table import Table
@@ -121,7 +130,7 @@ def metrics_table(evaluation: Evaluation, columns: Mapping[str, str]) -> Table:
 
     for result in evaluation.products:
         values = figures(result.metrics, result.error_bounds)
-        table.add_row(result.product, str(result.good), str(result.defective), *values)
+        table.add_row(plain(result.product), str(result.good), str(result.defective), *values)
     if len(evaluation.products) > 1:
         table.add_section()
         means = figures(evaluation.mean, evaluation.error_bounds)

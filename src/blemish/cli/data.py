@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import Layout
+from blemish.cli.common import Layout, plain
 
 data_app = typer.Typer(name="data", help="Look at data sets.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def describe_data(
 
     description = describe(read_data_set(path, layout=layout), decode=not fast)
     console = Console()
-    console.print(f"{description.root}: layout [bold]{description.layout}[/bold]")
+    console.print(f"{description.root}: layout {description.layout}", markup=False)
     table = Table(header_style="bold")
     for heading in ("product", "split", "kind", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left")
@@ -43,14 +43,15 @@ def describe_data(
     for product in description.products:
         for split, kinds in product.counts.items():
             for kind, count in kinds.items():
-                table.add_row(product.name, split, kind, str(count))
+                table.add_row(plain(product.name), split, plain(kind), str(count))
         sizes = "–"
         if product.smallest and product.largest:
             small, large = product.smallest, product.largest
             sizes = f"{small[0]}×{small[1]}"
             sizes += "" if small == large else f" … {large[0]}×{large[1]}"
         modes = ", ".join(f"{mode} {count}" for mode, count in product.modes.items())
-        summary.add_row(product.name, sizes, modes, str(product.masks), str(product.unmasked))
+        name = plain(product.name)
+        summary.add_row(name, sizes, modes, str(product.masks), str(product.unmasked))
     console.print(table)
     console.print(summary)
     for problem in description.problems:

@@ -16,6 +16,7 @@ from blemish.cli.common import (
     Quiet,
     figure,
     need_training_packages,
+    plain,
     write_text,
 )
 
@@ -123,7 +124,7 @@ def _leakage_table(found: Diagnosis) -> Table:
         cells = [f"{value:.3f}" for value in leakage.copied]
         for values in (leakage.to_anomalous, leakage.to_clean):
             cells.append(f"{sum(values) / levels:.3f}")
-        table.add_row(name, *cells, style=style)
+        table.add_row(plain(name), *cells, style=style)
 
     for product in found.products:
         add(product.product, product.leakage)
@@ -162,7 +163,8 @@ def _separation_table(found: Diagnosis) -> Table:
 
     def add(product: str, name: str, of: Separation) -> None:
         effect = f"{of.effect_size:.2f}" if of.effect_size == of.effect_size else "n/a"
-        table.add_row(product, name, str(of.good), str(of.anomalous), effect, figure(of.overlap))
+        counts = str(of.good), str(of.anomalous)
+        table.add_row(plain(product), name, *counts, effect, figure(of.overlap))
 
     for product in found.products:
         add(product.product, "planted", product.planted)

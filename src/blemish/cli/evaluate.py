@@ -107,6 +107,7 @@ def _print_tables(evaluation: object) -> None:
             o = result.operating
             console.print(
                 f"{result.product} at its limit: {o.fp} of {o.fp + o.tn} good images called "
-                f"defective, {o.tp} of {o.tp + o.fn} defective ones found."
+                f"defective, {o.tp} of {o.tp + o.fn} defective ones found.",
+                markup=False,
             )
         print_notes(f"{result.product}: {problem}" for problem in result.problems)

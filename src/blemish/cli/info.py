@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blemish._progress import print_notes
-from blemish.cli.common import ModelFile
+from blemish.cli.common import ModelFile, plain
 
 if TYPE_CHECKING:
     from blemish.model_file.bundle import ExportEntry
@@ -48,7 +48,7 @@ def info(
         rows["teacher"] = "no teacher"
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(f"[bold]{name}", str(value))
+        table.add_row(f"[bold]{name}", plain(str(value)))
     Console().print(table)
     _print_limits(manifest.calibration)
 
@@ -84,7 +84,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
     for name in names:
         limits = calibration.limits(name)
         table.add_row(
-            name or "unknown product",
+            plain(name or "unknown product"),
             str(limits.n),
             f"{limits.unsure:.4g}",
             f"{limits.defect:.4g}",
