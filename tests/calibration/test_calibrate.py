@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.errors import CalibrationError
+from blemish.errors import CalibrationError, ConfigError
 
 
 def records(scores: Sequence[float], product: str | None = "nut") -> list[CalibrationRecord]:
@@ -93,6 +93,11 @@ def test_scores_of_another_method_are_refused(line: Calibration, how: str) -> No
     foreign = [CalibrationRecord("nut", 1.0, 1.0, branches={"logical": 1.0})]
     with pytest.raises(CalibrationError, match="other branches"):
         calibrate(foreign, current=line, how=how)  # type: ignore[arg-type]
+
+
+def test_another_way_to_calibrate_is_refused(line: Calibration) -> None:
+    with pytest.raises(ConfigError, match="Unknown way to calibrate 'merge'"):
+        calibrate(records([5]), current=line, how="merge")  # type: ignore[arg-type]
 
 
 def test_rates_change_where_they_are_asked_for(line: Calibration) -> None:

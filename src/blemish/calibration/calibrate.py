@@ -6,11 +6,12 @@ The one act of calibration, for Python, the command line and the server's page.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
+from blemish._names import unknown_name_message
 from blemish.calibration.good_scores import CalibrationRecord, GoodScores, same_image
 from blemish.calibration.limits import DEFAULT_FALSE_ALARM_RATE, Calibration, checked_rates
-from blemish.errors import CalibrationError
+from blemish.errors import CalibrationError, ConfigError
 
 #: What good images do to those that are there: join them, replace them, or are taken out of them.
 How = Literal["join", "replace", "exclude"]
@@ -43,7 +44,8 @@ def calibrate(
     Raises:
         CalibrationError: No records, a number that is not finite, records whose branches differ
             from each other or from those that are there, or images to exclude that are not there.
-        ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
+        ConfigError: A rate outside (0, 0.5], an unsure rate below the false-alarm rate, or another
+            ``how``.
 
     Example:
         >>> from blemish.calibration import CalibrationRecord, calibrate
@@ -58,6 +60,8 @@ def calibrate(
         1 % needs at least 99 good images, 42 were given: the limit used has a false-alarm rate of
         at most 2.3 %.
     """
+    if how not in get_args(How):
+        raise ConfigError(unknown_name_message("way to calibrate", str(how), get_args(How)))
     records = tuple(records)
     groups = {} if current is None else {group.product: group for group in current.groups}
     if how == "exclude":
