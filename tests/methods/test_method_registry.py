@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from blemish._progress import Progress
 from blemish.cli.methods import methods as methods_verb
 from blemish.errors import BlemishError, BundleError, ConfigError
 from blemish.methods import registry
+from blemish.methods.base import Batch
 from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.model_file.bundle import read_manifest
@@ -124,6 +126,24 @@ def test_a_method_of_an_installed_package_is_as_good_as_ours(
     assert one.score == other.score == 2 * float(one.anomaly_map.max())
     # Handed over as a class, it is known by the same name.
     assert Detector(outside.Brightness).method_name == "brightness"
+
+
+def test_a_method_without_teacher_is_fitted_on_pixels_where_it_has_no_stages(
+    outside: ModuleType, good_parts: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    class ClosedForm(outside.Brightness):  # type: ignore[name-defined, misc]
+        def stages(self) -> list[object]:
+            return []
+
+        def fit_statistics(self, batches: Iterable[Batch]) -> None:
+            for batch in batches:
+                assert batch.images is not None
+                self.level.fill_(batch.images.float().mean())
+
+    detector = Detector(ClosedForm, image_size=64)
+    detector.fit(good_parts, false_alarm_rate=0.5, progress=Progress(quiet=True))
+    assert detector.method is not None
+    assert 0 < detector.method.level.item() < 255
 
 
 def test_a_broken_package_is_named_and_spoils_no_other(

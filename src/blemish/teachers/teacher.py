@@ -220,6 +220,11 @@ def build_teacher(
     """
     if isinstance(name, Teacher):
         return name
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"The teacher is {type(name).__name__}; expected a name, or a "
+            "blemish.teachers.teacher.Teacher around a module that gives levels of features."
+        )
     if weights not in ("pretrained", "random"):
         weights = Path(weights)
         if not weights.is_file():

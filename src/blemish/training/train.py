@@ -180,7 +180,7 @@ def _training_data(
     report: TrainingReport,
 ) -> TrainingBatches:
     """The readable samples, as cached features where stages and ``budget`` (bytes) allow it."""
-    wants_images = any(stage.needs_images for stage in method.stages())
+    wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
     # Half: a disk that fills up under a memory-mapped file kills the process without a word.
     budget = min(budget, _free_bytes(cache_dir) / 2)
     if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(samples)) <= budget:
