@@ -47,7 +47,6 @@ def latency(
     from blemish.data.images.reading import read_image
     from blemish.data.sources import images_to_judge
     from blemish.evaluation.timing import measure, teacher_alone
-    from blemish.inspection.pipeline import usable_cores
     from blemish.inspector import ExportedDetector, open_model
 
     opened = open_model(model, device=device, threads=threads)
@@ -74,7 +73,7 @@ def latency(
         "model": model.name,
         "runtime": _runtime(opened),
         "device": device,
-        "threads": threads or usable_cores(),
+        "threads": _threads(opened, threads),
         "pictures": f"{len(samples)} {'given' if images else 'synthetic'}, "
         f"the first {height}×{width}",
         "floor": said,
@@ -123,6 +122,17 @@ def _runtime(model: Any) -> str:
     if entry is None:
         return "PyTorch"
     return f"{'OpenVINO' if entry.format == 'openvino' else 'ONNX Runtime'} {entry.precision}"
+
+
+def _threads(model: Any, asked: int | None) -> int:
+    """How many the network really has: ``OMP_NUM_THREADS`` may have said less than all cores."""
+    if getattr(model, "export", None) is None:
+        import torch
+
+        return torch.get_num_threads()
+    from blemish.runtime.networks import checked_threads
+
+    return checked_threads(asked)
 
 
 def _as_json(facts: dict[str, Any], result: LatencyReport) -> str:

@@ -112,7 +112,7 @@ class OnnxNetwork:
     def __init__(
         self, graph: bytes, branches: tuple[str, ...], *, threads: int | None = None
     ) -> None:
-        self.passes = OnnxPasses(graph, _checked(threads))
+        self.passes = OnnxPasses(graph, checked_threads(threads))
         session = self.passes.session
         given = {output.name for output in session.get_outputs()}
         self.branches = branches
@@ -147,7 +147,7 @@ class OpenVinoNetwork:
             raise MissingExtraError("A model in OpenVINO's format", "openvino") from error
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": _checked(threads),
+            "INFERENCE_NUM_THREADS": checked_threads(threads),
             # By itself OpenVINO takes bfloat16 where the CPU has it: other scores than trained.
             "INFERENCE_PRECISION_HINT": "f32",
         }
@@ -205,7 +205,8 @@ def _network_output(values: list[Any], branches: tuple[str, ...]) -> NetworkOutp
     return NetworkOutput(anomaly_map, score.astype(np.float64), of_branches, departure)
 
 
-def _checked(threads: int | None) -> int:
+def checked_threads(threads: int | None) -> int:
+    """Threads of one call: those asked for, else ``OMP_NUM_THREADS``, else all cores."""
     if threads is not None and threads < 1:
         raise ConfigError(f"threads={threads}: expected at least 1, or None for all cores.")
     # The customary way to say it from outside, which neither runtime follows by itself.
