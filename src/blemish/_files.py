@@ -7,6 +7,7 @@ reader finds the old file or the new one, also after a crash, a full disk or an 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -60,9 +61,11 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            error.filename = str(target)  # so that the message says which disk is full
         raise
     _sync_folder(target.parent)
 
@@ -74,7 +77,8 @@ def writable_target(path: str | Path) -> Path:
         path: A file to be written.
 
     Raises:
-        ConfigError: The folder does not exist, or ``path`` is itself a folder.
+        ConfigError: The folder does not exist or may not be written to, or ``path`` is itself a
+            folder.
 
     Example:
         >>> from blemish._files import writable_target
@@ -88,6 +92,11 @@ def writable_target(path: str | Path) -> Path:
         raise ConfigError(
             f"Cannot write {path}: the folder {Path(path).parent} does not exist. "
             "Create it first, or name a file in a folder that exists."
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(
+            f"Cannot write {path}: files cannot be created in {target.parent}, for want of "
+            "permission or on a read-only disk. Choose another folder."
         )
     return target
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -144,7 +145,9 @@ class LineSink(ABC):
                 count = self._file.write(rest) or 0
                 written += count
                 rest = rest[count:]
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                error.filename = str(self.path)  # so that the message says which disk is full
             if written and self._file.seekable():
                 self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
             raise
