@@ -24,6 +24,7 @@ def test_each_schedule_by_hand() -> None:
     assert factors(WarmUp(0.5), 4) == [0.5, 1.0, 1.0, 1.0]
     assert factors(WarmUp(0.25, then=Cosine()), 4) == pytest.approx([1.0, 1.0, 0.75, 0.25])
     assert factors(WarmUp(0.0, then=StepDecay(0.5)), 2) == [1.0, 0.1]
+    assert WarmUp(0.5, then=Cosine())(1, 1) == 1.0  # torch asks once more behind the last step
 
 
 @pytest.mark.parametrize(("images", "steps"), [(8, 6), (9, 7), (1, 1), (100, 75)])

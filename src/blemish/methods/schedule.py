@@ -64,4 +64,4 @@ class WarmUp:
 
     def __call__(self, step: int, steps: int) -> float:
         warm = math.ceil(self.share * steps)
-        return (step + 1) / warm if step < warm else self.then(step - warm, steps - warm)
+        return (step + 1) / warm if step < warm else self.then(step - warm, max(1, steps - warm))
