@@ -145,7 +145,7 @@ def test_describe_says_what_a_folder_holds(
 def test_doctor_lists_what_is_there(blemish: Any) -> None:
     shown = blemish("doctor")
     assert shown.returncode == 0, shown.stderr
-    for word in ("torch", "lightning", "GiB", "weights present"):
+    for word in ("torch", "lightning", "GiB", "weights present", "fastapi"):
         assert word in shown.stdout
 
 

@@ -16,6 +16,7 @@ _PACKAGES = {
     "timm": ("timm",),
     "export": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
+    "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
 }
 
 
