@@ -8,10 +8,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import blemish.methods
 from blemish import Detector
@@ -19,7 +22,7 @@ from blemish._progress import Progress
 from blemish.cli.methods import methods as methods_verb
 from blemish.errors import BlemishError, BundleError, ConfigError
 from blemish.methods import registry
-from blemish.methods.base import Batch
+from blemish.methods.base import Batch, Method
 from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.model_file.bundle import read_manifest
@@ -132,6 +135,10 @@ def test_a_method_without_teacher_is_fitted_on_pixels_where_it_has_no_stages(
     outside: ModuleType, good_parts: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     class ClosedForm(outside.Brightness):  # type: ignore[name-defined, misc]
+        def __init__(self, *arguments: Any) -> None:
+            Method.__init__(self, *arguments)  # as one writes it without a thought of the teacher
+            self.level = nn.Parameter(torch.zeros(()))
+
         def stages(self) -> list[object]:
             return []
 
@@ -144,6 +151,7 @@ def test_a_method_without_teacher_is_fitted_on_pixels_where_it_has_no_stages(
     detector.fit(good_parts, false_alarm_rate=0.5, progress=Progress(quiet=True))
     assert detector.method is not None
     assert 0 < detector.method.level.item() < 255
+    assert list(detector.method.inference_state()) == ["level"]  # no teacher's weights
 
 
 def test_a_broken_package_is_named_and_spoils_no_other(

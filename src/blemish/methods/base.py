@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from blemish.errors import ConfigError
 from blemish.methods.schedule import Schedule, constant
 from blemish.methods.settings import MethodConfig
-from blemish.teachers.teacher import Teacher
+from blemish.teachers.teacher import NoTeacher, Teacher
 
 
 class MethodOutput(NamedTuple):
@@ -151,10 +151,10 @@ class Method(nn.Module, ABC):
                 "Name one, such as efficientnet_lite0."
             )
         self.config = config
-        self.teacher = teacher
+        self.teacher = teacher if self.uses_teacher else NoTeacher()
         self.input_size = input_size
         #: ``(H_l, W_l)`` of the teacher's levels; a size it does not take is refused here.
-        self.level_sizes = teacher.level_sizes(input_size)
+        self.level_sizes = self.teacher.level_sizes(input_size)
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Fit what must be known before the first step, on the good training images."""
