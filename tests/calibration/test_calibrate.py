@@ -120,5 +120,5 @@ def test_the_version_says_which_images_and_rates_judged(line: Calibration) -> No
 
 def test_a_calibration_says_what_it_is_and_not_every_score(line: Calibration) -> None:
     said = f"<Calibration {line.version}: 5 good images of bolt, nut, at 20 %>"
-    assert repr(line) == said
+    assert repr(line) == str(line) == said
     assert repr(line.groups[0]) == "<GoodScores of bolt: 2 images>"

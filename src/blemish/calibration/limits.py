@@ -163,10 +163,10 @@ class Calibration(BaseModel):
 
     def __repr__(self) -> str:
         products = ", ".join(self.products) or "no product named"
-        return (
-            f"<Calibration {self.version}: {self.n} good images of {products}, at "
-            f"{_percent(self.false_alarm_rate)}>"
-        )
+        of = f"{self.n} good images of {products}, at {_percent(self.false_alarm_rate)}"
+        return f"<Calibration {self.version}: {of}>"
+
+    __str__ = __repr__
 
     @property
     def products(self) -> tuple[str, ...]:

@@ -49,6 +49,19 @@ def test_versions_undo_and_come_back_after_the_process(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_full_disk_leaves_the_limits_as_they_are(tmp_path: Path) -> None:
+    base = spot_calibration()
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, base)
+    pages = database.rows("PRAGMA page_count")[0][0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RefusalError, match="could not be written and are as before") as caught:
+        versions.put(base.at(false_alarm_rate=0.2), source="rate", note="wide" * 10_000)
+    assert caught.value.status == 507
+    assert versions.active == versions.get(versions.active.version)
+    database.close()
+
+
 def test_a_model_calibrated_anew_brings_its_limits_along(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "state", "model")
     CalibrationVersions(database, spot_calibration())

@@ -125,6 +125,10 @@ class CalibrationVersions:
                             "else changed the limits. Look at them again before you change them.",
                         )
                     yield active
+            except sqlite3.OperationalError as error:
+                raise RefusalError(
+                    507, "disk_full", f"The limits could not be written and are as before: {error}."
+                ) from error
             finally:
                 self._active = self._read_active()
 
