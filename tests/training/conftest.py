@@ -23,8 +23,8 @@ from blemish.methods.base import (
     MethodOutput,
     ParameterGroup,
     Stage,
+    StepDecay,
 )
-from blemish.methods.schedule import StepDecay
 from blemish.teachers.teacher import Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from blemish.errors import TrainingInterruptedError
-from blemish.methods.base import Method, ParameterGroup, Stage
-from blemish.methods.schedule import Cosine, Schedule, WarmUp, constant
+from blemish.methods.base import Cosine, Method, ParameterGroup, Schedule, Stage, WarmUp, constant
 
 SGD = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
 

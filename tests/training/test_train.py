@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
-from blemish.methods.schedule import StepDecay
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions

@@ -1,4 +1,9 @@
-"""Aggregation of runs: means over categories, mean and spread over seeds."""
+"""Aggregation of runs: means over categories, mean and spread over seeds; published figures beside.
+
+Published figures are their authors' own, on the full data sets, and never ours; they stand in
+``published.json`` with their sources. Beside a result they are comparable only if it was measured
+on the full data set: its layout, all of its categories and all of its images.
+"""
 
 from __future__ import annotations
 

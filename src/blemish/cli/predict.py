@@ -61,7 +61,7 @@ def predict(
     from rich.console import Console
 
     from blemish._progress import Progress
-    from blemish.data.images.arrivals import Arrivals, folders_to_watch
+    from blemish.data.images.image_list import Arrivals, folders_to_watch
     from blemish.data.sources import images_to_judge
     from blemish.inspector import open_model
     from blemish.outputs.run import Outputs, common_root, judge_into

@@ -217,6 +217,11 @@ _LEVEL = "level"
 def teacher_alone(model: Inspector) -> tuple[Floor | None, str]:
     """The floor of a trained or exported model, with a sentence on what it is or why it is not.
 
+    No method on this teacher can be faster than it. An exported model holds no teacher of its own,
+    so one of the same architecture is exported for the purpose, with random weights: the time of a
+    forward pass does not depend on them. That takes the training packages; it happens in a process
+    of its own, so that their memory is not counted as the model's.
+
     It calls the teacher on pixels ``(N, H, W, 3)`` uint8 and waits for its deepest level.
     """
     network, preprocessing = model.ready()

@@ -1,4 +1,4 @@
-"""Contract of a method: stages to train, a loss, statistics, one forward pass."""
+"""Contract of a method: stages to train, their schedules, a loss, statistics, one forward pass."""
 
 from __future__ import annotations
 
@@ -7,15 +7,72 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
-from blemish.methods.schedule import Schedule, constant
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import NoTeacher, Teacher
+
+#: Learning-rate schedule: the share of its rate that a group uses at a step of a stage. Any
+#: callable ``(step, steps) → factor`` is one, with ``step`` from 0 to ``steps`` − 1.
+Schedule: TypeAlias = Callable[[int, int], float]
+
+
+def constant(step: int, steps: int) -> float:
+    """The rate as it is, to the end."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """The whole rate for a share ``at`` of the steps, ``factor`` of it for the rest.
+
+    Example:
+        >>> from blemish.methods.base import StepDecay
+        >>> [StepDecay(0.5)(step, 4) for step in range(4)]
+        [1.0, 1.0, 0.1, 0.1]
+    """
+
+    at: float = 0.8
+    factor: float = 0.1
+
+    def __call__(self, step: int, steps: int) -> float:
+        return self.factor if step >= math.ceil(self.at * steps) else 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from the whole rate at the first step down to ``last`` of it after the last.
+
+    Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017; without
+    restarts.
+    """
+
+    last: float = 0.0
+
+    def __call__(self, step: int, steps: int) -> float:
+        return self.last + (1 - self.last) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A linear rise over a share of the steps, then another schedule over what is left of them.
+
+    Example:
+        >>> from blemish.methods.base import Cosine, WarmUp
+        >>> [round(WarmUp(0.5, then=Cosine())(step, 8), 2) for step in range(8)]
+        [0.25, 0.5, 0.75, 1.0, 1.0, 0.85, 0.5, 0.15]
+    """
+
+    share: float = 0.1
+    then: Schedule = constant
+
+    def __call__(self, step: int, steps: int) -> float:
+        warm = math.ceil(self.share * steps)
+        return (step + 1) / warm if step < warm else self.then(step - warm, max(1, steps - warm))
 
 
 class MethodOutput(NamedTuple):
@@ -84,7 +141,7 @@ class Stage:
         epochs: Length in passes over the training images, instead of in steps.
         optimizer: A class of ``torch.optim``, or whatever else makes an optimiser of torch's list
             of parameter groups: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
-        schedule: Factor of the learning rates at each step, see :mod:`blemish.methods.schedule`.
+        schedule: Factor of the learning rates at each step, see :mod:`blemish.methods.base`.
         needs_images: True when the stage cannot work on cached teacher features.
         anomaly_share: Labelled anomalies that join each batch of good images, where there are any,
             relative to its size (at least one); 0 = they come among the good ones, as often.

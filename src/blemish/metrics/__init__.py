@@ -38,8 +38,14 @@ from blemish.metrics.spro import (
     parse_defects_config,
     spro,
 )
-from blemish.metrics.summary import MEAN_AD_METRICS, image_metrics, mean_ad, pixel_metrics
-from blemish.metrics.threshold import Confusion, confusion
+from blemish.metrics.summary import (
+    MEAN_AD_METRICS,
+    Confusion,
+    confusion,
+    image_metrics,
+    mean_ad,
+    pixel_metrics,
+)
 
 __all__ = [
     "LOCO_KINDS",

@@ -26,7 +26,7 @@ from blemish.results import Prediction
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from blemish.data.images.arrivals import Arrivals
+    from blemish.data.images.image_list import Arrivals
     from blemish.inspector import Inspector
     from blemish.outputs.pictures import MaskSink, OverlaySink
 

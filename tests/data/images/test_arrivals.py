@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.data.images.arrivals import Arrivals
+from blemish.data.images.image_list import Arrivals
 
 
 class Clock:

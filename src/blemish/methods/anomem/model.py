@@ -55,8 +55,7 @@ from blemish.methods.anomem.views import (
     spoil_features,
     spoil_images,
 )
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
-from blemish.methods.schedule import StepDecay
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import ChannelStandardiser, MapFusion
 from blemish.teachers.teacher import NoTeacher, Teacher

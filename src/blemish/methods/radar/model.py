@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.radar.blocks import (
     AttentionUNet,
     NoiseSchedule,
@@ -40,7 +40,6 @@ from blemish.methods.radar.blocks import (
 )
 from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.isolation_forest import IsolationForest
-from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.teachers.teacher import NoTeacher, Teacher

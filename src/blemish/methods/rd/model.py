@@ -23,9 +23,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.rd.config import RDConfig, ReconstructionConfig
-from blemish.methods.schedule import StepDecay
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import (
     ChannelStandardiser,

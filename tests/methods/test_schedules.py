@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from blemish.methods.base import Stage
-from blemish.methods.schedule import Cosine, Schedule, StepDecay, WarmUp, constant
+from blemish.methods.base import Cosine, Schedule, Stage, StepDecay, WarmUp, constant
 
 
 def factors(schedule: Schedule, steps: int) -> list[float]:
