@@ -76,7 +76,8 @@ def calibrate(
                 "there. Calibrate with scores of the same model."
             )
         for group in given:
-            kept = _others(groups[group.product], group) if group.product in untouched else []
+            own = groups[group.product] if group.product in untouched else None
+            kept = [] if own is None else _others(own, group.images)
             groups[group.product] = GoodScores.of(group.product, [*kept, *group.records()])
     if current is not None and false_alarm_rate is None and unsure_rate is None:
         rates = current.false_alarm_rate, current.unsure_rate
@@ -90,9 +91,9 @@ def calibrate(
     )
 
 
-def _others(there: GoodScores, given: GoodScores) -> list[CalibrationRecord]:
-    """The images that are there and not among those given, by their content."""
-    known = {same_image(image) for image in given.images if image}
+def _others(there: GoodScores, images: Iterable[str]) -> list[CalibrationRecord]:
+    """The images that are there and not among those named, by their content."""
+    known = {same_image(image) for image in images if image}
     return [r for r in there.records() if not r.image or same_image(r.image) not in known]
 
 
@@ -104,9 +105,8 @@ def _exclude(groups: dict[str | None, GoodScores], records: tuple[CalibrationRec
         asked = [record.product] if own else list(groups)
         found = bool(record.image) and same_image(record.image) in gone
         for product in asked:
-            there = groups[product].records()
-            kept = [r for r in there if same_image(r.image) != same_image(record.image)]
-            if not record.image or len(kept) == len(there):
+            kept = _others(groups[product], [record.image])
+            if len(kept) == groups[product].n:
                 continue
             found = True
             gone.add(same_image(record.image))
