@@ -145,10 +145,10 @@ def test_validation_images_calibrate_where_there_are_some(
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
     """What ``fit`` trains on and what it calibrates on."""
     import blemish.inspector as inspector
-    import blemish.training.fitting as fitting
+    import blemish.training.train as training
 
     seen: dict[str, list[Sample]] = {"trained": [], "calibrated": []}
-    train, judge = fitting.train, inspector.judge_samples
+    train, judge = training.train, inspector.judge_samples
 
     def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
         seen["trained"].extend(samples)
@@ -158,7 +158,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
         seen["calibrated"].extend(samples)
         return judge(network, preprocessing, samples, **kwargs)
 
-    monkeypatch.setattr(fitting, "train", watch_train)
+    monkeypatch.setattr(training, "train", watch_train)
     monkeypatch.setattr(inspector, "judge_samples", watch_judge)
     return seen
 
@@ -225,7 +225,7 @@ def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
 def test_impossible_options_are_refused_before_training(
     wrong: dict[str, Any], good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(ConfigError):
         fit(brief(), good_parts, **wrong)
 
@@ -438,7 +438,7 @@ def test_evaluation_needs_labelled_test_images(detector: Detector, good_parts: P
 def test_a_product_name_that_is_no_text_is_refused_before_training(
     good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
     samples = tuple(
         Sample(Path(f"{i}.png"), "nut\udcff", "train", 0, image=image)
         for i, image in enumerate(good_parts)

@@ -31,8 +31,13 @@ from blemish.model_file.trained import (
     unpack_method,
 )
 from blemish.teachers.teacher import DEFAULT_TEACHER, Teacher, Weights
-from blemish.training.fitting import NOT_CALIBRATED, FitReport, check_labels_are_used, learn
-from blemish.training.train import TrainingOptions
+from blemish.training.train import (
+    NOT_CALIBRATED,
+    FitReport,
+    TrainingOptions,
+    check_labels_are_used,
+    learn,
+)
 
 
 class Detector(Inspector):

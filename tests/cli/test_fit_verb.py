@@ -170,7 +170,6 @@ def test_wrong_options_are_refused_before_training(
     from blemish.cli.app import main
 
     monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
-    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["blemish", "fit", str(part), *words])
     with pytest.raises(SystemExit) as ended:
@@ -197,10 +196,10 @@ def test_too_little_memory_is_said_on_one_line(
     error: str, blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:
     full = f"""
-import blemish.training.fitting
+import blemish.training.train
 def train(*args, **kwargs):
     raise {error}
-blemish.training.fitting.train = train
+blemish.training.train.train = train
 """
     assert "not enough memory" in refused(blemish("fit", part, *BRIEF, before=full))
     assert listing(tmp_path) == []
@@ -274,7 +273,7 @@ def test_a_second_ctrl_c_ends_at_once(times: int, blemish: Any, part: Path, tmp_
 def test_a_full_disk_leaves_no_half_model(blemish: Any, part: Path, tmp_path: Path) -> None:
     (tmp_path / "m.blemish").write_text("the old model")
     full = """
-import blemish.training.fitting
+import blemish.detector
 def write(path, manifest, files):
     from blemish._files import atomic_write
     with atomic_write(path) as file:

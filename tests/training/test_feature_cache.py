@@ -13,7 +13,7 @@ from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.teachers.teacher import Teacher, build_teacher
-from blemish.training.feature_cache import FeatureCache, build_feature_cache, cache_bytes
+from blemish.training.batches import FeatureCache, build_feature_cache, cache_bytes
 
 PREPARE = Preprocessing(64, 64)
 

@@ -30,7 +30,7 @@ def fit(detector: Detector, data: Any, **options: Any) -> Any:
 def test_a_method_for_good_images_says_that_it_cannot_use_them(
     good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training.fitting.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
     for method in ("rd", "hfr"):
         with pytest.raises(ConfigError, match=f"{method} learns from good images only.*anomem"):
             fit(Detector(method), good_parts, defects=good_parts[:2])
@@ -45,16 +45,16 @@ def test_a_method_for_good_images_says_that_it_cannot_use_them(
 def test_defects_train_and_neither_calibrate_nor_count_as_good(
     part_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import blemish.training.fitting as fitting
+    import blemish.training.train as training
 
     trained: list[tuple[str, Any]] = []
-    train = fitting.train
+    train = training.train
 
     def watch(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
         trained.extend((s.path.parent.name, s.label) for s in samples)
         return train(method, samples, *args, **kwargs)
 
-    monkeypatch.setattr(fitting, "train", watch)
+    monkeypatch.setattr(training, "train", watch)
     root = part_folder(tmp_path / "part", train=8)
     (root / "test" / "stain" / "02.png").write_text("no image")
     detector = Detector("anomem", image_size=64, settings=BRIEF)

@@ -177,7 +177,7 @@ def test_images_train_as_cached_features_do(
 def test_a_full_disk_is_foreseen(
     two_stages: Any, run_training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training.train._free_bytes", lambda folder: 100_000)
+    monkeypatch.setattr("blemish.training.batches._free_bytes", lambda folder: 100_000)
     report = run_training(two_stages(steps=2), tmp_path / "run")
     assert not report.cached
     assert not (tmp_path / "run" / "features").exists()

@@ -23,7 +23,7 @@ from blemish.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from blemish.training.fitting import FitReport
+    from blemish.training.train import FitReport
 
 
 def fit(
@@ -102,8 +102,7 @@ def fit(
     from blemish.data.sources import training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError
-    from blemish.training.fitting import check_labels_are_used
-    from blemish.training.train import TrainingOptions
+    from blemish.training.train import TrainingOptions, check_labels_are_used
 
     if defects:
         check_labels_are_used(method)

@@ -1,1 +1,1 @@
-"""Training: fitting, the loop, the feature cache, devices."""
+"""Training: from a data set to a trained method; its loop; the batches that feed it."""

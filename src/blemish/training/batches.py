@@ -1,20 +1,181 @@
-"""Training batches: from the feature cache, or from image files."""
+"""Training batches: the teacher's features, computed once and kept on disk, or images from files.
+
+The teacher is frozen and the systems of the reverse-distillation family use no image augmentation,
+so its features never change during training. They are stored as float16 in memory-mapped files,
+channels last, which is also the order in which convolutions train fastest on a CPU.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import math
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.data.holdout import draw_parts
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.methods.base import Batch, Stage
-from blemish.training.feature_cache import FeatureCache
+from blemish.errors import ImageError
+from blemish.methods.base import Batch, Method, Stage
+from blemish.teachers.teacher import Teacher
+
+#: Written last: a folder without it is no cache.
+_RECORD = "complete.json"
+
+
+class FeatureCache:
+    """Features of a list of samples: an array ``(N, H_l, W_l, C_l)`` float16 per level, mapped.
+
+    ``kept`` are the positions of the samples that could be read.
+    """
+
+    def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:
+        self.levels, self.kept = levels, kept
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """Levels ``(n, C_l, H_l, W_l)`` float32, channels last in memory, of the given rows."""
+        index = np.asarray(rows)
+        return tuple(
+            torch.from_numpy(level[index].astype(np.float32)).permute(0, 3, 1, 2)
+            for level in self.levels
+        )
+
+
+def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
+    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk."""
+    values = sum(
+        channels * (size[0] // stride) * (size[1] // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    )
+    return 2 * values * count
+
+
+def build_feature_cache(
+    teacher: Teacher,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    folder: Path,
+    *,
+    progress: Progress,
+    failures: list[tuple[Path, str]],
+    device: str = "cpu",
+    batch_size: int = 8,
+) -> FeatureCache:
+    """Compute the features of all samples, or open them where they were computed before.
+
+    Each cache is a sub-folder of ``folder``, named by its fingerprint. It is built under another
+    name and renamed when it is complete: an interrupted build leaves nothing that could be taken
+    for a cache, and two processes may build the same one. ``failures`` receives the path and
+    reason of each image that cannot be read.
+    """
+    home = folder / _fingerprint(teacher, samples, preprocessing)
+    shapes = [
+        (channels, preprocessing.height // stride, preprocessing.width // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    ]
+
+    def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
+        channels, height, width = shapes[level]
+        shape = (len(samples), height, width, channels)
+        return np.memmap(where / f"level{level}.f16", np.float16, mode, shape=shape)
+
+    def compute(building: Path) -> None:
+        levels = [open_level(building, level, "w+") for level in range(len(shapes))]
+        kept: list[int] = []
+        failed: list[tuple[str, str]] = []
+        with progress.task("Features", len(samples)) as task:
+            for positions, images in _readable_batches(samples, preprocessing, batch_size, failed):
+                with torch.inference_mode():
+                    features = teacher(images.to(device))
+                rows = slice(len(kept), len(kept) + len(positions))
+                for array, feature in zip(levels, features, strict=True):
+                    array[rows] = feature.permute(0, 2, 3, 1).half().cpu().numpy()
+                kept += positions
+                task.advance(len(positions))
+        for array in levels:
+            array.flush()
+        with atomic_write(building / _RECORD) as file:
+            file.write(json.dumps({"kept": kept, "failures": failed}).encode())
+
+    def is_complete() -> bool:
+        sizes = [2 * len(samples) * math.prod(shape) for shape in shapes]
+        files = [home / f"level{level}.f16" for level in range(len(shapes))]
+        return (home / _RECORD).is_file() and all(
+            file.is_file() and file.stat().st_size == size
+            for file, size in zip(files, sizes, strict=True)
+        )
+
+    if not is_complete():
+        shutil.rmtree(home, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
+        try:
+            compute(building)
+            # Another process may have been faster, with the same result.
+            with contextlib.suppress(OSError):
+                building.rename(home)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    complete = json.loads((home / _RECORD).read_text())
+    failures += [(Path(path), reason) for path, reason in complete["failures"]]
+    levels = [open_level(home, level, "r") for level in range(len(shapes))]
+    return FeatureCache(levels, complete["kept"])
+
+
+def _readable_batches(
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    failed: list[tuple[str, str]],
+) -> Iterator[tuple[list[int], Tensor]]:
+    positions: list[int] = []
+    images: list[np.ndarray] = []
+    for position, sample in enumerate(samples):
+        try:
+            images.append(preprocessing.load(sample)[0])
+            positions.append(position)
+        except ImageError as error:
+            failed.append((str(sample.path), str(error)))
+        if len(images) == batch_size:
+            yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+            positions, images = [], []
+    if images:
+        yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def _fingerprint(teacher: Teacher, samples: Sequence[Sample], preprocessing: Preprocessing) -> str:
+    """Identity of a cache: teacher, preprocessing and the files as they are now."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([teacher.name, teacher.digest, preprocessing.to_json()]).encode())
+    for sample in samples:
+        digest.update(sample_identity(sample).encode())
+    return digest.hexdigest()[:24]
+
+
+def sample_identity(sample: Sample) -> str:
+    """Text that changes when the image does: path, size and time, or the pixels themselves."""
+    if sample.image is not None:
+        return f"{sample.path}|{hashlib.sha256(sample.image.tobytes()).hexdigest()}"
+    try:
+        status = sample.path.stat()
+    except OSError:
+        return f"{sample.path}|missing"
+    return f"{sample.path}|{status.st_size}|{status.st_mtime_ns}"
 
 
 class StepBatches(Sampler[list[int]]):
@@ -129,3 +290,42 @@ class ImageBatches(TrainingBatches):
     def collate(self, rows: list[Any]) -> Batch:
         images = torch.stack([image for _, image in rows])
         return Batch(images=images, labels=self._labels([row for row, _ in rows]))
+
+
+def training_batches(
+    method: Method,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    cache_dir: Path,
+    budget: float,
+    *,
+    progress: Progress,
+    failures: list[tuple[Path, str]],
+) -> TrainingBatches:
+    """The readable samples, as cached features where stages and ``budget`` (bytes) allow it."""
+    wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
+    # Half: a disk that fills up under a memory-mapped file kills the process without a word.
+    budget = min(budget, _free_bytes(cache_dir) / 2)
+    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(samples)) <= budget:
+        cache = build_feature_cache(
+            method.teacher,
+            samples,
+            preprocessing,
+            cache_dir,
+            progress=progress,
+            failures=failures,
+        )
+        return CachedBatches(cache, [samples[row] for row in cache.kept])
+    kept: list[Sample] = []
+    for sample in progress.track(samples, "Checking images", len(samples)):
+        try:
+            preprocessing.load(sample)
+            kept.append(sample)
+        except ImageError as error:
+            failures.append((sample.path, str(error)))
+    return ImageBatches(kept, preprocessing)
+
+
+def _free_bytes(folder: Path) -> int:
+    folder = folder.absolute()
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free

@@ -1,4 +1,4 @@
-"""Training loop of any system: its stages through Lightning, from cached features or images.
+"""Training of any system: from a data set to a trained method, stage by stage through Lightning.
 
 Every step draws its random numbers from (seed, stage, step) and its images from (seed, stage), so
 the same seed gives the same weights, and a resumed training those of an uninterrupted one.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,22 @@ import torch
 from blemish._files import atomic_write
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
-from blemish.data.images.preprocess import Preprocessing
-from blemish.data.sample import Sample
-from blemish.errors import ConfigError, DataError, ImageError
+from blemish.data.holdout import good_training_samples, hold_out
+from blemish.data.images.preprocess import Preprocessing, choose_input_size
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Method
+from blemish.methods.registry import method_class, usable_methods
+from blemish.methods.settings import MethodConfig
 from blemish.model_file.trained import DEVICES, resolve_device
-from blemish.training.batches import CachedBatches, ImageBatches, TrainingBatches
-from blemish.training.feature_cache import build_feature_cache, cache_bytes, sample_identity
+from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.training.batches import CachedBatches, sample_identity, training_batches
 
+#: Said when no limits could be set because there was nothing to set them from.
+NOT_CALIBRATED = (
+    "Not calibrated, so no verdicts: no readable good image could be set aside. Run "
+    "`blemish calibrate` with good images that training has not seen."
+)
 _PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -98,6 +105,106 @@ class TrainingReport:
     cached: bool = False  # whether it ran on cached features
 
 
+@dataclass(frozen=True)
+class FitReport:
+    """What :meth:`Detector.fit` did."""
+
+    training_images: int  # good images that trained
+    calibration_images: int
+    products: tuple[str, ...]
+    layout: str  # the one that was recognised
+    failures: tuple[tuple[Path, str], ...]  # path and reason of images that cannot be read
+    notes: tuple[str, ...]  # what the user should know, one sentence each
+    seconds: float  # wall time
+    training: TrainingReport = field(repr=False)
+    labelled_defects: int = 0  # those that trained
+    input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
+
+
+def learn(
+    data_set: DataSet,
+    defects: Sequence[Sample],
+    config: MethodConfig,
+    *,
+    build: Callable[[Any, Any, tuple[int, int]], Method],
+    teacher: str | Teacher,
+    teacher_weights: Weights,
+    image_size: tuple[int, int] | None,
+    bit_depth: int,
+    hold_out_share: float,
+    options: TrainingOptions,
+    progress: Progress,
+) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
+    """Train a method on the good training images of a data set, and on labelled defects.
+
+    Returns:
+        The method, not calibrated; its preprocessing; the good samples it has not seen, which are
+        the good validation images or a share of the training images; and the report.
+
+    Raises:
+        DataError: No good images, or too few, or a good image among the defects.
+        TrainingInterruptedError: After Ctrl-C.
+    """
+    failures: list[tuple[Path, str]] = []
+    good, sizes = good_training_samples(data_set, failures)
+    kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
+    if not held:
+        kept, held = hold_out(good, hold_out_share, options.seed, training=defects)
+    _check_apart(good, defects)
+    config = config.settled(sizes)
+    side = config.input_side(max(map(max, sizes)))
+    preprocessing = Preprocessing(
+        *(image_size or choose_input_size(sizes, side=side)), bit_depth=bit_depth
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        frozen = build_teacher(teacher, weights=teacher_weights)
+        torch.manual_seed(options.seed)
+        method = build(config, frozen, preprocessing.size)
+        training = train(method, [*kept, *defects], preprocessing, options, progress=progress)
+    paths = {sample.path for sample in defects}
+    unread = sum(path in paths for path, _ in training.failures)
+    report = FitReport(
+        training_images=len(kept) - len(training.failures) + unread,
+        calibration_images=0,
+        products=tuple(dict.fromkeys(sample.product for sample in kept)),
+        layout=data_set.layout,
+        failures=(*failures, *training.failures),
+        notes=(*data_set.problems, *method.notes()),
+        seconds=training.seconds,
+        training=training,
+        labelled_defects=len(defects) - unread,
+        input_images=(min(sizes), max(sizes)),
+    )
+    return method, preprocessing, held, report
+
+
+def check_labels_are_used(name: str, method: type[Method] | None = None) -> None:
+    """Labelled defects are never dropped in silence: refused where a method cannot use them.
+
+    ``method`` is the class where it is at hand; it may be one that no name leads to.
+
+    Raises:
+        ConfigError: The method learns from good images alone.
+    """
+    if not (method or method_class(name)).uses_labelled_anomalies:
+        able = [other for other, known in usable_methods() if known.uses_labelled_anomalies]
+        raise ConfigError(
+            f"{name} learns from good images only and cannot use labelled defects. Leave them out, "
+            f"or use a method that learns from them: {', '.join(able)}."
+        )
+
+
+def _check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:
+    known = {s.path.resolve() for s in good if s.image is None}
+    for sample in defects:
+        if sample.image is None and sample.path.resolve() in known:
+            raise DataError(
+                f"{sample.path} is among the good images and among the labelled defects. "
+                "Take it out of one of them."
+            )
+
+
 def train(
     method: Method,
     samples: Sequence[Sample],
@@ -116,22 +223,40 @@ def train(
             there.
         DataError: Fewer than two readable images.
     """
-    if options.work_dir is None:
-        with tempfile.TemporaryDirectory() as folder:
-            options = replace(options, work_dir=folder)
-            return train(method, samples, preprocessing, options, progress=progress)
+    progress = progress or Progress()
+    if options.work_dir is not None:
+        work_dir = Path(options.work_dir)
+        return _train_in(work_dir, method, samples, preprocessing, options, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        return _train_in(Path(folder), method, samples, preprocessing, options, progress)
+
+
+def _train_in(
+    work_dir: Path,
+    method: Method,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    options: TrainingOptions,
+    progress: Progress,
+) -> TrainingReport:
     # Importing Lightning takes longer than judging an image does; only training waits for it.
     from blemish.training.stage import load_weights, run_stage
 
     started = time.monotonic()
-    progress = progress or Progress()
     report = TrainingReport()
     device = resolve_device(options.device)
-    work_dir = Path(options.work_dir)
     state = _training_state(method, samples, preprocessing, options, work_dir)
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
-    data = _training_data(method, samples, preprocessing, cache_dir, budget, progress, report)
+    data = training_batches(
+        method,
+        samples,
+        preprocessing,
+        cache_dir,
+        budget,
+        progress=progress,
+        failures=report.failures,
+    )
     if len(data) < 2:
         raise DataError(
             f"{len(data)} readable training images were found, at least 2 are needed."
@@ -168,44 +293,6 @@ def train(
         method.fit_held_out(data.in_order(held or good, 16))
     report.seconds = time.monotonic() - started
     return report
-
-
-def _training_data(
-    method: Method,
-    samples: Sequence[Sample],
-    preprocessing: Preprocessing,
-    cache_dir: Path,
-    budget: float,
-    progress: Progress,
-    report: TrainingReport,
-) -> TrainingBatches:
-    """The readable samples, as cached features where stages and ``budget`` (bytes) allow it."""
-    wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
-    # Half: a disk that fills up under a memory-mapped file kills the process without a word.
-    budget = min(budget, _free_bytes(cache_dir) / 2)
-    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(samples)) <= budget:
-        cache = build_feature_cache(
-            method.teacher,
-            samples,
-            preprocessing,
-            cache_dir,
-            progress=progress,
-            failures=report.failures,
-        )
-        return CachedBatches(cache, [samples[row] for row in cache.kept])
-    kept: list[Sample] = []
-    for sample in progress.track(samples, "Checking images", len(samples)):
-        try:
-            preprocessing.load(sample)
-            kept.append(sample)
-        except ImageError as error:
-            report.failures.append((sample.path, str(error)))
-    return ImageBatches(kept, preprocessing)
-
-
-def _free_bytes(folder: Path) -> int:
-    folder = folder.absolute()
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 
 def _training_state(
