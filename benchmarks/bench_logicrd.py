@@ -35,6 +35,7 @@ from blemish.benchmark.environment import environment
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_anomaly
+from blemish.data.sources import load_input
 from blemish.evaluation.diagnosis import diagnose
 from blemish.inspection.prediction import explain
 from blemish.methods.logicrd.model import LogicRD
@@ -115,7 +116,7 @@ def _boxes(detector: Detector, line: str, seed: int) -> dict[str, Any]:
     for sample in read_data_set(line).split("test").samples:
         if sample.defect_kind is None or "logical" not in sample.defect_kind:
             continue
-        pixels, size = detector.preprocessing.load(sample)
+        pixels, size = load_input(sample, detector.preprocessing)
         with torch.inference_mode():
             output = detector.method(torch.from_numpy(pixels).permute(2, 0, 1)[None])
         assert output.departure is not None
@@ -171,7 +172,7 @@ def _gates(detector: Detector, line: str) -> dict[str, Any]:
     inside: list[list[float]] = [[] for _ in method.teacher.channels]
     outside: list[list[float]] = [[] for _ in method.teacher.channels]
     for sample in read_data_set(line).split("validation").samples:
-        image, mask = plant_anomaly(prepare.load(sample)[0], rng)
+        image, mask = plant_anomaly(load_input(sample, prepare)[0], rng)
         with torch.inference_mode():
             levels = method.teacher(torch.from_numpy(image).permute(2, 0, 1)[None])
             _, logits = method.reconstruct(method.standardise(tuple(levels)))

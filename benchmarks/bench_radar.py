@@ -28,9 +28,9 @@ import torch
 from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish.benchmark.environment import environment
-from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.planted import KINDS, plant_anomaly
-from blemish.data.sources import training_data
+from blemish.data.sample import hold_out
+from blemish.data.sources import good_training_samples, load_input, training_data
 from blemish.evaluation.evaluator import Evaluation
 from blemish.methods.base import Batch
 from blemish.methods.radar.model import RADAR
@@ -142,7 +142,7 @@ def sensitivity(detector: Detector, held: torch.Tensor, samples: list[Any]) -> d
     assert isinstance(method, RADAR)
     assert preprocessing is not None
     rng, chosen = np.random.default_rng(0), int(method.timestep)
-    clean = [preprocessing.load(sample)[0] for sample in samples[:20]]
+    clean = [load_input(sample, preprocessing)[0] for sample in samples[:20]]
     planted = [plant_anomaly(one, rng, kind=list(KINDS)[i % 5])[0] for i, one in enumerate(clean)]
     stack = np.stack([*clean, *planted]).transpose(0, 3, 1, 2)
     images, labels = torch.from_numpy(stack), [0] * len(clean) + [1] * len(planted)

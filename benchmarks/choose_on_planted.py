@@ -27,10 +27,10 @@ from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.benchmark.environment import environment
-from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
-from blemish.data.sample import Sample
+from blemish.data.sample import Sample, hold_out
+from blemish.data.sources import good_training_samples, load_input
 from blemish.errors import BlemishError
 from blemish.metrics import PixelAccumulator, auroc
 
@@ -62,7 +62,7 @@ def measure(
     products: dict[str, dict[str, float]] = {}
     for product in dict.fromkeys(sample.product for sample in held):
         own = [sample for sample in held if sample.product == product][:MOST]
-        pictures = [np.asarray(detector.preprocessing.load(sample)[0]) for sample in own]
+        pictures = [np.asarray(load_input(sample, detector.preprocessing)[0]) for sample in own]
         rng = np.random.default_rng([seed, len(products)])
         products[product] = _figures(detector, pictures, rng)
     names = ("image_auroc", *PIXEL_METRICS)

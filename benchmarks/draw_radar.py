@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish import Detector
-from blemish.data.sources import training_data
+from blemish.data.sources import load_input, training_data
 from blemish.methods.radar.model import RADAR
 
 SIDE, GAP = 192, 6
@@ -28,7 +28,7 @@ def main(model: str, data: str, picture: str) -> None:
     assert preprocessing is not None
     samples = training_data(Path(data)).split("test").samples
     chosen = [next(s for s in samples if s.label == label) for label in (0, 1)]
-    images = [preprocessing.load(sample)[0] for sample in chosen]
+    images = [load_input(sample, preprocessing)[0] for sample in chosen]
     stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         departures = method.smooth(method.residuals(stack) - method.usual)[:, 0].numpy()

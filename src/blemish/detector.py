@@ -12,8 +12,7 @@ import torch
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.data.images.pixels import check_bit_depth
-from blemish.data.images.preprocess import Preprocessing
+from blemish.data.images.preprocess import Preprocessing, check_bit_depth
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
 from blemish.errors import BundleError, CalibrationError, ConfigError

@@ -14,9 +14,8 @@ from blemish.benchmark.protocols import (
     plan_units,
     split_parts,
 )
-from blemish.data.holdout import hold_out
 from blemish.data.layouts import read_data_set
-from blemish.data.sample import DataSet, Sample, Split
+from blemish.data.sample import DataSet, Sample, Split, hold_out
 from blemish.errors import ConfigError, DataError
 
 CLASSES = ("cat", "dog", "7")

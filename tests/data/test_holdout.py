@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.data.holdout import good_training_samples, hold_out
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, hold_out
+from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
 
 

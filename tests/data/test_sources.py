@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
-from blemish.data.sources import images_to_judge, training_data
-from blemish.errors import BlemishError, DataError
+from blemish.data.sources import images_to_judge, load_input, training_data
+from blemish.errors import BlemishError, DataError, ImageError
 
 
 @pytest.fixture
@@ -139,3 +140,17 @@ def test_a_data_set_says_in_one_line_what_it_holds() -> None:
     samples = tuple(replace(s, product=s.path.name) for s in data_set.samples)
     many = replace(data_set, samples=samples)
     assert repr(many) == "DataSet('array', 'array', 5 products: 5 train)"
+
+
+def test_the_pixels_of_a_sample_come_from_its_file_or_itself(tmp_path: Path) -> None:
+    prepare = Preprocessing(32, 32, bit_depth=12)
+    values = np.full((40, 20), 4095, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    from_file, size = load_input(Sample(tmp_path / "a.png", "nut", "test", 0), prepare)
+    assert size == (40, 20)
+    held = Sample(Path("x#0"), "nut", "test", 0, image=np.full((40, 20), 255, np.uint8))
+    from_memory, _ = load_input(held, prepare)
+    assert np.array_equal(from_file, from_memory)
+    assert from_file.max() == 255
+    with pytest.raises(ImageError, match=r"missing\.png"):
+        load_input(Sample(tmp_path / "missing.png", "nut", "test", 0), prepare)

@@ -15,6 +15,7 @@ import blemish.inspection.pipeline as pipeline
 from blemish.calibration import CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.data.sources import load_input
 from blemish.errors import ImageError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import judge_samples
@@ -48,7 +49,7 @@ def test_the_same_answers_as_one_after_the_other_without_threads() -> None:
     expected = []
     for start in range(0, 23, 5):
         batch = samples[start : start + 5]
-        loaded = [PREPARE.load(sample) for sample in batch]
+        loaded = [load_input(sample, PREPARE) for sample in batch]
         output = network(np.stack([pixels for pixels, _ in loaded]))
         expected += [
             make_prediction(
@@ -130,17 +131,16 @@ def test_few_predictions_are_held_whatever_the_batch(monkeypatch: pytest.MonkeyP
         assert made - count <= pipeline.POST_AHEAD
 
 
-def test_decoding_network_and_caller_overlap() -> None:
+def test_decoding_network_and_caller_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each pair meets only if both are under way at the same time; the clock decides nothing.
     decoder_and_network = threading.Barrier(2, timeout=30)
     network_and_caller = threading.Barrier(2, timeout=30)
     batches = 0
 
-    class Meeting(Preprocessing):
-        def load(self, sample: Sample) -> Any:
-            if sample.path.name == "#11":
-                decoder_and_network.wait()
-            return super().load(sample)
+    def load(sample: Sample, preprocessing: Preprocessing) -> Any:
+        if sample.path.name == "#11":
+            decoder_and_network.wait()
+        return load_input(sample, preprocessing)
 
     def meeting(pixels: Any) -> NetworkOutput:
         nonlocal batches
@@ -151,8 +151,9 @@ def test_decoding_network_and_caller_overlap() -> None:
             network_and_caller.wait()
         return network(pixels)
 
+    monkeypatch.setattr(pipeline, "load_input", load)
     samples = [picture(seed) for seed in range(20)]
-    pairs = judge_samples(meeting, Meeting(32, 32), samples, calibration=None, batch_size=4)
+    pairs = judge_samples(meeting, PREPARE, samples, calibration=None, batch_size=4)
     for number, _ in enumerate(pairs):
         if number == 4:  # the first of the second batch: the third is with the network
             network_and_caller.wait()

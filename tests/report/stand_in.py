@@ -11,7 +11,7 @@ from PIL import Image
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
-from blemish.data.sources import training_data
+from blemish.data.sources import load_input, training_data
 from blemish.errors import ImageError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
@@ -49,7 +49,7 @@ class BrightSpots:
     def _judge(self, sample: Sample) -> Prediction:
         self.predicted += 1
         prepare = Preprocessing(32, 32)
-        pixels, size = prepare.load(sample)
+        pixels, size = load_input(sample, prepare)
         amap = (pixels.max(axis=2).astype(np.float32) - BACKGROUND) / 10
         return make_prediction(
             sample,

@@ -12,6 +12,7 @@ from PIL import Image
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.data.sources import load_input
 from blemish.teachers.teacher import Teacher, build_teacher
 from blemish.training.batches import FeatureCache, build_feature_cache, cache_bytes
 
@@ -57,7 +58,7 @@ def test_rows_are_the_teachers_features(
         assert level.is_contiguous(memory_format=torch.channels_last)
         assert level.dtype == torch.float32
     rows = [6, 0, 6]
-    images = np.stack([PREPARE.load(pictures[row])[0] for row in rows])
+    images = np.stack([load_input(pictures[row], PREPARE)[0] for row in rows])
     expected = teacher(torch.from_numpy(images).permute(0, 3, 1, 2))
     for level, wanted in zip(cache[rows], expected, strict=True):
         assert torch.allclose(level, wanted, rtol=2e-3, atol=2e-3)

@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blemish._names import unknown_name_message
-from blemish.data.holdout import hold_out
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, hold_out
 from blemish.errors import ConfigError, DataError
 
 PROTOCOLS = ("one_for_all", "per_category", "one_class", "unbalanced")

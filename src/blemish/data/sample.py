@@ -1,15 +1,21 @@
-"""Samples: what is known of an image before it is read, and a data set as a list of them."""
+"""Samples: what is known of an image before it is read, a data set as a list of them, its split.
+
+A good image trains or is set aside to calibrate, never both.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blemish.errors import ConfigError
 
 Split = Literal["train", "validation", "test"]
 
@@ -102,3 +108,82 @@ class DataSet:
         """The samples of the named products."""
         wanted = frozenset(products)
         return self.where(lambda s: s.product in wanted)
+
+
+def hold_out(
+    samples: Sequence[Sample], share: float, seed: int, *, training: Sequence[Sample] = ()
+) -> tuple[list[Sample], list[Sample]]:
+    """Split good samples into those kept for training and those held out, per product.
+
+    Views of one part (:attr:`Sample.part`) stay together: all are kept or all are held out. The
+    draw depends on the seed and the product's name alone, so that a product's split does not
+    change when another product joins. Of each product with at least four images, at least one
+    image or part is held out and at least two images are kept; a smaller product, or one of a
+    single part, is kept whole.
+
+    Args:
+        samples: Good samples of any number of products.
+        share: Share of the images to hold out, in [0, 1); with parts, as near as whole parts come.
+        seed: Seed of the draw.
+        training: Further samples that train, such as labelled defects; parts that they show are
+            not held out.
+
+    Returns:
+        Kept and held-out samples, each in the given order.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from blemish.data.sample import Sample, hold_out
+        >>> good = [Sample(Path(f"{i}.png"), "nut", "train", 0) for i in range(10)]
+        >>> [len(part) for part in hold_out(good, 0.2, seed=0)]
+        [8, 2]
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(
+            f"A share of {share} of the good images was to be held out; expected one in [0, 1), "
+            "such as 0.2."
+        )
+    held: set[int] = set()
+    for product in dict.fromkeys(sample.product for sample in samples):
+        rows = [row for row, sample in enumerate(samples) if sample.product == product]
+        if len(rows) < 4:
+            continue
+        name = int.from_bytes(hashlib.sha256(product.encode()).digest()[:8], "big")
+        own = [samples[row] for row in rows]
+        drawn = draw_parts(own, share, np.random.default_rng([seed, name]), training=training)
+        held.update(rows[position] for position in drawn)
+    kept = [sample for row, sample in enumerate(samples) if row not in held]
+    return kept, [samples[row] for row in sorted(held)]
+
+
+def draw_parts(
+    samples: Sequence[Sample],
+    share: float,
+    rng: np.random.Generator,
+    *,
+    training: Sequence[Sample] = (),
+) -> set[int]:
+    """Positions of about a ``share`` of the samples, whole parts only, two images left at least.
+
+    A sample without a part is a part of its own, so that without any the share is exact. Parts
+    that ``training`` shows are not drawn.
+    """
+    groups: list[object] = [
+        position if sample.part is None else (sample.product, sample.part)
+        for position, sample in enumerate(samples)
+    ]
+    wanted = min(max(1, round(share * len(groups))), len(groups) - 2) if share > 0 else 0
+    taken = {(sample.product, sample.part) for sample in training}
+    sizes = Counter(groups)
+    order = list(sizes)  # by first appearance
+    drawn: set[object] = set()
+    count = 0
+    for position in rng.permutation(len(order)) if wanted > 0 else ():
+        group, size = order[position], sizes[order[position]]
+        if group in taken or count + size > len(groups) - 2:
+            continue
+        if drawn and abs(count + size - wanted) > abs(count - wanted):
+            break
+        drawn.add(group)
+        count += size
+    return {position for position, group in enumerate(groups) if group in drawn}

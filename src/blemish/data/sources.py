@@ -1,4 +1,4 @@
-"""Image sources: whatever a user may hand over as images, made into samples."""
+"""Image sources: whatever a user may hand over as images, made into samples and read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.images.image_list import is_visible_folder_name, list_images
-from blemish.data.images.pixels import to_rgb
+from blemish.data.images.preprocess import Preprocessing, to_rgb
+from blemish.data.images.reading import image_size, read_image
 from blemish.data.layouts import read_data_set, recognise
 from blemish.data.sample import DataSet, Sample
-from blemish.errors import DataError
+from blemish.errors import DataError, ImageError
 
 #: A data set, its folder, or images as one array ``(N, H, W[, C])``.
 TrainingSource = DataSet | str | Path | NDArray
@@ -56,6 +57,46 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
         if list_images(path, recursive=False) and not any(entry.is_dir() for entry in inside):
             layout = "folder"
     return read_data_set(source, layout=layout)
+
+
+def good_training_samples(
+    data_set: DataSet, failures: list[tuple[Path, str]]
+) -> tuple[list[Sample], list[tuple[int, int]]]:
+    """The good training images whose header can be read, and their sizes ``(H, W)``.
+
+    ``failures`` receives path and reason of each that cannot.
+
+    Raises:
+        DataError: Fewer than two such images, or a product whose name is not text.
+    """
+    for product in data_set.products:
+        try:
+            product.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"The name of the product {product!r} in {data_set.root} is not valid text, and a "
+                "model file could not hold it. Rename its folder."
+            ) from None
+    good: list[Sample] = []
+    sizes: list[tuple[int, int]] = []
+    for sample in data_set.split("train").samples:
+        if not sample.is_good:
+            continue
+        try:
+            shape = image_size(sample.path) if sample.image is None else sample.image.shape
+        except ImageError as error:
+            failures.append((sample.path, str(error)))
+            continue
+        good.append(sample)
+        sizes.append((shape[0], shape[1]))
+    if len(good) < 2:
+        reasons = "".join(f"\n  {reason}" for _, reason in failures[:5])
+        raise DataError(
+            f"{data_set.root} (layout {data_set.layout}) has {len(good)} readable good images to "
+            "train on; at least 2 are needed, and some 20 for a useful model. Put them into a "
+            f"folder named good.{reasons}"
+        )
+    return good, sizes
 
 
 def labelled_defects(
@@ -127,6 +168,21 @@ def images_to_judge(
         else:
             samples += _from_path(Path(item), recursive)
     return samples
+
+
+def load_input(
+    sample: Sample, preprocessing: Preprocessing
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The model's input ``(H, W, 3)`` of a sample, and its source size ``(H_src, W_src)``.
+
+    Raises:
+        ImageError: The sample's file cannot be read.
+    """
+    if sample.image is not None:
+        pixels = to_rgb(sample.image, bit_depth=preprocessing.bit_depth)
+    else:
+        pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
+    return preprocessing(pixels), (pixels.shape[0], pixels.shape[1])
 
 
 def _items(source: ImageSource) -> Iterable[str | Path | NDArray | Sample]:

@@ -17,7 +17,7 @@ from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import DataSet, Sample, Split
-from blemish.data.sources import TrainingSource, training_data
+from blemish.data.sources import TrainingSource, load_input, training_data
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.evaluation.diagnostic_measures import (
     Leakage,
@@ -155,7 +155,7 @@ def diagnose(
     progress = progress or Progress(quiet=True)
     for sample in progress.track([*good, *bad], "Diagnosing", len(good) + len(bad)):
         try:
-            image, _ = preprocessing.load(sample)
+            image, _ = load_input(sample, preprocessing)
         except ImageError as error:
             failures.append((sample.path, str(error)))
             continue

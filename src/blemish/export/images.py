@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.images.pixels import to_rgb
-from blemish.data.images.preprocess import Preprocessing
+from blemish.data.images.preprocess import Preprocessing, to_rgb
 from blemish.data.images.reading import read_image
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample

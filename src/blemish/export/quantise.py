@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.data.sources import load_input
 from blemish.errors import DataError, ImageError, MissingExtraError
 from blemish.runtime.networks import INPUT
 
@@ -142,7 +143,7 @@ def _pixels(preprocessing: Preprocessing, good: Sequence[Sample]) -> NDArray[np.
     loaded = []
     for row in np.linspace(0, len(good) - 1, min(MOST_IMAGES, len(good))).round().astype(int):
         try:
-            loaded.append(preprocessing.load(good[row])[0])
+            loaded.append(load_input(good[row], preprocessing)[0])
         except ImageError:
             continue
     if not loaded:

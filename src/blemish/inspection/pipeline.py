@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
+from blemish.data.sources import load_input
 from blemish.errors import ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction, one_of
@@ -128,7 +129,7 @@ def judge_samples(
 
     def decode(sample: Sample) -> Decoded | Failed:
         try:
-            return Decoded(sample, *preprocessing.load(sample))
+            return Decoded(sample, *load_input(sample, preprocessing))
         except ImageError as error:
             return Failed(sample, error)
 

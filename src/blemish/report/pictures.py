@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from blemish.data.images.pixels import to_rgb
+from blemish.data.images.preprocess import to_rgb
 from blemish.data.images.reading import read_image
 from blemish.inspection.prediction import find_regions
 from blemish.outputs.heat import blend_heat, draw_outline, resize_together

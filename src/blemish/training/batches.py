@@ -24,9 +24,9 @@ from torch.utils.data import Dataset, Sampler
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.data.holdout import draw_parts
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.sample import Sample
+from blemish.data.sample import Sample, draw_parts
+from blemish.data.sources import load_input
 from blemish.errors import ImageError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.teachers.teacher import Teacher
@@ -147,7 +147,7 @@ def _readable_batches(
     images: list[np.ndarray] = []
     for position, sample in enumerate(samples):
         try:
-            images.append(preprocessing.load(sample)[0])
+            images.append(load_input(sample, preprocessing)[0])
             positions.append(position)
         except ImageError as error:
             failed.append((str(sample.path), str(error)))
@@ -283,7 +283,7 @@ class ImageBatches(TrainingBatches):
         self.preprocessing = preprocessing
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
-        image, _ = self.preprocessing.load(self.samples[row])
+        image, _ = load_input(self.samples[row], self.preprocessing)
         # A copy: what Pillow gives may not be written to, of which torch warns.
         return row, torch.tensor(image).permute(2, 0, 1)
 
@@ -319,7 +319,7 @@ def training_batches(
     kept: list[Sample] = []
     for sample in progress.track(samples, "Checking images", len(samples)):
         try:
-            preprocessing.load(sample)
+            load_input(sample, preprocessing)
             kept.append(sample)
         except ImageError as error:
             failures.append((sample.path, str(error)))

@@ -20,9 +20,9 @@ import torch
 from blemish._files import atomic_write
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
-from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, hold_out
+from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Method
 from blemish.methods.registry import method_class, usable_methods

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blemish.data.images.pixels import composite_on_black, full_scale, to_rgb
+from blemish.data.images.preprocess import composite_on_black, full_scale, to_rgb
 from blemish.errors import ConfigError, DataError
 
 

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from blemish.data.images.preprocess import LARGEST_SIDE, Preprocessing, choose_input_size
-from blemish.data.sample import Sample
-from blemish.errors import ConfigError, ImageError
+from blemish.errors import ConfigError
 
 sides = st.integers(1, 400)
 
@@ -79,20 +75,6 @@ def test_a_spot_comes_back_where_it_was() -> None:
     far = back.copy()
     far[140:180, 10:50] = 0
     assert far.max() < 0.2
-
-
-def test_the_pixels_of_a_sample_come_from_its_file_or_itself(tmp_path: Path) -> None:
-    prepare = Preprocessing(32, 32, bit_depth=12)
-    values = np.full((40, 20), 4095, np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    from_file, size = prepare.load(Sample(tmp_path / "a.png", "nut", "test", 0))
-    assert size == (40, 20)
-    held = Sample(Path("x#0"), "nut", "test", 0, image=np.full((40, 20), 255, np.uint8))
-    from_memory, _ = prepare.load(held)
-    assert np.array_equal(from_file, from_memory)
-    assert from_file.max() == 255
-    with pytest.raises(ImageError, match=r"missing\.png"):
-        prepare.load(Sample(tmp_path / "missing.png", "nut", "test", 0))
 
 
 def test_it_survives_json() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from blemish.data.holdout import good_training_samples, hold_out
 from blemish.data.layouts import read_data_set
+from blemish.data.sample import hold_out
+from blemish.data.sources import good_training_samples
 from blemish.errors import DataError
 from blemish.training.batches import TrainingBatches
 

@@ -1,7 +1,7 @@
 """Image files: one function reads them all, by fixed rules and with one kind of error.
 
 Formats: PNG, JPEG, BMP, TIFF and WebP, told by content and not by suffix. Every image becomes
-``(H, W, 3)`` uint8 by the rules of :mod:`blemish.data.images.pixels`, with these additions:
+``(H, W, 3)`` uint8 by the rules of :mod:`blemish.data.images.preprocess`, with these additions:
 
 - The EXIF orientation is applied, here and in :func:`image_size`.
 - Of an animated or multi-page file the first frame is read.
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from blemish.data.images.pixels import (
+from blemish.data.images.preprocess import (
     check_bit_depth,
     composite_on_black,
     full_scale,
