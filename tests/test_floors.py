@@ -25,8 +25,7 @@ FLOORS = floors()
 #: Rooms and files that may need torch. All others work on a line PC with the base installation.
 WITH_TORCH = {
     *("teachers", "nn", "methods", "training", "detector", "benchmark", "export"),
-    *("model_file.trained", "model_file.trained", "evaluation.diagnosis"),
-    "evaluation.diagnostic_measures",
+    *("evaluation.diagnosis", "evaluation.diagnostic_measures"),
 }
 #: Imports that still go up.
 UPWARD: set[str] = set()

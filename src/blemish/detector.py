@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
@@ -16,20 +22,13 @@ from blemish.data.images.preprocess import Preprocessing, check_bit_depth
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
 from blemish.errors import BundleError, CalibrationError, ConfigError
-from blemish.inspection.network import Network
+from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspector import Inspector
-from blemish.methods.base import Method
+from blemish.methods.base import Method, resolve_device
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
-from blemish.model_file.bundle import Bundle, read_bundle, write_bundle
-from blemish.model_file.trained import (
-    MethodNetwork,
-    describe_method,
-    pack_weights,
-    resolve_device,
-    unpack_method,
-)
-from blemish.teachers.teacher import DEFAULT_TEACHER, Teacher, Weights
+from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
+from blemish.teachers.teacher import DEFAULT_TEACHER, Teacher, Weights, build_teacher
 from blemish.training.train import (
     NOT_CALIBRATED,
     FitReport,
@@ -37,6 +36,9 @@ from blemish.training.train import (
     check_labels_are_used,
     learn,
 )
+
+_WEIGHTS = "model.safetensors"
+_RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
 
 
 class Detector(Inspector):
@@ -195,16 +197,7 @@ class Detector(Inspector):
             notes=(*report.notes, *notes),
             seconds=time.monotonic() - started,
         )
-        self.training = {
-            "seed": options.seed,
-            "training_images": report.training_images,
-            "calibration_images": report.calibration_images,
-            "labelled_defects": report.labelled_defects,
-            "input_images": [list(size) for size in report.input_images],
-            "layout": report.layout,
-            "precision": options.precision,
-            "seconds": round(report.seconds, 1),
-        }
+        self.training = report.to_json(options)
         return report
 
     @property
@@ -223,15 +216,22 @@ class Detector(Inspector):
             ConfigError: Nothing is trained yet, or the folder cannot be written to.
         """
         method, preprocessing = self._trained()
-        manifest = describe_method(
-            self.method_name,
-            method,
-            preprocessing,
+        teacher, limits = method.teacher, self.calibration
+        manifest = Manifest(
+            method=self.method_name,
+            config=method.config.to_json(),
+            teacher=TeacherEntry(
+                name=teacher.name, sha256=teacher.digest, pretrained=teacher.pretrained
+            ),
+            preprocessing=preprocessing.to_json(),
             products=self.products,
-            calibration=self.calibration,
+            calibration=None if limits is None else limits.to_json(),
             training=self.training,
+            versions=_versions(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        self.manifest = write_bundle(path, manifest, pack_weights(method))
+        tensors = {key: value.contiguous() for key, value in method.inference_state().items()}
+        self.manifest = write_bundle(path, manifest, {_WEIGHTS: save_tensors(tensors)})
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Detector:
@@ -242,13 +242,18 @@ class Detector(Inspector):
                 a model that this version does not know.
             ConfigError: The device is unknown or not there.
         """
-        return cls.from_bundle(path, read_bundle(path), device=resolve_device(device))
+        return cls.from_bundle(path, read_bundle(path), device=device)
 
     @classmethod
     def from_bundle(cls, path: str | Path, bundle: Bundle, *, device: str = "cpu") -> Detector:
         """A model from its file's content; ``path`` is named in errors, which are those of load."""
         device = resolve_device(device)
         manifest = bundle.manifest
+        if manifest.kind != "trained":
+            raise BundleError(
+                f"{path} is an exported model: it predicts, but holds no trained weights. Open it "
+                "with blemish.open_model(), or give the trained model it was made from."
+            )
         try:
             method_class(manifest.method)
         except ConfigError as error:
@@ -270,11 +275,16 @@ class Detector(Inspector):
                 f"{path} cannot be used: {error} The file was written on {written}; train the "
                 "model again with this version."
             ) from error
-        method = unpack_method(
-            path,
-            bundle,
-            lambda teacher: detector._method_class(detector.config, teacher, preprocessing.size),
-        )
+        try:
+            # The architecture alone: the weights, the teacher's included, come from the file.
+            with torch.random.fork_rng():
+                teacher = build_teacher(manifest.teacher.name, weights="random")
+                method = detector._method_class(detector.config, teacher, preprocessing.size)
+        except ConfigError as error:
+            raise BundleError(f"{path} cannot be used: {error}") from error
+        _load_weights(path, bundle, method)
+        teacher.pretrained = manifest.teacher.pretrained
+        method.drop_training_only()
         detector.method = _ready(method).to(device)
         detector.preprocessing = preprocessing
         detector.products = manifest.products
@@ -291,3 +301,62 @@ class Detector(Inspector):
 def _ready(method: Method) -> Method:
     """Ready to predict: a trained and a loaded method compute with the same memory layout."""
     return method.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _load_weights(path: str | Path, bundle: Bundle, method: Method) -> None:
+    """Put the weights of a model file into the method that it describes."""
+    if _WEIGHTS not in bundle.files:
+        raise BundleError(f"{path} holds no trained weights but {sorted(bundle.files)}.")
+    try:
+        tensors = load_tensors(bundle.files[_WEIGHTS])
+        missing, unexpected = method.load_state_dict(tensors, strict=False)
+    except Exception as error:
+        # PyTorch lists every tensor on a line of its own; the first two say enough.
+        reason = " ".join(str(error).split("\n")[:2])
+        raise BundleError(f"{path}: the weights do not fit the method: {reason}") from error
+    needed = method.inference_state().keys()
+    misfits = [key for key in missing if key in needed] + unexpected
+    if misfits:
+        raise BundleError(
+            f"{path}: the weights do not fit the method {bundle.manifest.method!r} of this version "
+            f"(first: {misfits[0]}). It was written by blemish "
+            f"{bundle.manifest.versions.get('blemish', '?')}; use that version, or train again."
+        )
+
+
+class MethodNetwork:
+    """Calls a trained method on pixels, on the device where its weights are.
+
+    Args:
+        method: Trained, in evaluation mode.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.device = next(method.parameters()).device
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
+            output = self.method(images.to(self.device))
+        return NetworkOutput(
+            maps=output.anomaly_map[:, 0].float().cpu().numpy(),
+            scores=output.score.double().cpu().numpy(),
+            branches={
+                name: values.double().cpu().numpy() for name, values in output.branches.items()
+            },
+            departures=(
+                None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
+            ),
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _RECORDED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

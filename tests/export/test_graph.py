@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sources import training_data
+from blemish.detector import MethodNetwork
 from blemish.errors import ConfigError
 from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.inspection.network import Network, NetworkOutput
@@ -24,7 +25,6 @@ from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.registry import build_method, names
 from blemish.model_file.bundle import GRAPH
-from blemish.model_file.trained import MethodNetwork
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions, train

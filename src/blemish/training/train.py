@@ -24,10 +24,9 @@ from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.sample import DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import Method
+from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
-from blemish.model_file.trained import DEVICES, resolve_device
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, sample_identity, training_batches
 
@@ -119,6 +118,19 @@ class FitReport:
     training: TrainingReport = field(repr=False)
     labelled_defects: int = 0  # those that trained
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
+
+    def to_json(self, options: TrainingOptions) -> dict[str, Any]:
+        """What the model file says of the training."""
+        return {
+            "seed": options.seed,
+            "training_images": self.training_images,
+            "calibration_images": self.calibration_images,
+            "labelled_defects": self.labelled_defects,
+            "input_images": [list(size) for size in self.input_images],
+            "layout": self.layout,
+            "precision": options.precision,
+            "seconds": round(self.seconds, 1),
+        }
 
 
 def learn(

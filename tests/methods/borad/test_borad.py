@@ -381,7 +381,7 @@ def test_a_loaded_model_has_only_what_predicts(
 def test_settings_are_read_from_text() -> None:
     config = parse_settings(BoRADConfig, {"momentum": "0.9,0.95", "spatial_weight": "0"})
     assert isinstance(config, BoRADConfig)
-    assert (config.momentum, config.spatial_weight, config.aligns) == ((0.9, 0.95), 0.0, True)
+    assert (config.momentum, config.spatial_weight) == ((0.9, 0.95), 0.0)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,3 @@ class BoRADConfig(RDConfig):
     head_learning_rate: Positive = 5e-3  # Adam's step size for bank and heads (stated)
     residual: bool = True  # add the projection to the level; false: replace it (stated)
     divisors: tuple[Count, ...] | None = None  # of a projection's channels; none = by the teacher
-
-    @property
-    def aligns(self) -> bool:
-        """True when anything beyond the reconstruction is asked for."""
-        return self.spatial_weight > 0 or self.global_weight > 0

@@ -84,7 +84,7 @@ class BoRAD(RD):
         )
         self.target: nn.Module | None = None
         self.alignment: PrototypeAlignment | None = None
-        if not config.aligns:
+        if not (config.spatial_weight or config.global_weight):
             return
         height, width = self.level_sizes[-1]
         channels = self.bottleneck.channels
