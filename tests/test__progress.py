@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
-from blemish._progress import Progress, Task
+from blemish._progress import Progress, Task, print_failures
 
 
 def test_plain_lines_in_a_log(
@@ -88,3 +89,8 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_inside_a_task_is_not_swallowed() -> None:
     with pytest.raises(KeyboardInterrupt), Progress(quiet=True).task("Training", 4):
         raise KeyboardInterrupt
+
+
+def test_a_file_name_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_failures([(Path("x"), "Cannot read \x1b[2Jparts.png: damaged.")])
+    assert capsys.readouterr().err.splitlines()[1] == "  Cannot read �[2Jparts.png: damaged."

@@ -1,4 +1,4 @@
-"""Names: the one way to say that one is unknown, and to show one that somebody else chose."""
+"""Names: the one way to say that one is unknown."""
 
 from __future__ import annotations
 
@@ -28,12 +28,3 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     """`` Did you mean …?`` with the known name nearest to ``name``; empty where none is near."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """``text`` with a replacement sign for what would move a cursor, turn a line or end it.
-
-    File names may hold control characters, halves of characters and signs that turn the writing
-    direction; characters in ``keep`` stay.
-    """
-    return "".join(c if c.isprintable() or c in keep else "�" for c in text)

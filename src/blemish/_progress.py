@@ -1,6 +1,7 @@
 """Progress bars and notes: long work shows itself, on a terminal as a bar, in a log as plain lines.
 
-Standard error is used, so that tables and JSON on standard output stay clean.
+Standard error is used, so that tables and JSON on standard output stay clean. What somebody else
+named is shown by :func:`printable`.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = 
     if listed:
         print(f"{total} image(s) could not be read:", file=sys.stderr)
         for _, reason in listed:
-            print(f"  {reason}", file=sys.stderr)
+            print(f"  {printable(reason, keep=chr(10))}", file=sys.stderr)
         if total > len(listed):
             print(f"  … and {total - len(listed)} more.", file=sys.stderr)
 
@@ -139,3 +140,12 @@ def print_notes(notes: Iterable[str]) -> None:
     """List on standard error what the user should know."""
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """``text`` with a replacement sign for what would move a cursor, turn a line or end it.
+
+    File names may hold control characters, halves of characters and signs that turn the writing
+    direction; characters in ``keep`` stay.
+    """
+    return "".join(c if c.isprintable() or c in keep else "�" for c in text)

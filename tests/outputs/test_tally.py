@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from blemish.outputs.tally import Tally
+from blemish.outputs.run import Tally
 from blemish.results import Branch, Prediction, Verdict
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish._names import printable
+from blemish._progress import printable
 from blemish.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -107,8 +107,8 @@ def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from blemish.outputs.run import watch_into
-    from blemish.outputs.tally import VerdictRow, verdict_line
+    from blemish.outputs.csv_jsonl import VerdictRow
+    from blemish.outputs.run import verdict_line, watch_into
 
     console = Console(highlight=False, soft_wrap=True)
 

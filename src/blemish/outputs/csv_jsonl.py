@@ -9,19 +9,38 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from blemish.errors import ConfigError
-from blemish.outputs.tally import VerdictRow
 from blemish.results import Branch, Prediction, Verdict
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One image's line: a prediction without its map. Fields as in ``Prediction``."""
+
+    path: Path | None
+    product: str | None
+    verdict: Verdict | None
+    score: float
+    p_value: float | None
+    branches: Mapping[str, Branch] = field(default_factory=dict)
+    areas: int = 0
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> VerdictRow:
+        """The line of a prediction."""
+        p = prediction
+        branches = dict(p.branches)
+        return cls(p.path, p.product, p.verdict, p.score, p.p_value, branches, len(p.regions))
 
 
 class WrittenLine(NamedTuple):
@@ -47,7 +66,7 @@ class LineSink(ABC):
     Args:
         path: The file to write, in an existing folder.
         model: Digest of the model that judges; in every row where given.
-        append: Go on behind what is there; see :func:`blemish.outputs.run.take_up`.
+        append: Go on behind what is there; see :func:`blemish.outputs.resume.take_up`.
 
     Raises:
         ConfigError: On entering, the folder does not exist or the file may not be written.

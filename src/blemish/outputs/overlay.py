@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from blemish._names import printable
+from blemish._progress import printable
 from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
 from blemish.results import Prediction, Verdict
 

@@ -1,27 +1,27 @@
-"""Run outputs: everything a run writes of its predictions, taken up again where it was killed.
-
-A row is written last, after the image's pictures: an image whose row stands in every file of the
-run is done. Everything else is done again, so that each image ends up in each file exactly once.
-"""
+"""Run outputs: everything a run writes of its predictions, and the tally shown at its end."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from blemish._files import atomic_write
-from blemish._progress import Progress
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from blemish._progress import Progress, printable
 from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink, WrittenLine
-from blemish.outputs.tally import Tally
-from blemish.results import Prediction
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink, VerdictRow
+from blemish.outputs.resume import Done, take_up
+from blemish.results import Prediction, Verdict
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 MOST_REASONS = 50
 #: Seconds between two looks at a folder; more where a look takes long, as with many files.
 EVERY = 0.1
+
+_SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
+_STYLES: dict[Verdict | None, str] = {
+    "defect": "bold red",
+    "unsure": "yellow",
+    "ok": "green",
+    None: "dim",
+}
 
 
 class Outputs:
@@ -80,7 +88,7 @@ class Outputs:
         self.resume = resume
         self.tally = Tally(limit=rows)
         self.reasons: list[tuple[Path, str]] = []
-        self._done = Done()
+        self._done: Done | None = None  # of an earlier run
         self._lines: list[LineSink] = []
         if csv is not None:
             names = model.branch_names
@@ -119,6 +127,8 @@ class Outputs:
 
     def left(self, samples: Iterable[Sample]) -> list[Sample]:
         """The samples that the earlier run has not judged, in order."""
+        if self._done is None:
+            return list(samples)
         done, left = self._done.split(samples)
         for sample in done:  # whose pictures keep their names
             for pictures in (self._masks, self._overlays):
@@ -227,89 +237,6 @@ def watch_into(
             time.sleep(max(EVERY, 4 * looked))
 
 
-class Done:
-    """Which images an earlier run has judged, by the names of their rows; each row counts once."""
-
-    def __init__(self, rows: Counter[str] | None = None) -> None:
-        self.rows = Counter(rows or {})
-
-    def take(self, path: Path) -> bool:
-        """Whether the image is done; a second image of the same name needs a second row."""
-        name = _row_name(path)
-        if self.rows[name] <= 0:
-            del self.rows[name]
-            return False
-        self.rows[name] -= 1
-        return True
-
-    def split(self, samples: Iterable[Sample]) -> tuple[list[Sample], list[Sample]]:
-        """The samples that are done, and those that are left, each in order."""
-        done: list[Sample] = []
-        left: list[Sample] = []
-        for sample in samples:
-            (done if self.take(sample.path) else left).append(sample)
-        return done, left
-
-
-def take_up(sinks: Sequence[LineSink], tally: Tally) -> Done:
-    """Read what an earlier run wrote, and leave in its files only what is done.
-
-    A last line that was cut short, rows of images that could not be judged, and rows that stand in
-    one file but not in the other are removed: those images are judged again. A file that is not
-    there counts as empty. Files are replaced whole or not at all. ``tally`` gets the rows that
-    stay; ``sinks`` are those of the run, not yet entered.
-
-    Raises:
-        ConfigError: A file is none of this command's, or another model wrote it.
-    """
-    counts = [
-        Counter(_row_name(line.judged.path or "") for line in _checked(sink) if line.judged)
-        if sink.path.exists()
-        else Counter[str]()
-        for sink in sinks
-    ]
-    common = counts[0].copy()
-    for other in counts[1:]:
-        common &= other
-    for number, sink in enumerate(sinks):
-        if sink.path.exists():
-            _keep(sink, common, tally if number == 0 else None)
-    return Done(common)
-
-
-def _checked(sink: LineSink) -> Iterator[WrittenLine]:
-    for line in sink.read():
-        if line.model != sink.model:
-            raise ConfigError(
-                f"Cannot go on with {sink.path}: its rows come from another model or other limits "
-                f"({line.model[:12] or 'not named'}), this model is {sink.model[:12]}. Verdicts "
-                "of two models do not belong in one file: use the first model, name another file, "
-                "or leave out --resume to replace it."
-            )
-        yield line
-
-
-def _keep(sink: LineSink, common: Counter[str], tally: Tally | None) -> None:
-    """Rewrite a file with the rows of images that are done."""
-    left = common.copy()
-    with atomic_write(sink.path) as file:
-        file.write(sink.header.encode())
-        for line in _checked(sink):
-            if line.judged is None or left[name := _row_name(line.judged.path or "")] <= 0:
-                continue
-            left[name] -= 1
-            file.write(line.text.encode("utf-8", "surrogateescape"))
-            if tally is not None:
-                tally.add(line.judged)
-
-
-def _row_name(path: Path | str) -> str:
-    """The name under which an image and its row find each other, however the folder was named."""
-    # A name that is no UTF-8 stands in CSV with its bytes escaped.
-    text = str(path).encode(errors="backslashreplace").decode()
-    return os.path.abspath(text)  # noqa: PTH100  resolve() would follow links
-
-
 def common_root(paths: Iterable[Path]) -> Path:
     """The deepest folder that holds all these files; those of two drives are a ``ConfigError``."""
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}  # noqa: PTH100, PTH120
@@ -319,3 +246,137 @@ def common_root(paths: Iterable[Path]) -> Path:
         raise ConfigError(
             "The images have no folder in common. Predict those of each drive by themselves."
         ) from error
+
+
+class Tally:
+    """Counts verdicts and keeps the worst ``limit``, in memory that does not grow with the images.
+
+    Attributes:
+        verdicts: Number of images by verdict.
+        failures: Number of images that could not be judged.
+        root: The deepest folder that holds all judged images; ``None`` where there is none.
+    """
+
+    def __init__(self, *, limit: int = 20) -> None:
+        self.limit = max(limit, 0)
+        self.verdicts: Counter[Verdict | None] = Counter()
+        self.failures = 0
+        self.root: Path | None = None
+        self._rootless = False
+        self._kept: list[VerdictRow] = []
+
+    def add(self, prediction: Prediction | VerdictRow) -> None:
+        """Count one more image."""
+        judged = prediction if isinstance(prediction, VerdictRow) else VerdictRow.of(prediction)
+        self.verdicts[judged.verdict] += 1
+        if judged.path is not None:
+            self._widen(judged.path)
+        self._kept.append(judged)
+        if len(self._kept) >= 2 * self.limit + 16:
+            self._kept = self.worst()
+
+    def fail(self) -> None:
+        """Count an image that could not be judged."""
+        self.failures += 1
+
+    def worst(self) -> list[VerdictRow]:
+        """The worst images, at most ``limit``, the worst first."""
+        return sorted(self._kept, key=_severity)[: self.limit]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 1 a defect or unsure, 2 an image could not be judged."""
+        if self.failures:
+            return 2
+        return 1 if self.verdicts["defect"] or self.verdicts["unsure"] else 0
+
+    def summary(self) -> str:
+        """How many images of which verdict, in one line."""
+        count = self.verdicts.total()
+        parts = [
+            f"{self.verdicts[v]} {v or 'without verdict'}" for v in _SEVERITY if self.verdicts[v]
+        ]
+        text = f"{count} image{'' if count == 1 else 's'}"
+        return text + (f": {', '.join(parts)}" if parts else "")
+
+    def table(self) -> Table:
+        """The worst images as a table, with a line that sums up all of them.
+
+        Paths are shown below the images' common folder, which stands in the title.
+        """
+        shown = self.worst()
+        products = any(judged.product is not None for judged in shown)
+        branches = tuple(dict.fromkeys(name for judged in shown for name in judged.branches))
+        table = Table(
+            box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
+        )
+        table.title = None if self.root is None else Text(printable(f"Images in {self.root}"))
+        table.add_column("verdict", no_wrap=True)
+        table.add_column("image", overflow="fold")
+        if products:
+            table.add_column("product")
+        for name in ("p-value", "score", *branches, "areas"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for p in shown:
+            numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
+            words = ["–" if p.path is None or self.root is None else _below(p.path, self.root)]
+            words += [p.product or ""] if products else []
+            # Text, not markup: a file may be called "[red].png".
+            table.add_row(
+                Text(p.verdict or "–", style=_STYLES[p.verdict]),
+                *(Text(printable(word)) for word in (*words, *numbers)),
+                *(_branch(p, name) for name in branches),
+                Text(str(p.areas)),
+            )
+        table.caption = self.summary()
+        if len(shown) < self.verdicts.total():
+            table.caption += f"; the {len(shown)} worst are shown" if shown else "; none shown"
+        if self.failures:
+            table.caption += f"; {self.failures} could not be judged"
+        return table
+
+    def _widen(self, path: Path) -> None:
+        """Make :attr:`root` hold this file too."""
+        folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120  links stay
+        if self.root is None and not self._rootless:
+            self.root = Path(folder)
+        elif self.root is not None and folder != str(self.root):
+            try:
+                self.root = Path(os.path.commonpath([str(self.root), folder]))
+            except ValueError:  # on different drives
+                self.root, self._rootless = None, True
+
+
+def _severity(judged: VerdictRow) -> tuple[int, float, float, str]:
+    """Sorts the worst first: by verdict, then p-value, then score.
+
+    Scores of different products do not compare, so they come last.
+    """
+    return (
+        _SEVERITY[judged.verdict],
+        1.0 if judged.p_value is None else judged.p_value,
+        -math.inf if math.isnan(judged.score) else -judged.score,
+        str(judged.path),
+    )
+
+
+def _branch(judged: VerdictRow, name: str) -> Text:
+    """A branch's score, and its verdict where it objects."""
+    branch = judged.branches.get(name)
+    if branch is None:
+        return Text("")
+    verdict, score = branch.verdict, f"{branch.score:.4g}"
+    return Text(score) if verdict in ("ok", None) else Text(f"{score} {verdict}", _STYLES[verdict])
+
+
+def _below(path: Path, root: Path) -> str:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  links stay as the user named them
+    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
+
+
+def verdict_line(judged: VerdictRow) -> Text:
+    """One image on one line: verdict, p-value, score, path."""
+    p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
+    line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
+    line.append(f"p {p:<8}score {judged.score:<9.4g}", style="default")
+    return line.append(printable(str(judged.path)), style="default")

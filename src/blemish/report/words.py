@@ -12,7 +12,7 @@ from statistics import fmean, median
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from blemish._names import printable
+from blemish._progress import printable
 from blemish.metrics.bounds import bound_text
 from blemish.metrics.intervals import Interval, binomial_interval
 
