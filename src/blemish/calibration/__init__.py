@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from blemish.calibration.calibrate import How, calibrate
-from blemish.calibration.good_scores import CalibrationRecord, GoodScores, image_identity
-from blemish.calibration.limits import Calibration, Judgement, Limits
+from blemish.calibration.good_scores import (
+    CalibrationRecord,
+    GoodScores,
+    How,
+    Judgement,
+    image_identity,
+)
+from blemish.calibration.limits import Calibration, Limits, calibrate
 
 __all__ = [
     "Calibration",

@@ -1,14 +1,5 @@
-"""Split-conformal limits: from the scores of good images to p-values and verdicts.
+"""Split-conformal limits: from the scores of good images to verdicts, and the act of setting them.
 
-For a new image with score s and n held-out good images with scores s_1 … s_n, the p-value is
-p(s) = (1 + #{s_i >= s}) / (n + 1). If the new image is good too and exchangeable with them, then
-P(p <= α) <= α, whatever the distribution and however small n is (Vovk, Gammerman & Shafer,
-*Algorithmic Learning in a Random World*, 2005; Laxhammar & Falkman, *Conformal prediction for
-distribution-independent anomaly detection*, 2010).
-
-``p <= α`` and ``s > limit`` are the same statement when the limit is the k-th largest good score,
-k = floor(α (n + 1)): at most k - 1 good scores are then >= s. This holds with ties too, for both
-sides count the good scores that are *at least* s. With k = 0 no score can reach α.
 What this promises on a line stands in ``docs/calibration.md``.
 """
 
@@ -16,78 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from statistics import median
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from blemish.calibration.good_scores import GoodScores, Scores
+from blemish._names import unknown_name_message
+from blemish.calibration.good_scores import (
+    CalibrationRecord,
+    GoodScores,
+    How,
+    Judgement,
+    changed,
+    images_needed,
+    judge,
+    limit_rank,
+)
 from blemish.errors import CalibrationError, ConfigError
-from blemish.results import Branch, Verdict
+from blemish.results import Branch
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
 UNSURE_FACTOR = 5
 MAX_RATE = 0.5
 
 Rate = Annotated[float, Field(gt=0.0, le=MAX_RATE)]
-
-
-def p_value(score: float, good_scores: tuple[float, ...]) -> float:
-    """Share of good images at least as odd as this one, itself among them; scores ascending.
-
-    Example:
-        >>> from blemish.calibration.limits import p_value
-        >>> p_value(3.0, (1.0, 2.0, 3.0, 4.0))
-        0.6
-    """
-    n = len(good_scores)
-    return (1 + n - bisect_left(good_scores, score)) / (n + 1)
-
-
-def limit_rank(rate: float, n: int) -> int:
-    """Rank k, from the largest, of the good score that is the limit at ``rate``; 0 if none is.
-
-    This is floor(rate · (n + 1)), taken as the largest k with k / (n + 1) <= rate in floating
-    point. The product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values,
-    which are such fractions, would disagree with the limit.
-    """
-    k = math.floor(rate * (n + 1))
-    if (k + 1) / (n + 1) <= rate:
-        return k + 1
-    return k - 1 if k / (n + 1) > rate else k
-
-
-def images_needed(rate: float) -> int:
-    """The smallest number of good images with which a verdict at ``rate`` is possible.
-
-    Example:
-        >>> from blemish.calibration.limits import images_needed
-        >>> images_needed(0.01), images_needed(0.05)
-        (99, 19)
-    """
-    n = max(math.ceil(1 / rate) - 2, 1)
-    while limit_rank(rate, n) == 0:
-        n += 1
-    return n
-
-
-class Judgement(NamedTuple):
-    """The p-value of a score and the verdict that follows from it.
-
-    Without enough good images for the false-alarm rate the verdict can be ``defect`` although the
-    p-value is above the rate: it cannot be smaller than 1 / (n + 1). ``Calibration.notes`` says so.
-    """
-
-    p_value: float
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -239,7 +188,7 @@ class Calibration(BaseModel):
             CalibrationError: The score is not a finite number.
         """
         group = self._group(product)
-        return _judge(score, group.scores, *self._ranks(group.n))
+        return judge(score, group.scores, *self._ranks(group.n))
 
     def judge_branches(
         self, branches: Mapping[str, float], product: str | None = None
@@ -258,7 +207,7 @@ class Calibration(BaseModel):
         judged = {name: Branch(score) for name, score in branches.items()}
         for name in branches.keys() & group.branches.keys():
             good = group.ascending_branches[name]
-            judged[name] = Branch(branches[name], *_judge(branches[name], good, *ranks))
+            judged[name] = Branch(branches[name], *judge(branches[name], good, *ranks))
         return judged
 
     def mask(
@@ -356,22 +305,6 @@ class Calibration(BaseModel):
         return notes
 
 
-def _judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Judgement:
-    score = float(score)
-    if not math.isfinite(score):
-        raise CalibrationError(
-            f"The score of this image is {score}, not a finite number: no verdict can be given. "
-            "The model file may be damaged, or its training did not converge."
-        )
-    if score > good_scores[-k_defect]:
-        verdict: Verdict = "defect"
-    elif score > good_scores[-k_unsure]:
-        verdict = "unsure"
-    else:
-        verdict = "ok"
-    return Judgement(p_value(score, good_scores), verdict)
-
-
 def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
     """Both rates, the second five times the first where not given.
 
@@ -398,3 +331,61 @@ def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[f
 
 def _percent(rate: float) -> str:
     return f"{100 * rate:.4g} %"
+
+
+def calibrate(
+    records: Iterable[CalibrationRecord],
+    *,
+    current: Calibration | None = None,
+    how: How = "replace",
+    false_alarm_rate: float | None = None,
+    unsure_rate: float | None = None,
+) -> Calibration:
+    """Limits from held-out good images: images that took no part in training.
+
+    The one act of calibration. Products that no record names keep the images they have.
+
+    Args:
+        records: One per good image, in any order.
+        current: The calibration to start from; ``None`` for a first one.
+        how: ``replace``: in place of the product's images. ``join``: beside them; an image that is
+            there already counts once, as it is now. ``exclude``: the product's images without
+            these, whose scores do not matter; a product of which none is left has no limits of
+            its own any more.
+        false_alarm_rate: Share of good images that may be called ``defect``, in (0, 0.5]; where not
+            given as it was, at first 1 %.
+        unsure_rate: Share of good images that may be called ``unsure`` or ``defect``. Where
+            neither rate is given as it was; else five times the false-alarm rate, at most 0.5.
+
+    Raises:
+        CalibrationError: No records, a number that is not finite, records whose branches differ
+            from each other or from those that are there, or images to exclude that are not there.
+        ConfigError: A rate outside (0, 0.5], an unsure rate below the false-alarm rate, or another
+            ``how``.
+
+    Example:
+        >>> from blemish.calibration import CalibrationRecord, calibrate
+        >>> nuts = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(42)])
+        >>> nuts.limits("nut").defect
+        41.0
+        >>> more = [CalibrationRecord("nut", score=50, peak=50), CalibrationRecord("cap", 7, 7)]
+        >>> both = calibrate(more, current=nuts, how="join")
+        >>> both.limits("nut").defect, both.products
+        (50.0, ('cap', 'nut'))
+        >>> print(nuts.notes()[0])  # doctest: +NORMALIZE_WHITESPACE
+        1 % needs at least 99 good images, 42 were given: the limit used has a false-alarm rate of
+        at most 2.3 %.
+    """
+    if how not in get_args(How):
+        raise ConfigError(unknown_name_message("way to calibrate", str(how), get_args(How)))
+    groups = changed(() if current is None else current.groups, tuple(records), how)
+    if current is not None and false_alarm_rate is None and unsure_rate is None:
+        rates = current.false_alarm_rate, current.unsure_rate
+    else:
+        before = DEFAULT_FALSE_ALARM_RATE if current is None else current.false_alarm_rate
+        rates = checked_rates(before if false_alarm_rate is None else false_alarm_rate, unsure_rate)
+    return Calibration(
+        false_alarm_rate=rates[0],
+        unsure_rate=rates[1],
+        groups=groups,
+    )
