@@ -27,7 +27,7 @@ from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.model_file.bundle import read_manifest
 
-OWN = ["rd", "hfr", "anomem", "radar", "borad", "logicrd"]
+OWN = ["patchcore", "rd", "hfr", "anomem", "radar", "borad", "logicrd"]
 OUTSIDE = '''"""Brightness: how far every pixel is from the usual one.
 
 Nobody, "Never", 1970.

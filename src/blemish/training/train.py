@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ NOT_CALIBRATED = (
     "`blemish calibrate` with good images that training has not seen."
 )
 _PRECISIONS = ("32-true", "bf16-mixed")
+_STATISTICS = 16  # images that the closed-form parts see at a time
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ def _train_in(
     rows, held = data.set_aside(method.held_out_share, options.seed)
     good = [row for row in rows if data.labels[row] == 0]
     with torch.inference_mode():
-        method.prepare(data.in_order(good, 16))
+        method.prepare(data.in_order(good, _STATISTICS))
     report.cached = isinstance(data, CachedBatches)
     for index, stage in enumerate(method.stages()):
         checkpoint = work_dir / f"stage{index}.ckpt"
@@ -300,9 +302,12 @@ def _train_in(
         _write_state(work_dir, state)
     method.eval()
     with torch.inference_mode():
-        method.fit_statistics(data.in_order(good, 16))
+        batches = data.in_order(good, _STATISTICS)
+        method.fit_statistics(
+            progress.track(batches, "Statistics", math.ceil(len(good) / _STATISTICS))
+        )
         # Where nothing could be set aside, what has trained must do.
-        method.fit_held_out(data.in_order(held or good, 16))
+        method.fit_held_out(data.in_order(held or good, _STATISTICS))
     report.seconds = time.monotonic() - started
     return report
 

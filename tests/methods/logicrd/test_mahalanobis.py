@@ -10,7 +10,6 @@ from sklearn.covariance import LedoitWolf
 from blemish.methods.logicrd.mahalanobis import (
     GroupedGaussians,
     GroupScale,
-    PictureGroups,
     PictureParts,
     RegionalDeparture,
 )
@@ -95,23 +94,6 @@ def test_fewer_pictures_than_dimensions_and_constant_ones_stay_finite() -> None:
     one = torch.ones(1, 1)
     assert gaussian(torch.ones(1, 1, 50), one).item() == pytest.approx(0.0, abs=1e-6)
     assert gaussian(torch.zeros(1, 1, 50), one).isfinite().all()
-
-
-def test_groups_are_found_without_labels_and_one_product_stays_one() -> None:
-    parts = [descriptions(30, shift=s) for s in (0.0, 60.0, 140.0)]
-    groups = PictureGroups(12)
-    groups.fit(torch.cat(parts), most=8)
-    assert len(groups.centre) == 3
-    for part in parts:
-        member = groups(part)
-        assert bool((member.sum(1) == 1).all())
-        assert len(member.argmax(1).unique()) == 1
-    alone = PictureGroups(12)
-    alone.fit(torch.randn(60, 12, generator=torch.Generator().manual_seed(0)), most=8)
-    assert len(alone.centre) == 1
-    few = PictureGroups(12)
-    few.fit(torch.cat([descriptions(4), descriptions(4, shift=60.0)]), most=8)
-    assert len(few.centre) == 1
 
 
 def test_scores_become_z_scores_of_their_group() -> None:

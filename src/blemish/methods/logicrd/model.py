@@ -39,13 +39,13 @@ from blemish.methods.logicrd.config import LogicRDConfig
 from blemish.methods.logicrd.mahalanobis import (
     GroupedGaussians,
     GroupScale,
-    PictureGroups,
     PictureParts,
     RegionalDeparture,
 )
 from blemish.methods.rd.model import RD, student_plan
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
+from blemish.nn.picture_groups import PictureGroups
 from blemish.teachers.teacher import Teacher
 
 #: GSE's code ``(N, D)`` of each student level.

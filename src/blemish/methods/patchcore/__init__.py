@@ -1,0 +1,1 @@
+"""PatchCore: nearest neighbours in a memory of good patches."""

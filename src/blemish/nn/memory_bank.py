@@ -1,0 +1,164 @@
+"""Memory bank: exact nearest neighbours among rows that good pictures left, as one product.
+
+``‖q − r‖² = ‖q‖² + 2 (‖r‖²/2 − q·r)``, so that the nearest row is the largest ``q·r − ‖r‖²/2``: a
+matrix product, an addition and a maximum, which every runtime does fast. One model serves several
+products, and the time must not grow with their number: rows lie in blocks, one for each group of
+pictures, and a picture is compared with its own group's block alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Numbers that a product may hold in eager mode, 16 MiB of float32.
+_CHUNK = 2**22
+#: Half the squared length of a row that is none: far from everything, and still a number.
+_BEYOND = 1e30
+
+
+class MemoryBank(nn.Module):
+    """Distances of queries to the nearest rows of their group's block.
+
+    Until :meth:`fill` there is one block of one row, zero.
+
+    Args:
+        dimensions: D of queries and rows.
+
+    Shapes: queries ``(N, P, D)`` and their groups ``(N,)``, ``None`` for the first → Euclidean
+    distances ``(N, P)``.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.memory_bank import MemoryBank
+        >>> bank = MemoryBank(2)
+        >>> bank.fill([torch.tensor([[0.0, 0.0], [3.0, 4.0]])])
+        >>> bank(torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 9.0]]])).tolist()
+        [[0.0, 3.0, 5.0]]
+    """
+
+    columns: Tensor  # (G, D, M): rows of a block side by side, as the product reads them
+    half_squares: Tensor  # (G, 1, M): ‖r‖²/2
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("columns", torch.zeros(1, dimensions, 1))
+        self.register_buffer("half_squares", torch.zeros(1, 1, 1))
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # How many groups and rows there are is found only by fitting.
+        given = state_dict.get(f"{prefix}columns")
+        if given is not None and given.dim() == 3 and given.shape[1] == self.columns.shape[1]:
+            groups, dimensions, rows = given.shape
+            self.columns = self.columns.new_zeros(groups, dimensions, rows)
+            self.half_squares = self.half_squares.new_zeros(groups, 1, rows)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @property
+    def groups(self) -> int:
+        """G, the number of blocks."""
+        return len(self.columns)
+
+    def fill(self, blocks: Sequence[Tensor]) -> None:
+        """Put in the rows of every group, each ``(M_g, D)``, in place of all before.
+
+        A block with fewer rows than the largest is filled up with rows that lie beyond reach.
+        """
+        most, (_, dimensions, _) = max(map(len, blocks)), self.columns.shape
+        self.columns = self.columns.new_zeros(len(blocks), dimensions, most)
+        self.half_squares = self.half_squares.new_full((len(blocks), 1, most), _BEYOND)
+        for g, rows in enumerate(blocks):
+            self.columns[g, :, : len(rows)] = rows.T
+            self.half_squares[g, 0, : len(rows)] = rows.float().square().sum(1) / 2
+
+    def forward(self, queries: Tensor, group: Tensor | None = None) -> Tensor:
+        if torch.compiler.is_exporting():  # a graph has no loop over pictures
+            return _distances(queries, self._likeness(queries, *self._block(group)).amax(2))
+        found = []
+        for one, columns, half in self._each(queries, group):
+            pieces = [
+                _distances(piece, self._likeness(piece, columns, half).amax(1))
+                for piece in _pieces(one, columns)
+            ]
+            found.append(torch.cat(pieces))
+        return torch.stack(found)
+
+    def neighbours(
+        self, queries: Tensor, count: int, group: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Distances ``(N, P, k)`` to the nearest rows, nearest first, and their places.
+
+        ``k`` is ``count``, or the number of rows of the largest group where that is less; a group
+        with fewer still says that further ones are some 1e15 away.
+        """
+        distances, places = [], []
+        for one, columns, half in self._each(queries, group):
+            pieces = _pieces(one, columns)
+            best = [
+                self._likeness(piece, columns, half).topk(min(count, columns.shape[1]), dim=1)
+                for piece in pieces
+            ]
+            near = [_distances(p[:, None], b.values) for p, b in zip(pieces, best, strict=True)]
+            distances.append(torch.cat(near))
+            places.append(torch.cat([b.indices for b in best]))
+        return torch.stack(distances), torch.stack(places)
+
+    def reweighted(self, queries: Tensor, count: int, group: Tensor | None = None) -> Tensor:
+        """Distances ``(N,)`` of one query ``(N, D)`` each, weighted by how crowded its row is.
+
+        ``(1 − exp d* / Σ_b exp d_b) d*`` (Roth et al., equation 7): ``d*`` is the distance to the
+        nearest row, ``d_b`` those to the ``count`` rows that are nearest to that row, itself among
+        them. Far from a row that is alone among its like, a query is odder.
+        """
+        columns, half = self._block(group)
+        count = min(count, columns.shape[2])
+        query = queries[:, None]  # (N, 1, D)
+        likeness = self._likeness(query, columns, half)  # (N, 1, M)
+        best = likeness.argmax(2, keepdim=True)  # (N, 1, 1)
+        place = best.expand(-1, columns.shape[1], -1)  # (N, D, 1)
+        # Not len(), which fixes the number of pictures in an exported graph.
+        row = columns.expand(queries.shape[0], -1, -1).gather(2, place).transpose(1, 2)  # (N, 1, D)
+        near = self._likeness(row, columns, half).topk(count, dim=2)  # (N, 1, b)
+        around = likeness.gather(2, near.indices)[:, 0]  # (N, b)
+        nearest = _distances(query, likeness.amax(2))  # (N, 1)
+        if count == 1:
+            return nearest[:, 0]
+        apart = (_distances(query, around) - nearest).clamp_max(80)  # e⁸⁰ is still a float32
+        # A row that is none crowds nothing.
+        crowd = (apart.exp() * (near.values[:, 0] > -_BEYOND / 2)).sum(1)  # (N,)
+        return (1 - 1 / crowd) * nearest[:, 0]
+
+    def _block(self, group: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Columns and half squares of every picture's group; of all pictures where all share it."""
+        if group is None or self.groups == 1:
+            return self.columns[:1], self.half_squares[:1]
+        return self.columns.index_select(0, group), self.half_squares.index_select(0, group)
+
+    @staticmethod
+    def _likeness(queries: Tensor, columns: Tensor, half: Tensor) -> Tensor:
+        """``q·r − ‖r‖²/2`` ``(N, P, M)``, the larger the nearer."""
+        return queries @ columns - half
+
+    def _each(self, queries: Tensor, group: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Every picture's queries with its block, which is not copied."""
+        own = [0] * len(queries) if group is None else group.tolist()
+        return [
+            (one, self.columns[g], self.half_squares[g])
+            for one, g in zip(queries, own, strict=True)
+        ]
+
+
+def _pieces(queries: Tensor, columns: Tensor) -> tuple[Tensor, ...]:
+    """Queries ``(P, D)`` in parts whose product with the columns stays small."""
+    return queries.split(max(1, _CHUNK // columns.shape[1]))
+
+
+def _distances(queries: Tensor, likeness: Tensor) -> Tensor:
+    """Euclidean distances of queries ``(…, D)`` from their likeness ``(…)`` to a row."""
+    # Rounding can leave a square a hair below zero.
+    return ((queries * queries).sum(-1) - 2 * likeness).clamp_min(0).sqrt()

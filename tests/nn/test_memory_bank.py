@@ -1,0 +1,85 @@
+"""Memory bank against distances of every pair, and through a model file."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import blemish.nn.memory_bank as memory_bank
+from blemish.nn.memory_bank import MemoryBank
+
+
+def filled(*sizes: int, dimensions: int = 6) -> tuple[MemoryBank, list[Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    blocks = [torch.randn(size, dimensions, generator=generator) for size in sizes]
+    bank = MemoryBank(dimensions)
+    bank.fill(blocks)
+    return bank, blocks
+
+
+def queries(n: int = 3, p: int = 10, dimensions: int = 6) -> Tensor:
+    return torch.randn(n, p, dimensions, generator=torch.Generator().manual_seed(1))
+
+
+def test_distances_are_those_of_the_nearest_row_of_the_own_group() -> None:
+    bank, blocks = filled(40, 25)
+    given, group = queries(), torch.tensor([1, 0, 1])
+    found = bank(given, group)
+    for own, g, distances in zip(given, group.tolist(), found, strict=True):
+        assert torch.allclose(distances, torch.cdist(own, blocks[g]).amin(1), atol=1e-5)
+    assert torch.equal(bank(given), bank(given, torch.zeros(3, dtype=torch.int64)))
+
+
+def test_large_queries_come_in_pieces_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bank, _ = filled(40)
+    whole, near = bank(queries()), bank.neighbours(queries(), 3)
+    monkeypatch.setattr(memory_bank, "_CHUNK", 80)
+    assert torch.allclose(bank(queries()), whole, atol=1e-6)
+    assert torch.equal(bank.neighbours(queries(), 3)[1], near[1])
+
+
+def test_neighbours_are_sorted_and_named() -> None:
+    bank, blocks = filled(40, 25)
+    group = torch.tensor([1, 0, 1])
+    distances, places = bank.neighbours(queries(), 4, group)
+    for n, g in enumerate(group.tolist()):
+        expected = torch.cdist(queries()[n], blocks[g]).topk(4, dim=1, largest=False)
+        assert torch.allclose(distances[n], expected.values, atol=1e-5)
+        assert torch.equal(places[n], expected.indices)
+    assert bank.neighbours(queries(), 99)[0].shape == (3, 10, 40)
+    assert bool((bank.neighbours(queries(), 30, group)[0][0, :, 25:] > 1e10).all())
+
+
+def test_the_weight_of_a_score_is_the_papers() -> None:
+    bank, blocks = filled(40, 3)
+    group = torch.tensor([0, 1, 0])
+    oddest = 3 * queries()[:, 0]  # (N, D)
+    found = bank.reweighted(oddest, 5, group)
+    for query, g, score in zip(oddest, group.tolist(), found, strict=True):
+        rows = blocks[g].double()
+        apart = (rows - query.double()).norm(dim=1)
+        nearest = int(apart.argmin())
+        around = (rows - rows[nearest]).norm(dim=1).argsort()[:5]
+        weight = 1 - apart[nearest].exp() / apart[around].exp().sum()
+        assert float(score) == pytest.approx(float(weight * apart[nearest]), rel=1e-4)
+    assert torch.allclose(bank.reweighted(oddest, 1, group), bank(oddest[:, None], group)[:, 0])
+
+
+def test_the_size_of_the_bank_is_restored_with_its_rows() -> None:
+    bank, _ = filled(40, 25)
+    other = MemoryBank(6)
+    other.load_state_dict(bank.state_dict())
+    group = torch.tensor([1, 0, 1])
+    assert torch.equal(other(queries(), group), bank(queries(), group))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        MemoryBank(7).load_state_dict(bank.state_dict())
+
+
+def test_a_row_of_the_bank_is_at_no_distance_and_nothing_is_below_it() -> None:
+    bank, (rows,) = filled(40)
+    distances = bank(rows[None])
+    assert bool((distances >= 0).all())
+    assert float(distances.max()) < 1e-2
