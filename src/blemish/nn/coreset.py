@@ -10,8 +10,11 @@ Clustering with Outliers on Massive Data", NIPS 2015); the factor grows with eve
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+_FAR = 16  # points that are looked at together; more are rarely all taken
 
 
 def greedy_k_centre(
@@ -42,20 +45,37 @@ def greedy_k_centre(
         projection = torch.randn(points.shape[1], dimensions, generator=generator)
         points = points @ (projection / dimensions**0.5).to(points)
     squares = points.square().sum(1)  # (n,)
-    at = int(torch.randint(len(points), (), generator=generator))
-    taken = [at]
-    nearest = torch.full_like(squares, float("inf"))  # squared, to the points taken
     # Rounding leaves a hair between copies; it must not be taken for a distance.
     smallest = 1e-6 * float(squares.max())
+    taken = [int(torch.randint(len(points), (), generator=generator))]
+    nearest = _apart(points[taken], points, squares)[0]  # (n,), to the points taken
     while len(taken) < count:
-        # ‖p‖² − 2 p·t + ‖t‖²: one product over the pool a step.
-        apart = torch.addmv(squares, points, points[at], alpha=-2).add_(squares[at])
-        torch.minimum(nearest, apart, out=nearest)
-        at = int(nearest.argmax())
-        if nearest[at] <= smallest:
+        # A distance to the nearest taken only ever falls, so that of the farthest few the next ones
+        # can be told from each other alone, for as long as they stay above all the rest: one
+        # product over the pool then serves them all.
+        far = nearest.topk(min(_FAR + 1, len(points)))
+        among = _apart(points[far.indices], points[far.indices], squares[far.indices]).cpu().numpy()
+        left = far.values.cpu().numpy().copy()
+        rest = left[-1]
+        new: list[int] = []
+        while len(taken) + len(new) < count:
+            at = int(left[:_FAR].argmax())
+            if left[at] <= smallest or (new and left[at] < rest):
+                break
+            new.append(at)
+            np.minimum(left, among[at], out=left)
+            left[at] = 0.0
+        if not new:
             break
-        taken.append(at)
+        rows = far.indices[new]
+        taken += rows.tolist()
+        nearest = torch.minimum(nearest, _apart(points[rows], points, squares).amin(0))
     return torch.tensor(taken, device=points.device)
+
+
+def _apart(centres: Tensor, points: Tensor, squares: Tensor) -> Tensor:
+    """Squared distances ``(k, n)`` to points whose squared lengths are known."""
+    return torch.addmm(squares, centres, points.T, alpha=-2) + centres.square().sum(1)[:, None]
 
 
 class StreamedCoreset:

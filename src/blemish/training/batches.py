@@ -74,7 +74,7 @@ def build_feature_cache(
     progress: Progress,
     failures: list[tuple[Path, str]],
     device: str = "cpu",
-    batch_size: int = 8,
+    batch_size: int = 2,
 ) -> FeatureCache:
     """Compute the features of all samples, or open them where they were computed before.
 

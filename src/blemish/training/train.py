@@ -253,9 +253,6 @@ def _train_in(
     options: TrainingOptions,
     progress: Progress,
 ) -> TrainingReport:
-    # Importing Lightning takes longer than judging an image does; only training waits for it.
-    from blemish.training.stage import load_weights, run_stage
-
     started = time.monotonic()
     report = TrainingReport()
     device = resolve_device(options.device)
@@ -282,6 +279,9 @@ def _train_in(
         method.prepare(data.in_order(good, _STATISTICS))
     report.cached = isinstance(data, CachedBatches)
     for index, stage in enumerate(method.stages()):
+        # Importing Lightning takes seconds, for which only what trains should wait.
+        from blemish.training.stage import load_weights, run_stage
+
         checkpoint = work_dir / f"stage{index}.ckpt"
         if state["stage"] > index:
             load_weights(method, checkpoint)
