@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
 
 from blemish import __version__
 from blemish.serving.http.answers import (
@@ -48,17 +52,30 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _OrderRoute(APIRoute):
+    """A route whose query is an order: described by FastAPI, and read without it.
+
+    Its search for arguments takes as long as reading the request does.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def handle(request: Request) -> Response:
+            try:
+                order = Order.model_validate(dict(request.query_params))
+            except ValidationError as error:
+                raise RequestValidationError(
+                    [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
+                ) from error
+            answer: Response = await self.endpoint(request, order)
+            return answer
+
+        return handle
+
+
 def predict_routes(service: InspectionService) -> APIRouter:
     """The routes for programs."""
     router = APIRouter(tags=["predict"])
 
-    @router.post(
-        "/v1/predict",
-        response_model=PredictAnswer,
-        responses=REFUSALS,
-        openapi_extra={"requestBody": _BODY},
-        summary="Judge one or several images",
-    )
     async def predict(request: Request, order: Annotated[Order, Query()]) -> Response:
         """Judge images: multipart form data with any field names, or the bytes of one image.
 
@@ -96,6 +113,17 @@ def predict_routes(service: InspectionService) -> APIRouter:
             results=[prediction_answer(item) for item in items],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
+
+    router.add_api_route(
+        "/v1/predict",
+        predict,
+        methods=["POST"],
+        route_class_override=_OrderRoute,
+        response_model=PredictAnswer,
+        responses=REFUSALS,
+        openapi_extra={"requestBody": _BODY},
+        summary="Judge one or several images",
+    )
 
     @router.get("/v1/model", summary="The model, its limits and the server's bounds")
     async def model() -> JSONResponse:
