@@ -220,12 +220,17 @@ def test_held_out_images_that_cannot_be_read_do_not_lose_the_training(
         {"hold_out_share": 1.0},
         {"hold_out_share": -0.1},
         {"seed": -1},
+        {"training": {"seed": 3}},
+        {"training": TrainingOptions(work_dir=__file__)},
+        {"training": TrainingOptions(cache_dir=__file__)},
     ],
 )
 def test_impossible_options_are_refused_before_training(
     wrong: dict[str, Any], good_parts: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blemish.training.train.train", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "blemish.training.train.training_batches", lambda *a, **k: pytest.fail("it trained")
+    )
     with pytest.raises(ConfigError):
         fit(brief(), good_parts, **wrong)
 
@@ -245,6 +250,9 @@ def test_impossible_models_are_refused_at_once() -> None:
         {"image_size": 100},
         {"image_size": 0},
         {"image_size": (64, 10**6)},
+        {"image_size": (64,)},
+        {"image_size": (64, 64, 3)},
+        {"image_size": (64.0, 64.0)},
     ):
         with pytest.raises(ConfigError):
             Detector(**wrong)  # type: ignore[arg-type]

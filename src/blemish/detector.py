@@ -95,6 +95,11 @@ class Detector(Inspector):
         self.bit_depth = check_bit_depth(bit_depth)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         if self.image_size is not None:
+            if len(self.image_size) != 2:
+                raise ConfigError(
+                    f"image_size is {image_size!r}; expected a side, such as 256, or two of them: "
+                    "(height, width)."
+                )
             Preprocessing(*self.image_size)
         self.method: Method | None = None
         self.preprocessing: Preprocessing | None = None
@@ -150,7 +155,12 @@ class Detector(Inspector):
         # Impossible rates are refused now, not after the training.
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
-        options = training or TrainingOptions()
+        options = TrainingOptions() if training is None else training
+        if not isinstance(options, TrainingOptions):
+            raise ConfigError(
+                f"training is of type {type(options).__name__}; expected "
+                "blemish.TrainingOptions(seed=…, device=…, …)."
+            )
         if seed is not None:
             options = replace(options, seed=seed)
         if defects is not None:

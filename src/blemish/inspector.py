@@ -17,7 +17,14 @@ from blemish.calibration import Calibration, CalibrationRecord, How, calibrate, 
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
-from blemish.errors import BundleError, CalibrationError, ConfigError, MissingExtraError
+from blemish.errors import (
+    BundleError,
+    CalibrationError,
+    ConfigError,
+    DataError,
+    ImageError,
+    MissingExtraError,
+)
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError, judge_samples
@@ -152,7 +159,15 @@ class Inspector(ABC):
                 CalibrationRecord(s.product or None, 0.0, 0.0, image=_identity(s)) for s in samples
             ]
         else:
-            pairs = self.judge_samples(samples, calibration=None, on_error=on_error)
+            unread: list[ImageError] = []
+
+            def note(path: Path, error: ImageError) -> None:
+                unread.append(error)
+                if on_error is None:
+                    raise error
+                on_error(path, error)
+
+            pairs = self.judge_samples(samples, calibration=None, on_error=note)
             progress = progress or Progress(quiet=True)
             records = [
                 CalibrationRecord(
@@ -165,6 +180,11 @@ class Inspector(ABC):
                 )
                 for sample, p in progress.track(pairs, "Calibrating", len(samples))
             ]
+            if unread and not records:
+                raise CalibrationError(
+                    f"None of the {len(samples)} images could be read, so that no limit can be "
+                    f"set: {unread[0]}"
+                )
         self.calibration = calibrate(
             records,
             current=self.calibration,
@@ -240,6 +260,12 @@ class Inspector(ABC):
         """
         data_set = training_data(data, layout=layout, bit_depth=self.ready()[1].bit_depth)
         samples = [s for s in data_set.split("test").samples if s.label is not None]
+        if not samples:
+            raise DataError(
+                f"No labelled test image in {data_set.root} (layout {data_set.layout}), so nothing "
+                "can be measured. Expected good and defective ones, as in test/good and "
+                "test/<defect>; images without labels are for: blemish predict"
+            )
         pairs = self.judge_samples(samples, calibration=self.calibration, on_error=on_error)
         return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
 

@@ -77,6 +77,17 @@ def test_one_model_per_product_on_request(blemish: Any, part: Path, tmp_path: Pa
     result = blemish("fit", "line", *BRIEF, "--per-product")
     assert result.returncode == 0, result.stderr
     assert listing(tmp_path / "line-models") == ["bolt.blemish", "nut.blemish"]
+    (tmp_path / "line-models" / "bolt.blemish").unlink()
+    for image in (tmp_path / "line" / "bolt").rglob("*.png"):
+        image.write_text("no image")
+    result = blemish("fit", "line", *BRIEF, "--per-product")
+    assert result.returncode == 2
+    assert "Error: bolt: " in result.stderr
+    assert "has 0 readable good images" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Without a model: bolt."
+    assert listing(tmp_path / "line-models") == ["nut.blemish"]
+    shutil.rmtree(tmp_path / "line" / "bolt")
+    shutil.copytree(part, tmp_path / "line" / "bolt")
     result = blemish("fit", "line", *BRIEF, "--products", "nut", "-o", "one.blemish")
     assert read_manifest(tmp_path / "one.blemish").products == ("nut",)
     result = blemish("fit", "line", *BRIEF, "--products", "nut,pin")

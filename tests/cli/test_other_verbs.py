@@ -55,7 +55,8 @@ def test_evaluate_lists_broken_images_and_refuses_unlabelled_ones(
     assert "AUROC" in result.stdout
     assert "1 image(s) could not be read:" in result.stderr
     shutil.rmtree(root / "test")
-    assert "No labelled test image" in refused(blemish("evaluate", judging["model"], root))
+    message = refused(blemish("evaluate", judging["model"], root))
+    assert f"No labelled test image in {root} (layout " in message
 
 
 def test_pictures_join_and_leave_the_limits(
@@ -78,6 +79,10 @@ def test_pictures_join_and_leave_the_limits(
     assert f"{good[5].name}#" in message
     assert "not among the good images" in message
     assert "exclude needs images" in refused(blemish("calibrate", model, "--how", "exclude"))
+    (tmp_path / "x.png").write_text("no image")
+    message = refused(blemish("calibrate", model, tmp_path / "x.png"))
+    assert "None of the 1 images could be read" in message
+    assert "found text beginning with 'no image'" in message
     assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blemish._files import writable_target
-from blemish._progress import print_failures, print_notes
+from blemish._progress import print_failures, print_notes, printable
 from blemish.cli.common import (
     Device,
     FalseAlarmRate,
@@ -101,7 +102,7 @@ def fit(
     from blemish._progress import Progress
     from blemish.data.sources import training_data
     from blemish.detector import Detector
-    from blemish.errors import ConfigError
+    from blemish.errors import ConfigError, DataError
     from blemish.training.train import TrainingOptions, check_labels_are_used
 
     if defects:
@@ -121,6 +122,7 @@ def fit(
         parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
     else:
         parts = [(target, data_set)]
+    left_out: list[str] = []
     if not quiet:
         print(f"{data}: layout {data_set.layout}, products {', '.join(data_set.products)}")
     for path, part in parts:
@@ -156,13 +158,21 @@ def fit(
                 progress=Progress(quiet=quiet),
             )
             detector.save(path)
-        except BaseException:
+        except BaseException as error:
             # A checkpoint is kept to go on from; anything less would only lie about.
             if not any(work_dir.glob("*.ckpt")):
                 shutil.rmtree(work_dir, ignore_errors=True)
-            raise
+            if len(parts) == 1 or not isinstance(error, DataError):
+                raise
+            # The other products' models are no worse for it.
+            left_out += part.products
+            print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
+            continue
         shutil.rmtree(work_dir, ignore_errors=True)
         print_report(path, report, quiet=quiet)
+    if left_out:
+        print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
+        sys.exit(2)
 
 
 def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:

@@ -156,8 +156,10 @@ class Evaluator:
         Raises:
             DataError: No labelled image was added.
         """
+        failures = tuple(failures)
         if not self._products:
-            raise DataError("No labelled test image was found; nothing can be measured.")
+            why = f"could be read: {failures[0][1]}" if failures else "was found."
+            raise DataError(f"No labelled test image {why} Nothing can be measured.")
         results = tuple(product.compute() for product in self._products.values())
         names = dict.fromkeys(name for result in results for name in result.metrics)
         mean, covered, bounds = {}, {}, {}
@@ -178,7 +180,7 @@ class Evaluator:
             mean,
             covered,
             overall,
-            tuple(failures),
+            failures,
             mean_ad(measured, compatibility="ader") if self.compatibility == "ader" else None,
             bounds,
         )

@@ -238,6 +238,9 @@ def train(
         DataError: Fewer than two readable images.
     """
     progress = progress or Progress()
+    for name, folder in (("work_dir", options.work_dir), ("cache_dir", options.cache_dir)):
+        if folder is not None and Path(folder).is_file():
+            raise ConfigError(f"{name} is {folder}, a file; expected a folder, there or not.")
     if options.work_dir is not None:
         work_dir = Path(options.work_dir)
         return _train_in(work_dir, method, samples, preprocessing, options, progress)

@@ -177,7 +177,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
-            if not MULTIPLE <= value <= LARGEST_SIDE or value % MULTIPLE:
+            whole = isinstance(value, int) and MULTIPLE <= value <= LARGEST_SIDE
+            if not whole or value % MULTIPLE:
                 raise ConfigError(
                     f"An input size of {self.height}×{self.width} was asked for; height and width "
                     f"must be multiples of {MULTIPLE} up to {LARGEST_SIDE}, such as 256."
