@@ -103,11 +103,13 @@ class Batch:
         images: ``(N, 3, H, W)`` uint8, or ``None`` when features are given.
         features: The teacher's levels ``(N, C_l, H_l, W_l)``, or ``None``.
         labels: ``(N,)`` 0 good, 1 labelled anomaly; ``None`` when all are good.
+        products: Name of each image's product, as far as the data set says; ``None``: all one.
     """
 
     images: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
     labels: Tensor | None = None
+    products: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

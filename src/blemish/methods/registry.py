@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: The systems in this package: where each one's class is. The API, the command line, the benchmark
 #: and the contract test know a method from its line here.
 _OWN = {
+    "trio": "blemish.methods.trio.model:Trio",
     "patchcore": "blemish.methods.patchcore.model:PatchCore",
     "rd": "blemish.methods.rd.model:RD",
     "hfr": "blemish.methods.hfr.model:HFR",

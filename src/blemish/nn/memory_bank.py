@@ -88,6 +88,14 @@ class MemoryBank(nn.Module):
             found.append(torch.cat(pieces))
         return torch.stack(found)
 
+    def nearest(self, queries: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Distances ``(N, P)`` to the nearest rows, and their places in the group's block."""
+        if not torch.compiler.is_exporting():
+            distances, places = self.neighbours(queries, 1, group)
+            return distances[..., 0], places[..., 0]
+        likeness = self._likeness(queries, *self._block(group))  # (N, P, M)
+        return _distances(queries, likeness.amax(2)), likeness.argmax(2)
+
     def neighbours(
         self, queries: Tensor, count: int, group: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -264,8 +264,11 @@ class TrainingBatches(Dataset[Any]):
         apart = set(held)
         return [row for row in range(len(self)) if row not in apart], held
 
-    def _labels(self, rows: Sequence[int]) -> Tensor:
-        return torch.tensor([self.labels[row] for row in rows])
+    def _known(self, rows: Sequence[int]) -> dict[str, Any]:
+        return {
+            "labels": torch.tensor([self.labels[row] for row in rows]),
+            "products": tuple(self.samples[row].product for row in rows),
+        }
 
 
 class CachedBatches(TrainingBatches):
@@ -274,7 +277,7 @@ class CachedBatches(TrainingBatches):
         self.cache = cache
 
     def collate(self, rows: list[Any]) -> Batch:
-        return Batch(features=self.cache[rows], labels=self._labels(rows))
+        return Batch(features=self.cache[rows], **self._known(rows))
 
 
 class ImageBatches(TrainingBatches):
@@ -289,7 +292,7 @@ class ImageBatches(TrainingBatches):
 
     def collate(self, rows: list[Any]) -> Batch:
         images = torch.stack([image for _, image in rows])
-        return Batch(images=images, labels=self._labels([row for row, _ in rows]))
+        return Batch(images=images, **self._known([row for row, _ in rows]))
 
 
 def training_batches(

@@ -1,0 +1,1 @@
+"""Trio: three measures of one frozen teacher."""
