@@ -1,0 +1,112 @@
+"""The trio: what is usual is told from other pictures, by row, place and product."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from blemish.methods.base import Batch
+from blemish.methods.trio.blocks import PlaceGaussian, ProductCode, nearest_of_others
+from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.model import Trio
+from blemish.nn.memory_bank import MemoryBank
+from blemish.teachers.teacher import build_teacher
+
+
+def pictures(count: int, seed: int = 0, colour: int = 120) -> Tensor:
+    """Grey fields with a bright bar in the upper left quarter, ``(count, 3, 64, 64)``."""
+    generator = torch.Generator().manual_seed(seed)
+    images = colour + torch.randint(-8, 9, (count, 3, 64, 64), generator=generator)
+    images[:, :, 8:24, 8:16] += 80
+    return images.clamp(0, 255).to(torch.uint8)
+
+
+def fitted(*batches: Batch, **settings: int) -> Trio:
+    method = Trio(TrioConfig(**settings), build_teacher(), (64, 64)).eval()
+    with torch.inference_mode():
+        method.fit_statistics(batches)
+    return method
+
+
+def test_a_row_is_never_compared_with_its_own_picture() -> None:
+    queries = torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]])  # three pictures, one patch
+    bank = MemoryBank(2)
+    bank.fill([queries.flatten(0, 1)])
+    distances, places = nearest_of_others(bank, 0, queries, torch.tensor([0, 1, 2]))
+    assert distances.flatten().tolist() == pytest.approx([5.0, 1.0, 1.0])
+    assert places.flatten().tolist() == [1, 2, 1]
+    alone, _ = nearest_of_others(bank, 0, queries[:1], torch.tensor([0, 0, 0]))
+    assert float(alone) == pytest.approx(5.0)  # the second nearest
+
+
+def test_the_gaussian_of_a_place_is_a_mahalanobis_distance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(400, 3, 6, generator=generator) * torch.tensor([1.0, 2.0, 5.0])[:, None]
+    gaussian = PlaceGaussian(3, 6)
+    apart = gaussian.fit([features])[0]
+    assert apart.mean().abs() < 1e-3
+    new = torch.zeros(1, 3, 6)
+    new[0, 2, 4] = 25.0  # five deviations of the third channel, at one place
+    z = gaussian(new, torch.zeros(1, dtype=torch.long))[0]
+    raw = z * gaussian.scale[0] + gaussian.usual[0]
+    assert raw[4] == pytest.approx(5.0, rel=0.1)
+    assert z.argmax() == 4
+
+
+def test_a_product_is_told_from_the_picture() -> None:
+    method = fitted(
+        Batch(images=pictures(12), products=("a",) * 12),
+        Batch(images=pictures(12, 1, colour=40), products=("b",) * 12),
+    )
+    codes = [
+        method.patches(method.teacher(images)).mean((2, 3))
+        for images in (pictures(5, 7), pictures(5, 8, colour=40))
+    ]
+    assert method.product(codes[0]).tolist() == [0] * 5
+    assert method.product(codes[1]).tolist() == [1] * 5
+
+
+def test_kinds_that_are_apart_are_found_where_no_products_are_named() -> None:
+    both = torch.cat([pictures(12), pictures(12, 1, colour=40)])
+    assert len(fitted(Batch(images=both)).product.centre) == 2
+    assert len(fitted(Batch(images=both), groups=1).product.centre) == 1
+
+
+def test_what_is_good_elsewhere_is_a_defect_here() -> None:
+    method = fitted(Batch(images=pictures(40)), groups=1)
+    good = pictures(6, 3)
+    moved = good.roll(32, 3)  # the bar is in the upper right quarter
+    with torch.inference_mode():
+        usual, odd = method(good), method(moved)
+    assert float(odd.score.min()) > float(usual.score.max())
+    assert float(odd.branches["logical"].min()) > float(usual.branches["logical"].max())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_few_pictures_give_finite_scores_and_a_word_about_it(count: int) -> None:
+    method = fitted(Batch(images=pictures(count)))
+    with torch.inference_mode():
+        output = method(pictures(2, 5))
+    assert bool(output.anomaly_map.isfinite().all()) and bool(output.score.isfinite().all())
+    assert f"{count} good images only" in method.notes()[0]
+
+
+def test_many_pictures_are_sampled_and_the_rest_still_counts() -> None:
+    method = fitted(Batch(images=pictures(20)), pictures=6, pool=200, rows=50)
+    assert method.bank.columns.shape == (1, 176, 50)
+
+
+def test_one_product_of_one_picture_beside_others() -> None:
+    method = fitted(
+        Batch(images=pictures(8), products=("a",) * 8),
+        Batch(images=pictures(1, 1, colour=40), products=("b",)),
+    )
+    with torch.inference_mode():
+        assert bool(method(pictures(2, 5, colour=40)).score.isfinite().all())
+
+
+def test_a_code_knows_one_product() -> None:
+    code = ProductCode(2)
+    code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])])
+    assert code(torch.randn(3, 2)).tolist() == [0, 0, 0]
