@@ -39,7 +39,8 @@ from blemish.data.sources import load_input
 from blemish.evaluation.diagnosis import diagnose
 from blemish.inspection.prediction import explain
 from blemish.methods.logicrd.model import LogicRD
-from blemish.methods.registry import build_method
+from blemish.methods.registry import method_class
+from blemish.methods.settings import parse_settings
 from blemish.teachers.teacher import build_teacher
 
 RESULTS = Path(__file__).parent / "results"
@@ -55,10 +56,12 @@ def latency(rounds: int, size: int, threads: int) -> dict[str, Any]:
         "logicrd, structural branch only": ("logicrd", {"logical": False}),
         "logicrd, logical branch only": ("logicrd", {"structural": False}),
     }
-    methods = {
-        label: build_method(name, settings, teacher, (size, size)).eval()
-        for label, (name, settings) in variants.items()
-    }
+
+    def untrained(name: str, settings: dict[str, Any]) -> Any:
+        found = method_class(name)
+        return found(parse_settings(found.config_class, settings), teacher, (size, size)).eval()
+
+    methods = {label: untrained(name, settings) for label, (name, settings) in variants.items()}
     found: dict[str, Any] = {"size": size, "threads": threads, "rounds": rounds}
     generator = torch.Generator().manual_seed(0)
     for batch in (1, 16):

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from building import build_method
 from numpy.typing import NDArray
 
 from blemish._progress import Progress
@@ -23,7 +24,7 @@ from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
-from blemish.methods.registry import build_method, names
+from blemish.methods.registry import names
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher

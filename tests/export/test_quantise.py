@@ -9,6 +9,7 @@ import onnx
 import onnx.parser
 import onnxruntime
 import torch
+from building import build_method
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,7 +17,6 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.export.graph import onnx_graph
 from blemish.export.quantise import kept_convolutions, part_inputs, quantise
-from blemish.methods.registry import build_method
 from blemish.teachers.teacher import build_teacher
 
 SIDE = 64

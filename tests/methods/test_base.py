@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from building import build_method
 from torch import nn
 
 from blemish.errors import ConfigError
 from blemish.methods.base import ParameterGroup
 from blemish.methods.rd.model import RD
-from blemish.methods.registry import build_method, method_class
+from blemish.methods.registry import method_class
 from blemish.teachers.teacher import build_teacher
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from building import build_method
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -19,7 +20,7 @@ from blemish.data.sources import training_data
 from blemish.errors import ConfigError
 from blemish.methods import names
 from blemish.methods.base import Batch, Method
-from blemish.methods.registry import build_method, method_class
+from blemish.methods.registry import method_class
 from blemish.methods.settings import describe_settings, parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher

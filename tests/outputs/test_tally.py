@@ -7,27 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from judged import prediction
 from rich.console import Console
 from rich.table import Table
 
 from blemish.outputs.run import Tally
-from blemish.results import Branch, Prediction, Verdict
-
-
-def prediction(name: str = "a/1.png", verdict: Verdict | None = "defect", **change: object):
-    fields: dict = {
-        "path": Path(name),
-        "product": "nut",
-        "score": 0.1 + 0.2,
-        "anomaly_map": np.zeros((4, 4), np.float32),
-        "p_value": 0.01,
-        "verdict": verdict,
-        "branches": {
-            "structural": Branch(0.5, 0.5, "ok"),
-            "logical": Branch(99.5, 0.01, "defect"),
-        },
-    }
-    return Prediction(**{**fields, **change})
+from blemish.results import Prediction
 
 
 def table_of(predictions: Iterable[Prediction], *, limit: int = 20, failures: int = 0) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from building import build_method
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,7 +17,6 @@ from blemish._progress import Progress
 from blemish.benchmark.plan import BenchmarkOptions, check_options
 from blemish.errors import BundleError, ConfigError
 from blemish.export import export_model
-from blemish.methods.registry import build_method
 from blemish.teachers import teacher as teacher_module
 from blemish.teachers.teacher import Teacher, Weights, build_teacher, register_teacher
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from blemish.errors import ConfigError
 if TYPE_CHECKING:
     from blemish.methods.base import Method
     from blemish.methods.settings import MethodConfig
-    from blemish.teachers.teacher import Teacher
 
 #: The systems in this package: where each one's class is. The API, the command line, the benchmark
 #: and the contract test know a method from its line here.
@@ -126,16 +125,6 @@ def method_name(method: type[Method]) -> str:
     """The name that a model file gives a class: the one it is known by, else ``module:class``."""
     path = _path(_check_method(method, "The detector's method"))
     return next((name for name, known in _paths().items() if known == path), path)
-
-
-def build_method(
-    name: str, settings: Mapping[str, Any], teacher: Teacher, input_size: tuple[int, int]
-) -> Method:
-    """An untrained method, from values or text of its settings, for inputs of ``(H, W)``."""
-    from blemish.methods.settings import parse_settings
-
-    found = method_class(name)
-    return found(parse_settings(found.config_class, settings), teacher, input_size)
 
 
 def _path(method: type[Method]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from building import build_method
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
@@ -19,7 +20,6 @@ from blemish.methods.base import Batch
 from blemish.methods.radar.blocks import sobel_magnitude
 from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
 from blemish.methods.radar.model import RADAR
-from blemish.methods.registry import build_method
 from blemish.methods.settings import parse_settings
 from blemish.teachers.teacher import NoTeacher, build_teacher
 
