@@ -114,9 +114,11 @@ def test_what_needs_no_torch_never_asks_for_it() -> None:
 
 
 def test_it_can_be_imported_on_a_line_pc() -> None:
-    names = [name for name, _ in modules() if not may_need_torch(name)]
+    # Reports, which need no torch but templates, are made where models are trained.
+    names = [n for n, _ in modules() if not may_need_torch(n) and room(n) != "report"]
     assert len(names) > 60
-    program = f"import sys, importlib\nfor name in {sorted(HEAVY)}: sys.modules[name] = None\n"
+    absent = sorted(HEAVY | {"jinja2", "markupsafe"})
+    program = f"import sys, importlib\nfor name in {absent}: sys.modules[name] = None\n"
     program += "for name in sys.argv[1:]: importlib.import_module(name)\nprint('all')"
     result = subprocess.run(
         [sys.executable, "-c", program, *names],

@@ -51,7 +51,7 @@ def need_training_packages(what: str) -> None:
     Raises:
         MissingExtraError: torch or one of its companions is not installed.
     """
-    for package in ("torch", "lightning", "safetensors", "scipy"):
+    for package in ("torch", "lightning", "safetensors", "scipy", "jinja2"):
         if find_spec(package) is None:
             raise MissingExtraError(what, "train")
 

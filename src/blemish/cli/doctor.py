@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = {
-    "base": ("numpy", "pillow", "onnxruntime", "pydantic", "typer", "rich", "jinja2"),
-    "train": ("torch", "lightning", "scikit-learn", "scipy", "safetensors"),
+    "base": ("numpy", "pillow", "onnxruntime", "pydantic", "typer", "rich"),
+    "train": ("torch", "lightning", "scikit-learn", "scipy", "safetensors", "jinja2"),
     "timm": ("timm",),
     "export": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
