@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, How, calibrate, image_identity
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import ImageSource, TrainingSource, images_to_judge, training_data
+from blemish.data.sources import (
+    ImageSource,
+    Loaded,
+    TrainingSource,
+    images_to_judge,
+    load_input,
+    training_data,
+)
 from blemish.errors import (
     BundleError,
     CalibrationError,
@@ -27,7 +31,7 @@ from blemish.errors import (
 )
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.network import Network
-from blemish.inspection.pipeline import OnError, judge_samples
+from blemish.inspection.pipeline import Load, OnError, judge_samples
 from blemish.metrics.pixel import Compatibility
 from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_model, write_exported
 from blemish.results import Prediction
@@ -85,6 +89,7 @@ class Inspector(ABC):
         calibration: Calibration | None,
         batch_size: int = 8,
         on_error: OnError | None = None,
+        load: Load = load_input,
     ) -> Iterator[tuple[Sample, Prediction]]:
         """:func:`blemish.inspection.pipeline.judge_samples` with this model."""
         network, preprocessing = self.ready()
@@ -95,6 +100,7 @@ class Inspector(ABC):
             calibration=calibration,
             batch_size=batch_size,
             on_error=on_error,
+            load=load,
         )
 
     def predict(
@@ -115,7 +121,7 @@ class Inspector(ABC):
                 out; ``None`` raises.
         """
         pairs = self.judge_samples(
-            _of_product(images_to_judge(images, bit_depth=self.ready()[1].bit_depth), product),
+            images_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
             calibration=self.calibration,
             batch_size=batch_size,
             on_error=on_error,
@@ -153,13 +159,21 @@ class Inspector(ABC):
         """
         if product is None and len(self.products) == 1:
             product = self.products[0]
-        samples = _of_product(images_to_judge(good, bit_depth=self.ready()[1].bit_depth), product)
+        samples = images_to_judge(good, product=product, bit_depth=self.ready()[1].bit_depth)
         if how == "exclude":
             records = [
                 CalibrationRecord(s.product or None, 0.0, 0.0, image=_identity(s)) for s in samples
             ]
         else:
+            progress = progress or Progress(quiet=True)
             unread: list[ImageError] = []
+            known: dict[Path, str] = {}  # by its content, that of the very file that is judged
+
+            def load(sample: Sample, preprocessing: Preprocessing) -> Loaded:
+                def seen(content: bytes) -> None:
+                    known[sample.path] = image_identity(sample.path.name, content)
+
+                return load_input(sample, preprocessing, seen=seen)
 
             def note(path: Path, error: ImageError) -> None:
                 unread.append(error)
@@ -167,18 +181,10 @@ class Inspector(ABC):
                     raise error
                 on_error(path, error)
 
-            pairs = self.judge_samples(samples, calibration=None, on_error=note)
-            progress = progress or Progress(quiet=True)
+            pairs = self.judge_samples(samples, calibration=None, on_error=note, load=load)
             records = [
-                CalibrationRecord(
-                    product=p.product,
-                    score=p.score,
-                    peak=float(p.anomaly_map.max()),
-                    branches={name: branch.score for name, branch in p.branches.items()},
-                    map_low=float(np.median(p.anomaly_map)),
-                    image=_identity(sample),
-                )
-                for sample, p in progress.track(pairs, "Calibrating", len(samples))
+                CalibrationRecord.of(prediction, known.get(sample.path, ""))
+                for sample, prediction in progress.track(pairs, "Calibrating", len(samples))
             ]
             if unread and not records:
                 raise CalibrationError(
@@ -386,10 +392,3 @@ def _identity(sample: Sample) -> str:
     if sample.image is not None:
         return ""
     return image_identity(sample.path.name, sample.path.read_bytes())
-
-
-def _of_product(samples: list[Sample], product: str | None) -> list[Sample]:
-    """The samples, with ``product`` where they do not say their own."""
-    if product is None:
-        return samples
-    return [s if s.product else replace(s, product=product) for s in samples]

@@ -154,3 +154,27 @@ def test_the_pixels_of_a_sample_come_from_its_file_or_itself(tmp_path: Path) -> 
     assert from_file.max() == 255
     with pytest.raises(ImageError, match=r"missing\.png"):
         load_input(Sample(tmp_path / "missing.png", "nut", "test", 0), prepare)
+
+
+def test_a_file_is_read_once_for_its_pixels_and_its_content(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    open_path = Path.open
+
+    def watched(path: Path, *args: str, **kwargs: str) -> object:
+        opened.append(path)
+        return open_path(path, *args, **kwargs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", watched)
+    prepare, contents = Preprocessing(32, 32), list[bytes]()
+    sample = Sample(folder / "a.jpg", "nut", "test", 0)
+    with_content = load_input(sample, prepare, seen=contents.append)
+    assert opened == [sample.path]
+    assert contents == [sample.path.read_bytes()]
+    assert np.array_equal(with_content[0], load_input(sample, prepare)[0])
+    with pytest.raises(ImageError, match=r"notes\.txt: found text"):
+        load_input(Sample(folder / "notes.txt", "nut", "test", 0), prepare, seen=contents.append)
+    with pytest.raises(ImageError, match=r"no such file"):
+        load_input(Sample(folder / "none.png", "nut", "test", 0), prepare, seen=contents.append)
+    assert len(contents) == 1

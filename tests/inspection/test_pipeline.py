@@ -131,7 +131,7 @@ def test_few_predictions_are_held_whatever_the_batch(monkeypatch: pytest.MonkeyP
         assert made - count <= pipeline.POST_AHEAD
 
 
-def test_decoding_network_and_caller_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_network_and_caller_overlap() -> None:
     # Each pair meets only if both are under way at the same time; the clock decides nothing.
     decoder_and_network = threading.Barrier(2, timeout=30)
     network_and_caller = threading.Barrier(2, timeout=30)
@@ -151,9 +151,8 @@ def test_decoding_network_and_caller_overlap(monkeypatch: pytest.MonkeyPatch) ->
             network_and_caller.wait()
         return network(pixels)
 
-    monkeypatch.setattr(pipeline, "load_input", load)
     samples = [picture(seed) for seed in range(20)]
-    pairs = judge_samples(meeting, PREPARE, samples, calibration=None, batch_size=4)
+    pairs = judge_samples(meeting, PREPARE, samples, calibration=None, batch_size=4, load=load)
     for number, _ in enumerate(pairs):
         if number == 4:  # the first of the second batch: the third is with the network
             network_and_caller.wait()

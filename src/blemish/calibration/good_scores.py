@@ -22,10 +22,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from blemish.errors import CalibrationError
-from blemish.results import Verdict
+from blemish.results import Prediction, Verdict
 
 Scores = tuple[FiniteFloat, ...]
 #: What good images do to those that are there: join them, replace them, or are taken out of them.
@@ -56,6 +57,18 @@ class CalibrationRecord:
     branches: Mapping[str, float] = field(default_factory=dict)
     map_low: float = 0.0
     image: str = ""
+
+    @classmethod
+    def of(cls, prediction: Prediction, image: str = "") -> CalibrationRecord:
+        """The record of a good image that was judged, with its identity."""
+        return cls(
+            product=prediction.product,
+            score=prediction.score,
+            peak=float(prediction.anomaly_map.max()),
+            branches={name: branch.score for name, branch in prediction.branches.items()},
+            map_low=float(np.median(prediction.anomaly_map)),
+            image=image,
+        )
 
 
 def image_identity(name: str, content: bytes) -> str:

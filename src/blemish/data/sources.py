@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blemish.data.images.image_list import is_visible_folder_name, list_images
 from blemish.data.images.preprocess import Preprocessing, to_rgb
-from blemish.data.images.reading import image_size, read_image
+from blemish.data.images.reading import image_size, open_file, read_image, read_image_bytes
 from blemish.data.layouts import read_data_set, recognise
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
@@ -20,6 +20,8 @@ from blemish.errors import DataError, ImageError
 TrainingSource = DataSet | str | Path | NDArray
 #: One image or many, as files, folders, arrays or samples.
 ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | NDArray | Sample"]
+#: The model's input ``(H, W, 3)``, and the size ``(H_src, W_src)`` of the picture it is made of.
+Loaded = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
 def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
@@ -151,9 +153,15 @@ _NOT_DEFECTS = frozenset({"good", "ok", "normal", "ground_truth", "masks"})
 
 
 def images_to_judge(
-    source: ImageSource, *, recursive: bool = True, bit_depth: int = 16
+    source: ImageSource,
+    *,
+    recursive: bool = True,
+    product: str | None = None,
+    bit_depth: int = 16,
 ) -> list[Sample]:
     """Samples of unknown label from files, folders and arrays, in order.
+
+    ``product`` is that of images which do not say theirs.
 
     Raises:
         DataError: A path that does not exist, or a folder without images.
@@ -167,21 +175,27 @@ def images_to_judge(
             samples.append(Sample(Path(f"array#{index}"), "", "test", None, image=pixels))
         else:
             samples += _from_path(Path(item), recursive)
-    return samples
+    return [s if s.product or product is None else replace(s, product=product) for s in samples]
 
 
 def load_input(
-    sample: Sample, preprocessing: Preprocessing
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The model's input ``(H, W, 3)`` of a sample, and its source size ``(H_src, W_src)``.
+    sample: Sample, preprocessing: Preprocessing, *, seen: Callable[[bytes], None] | None = None
+) -> Loaded:
+    """A sample as the model sees it; ``seen`` gets the content of its file, which is read once.
 
     Raises:
         ImageError: The sample's file cannot be read.
     """
+    depth = preprocessing.bit_depth
     if sample.image is not None:
-        pixels = to_rgb(sample.image, bit_depth=preprocessing.bit_depth)
+        pixels = to_rgb(sample.image, bit_depth=depth)
+    elif seen is None:
+        pixels = read_image(sample.path, bit_depth=depth)
     else:
-        pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
+        with open_file(sample.path) as file:
+            content = file.read()
+        pixels = read_image_bytes(content, str(sample.path), bit_depth=depth)
+        seen(content)
     return preprocessing(pixels), (pixels.shape[0], pixels.shape[1])
 
 

@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import load_input
+from blemish.data.sources import Loaded, load_input
 from blemish.errors import ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction, one_of
 from blemish.results import Prediction
 
 OnError = Callable[[Path, ImageError], None]
+Load = Callable[[Sample, Preprocessing], Loaded]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -94,6 +95,7 @@ def judge_samples(
     calibration: Calibration | None,
     batch_size: int = 8,
     on_error: OnError | None = None,
+    load: Load = load_input,
 ) -> Iterator[tuple[Sample, Prediction]]:
     """Judge samples in order, each prediction beside the sample it is of.
 
@@ -129,7 +131,7 @@ def judge_samples(
 
     def decode(sample: Sample) -> Decoded | Failed:
         try:
-            return Decoded(sample, *load_input(sample, preprocessing))
+            return Decoded(sample, *load(sample, preprocessing))
         except ImageError as error:
             return Failed(sample, error)
 

@@ -171,19 +171,23 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
 @contextmanager
 def _open_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """The file with its header read, closed afterwards."""
+    with open_file(path) as file:
+        yield open_header(file, path, max_pixels)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """The file, open; an :class:`ImageError` says why it cannot be."""
     if path.is_dir():
         raise ImageError(
             f"Cannot read {path}: it is a folder. Expected a file; list_images gives the images "
             "of a folder."
         )
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except FileNotFoundError as error:
         raise ImageError(f"Cannot read {path}: there is no such file. Check the path.") from error
     except (OSError, ValueError) as error:
         raise ImageError(f"Cannot read {path}: {error}. Check the file's permissions.") from error
-    with file:
-        yield open_header(file, path, max_pixels)
 
 
 def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
