@@ -32,7 +32,7 @@ def test_the_library_and_the_command_line_train_the_same_system_by_default() -> 
     def default(of: Callable[..., Any]) -> Any:
         return inspect.signature(of).parameters["method"].default
 
-    assert default(Detector) == default(cli_fit) == default(cli_benchmark) == "borad"
+    assert default(Detector) == default(cli_fit) == default(cli_benchmark) == "trio"
 
 
 def test_the_report_counts_what_was_really_used(

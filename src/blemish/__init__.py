@@ -5,7 +5,7 @@ Show it good parts; it finds what is wrong with the others, where, and how sure 
 Example:
     >>> from blemish import Detector
     >>> Detector().method_name
-    'borad'
+    'trio'
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Detector(Inspector):
         image_size: Input size: a side, ``(H, W)``, or ``None`` to follow the images.
         bit_depth: Bits used in 16-bit images.
         preset: Named set of settings: ``light``, or ``paper`` for what the method's paper states.
-        settings: Values of the method's config, e.g. ``{"steps": 200}``; they win over the
+        settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the
             preset's.
 
     Raises:
@@ -64,7 +64,7 @@ class Detector(Inspector):
         >>> from blemish import Detector
         >>> from blemish._progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
-        >>> detector = Detector("rd", settings={"steps": 2, "batch_size": 4})
+        >>> detector = Detector()
         >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
         >>> prediction = next(detector.predict(good[0]))
         >>> prediction.anomaly_map.shape, prediction.verdict in ("ok", "unsure", "defect")
@@ -73,7 +73,7 @@ class Detector(Inspector):
 
     def __init__(
         self,
-        method: str | type[Method] = "borad",
+        method: str | type[Method] = "trio",
         *,
         teacher: str | Teacher = DEFAULT_TEACHER,
         teacher_weights: Weights | str = "pretrained",

@@ -24,10 +24,10 @@ def test_measures_and_writes_tables(
 ) -> None:
     out = tmp_path / "out"
     given = ["--data", str(part), "--out", str(out), "--size", "64", "--teacher-weights", "random"]
-    given += ["--set", "steps=2", "--set", "batch_size=4", "--seeds", "0"]
+    given += ["--seeds", "0"]
     assert run(monkeypatch, *given) == 0
     printed = capfd.readouterr().out
-    assert "[1/1] borad · part · one_for_all · seed 0: image AUROC" in printed
+    assert "[1/1] trio · part · one_for_all · seed 0: image AUROC" in printed
     assert "1 runs, 1 of them now" in printed
     table = (out / "tables.md").read_text(encoding="utf-8")
     assert "## part, one_for_all" in table
@@ -43,7 +43,7 @@ def test_a_run_without_figures_ends_with_2(
     empty.mkdir()
     assert run(monkeypatch, "--data", str(empty), "--out", str(tmp_path / "out"), "-q") == 2
     errors = capfd.readouterr().err
-    assert "1 without figures:\n  borad · empty · one_for_all · seed 0: empty is of no" in errors
+    assert "1 without figures:\n  trio · empty · one_for_all · seed 0: empty is of no" in errors
     assert (tmp_path / "out" / "rows.jsonl").is_file()
 
 

@@ -16,7 +16,9 @@ from blemish.model_file.bundle import read_bundle, read_manifest
 
 Pixels = NDArray[np.uint8]
 
-BRIEF = ("--set", "steps=4", "--set", "batch_size=4", "--size", "64", "--device", "cpu")
+BRIEF = ("--size", "64", "--device", "cpu")
+SHORT = (*BRIEF, "--set", "steps=4", "--set", "batch_size=4")
+TRAINED = ("--method", "borad", *SHORT)
 
 # Sends a real Ctrl-C (or several) from inside the given training step.
 CTRL_C = """
@@ -49,9 +51,8 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert result.returncode == 0, result.stderr
     assert listing(tmp_path) == ["part.blemish"]
     manifest = read_manifest(tmp_path / "part.blemish")
-    assert (manifest.method, manifest.products) == ("borad", ("part",))
-    assert manifest.config["steps"] == 4
-    assert "Training" in result.stderr  # progress as plain lines
+    assert (manifest.method, manifest.products) == ("trio", ("part",))
+    assert "Statistics" in result.stderr  # progress as plain lines
     assert "\r" not in result.stderr
     assert "trained on 10 and calibrated on 2 good images" in result.stdout
 
@@ -153,9 +154,10 @@ def test_folders_without_good_pictures_are_refused(
         (("--size", "100"), "multiples of 32"),
         (("--size", "²"), "expected a side"),
         (("--size", "64x64x3"), "expected a side"),
-        (("--set", "steps"), "NAME=VALUE"),
-        (("--set", "stepz=3"), "Did you mean 'steps'"),
-        (("--set", "learning-rate=nan"), "learning_rate='nan'"),
+        (("--set", "sigma"), "NAME=VALUE"),
+        (("--set", "sigme=3"), "Did you mean 'sigma'"),
+        (("--set", "steps=3"), "Unknown setting 'steps'"),
+        (("-m", "rd", "--set", "learning-rate=nan"), "learning_rate='nan'"),
         (("--false-alarm-rate", "5"), "false-alarm rate is 5"),
         (("--unsure-rate", "0.001"), "unsure rate"),
         (("--hold-out", "1"), "held out"),
@@ -195,7 +197,7 @@ def test_wrong_options_are_refused_before_training(
 def test_a_single_image_per_step_needs_more_than_the_smallest_size(
     blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:
-    smallest = ("--size", "32", "--set", "batch_size=1", "--set", "steps=2")
+    smallest = ("--method", "borad", "--size", "32", "--set", "batch_size=1", "--set", "steps=2")
     assert "larger size or batch_size" in refused(blemish("fit", part, *smallest))
     assert listing(tmp_path) == []
 
@@ -255,9 +257,9 @@ def test_mixed_pictures_train_and_broken_ones_are_listed(
 def test_ctrl_c_keeps_a_checkpoint_and_resume_gives_the_same_model(
     blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:
-    whole = blemish("fit", part, *BRIEF, "-o", "whole.blemish")
+    whole = blemish("fit", part, *TRAINED, "-o", "whole.blemish")
     assert whole.returncode == 0, whole.stderr
-    fit = ("fit", part, *BRIEF, "-o", "m.blemish")
+    fit = ("fit", part, *TRAINED, "-o", "m.blemish")
     stopped = blemish(*fit, before=CTRL_C.format(step=1, times=1))
     assert stopped.returncode == 130
     assert "Stopped at step 2 of 4" in stopped.stderr
@@ -275,7 +277,21 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_gives_the_same_model(
 
 @pytest.mark.parametrize("times", [2, 3])
 def test_a_second_ctrl_c_ends_at_once(times: int, blemish: Any, part: Path, tmp_path: Path) -> None:
-    result = blemish("fit", part, *BRIEF, "-o", "m", before=CTRL_C.format(step=1, times=times))
+    result = blemish("fit", part, *TRAINED, "-o", "m", before=CTRL_C.format(step=1, times=times))
+    assert result.returncode == 130, result.stderr
+    assert "Traceback" not in result.stderr
+    assert listing(tmp_path) == []
+
+
+def test_ctrl_c_while_nothing_is_trained_leaves_nothing(
+    blemish: Any, part: Path, tmp_path: Path
+) -> None:
+    stop = """
+import os, signal
+from blemish.methods.trio.model import Trio
+Trio.fit_statistics = lambda self, batches: os.kill(os.getpid(), signal.SIGINT)
+"""
+    result = blemish("fit", part, *BRIEF, "-o", "m", before=stop)
     assert result.returncode == 130, result.stderr
     assert "Traceback" not in result.stderr
     assert listing(tmp_path) == []
@@ -292,13 +308,13 @@ def write(path, manifest, files):
         raise OSError(28, "No space left on device")
 blemish.detector.write_bundle = write
 """
-    result = blemish("fit", part, *BRIEF, "-o", "m.blemish", before=full)
+    result = blemish("fit", part, *TRAINED, "-o", "m.blemish", before=full)
     assert result.returncode == 2
     assert "No space left on device" in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "m.blemish").read_text() == "the old model"
     # The training itself is not lost.
-    assert blemish("fit", part, *BRIEF, "-o", "m.blemish", "--resume").returncode == 0
+    assert blemish("fit", part, *TRAINED, "-o", "m.blemish", "--resume").returncode == 0
     assert listing(tmp_path) == ["m.blemish"]
 
 
@@ -307,15 +323,15 @@ def test_a_few_labelled_defects_teach_a_method_that_uses_them(
 ) -> None:
     stain = part / "test" / "stain"
     result = blemish(
-        "fit", part, "--method", "anomem", "--defects", stain, *BRIEF, "-o", "m.blemish"
+        "fit", part, "--method", "anomem", "--defects", stain, *SHORT, "-o", "m.blemish"
     )
     assert result.returncode == 0, result.stderr
     assert "trained on 2 labelled defects and 10 and calibrated on 2 good images" in result.stdout
     assert read_manifest(tmp_path / "m.blemish").training["labelled_defects"] == 2
-    assert "borad learns from good images only" in refused(
+    assert "trio learns from good images only" in refused(
         blemish("fit", part, "--defects", stain, *BRIEF, "-o", "n.blemish")
     )
     assert "holds good/" in refused(
-        blemish("fit", part, "--method", "anomem", "--defects", part / "test", *BRIEF, "-o", "n.b")
+        blemish("fit", part, "--method", "anomem", "--defects", part / "test", *SHORT, "-o", "n.b")
     )
     assert listing(tmp_path) == ["m.blemish"]

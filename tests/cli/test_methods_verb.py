@@ -14,6 +14,8 @@ def test_methods_are_listed_with_their_papers(blemish: Any) -> None:
     result = blemish("methods")
     assert result.returncode == 0, result.stderr
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line[:1].strip()}
+    assert next(iter(rows)) == "method"
+    assert list(rows)[1] == "trio"
     assert {"rd", "hfr", "anomem", "radar", "borad", "logicrd"} <= rows.keys()
     assert "one step of a diffusion model" in rows["radar"]
     assert rows["radar"].rstrip().endswith("none")  # it needs no teacher
@@ -23,6 +25,8 @@ def test_methods_are_listed_with_their_papers(blemish: Any) -> None:
     content = json.loads(blemish("methods", "--json").stdout)
     assert content["anomem"]["learns_from_labelled_defects"] is True
     assert content["radar"]["needs_teacher"] is False
+    assert next(iter(content)) == "trio"
+    assert content["trio"]["paper"].startswith("Ours, of known parts")
     assert content["borad"]["paper"].startswith('"BoRAD: Bootstrap your Own')
 
 
@@ -45,6 +49,10 @@ def test_one_methods_settings_are_shown_with_ranges_and_presets(blemish: Any, re
     ]
     assert content["presets"]["light"] == RADARConfig().to_json()
     assert content["presets"]["paper"]["smooth"] is None
+    assert "--preset" in shown.stdout.splitlines()[-1]
+    alone = blemish("methods", "trio").stdout.splitlines()
+    assert alone[-1] == "`blemish fit --method trio --set grid=…` changes a setting."
+    assert not [line for line in alone if line.startswith("steps ")]
     assert "Did you mean 'radar'" in refused(blemish("methods", "raddar"))
 
 
@@ -56,6 +64,6 @@ def test_a_preset_is_where_the_settings_start(blemish: Any, part: Path, tmp_path
     config = read_manifest(tmp_path / "m.blemish").config
     assert (config["smooth"], config["train_below"]) == (None, 1000)
     assert (config["network"], config["steps"]) == ("small", 1)
-    unknown = blemish("fit", part, "--preset", "papper", "-o", "n.blemish")
+    unknown = blemish("fit", part, "-m", "rd", "--preset", "papper", "-o", "n.blemish")
     assert unknown.returncode == 2
     assert "Unknown preset 'papper'. Did you mean 'paper'?" in unknown.stderr

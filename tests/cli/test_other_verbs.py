@@ -154,7 +154,7 @@ def test_doctor_lists_what_is_there(blemish: Any) -> None:
         assert word in shown.stdout
 
 
-DEMO = ("demo", "here", "--products", "metal", "--steps", "2")
+DEMO = ("demo", "here", "--products", "metal")
 
 
 def _small_line(before: str = "") -> str:
@@ -170,6 +170,7 @@ def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
 ) -> None:
     first = blemish(*DEMO, before=_small_line())
     assert first.returncode == 0, first.stderr
+    assert "Statistics" in first.stderr
     here = tmp_path / "here"
     assert sorted(path.name for path in here.iterdir()) == [
         "demo.blemish", "heatmaps", "line", "verdicts.csv",
@@ -181,43 +182,37 @@ def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
     model = (here / "demo.blemish").read_bytes()
     second = blemish(*DEMO, before=_small_line())
     assert second.returncode == 0, second.stderr
-    assert "Training" not in second.stderr
+    assert "Statistics" not in second.stderr
     assert (here / "demo.blemish").read_bytes() == model
 
 
-def test_a_stopped_demo_goes_on_and_other_options_begin_anew(blemish: Any, tmp_path: Path) -> None:
+def test_a_stopped_demo_leaves_no_model_and_other_options_begin_anew(
+    blemish: Any, tmp_path: Path
+) -> None:
     stop = """
 import os, signal
-from blemish.methods.borad.model import BoRAD
-BoRAD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
+from blemish.methods.trio.model import Trio
+Trio.fit_statistics = lambda self, batches: os.kill(os.getpid(), signal.SIGINT)
 """
     stopped = blemish(*DEMO, before=_small_line(stop))
     assert stopped.returncode == 130, stopped.stderr
-    assert not (tmp_path / "here" / "demo.blemish").exists()
-    other = blemish(*DEMO[:-1], "3", before=_small_line())
-    assert other.returncode == 0, other.stderr
-    assert not list((tmp_path / "here").glob("training*"))
-    stopped = blemish(*DEMO, before=_small_line(stop))
-    assert stopped.returncode == 130, stopped.stderr
-    goes_on = blemish(*DEMO, before=_small_line())
-    assert goes_on.returncode == 0, goes_on.stderr
-    assert "2/2" in goes_on.stderr
-    assert "1/2" not in goes_on.stderr
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["line"]
+    rates = []
+    for more in ((), ("--false-alarm-rate", "0.2")):
+        result = blemish(*DEMO, *more, before=_small_line())
+        assert result.returncode == 0, result.stderr
+        assert "Statistics" in result.stderr
+        rates.append(read_manifest(tmp_path / "here" / "demo.blemish").training["demo"]["rate"])
+    assert rates == [0.05, 0.2]
 
 
 def test_a_demo_of_other_defaults_begins_anew(blemish: Any, tmp_path: Path) -> None:
-    earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('rd',)\n"
-    stop = """
-import os, signal
-from blemish.methods.rd.model import RD
-RD.after_step = lambda self, stage, step: os.kill(os.getpid(), signal.SIGINT)
-"""
-    assert blemish(*DEMO, before=_small_line(earlier + stop)).returncode == 130
-    for before in ("", earlier, ""):  # over one that was stopped, and over finished ones
+    earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('patchcore',)\n"
+    for before in (earlier, "", earlier):
         result = blemish(*DEMO, before=_small_line(before))
         assert result.returncode == 0, result.stderr
         method = read_manifest(tmp_path / "here" / "demo.blemish").method
-        assert method == ("rd" if before else "borad")
+        assert method == ("patchcore" if before else "trio")
 
 
 def test_an_unknown_product_of_the_demo_is_refused(

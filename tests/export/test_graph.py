@@ -24,7 +24,8 @@ from blemish.methods.base import Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
-from blemish.methods.registry import names
+from blemish.methods.registry import method_class, names
+from blemish.methods.settings import TrainedConfig
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher
@@ -38,7 +39,9 @@ def brief(name: str, size: tuple[int, int], images: Pixels, folder: Path) -> Met
     """Trained for two steps, so that every statistic of it is a fitted one."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        method = build_method(name, {"steps": 2, "batch_size": 4}, build_teacher(), size)
+        trained = issubclass(method_class(name).config_class, TrainedConfig)
+        settings = {"steps": 2, "batch_size": 4} if trained else {}
+        method = build_method(name, settings, build_teacher(), size)
         options = TrainingOptions(work_dir=folder, device="cpu")
         train(
             method,

@@ -21,7 +21,7 @@ from blemish.errors import ConfigError
 from blemish.methods import names
 from blemish.methods.base import Batch, Method
 from blemish.methods.registry import method_class
-from blemish.methods.settings import describe_settings, parse_settings
+from blemish.methods.settings import TrainedConfig, describe_settings, parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingReport, train
@@ -37,6 +37,14 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def is_trained(name: str) -> bool:
+    return issubclass(method_class(name).config_class, TrainedConfig)
+
+
+def brief(name: str, steps: int, batch_size: int) -> dict[str, object]:
+    return {"steps": steps, "batch_size": batch_size} if is_trained(name) else {}
+
+
 def build(name: str, *, size: tuple[int, int] = SIZE, **settings: object) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -48,7 +56,7 @@ def trained(
 ) -> tuple[Method, TrainingReport]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method = build_method(name, {"steps": steps, "batch_size": 4}, build_teacher(), (64, 64))
+        method = build_method(name, brief(name, steps, 4), build_teacher(), (64, 64))
         options = TrainingOptions(work_dir=folder, seed=seed, device="cpu")
         samples = training_data(images).samples
         report = train(method, samples, Preprocessing(64, 64), options, progress=QUIET)
@@ -59,7 +67,7 @@ def trained(
 def detector(name: str, draw_part: Callable[..., NDArray[np.uint8]]) -> Detector:
     """Trained in earnest, if briefly: 24 good parts, 128 pixels."""
     good = np.stack([draw_part(seed, size=128) for seed in range(24)])
-    detector = Detector(name, image_size=128, settings={"steps": 60, "batch_size": 8})
+    detector = Detector(name, image_size=128, settings=brief(name, 60, 8))
     detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     return detector
 
@@ -210,8 +218,17 @@ def test_every_setting_says_what_it_is_and_both_presets_are_there(name: str) -> 
         return
     assert list(config_class.presets)[:2] == ["light", "paper"]
     assert parse_settings(config_class, {}, preset="paper") != config_class()
-    short = Detector(name, preset="paper", settings={"steps": 7}).config
-    assert (short.steps, getattr(short, "epochs", None)) == (7, None)
+
+
+def test_what_is_trained_step_by_step_has_a_length_and_nothing_else_has(name: str) -> None:
+    assert bool(build(name).stages()) == is_trained(name)
+    if is_trained(name):
+        preset = list(method_class(name).config_class.presets)[-1]
+        short = Detector(name, preset=preset, settings={"steps": 7}).config.to_json()
+        assert (short["steps"], short.get("epochs")) == (7, None)
+    else:
+        with pytest.raises(ConfigError, match="Unknown setting 'steps'"):
+            Detector(name, settings={"steps": 7})
 
 
 def _batch(method: Method) -> Batch:

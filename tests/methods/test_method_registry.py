@@ -27,7 +27,7 @@ from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.model_file.bundle import read_manifest
 
-OWN = ["patchcore", "rd", "hfr", "anomem", "radar", "borad", "logicrd"]
+OWN = ["trio", "patchcore", "rd", "hfr", "anomem", "radar", "borad", "logicrd"]
 OUTSIDE = '''"""Brightness: how far every pixel is from the usual one.
 
 Nobody, "Never", 1970.
@@ -41,12 +41,12 @@ import torch
 from torch import nn
 
 from blemish.methods.base import Method, MethodOutput, ParameterGroup, Stage
-from blemish.methods.settings import Count, MethodConfig, Positive
+from blemish.methods.settings import Count, Positive, TrainedConfig
 from blemish.teachers.teacher import NoTeacher
 
 
 @dataclass(frozen=True)
-class BrightnessConfig(MethodConfig):
+class BrightnessConfig(TrainedConfig):
     steps: Count = 3
     scale: Positive | None = None  # of the score; none: as it is
 

@@ -14,11 +14,11 @@ from blemish.errors import ConfigError
 from blemish.methods.registry import method_class
 from blemish.methods.settings import (
     Count,
-    MethodConfig,
     NotNegative,
     Positive,
     Range,
     Share,
+    TrainedConfig,
     describe_settings,
     parse_settings,
 )
@@ -27,7 +27,7 @@ _Even = Annotated[int, Range(2, multiple_of=2)]
 
 
 @dataclass(frozen=True)
-class _Config(MethodConfig):
+class _Config(TrainedConfig):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "light": {},
         "paper": {"rate": 2, "loss": "mse", "top": None},

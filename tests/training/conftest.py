@@ -19,12 +19,12 @@ from blemish.data.sample import Sample
 from blemish.methods.base import (
     Batch,
     Method,
-    MethodConfig,
     MethodOutput,
     ParameterGroup,
     Stage,
     StepDecay,
 )
+from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import Weights, build_teacher
 from blemish.training.train import TrainingOptions, TrainingReport, train
 
@@ -36,7 +36,7 @@ class TwoStages(Method):
         self, *, steps: int = 10, needs_images: bool = False, weights: Weights = "pretrained"
     ) -> None:
         teacher = build_teacher(weights=weights)
-        super().__init__(MethodConfig(steps=steps, batch_size=4), teacher, (64, 64))
+        super().__init__(TrainedConfig(steps=steps, batch_size=4), teacher, (64, 64))
         self.needs_images = needs_images
         self.first = nn.Sequential(nn.Conv2d(112, 8, 1), nn.BatchNorm2d(8))
         self.second = nn.Conv2d(8, 1, 1)

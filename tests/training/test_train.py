@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
-from blemish.methods.settings import MethodConfig
+from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import TrainingOptions
 
@@ -21,7 +21,7 @@ class Slope(Method):
 
     def __init__(self, *, steps: int, decay_at: float, slope: float = 1.0) -> None:
         teacher = build_teacher(weights="random")
-        super().__init__(MethodConfig(steps=steps, batch_size=2), teacher, (64, 64))
+        super().__init__(TrainedConfig(steps=steps, batch_size=2), teacher, (64, 64))
         self.free, self.clipped = nn.Linear(1, 1, bias=False), nn.Linear(3, 1, bias=False)
         self.decay_at, self.slope = decay_at, slope
         self.positions: list[float] = []

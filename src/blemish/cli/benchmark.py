@@ -31,7 +31,7 @@ benchmark_app = typer.Typer(name="benchmark", invoke_without_command=True)
 @benchmark_app.callback()
 def benchmark(
     context: typer.Context,
-    method: Annotated[str, typer.Option("--method", "-m", help="Systems, with commas.")] = "borad",
+    method: Annotated[str, typer.Option("--method", "-m", help="Systems, with commas.")] = "trio",
     data: Annotated[
         str, typer.Option(help="Data sets, PATH or NAME=PATH, with commas. Needed.")
     ] = "",

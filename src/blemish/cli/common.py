@@ -71,7 +71,7 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
 
 
 def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
-    """``["steps=200"]`` → ``{"steps": "200"}``.
+    """``["sigma=2"]`` → ``{"sigma": "2"}``.
 
     Raises:
         ConfigError: An item without ``=``.
@@ -80,7 +80,7 @@ def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
     for item in assignments or []:
         name, equals, value = item.partition("=")
         if not equals:
-            raise ConfigError(f"--set {item}: expected NAME=VALUE, such as --set steps=200.")
+            raise ConfigError(f"--set {item}: expected NAME=VALUE, such as --set sigma=2.")
         settings[name.strip().replace("-", "_")] = value.strip()
     return settings
 

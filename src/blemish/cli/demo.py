@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,14 +22,13 @@ def demo(
     products: Annotated[
         str, typer.Option(help="Products of the synthetic line, separated by commas.")
     ] = "metal,fabric,board,tray",
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 600,
     false_alarm_rate: Annotated[
         float, typer.Option(help="Share of good parts that may be called defective.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of pictures and training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a synthetic inspection line, train on its good parts, judge its test images.
+    """Draw a synthetic inspection line, learn its good parts, judge its test images.
 
     Everything in it is computed, no picture is a photograph: it shows how blemish works, not how
     well. A second run with the same options goes straight to judging.
@@ -45,7 +41,6 @@ def demo(
     from blemish.demo_line import write_demo_line
     from blemish.detector import Detector
     from blemish.outputs.run import Outputs, common_root, judge_into
-    from blemish.training.train import TrainingOptions
 
     chosen = tuple(name.strip() for name in products.split(","))
     progress = Progress(quiet=quiet)
@@ -55,7 +50,7 @@ def demo(
     line = write_demo_line(folder / "line", products=chosen, seed=seed)
     data_set = read_data_set(line, layout="mvtec_loco")
     model = folder / "demo.blemish"
-    new = Detector(settings={"steps": steps})
+    new = Detector()
     wanted = {
         "products": list(chosen),
         "seed": seed,
@@ -66,22 +61,17 @@ def demo(
     detector = _trained_before(model, wanted)
     if detector is None:
         detector = new
-        # A stopped demo goes on; one with other options, or defaults, begins anew, beside it.
-        digest = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
-        work_dir = folder / f"training-{digest[:12]}"
         report = detector.fit(
-            data_set,
-            false_alarm_rate=false_alarm_rate,
-            training=TrainingOptions(seed=seed, work_dir=work_dir, resume=True),
-            progress=progress,
+            data_set, false_alarm_rate=false_alarm_rate, seed=seed, progress=progress
         )
         detector.training["demo"] = wanted
         detector.save(model)
-        for stopped in folder.glob("training-*"):
-            shutil.rmtree(stopped, ignore_errors=True)
         print_failures(report.failures)
         if not quiet:
-            print(f"Trained {model} in {report.seconds:.0f} s.")
+            print(
+                f"Wrote {model}: learned from {report.training_images} and calibrated on "
+                f"{report.calibration_images} good images in {report.seconds:.0f} s."
+            )
     # A few good and a few defective parts of every product and kind.
     samples = []
     for product in chosen:

@@ -44,7 +44,7 @@ def fit(
             "them (anomem). Repeatable."
         ),
     ] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "borad",
+    method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "trio",
     teacher: Annotated[
         str, typer.Option(help="efficientnet_lite0, …1, …2, timm/<backbone>, or a registered one.")
     ] = "efficientnet_lite0",

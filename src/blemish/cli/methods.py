@@ -84,10 +84,14 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
         shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
         table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
-    first, *_, last = [*presets, *presets]
+    words, set_one = f"blemish fit --method {name}", f"--set {settings[0].name}=…"
+    if len(presets) == 1:
+        print(f"`{words} {set_one}` changes a setting.")
+        return
+    first, *_, last = presets
     print(
-        f"`blemish fit --method {name} --preset {last} --set {settings[0].name}=…` starts from a "
-        f"preset and changes a setting. An empty cell is as in {first}."
+        f"`{words} --preset {last} {set_one}` starts from a preset and changes a setting. An empty "
+        f"cell is as in {first}."
     )
 
 

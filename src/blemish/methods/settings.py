@@ -79,16 +79,13 @@ class MethodConfig:
 
     Example:
         >>> from blemish.methods.settings import MethodConfig
-        >>> MethodConfig(steps=20).batch_size
-        16
+        >>> MethodConfig().input_side(2000)
+        256
     """
 
     #: Named sets of settings. Every system has ``light``, its defaults; ``paper`` is what the
     #: paper states, as far as the settings can say it.
     presets: ClassVar[Presets] = {"light": {}}
-
-    steps: Count = 2000  # optimiser steps of the main stage
-    batch_size: Count = 16  # images per step
 
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
@@ -118,6 +115,20 @@ class MethodConfig:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+@dataclass(frozen=True)
+class TrainedConfig(MethodConfig):
+    """Settings common to the systems that are trained step by step.
+
+    Example:
+        >>> from blemish.methods.settings import TrainedConfig
+        >>> TrainedConfig(steps=20).batch_size
+        16
+    """
+
+    steps: Count = 2000  # optimiser steps of the main stage
+    batch_size: Count = 16  # images per step
+
+
 def parse_settings(
     config_class: type[MethodConfig], settings: Mapping[str, Any], *, preset: str = "light"
 ) -> MethodConfig:
@@ -130,9 +141,9 @@ def parse_settings(
             setting cannot take.
 
     Example:
-        >>> from blemish.methods.settings import MethodConfig, parse_settings
-        >>> parse_settings(MethodConfig, {"steps": "20"}).steps
-        20
+        >>> from blemish.methods.settings import TrainedConfig, parse_settings
+        >>> parse_settings(TrainedConfig, {"steps": "20"}).to_json()
+        {'steps': 20, 'batch_size': 16}
     """
     if preset not in config_class.presets:
         raise ConfigError(unknown_name_message("preset", preset, config_class.presets))
@@ -159,8 +170,8 @@ def describe_settings(config_class: type[MethodConfig]) -> list[Setting]:
     """All settings of a method, in their order.
 
     Example:
-        >>> from blemish.methods.settings import MethodConfig, describe_settings
-        >>> [(setting.name, setting.takes) for setting in describe_settings(MethodConfig)][:1]
+        >>> from blemish.methods.settings import TrainedConfig, describe_settings
+        >>> [(setting.name, setting.takes) for setting in describe_settings(TrainedConfig)][:1]
         [('steps', 'whole number from 1')]
     """
     comments, known = _comments(config_class), config_class.__dataclass_fields__

@@ -84,7 +84,7 @@ def make_report(
         >>> from blemish._progress import Progress
         >>> from blemish.report.report import make_report, write_report
         >>> parts = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
-        >>> detector = Detector(settings={"steps": 2, "batch_size": 4})
+        >>> detector = Detector()
         >>> _ = detector.fit(parts, false_alarm_rate=0.2, progress=Progress(quiet=True))
         >>> test = [
         ...     Sample(Path(f"parts#{i}"), "nut", "test", i % 2, image=part)

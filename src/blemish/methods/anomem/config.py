@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 
 from blemish.methods.settings import (
     Count,
-    MethodConfig,
     NotNegative,
     Positive,
     Presets,
     Range,
     Share,
+    TrainedConfig,
 )
 
 #: Where nothing else is asked, an encoder is trained from scratch on images up to this many pixels
@@ -29,7 +29,7 @@ _Width = Annotated[int, Range(8)]
 
 
 @dataclass(frozen=True)
-class AnoMemConfig(MethodConfig):
+class AnoMemConfig(TrainedConfig):
     """Settings of AnoMem.
 
     Of what the paper states, ``paper`` brings back the encoder trained from scratch; two stages,

@@ -10,7 +10,7 @@ from blemish.methods.settings import Count, MethodConfig, NotNegative, Presets, 
 
 @dataclass(frozen=True)
 class PatchCoreConfig(MethodConfig):
-    """Settings of PatchCore. Nothing is trained, so that ``steps`` and ``batch_size`` do nothing.
+    """Settings of PatchCore.
 
     The preset ``paper`` is what Roth et al. state; beside it belong ``--teacher
     timm/wide_resnet50_2 --size 224``. What it cannot say: they cut the middle 224 pixels out of
@@ -35,8 +35,6 @@ class PatchCoreConfig(MethodConfig):
         },
     }
 
-    steps: Count = 2000  # without effect: nothing is trained step by step
-    batch_size: Count = 16  # without effect
     levels: tuple[Count, ...] | None = None  # the teacher's, from 1, shallow to deep; none = all
     grid: Count | None = None  # level whose positions are the patches; none = that at stride 8
     neighbourhood: Literal[1, 3, 5, 7, 9] = 3  # side of the square of a patch, positions (stated)

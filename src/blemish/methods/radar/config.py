@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from blemish.errors import ConfigError
 from blemish.methods.settings import (
     Count,
-    MethodConfig,
     NotNegative,
     Positive,
     Presets,
     Range,
     Share,
+    TrainedConfig,
 )
 
 
@@ -40,7 +40,7 @@ _Timestep = Annotated[int, Range(0)]
 
 
 @dataclass(frozen=True)
-class RADARConfig(MethodConfig):
+class RADARConfig(TrainedConfig):
     """Settings of RADAR.
 
     ``paper`` leaves out what is ours and can be left out: blocks of pixels, the smoothing before

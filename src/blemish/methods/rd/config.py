@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
-from blemish.methods.settings import Count, MethodConfig, Positive, Presets, Range, Share
+from blemish.methods.settings import Count, Positive, Presets, Range, Share, TrainedConfig
 
 #: One number for each level, or a single one for all.
 Blocks: TypeAlias = tuple[Annotated[int, Range(0)], ...]
@@ -22,7 +22,7 @@ STATED_TRUNK: Mapping[str, object] = {
 
 
 @dataclass(frozen=True)
-class ReconstructionConfig(MethodConfig):
+class ReconstructionConfig(TrainedConfig):
     """Settings of what rebuilds a teacher's levels from a bottleneck.
 
     Example:

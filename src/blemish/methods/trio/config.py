@@ -10,7 +10,7 @@ from blemish.methods.settings import Count, MethodConfig, NotNegative
 
 @dataclass(frozen=True)
 class TrioConfig(MethodConfig):
-    """Settings of the trio. Nothing is trained, so that ``steps`` and ``batch_size`` do nothing.
+    """Settings of the trio.
 
     Example:
         >>> from blemish.methods.trio.config import TrioConfig
@@ -18,8 +18,6 @@ class TrioConfig(MethodConfig):
         384
     """
 
-    steps: Count = 2000  # without effect: nothing is trained step by step
-    batch_size: Count = 16  # without effect
     grid: Count | None = None  # level whose positions are the patches; none = that at stride 16
     neighbourhood: Literal[1, 3, 5, 7, 9] = 3  # side of the square of a patch, positions
     pool: Count = 16000  # patches of each product that its memory is chosen from

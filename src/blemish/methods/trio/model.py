@@ -1,6 +1,8 @@
 """Trio: nearest neighbour, position Gaussian and layout of one frozen teacher, as one verdict.
 
-Ours, of known parts. Three questions about a picture, each answered from good pictures alone and in
+Ours, of known parts: the memory of PatchCore, the Gaussians of PaDiM, a layout.
+
+Three questions about a picture, each answered from good pictures alone and in
 closed form: is every patch like some patch seen before (the memory of PatchCore, Roth et al., CVPR
 2022); is it what belongs at this place (the Gaussians of PaDiM, Defard et al., ICPR 2021); and do
 the quarters of the picture hold, on the whole, what they should (the Mahalanobis distance of mean
