@@ -35,22 +35,41 @@ def test_large_queries_come_in_pieces_with_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bank, _ = filled(40)
-    whole, near = bank(queries()), bank.neighbours(queries(), 3)
+    values = torch.randn(1, 40, 2, generator=torch.Generator().manual_seed(5))
+    whole, near = bank(queries()), bank.nearest(queries(), values)
     monkeypatch.setattr(memory_bank, "_CHUNK", 80)
     assert torch.allclose(bank(queries()), whole, atol=1e-6)
-    assert torch.equal(bank.neighbours(queries(), 3)[1], near[1])
+    for one, other in zip(bank.nearest(queries(), values), near, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_neighbours_are_sorted_and_named() -> None:
+def test_what_is_known_of_the_nearest_row_comes_with_its_distance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_bank, "_NEARLY", 1e-6)  # none but the nearest
     bank, blocks = filled(40, 25)
     group = torch.tensor([1, 0, 1])
-    distances, places = bank.neighbours(queries(), 4, group)
+    values = torch.randn(2, 40, 2, generator=torch.Generator().manual_seed(5))
+    distances, known = bank.nearest(queries(), values, group)
+    assert torch.equal(distances, bank(queries(), group))
     for n, g in enumerate(group.tolist()):
-        expected = torch.cdist(queries()[n], blocks[g]).topk(4, dim=1, largest=False)
-        assert torch.allclose(distances[n], expected.values, atol=1e-5)
-        assert torch.equal(places[n], expected.indices)
-    assert bank.neighbours(queries(), 99)[0].shape == (3, 10, 40)
-    assert bool((bank.neighbours(queries(), 30, group)[0][0, :, 25:] > 1e10).all())
+        place = torch.cdist(queries()[n], blocks[g]).argmin(1)
+        assert torch.allclose(known[n], values[g, place], atol=1e-6)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)  # all pictures at once
+    for one, other in zip(bank.nearest(queries(), values, group), (distances, known), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_between_two_rows_rounding_decides_nothing() -> None:
+    bank = memory_bank.MemoryBank(1)
+    bank.fill([torch.tensor([[-1.0], [1.0]])])
+    values = torch.tensor([[[0.0], [10.0]]])
+    along = torch.linspace(-0.02, 0.02, 401)[None, :, None]
+    known = bank.nearest(along, values)[1].flatten()
+    assert known[200] == pytest.approx(5.0, abs=1e-3)
+    assert known[[0, -1]].tolist() == [0.0, 10.0]
+    assert known.diff().min() > -1e-4
+    assert known.diff().max() < 0.2
 
 
 def test_the_weight_of_a_score_is_the_papers() -> None:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 #: Numbers that a product may hold in eager mode, 16 MiB of float32.
 _CHUNK = 2**22
+#: How much farther than the nearest a row may be, of the squared distance, to have a say.
+_NEARLY = 0.02
 #: Half the squared length of a row that is none: far from everything, and still a number.
 _BEYOND = 1e30
 
@@ -88,33 +90,31 @@ class MemoryBank(nn.Module):
             found.append(torch.cat(pieces))
         return torch.stack(found)
 
-    def nearest(self, queries: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Distances ``(N, P)`` to the nearest rows, and their places in the group's block."""
-        if not torch.compiler.is_exporting():
-            distances, places = self.neighbours(queries, 1, group)
-            return distances[..., 0], places[..., 0]
-        likeness = self._likeness(queries, *self._block(group))  # (N, P, M)
-        return _distances(queries, likeness.amax(2)), likeness.argmax(2)
-
-    def neighbours(
-        self, queries: Tensor, count: int, group: Tensor | None = None
+    def nearest(
+        self, queries: Tensor, values: Tensor, group: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Distances ``(N, P, k)`` to the nearest rows, nearest first, and their places.
+        """Distances ``(N, P)`` to the nearest rows, and what is known of these ``(N, P, S)``.
 
-        ``k`` is ``count``, or the number of rows of the largest group where that is less; a group
-        with fewer still says that further ones are some 1e15 away.
+        ``values`` ``(G, M, S)`` says it of every row. Rows that are nearly as near have a share in
+        it too, an equal one where they are equally near, none from a hundredth farther on: which
+        of two is the nearer can be a matter of rounding, and must not decide anything.
         """
-        distances, places = [], []
-        for one, columns, half in self._each(queries, group):
-            pieces = _pieces(one, columns)
-            best = [
-                self._likeness(piece, columns, half).topk(min(count, columns.shape[1]), dim=1)
-                for piece in pieces
+        counted = torch.cat([torch.ones_like(values[..., :1]), values], 2)  # (G, M, 1 + S)
+        if torch.compiler.is_exporting():
+            own = counted[:1]
+            if group is not None and self.groups > 1:
+                own = counted.index_select(0, group)
+            return _nearest(queries, self._likeness(queries, *self._block(group)), own)
+        groups = [0] * len(queries) if group is None else group.tolist()
+        found = []
+        for (one, columns, half), g in zip(self._each(queries, group), groups, strict=True):
+            pieces = [
+                _nearest(piece, self._likeness(piece, columns, half), counted[g])
+                for piece in _pieces(one, columns)
             ]
-            near = [_distances(p[:, None], b.values) for p, b in zip(pieces, best, strict=True)]
-            distances.append(torch.cat(near))
-            places.append(torch.cat([b.indices for b in best]))
-        return torch.stack(distances), torch.stack(places)
+            found.append([torch.cat(parts) for parts in zip(*pieces, strict=True)])
+        distances, known = map(torch.stack, zip(*found, strict=True))
+        return distances, known
 
     def reweighted(self, queries: Tensor, count: int, group: Tensor | None = None) -> Tensor:
         """Distances ``(N,)`` of one query ``(N, D)`` each, weighted by how crowded its row is.
@@ -164,6 +164,18 @@ class MemoryBank(nn.Module):
 def _pieces(queries: Tensor, columns: Tensor) -> tuple[Tensor, ...]:
     """Queries ``(P, D)`` in parts whose product with the columns stays small."""
     return queries.split(max(1, _CHUNK // columns.shape[1]))
+
+
+def _nearest(queries: Tensor, likeness: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Of queries ``(…, P, D)``: distances ``(…, P)``, and the values ``(…, P, S)`` of what is near.
+
+    ``values`` ``(…, M, 1 + S)`` are led by a column of ones, which adds up the shares.
+    """
+    best = likeness.amax(-1)
+    distances = _distances(queries, best)
+    reach = (_NEARLY / 2 * distances.square()).clamp_min(1e-3)  # in units of likeness
+    known = (likeness - (best - reach)[..., None]).clamp_min(0) @ values
+    return distances, known[..., 1:] / known[..., :1]
 
 
 def _distances(queries: Tensor, likeness: Tensor) -> Tensor:

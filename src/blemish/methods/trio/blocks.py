@@ -41,7 +41,8 @@ class UsualDistance(GroupBuffers):
     Beside a row in a crowd of like patches a small distance is odd, beside one of a worn, speckled
     surface a large one is not; and so with places. A patch is as odd as the kinder of the two says.
 
-    Shapes: distances and places in the memory ``(N, P)``, groups ``(N,)`` → ``(N, P)``.
+    Shapes: distances ``(N, P)``, what is usual for the rows nearest ``(N, P, 2)``, groups ``(N,)``
+    → ``(N, P)``.
     """
 
     row_mean: Tensor
@@ -86,15 +87,17 @@ class UsualDistance(GroupBuffers):
         self.scale = self.scale.new_ones(len(groups), 1)
         found = []
         for g, (d, place, _) in enumerate(groups):
-            z = self(d, place, torch.full((len(d),), g, device=d.device))
+            z = self(d, self.of_rows()[g][place], torch.full((len(d),), g, device=d.device))
             self.mean[g], self.scale[g] = z.mean(), z.std().clamp_min(1e-6)
             found.append((z - self.mean[g]) / self.scale[g])
         return found
 
-    def forward(self, distances: Tensor, places: Tensor, group: Tensor) -> Tensor:
-        pick = [t.index_select(0, group) for t in (self.row_mean, self.row_scale)]
-        mean, scale = (t.gather(1, places) for t in pick)  # (N, P)
-        by_row = (distances - mean) / scale
+    def of_rows(self) -> Tensor:
+        """Usual distance and deviation of every row ``(G, M, 2)``."""
+        return torch.stack([self.row_mean, self.row_scale], 2)
+
+    def forward(self, distances: Tensor, usual: Tensor, group: Tensor) -> Tensor:
+        by_row = (distances - usual[..., 0]) / usual[..., 1]
         by_place = (distances - self.place_mean.index_select(0, group)) / (
             self.place_scale.index_select(0, group)
         )

@@ -121,9 +121,10 @@ class Trio(Method):
         features = self.patches(self.teacher(images))  # (N, D, h, w)
         group = self.product(features.mean((2, 3)))  # (N,)
         features = self.standardise(features, group)
-        distances, places = self.bank.nearest(_queries(features), group)  # (N, P)
+        rows = self.usual.of_rows()
+        distances, usual = self.bank.nearest(_queries(features), rows, group)  # (N, P), (N, P, 2)
         placewise = self.gaussian(features.flatten(2), group)
-        local = (self.usual(distances, places, group) + placewise) / 2
+        local = (self.usual(distances, usual, group) + placewise) / 2
         quarters = self.layout(self._regions(features), group)  # (N, regions)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
