@@ -84,7 +84,7 @@ def registered() -> Iterator[None]:
     del teacher_module._REGISTERED["tiny-vit"]
 
 
-@pytest.fixture(scope="module", params=["rd", "borad", "logicrd", "hfr"])
+@pytest.fixture(scope="module", params=["rd", "borad", "logicrd", "hfr", "patchcore"])
 def saved(
     request: pytest.FixtureRequest,
     draw_part: Callable[..., NDArray[np.uint8]],
@@ -151,7 +151,7 @@ def test_a_registered_teacher_is_known_by_name_everywhere(monkeypatch: pytest.Mo
         build_teacher("other")
 
 
-@pytest.mark.parametrize("name", ["rd", "borad", "logicrd", "hfr", "anomem"])
+@pytest.mark.parametrize("name", ["rd", "borad", "logicrd", "hfr", "anomem", "patchcore"])
 @pytest.mark.parametrize("strides", [(8,), (4, 16), (4, 8, 16, 32), (32, 32)])
 def test_any_number_of_levels_at_any_strides(name: str, strides: tuple[int, ...]) -> None:
     count = {"hfr": "levels", "anomem": "scales"}.get(name)
