@@ -18,6 +18,8 @@ from torch import Tensor, nn
 _CHUNK = 2**22
 #: How much farther than the nearest a row may be, of the squared distance, to have a say.
 _NEARLY = 0.02
+#: Squared distance below which rounding decides, as a share of the query's squared length.
+_ROUNDING = 1e-4
 #: Half the squared length of a row that is none: far from everything, and still a number.
 _BEYOND = 1e30
 
@@ -31,7 +33,7 @@ class MemoryBank(nn.Module):
         dimensions: D of queries and rows.
 
     Shapes: queries ``(N, P, D)`` and their groups ``(N,)``, ``None`` for the first → Euclidean
-    distances ``(N, P)``.
+    distances ``(N, P)``, never less than a hundredth of the query's length.
 
     Example:
         >>> import torch
@@ -180,5 +182,7 @@ def _nearest(queries: Tensor, likeness: Tensor, values: Tensor) -> tuple[Tensor,
 
 def _distances(queries: Tensor, likeness: Tensor) -> Tensor:
     """Euclidean distances of queries ``(…, D)`` from their likeness ``(…)`` to a row."""
-    # Rounding can leave a square a hair below zero.
-    return ((queries * queries).sum(-1) - 2 * likeness).clamp_min(0).sqrt()
+    squares = (queries * queries).sum(-1)
+    # The difference of two large numbers: below a hundredth of the query's length it is rounding,
+    # which the root would make large, and two runtimes round differently.
+    return torch.maximum(squares - 2 * likeness, _ROUNDING * squares).sqrt()

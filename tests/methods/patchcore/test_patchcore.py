@@ -166,4 +166,6 @@ def test_the_exported_graph_says_the_same(
     exported = open_model(tmp_path / "e.blemish")
     for n in (1, 3):  # batches of any size
         pairs = zip(detector.predict(parts[:n]), exported.predict(parts[:n]), strict=True)
-        assert all(a.score == pytest.approx(b.score, rel=1e-3) for a, b in pairs)
+        for a, b in pairs:  # pictures that trained: distances near nothing, where rounding shows
+            assert a.score == pytest.approx(b.score, rel=1e-3)
+            assert np.abs(a.anomaly_map - b.anomaly_map).max() < 1e-3 * a.anomaly_map.max()
