@@ -233,3 +233,18 @@ def test_a_product_name_that_is_no_text_is_refused_before_training(
     )
     with pytest.raises(DataError, match="not valid text"):
         fit(brief(), DataSet("folder", Path("x"), samples))
+
+
+def test_every_good_image_calibrates_what_measures_it_by_the_others(good_parts: Pixels) -> None:
+    whole = Detector("trio", image_size=64)
+    report = whole.fit(good_parts, false_alarm_rate=0.1, progress=QUIET)
+    assert report.training_images == report.calibration_images == len(good_parts)
+    halved = Detector("trio", image_size=64)
+    report = halved.fit(good_parts, false_alarm_rate=0.1, hold_out_share=0.5, progress=QUIET)
+    assert report.training_images + report.calibration_images == len(good_parts)
+    assert report.training_images < len(good_parts)
+    # What the finished model says of images it has learned from would be far too kind a limit.
+    limit = sorted(p.score for p in whole.predict(good_parts))[-2]
+    assert whole.calibration is not None
+    (group,) = whole.calibration.groups
+    assert sorted(record.score for record in group.records())[-2] > limit

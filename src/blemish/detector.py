@@ -120,7 +120,7 @@ class Detector(Inspector):
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
-        hold_out_share: float = 0.2,
+        hold_out_share: float | None = None,
         seed: int | None = None,
         training: TrainingOptions | None = None,
         progress: Progress | None = None,
@@ -128,7 +128,8 @@ class Detector(Inspector):
         """Learn from good images, then calibrate on good images held out.
 
         One model is trained for all products of the data set. Where the data set has good
-        validation images, those calibrate; otherwise a seeded share of the training images does.
+        validation images, those calibrate. Otherwise all good images do, each measured by the
+        others alone, if the method can do that (``trio``); a seeded share is held out if it cannot.
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
@@ -138,7 +139,8 @@ class Detector(Inspector):
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
-            hold_out_share: Share of the good training images set aside for calibration.
+            hold_out_share: Share of the good training images set aside for calibration; where
+                given, no method measures its own training images.
             seed: Short for ``training=TrainingOptions(seed=…)``; replaces the seed in there.
             training: Seed, device, precision, checkpoints and feature cache; see
                 :class:`blemish.TrainingOptions`.
@@ -188,18 +190,25 @@ class Detector(Inspector):
         self.calibration, self.products, self.manifest = None, report.products, None
         notes: list[str] = []
         unreadable: list[tuple[Path, str]] = []
-        try:
-            notes += self.calibrate(
-                held,
-                false_alarm_rate=false_alarm_rate,
-                unsure_rate=unsure_rate,
-                progress=progress,
-                on_error=lambda path, error: unreadable.append((path, str(error))),
+        out_of_fold = report.training.out_of_fold
+        if not held and out_of_fold:
+            self.calibration = calibrate(
+                out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
             )
-        except CalibrationError:
-            if len(unreadable) < len(held):
-                raise
-            notes.append(NOT_CALIBRATED)
+            notes += self.calibration.notes()
+        else:
+            try:
+                notes += self.calibrate(
+                    held,
+                    false_alarm_rate=false_alarm_rate,
+                    unsure_rate=unsure_rate,
+                    progress=progress,
+                    on_error=lambda path, error: unreadable.append((path, str(error))),
+                )
+            except CalibrationError:
+                if len(unreadable) < len(held):
+                    raise
+                notes.append(NOT_CALIBRATED)
         report = replace(
             report,
             calibration_images=self.calibration.n if self.calibration else 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, How, calibrate, image_identity
+from blemish.calibration.good_scores import known_as
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import (
@@ -162,7 +163,7 @@ class Inspector(ABC):
         samples = images_to_judge(good, product=product, bit_depth=self.ready()[1].bit_depth)
         if how == "exclude":
             records = [
-                CalibrationRecord(s.product or None, 0.0, 0.0, image=_identity(s)) for s in samples
+                CalibrationRecord(s.product or None, 0.0, 0.0, image=known_as(s)) for s in samples
             ]
         else:
             progress = progress or Progress(quiet=True)
@@ -385,10 +386,3 @@ def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = N
             f"{path} is a trained model, not an exported one. Opening it", "train"
         ) from error
     return Detector.from_bundle(path, bundle, device=device)
-
-
-def _identity(sample: Sample) -> str:
-    """What an image is known by in a calibration; nothing for an array."""
-    if sample.image is not None:
-        return ""
-    return image_identity(sample.path.name, sample.path.read_bytes())

@@ -41,7 +41,7 @@ class BenchmarkOptions:
         teacher, teacher_weights: As for :class:`blemish.Detector`.
         size: Input size, a side or ``(H, W)``; ``None`` follows the images.
         hold_out: Share of the good training images that calibrates where the data set has no
-            validation images.
+            validation images; ``None`` as for :meth:`blemish.Detector.fit`.
         false_alarm_rate: Of the operating point.
         device, precision: As for :meth:`blemish.Detector.fit`.
         histogram: Pixel metrics in bounded memory.
@@ -62,7 +62,7 @@ class BenchmarkOptions:
     teacher: str = DEFAULT_TEACHER
     teacher_weights: str = "pretrained"
     size: int | tuple[int, int] | None = None
-    hold_out: float = 0.2
+    hold_out: float | None = None
     false_alarm_rate: float = 0.01
     device: str = "auto"
     precision: str = "32-true"
@@ -91,7 +91,7 @@ def check_options(options: BenchmarkOptions) -> None:
             raise ConfigError(f"{what} names {twice[0]} twice; each counts once.")
     if any(seed < 0 for seed in options.seeds):
         raise ConfigError(f"--seeds {min(options.seeds)}: expected whole numbers from 0.")
-    if not 0 <= options.hold_out < 1:
+    if options.hold_out is not None and not 0 <= options.hold_out < 1:
         raise ConfigError(f"--hold-out {options.hold_out:g}: expected a share in [0, 1).")
     if not 0 < options.false_alarm_rate <= 0.5:
         raise ConfigError(

@@ -24,6 +24,7 @@ from blemish.benchmark.environment import environment
 from blemish.benchmark.plan import RunSpec, chosen_data
 from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
 from blemish.benchmark.rows import SCHEMA, without_paths
+from blemish.data.sample import HOLD_OUT_SHARE
 from blemish.errors import BlemishError, DataError
 from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult, json_ready
 from blemish.evaluation.timing import peak_memory_mib
@@ -93,7 +94,8 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
     whole = tuple(data["fingerprints"])
     data_set = chosen_data(spec.data_path, data["layout"], whole)
     hold_out = identity["hold_out"]
-    parts = split_parts(data_set, unit, seed=identity["seed"], hold_out_share=hold_out)
+    share = HOLD_OUT_SHARE if hold_out is None else hold_out
+    parts = split_parts(data_set, unit, seed=identity["seed"], hold_out_share=share)
     size = identity["size"]
     detector = Detector(
         identity["method"],

@@ -19,6 +19,7 @@ from blemish.benchmark.aggregate import (
     sections,
 )
 from blemish.benchmark.rows import read_lines
+from blemish.data.sample import HOLD_OUT_SHARE
 from blemish.metrics.bounds import bound_text
 
 SEVEN = {
@@ -181,7 +182,7 @@ def _header(section: Section) -> str:
         f"Teacher: {teacher['name']}, weights {teacher['weights']}; input "
         + (", ".join(inputs) or str(size)),
         f"Calibration: validation images where the data set has them, else "
-        f"{100 * setup['hold_out']:g} % of the good training images; asked-for false-alarm rate "
+        f"{_calibrating(setup['hold_out'])}; asked-for false-alarm rate "
         f"{100 * setup['false_alarm_rate']:g} %",
         f"Measured: {' to '.join(dict.fromkeys((days[0], days[-1])))}; "
         + "; ".join(dict.fromkeys(map(_versions, runs))),
@@ -346,3 +347,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _calibrating(hold_out: float | None) -> str:
+    if hold_out is None:
+        return (
+            "all good training images, each measured by the others, where the method can do that, "
+            f"and {100 * HOLD_OUT_SHARE:g} % of them held out where it cannot"
+        )
+    return f"{100 * hold_out:g} % of the good training images"

@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from blemish.data.sample import Sample
 from blemish.errors import CalibrationError
 from blemish.results import Prediction, Verdict
 
@@ -81,6 +82,13 @@ def image_identity(name: str, content: bytes) -> str:
     """
     name = name.encode(errors="replace").decode()  # a manifest is UTF-8, a file name may not be
     return f"{name}#{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def known_as(sample: Sample) -> str:
+    """The identity of a sample's image in a calibration; nothing for an array."""
+    if sample.image is not None:
+        return ""
+    return image_identity(sample.path.name, sample.path.read_bytes())
 
 
 def same_image(identity: str) -> str:

@@ -64,8 +64,9 @@ def benchmark(
     ] = "pretrained",
     size: Annotated[str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH.")] = None,
     hold_out: Annotated[
-        float, typer.Option(help="Share of the good training images set aside for calibration.")
-    ] = 0.2,
+        float | None,
+        typer.Option(help="Share of the good images set aside for calibration; as for fit."),
+    ] = None,
     false_alarm_rate: FalseAlarmRate = 0.01,
     histogram: Histogram = False,
     compatibility: Compatibility = "none",

@@ -64,8 +64,12 @@ def fit(
     false_alarm_rate: FalseAlarmRate = 0.01,
     unsure_rate: UnsureRate = None,
     hold_out: Annotated[
-        float, typer.Option(help="Share of the good images set aside for calibration.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Share of the good images set aside for calibration. Default: none where the "
+            "method measures each by the others (trio), else 0.2."
+        ),
+    ] = None,
     products: Annotated[
         str | None, typer.Option(help="Only these products, separated by commas.")
     ] = None,

@@ -20,6 +20,10 @@ from blemish.errors import ConfigError
 Split = Literal["train", "validation", "test"]
 
 
+#: Share of the good images that calibrates where the method cannot measure each by the others.
+HOLD_OUT_SHARE = 0.2
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image of a data set: where it is and what is known of it.

@@ -95,6 +95,22 @@ class MethodOutput(NamedTuple):
     departure: Tensor | None = None
 
 
+class OutOfFold(NamedTuple):
+    """What good training images score when they are measured by the others alone.
+
+    Attributes:
+        image: ``(n,)`` position of each among the images that the statistics were fitted on.
+        score, peak, map_low: ``(n,)`` raw score; largest value and median of the anomaly map.
+        branches: ``{name: (n,)}`` raw scores of the branches.
+    """
+
+    image: Tensor
+    score: Tensor
+    peak: Tensor
+    map_low: Tensor
+    branches: dict[str, Tensor]
+
+
 @dataclass
 class Batch:
     """What a training step sees: pixels, or the teacher's features computed before.
@@ -104,12 +120,14 @@ class Batch:
         features: The teacher's levels ``(N, C_l, H_l, W_l)``, or ``None``.
         labels: ``(N,)`` 0 good, 1 labelled anomaly; ``None`` when all are good.
         products: Name of each image's product, as far as the data set says; ``None``: all one.
+        parts: What the images of one physical part have in common; ``None``: each shows its own.
     """
 
     images: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
     labels: Tensor | None = None
     products: tuple[str, ...] | None = None
+    parts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,8 @@ class Method(nn.Module, ABC):
     uses_labelled_anomalies: ClassVar[bool] = False
     #: Share of the good training images that no stage sees, for :meth:`fit_held_out`.
     held_out_share: ClassVar[float] = 0.0
+    #: True for a method whose :meth:`out_of_fold` scores calibrate, so that none is held out.
+    cross_fits: ClassVar[bool] = False
     #: Prefixes of state that training needs and prediction does not; left out of the model file.
     training_only: ClassVar[tuple[str, ...]] = ()
 
@@ -234,6 +254,10 @@ class Method(nn.Module, ABC):
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         """Fit the closed-form parts on the good training images, after the stages."""
+
+    def out_of_fold(self) -> OutOfFold | None:
+        """What the images of :meth:`fit_statistics` score without having had a part in it."""
+        return None
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
         """Fit, last of all, what must be known from good images that no stage has trained on.

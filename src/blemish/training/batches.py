@@ -268,6 +268,7 @@ class TrainingBatches(Dataset[Any]):
         return {
             "labels": torch.tensor([self.labels[row] for row in rows]),
             "products": tuple(self.samples[row].product for row in rows),
+            "parts": tuple(self.samples[row].part or f"{row}" for row in rows),
         }
 
 

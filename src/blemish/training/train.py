@@ -11,7 +11,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ import torch
 from blemish._files import atomic_write
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
+from blemish.calibration import CalibrationRecord
+from blemish.calibration.good_scores import known_as
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
-from blemish.data.sample import DataSet, Sample, hold_out
+from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import DEVICES, Method, resolve_device
+from blemish.methods.base import DEVICES, Method, OutOfFold, resolve_device
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
@@ -104,6 +106,7 @@ class TrainingReport:
     failures: list[tuple[Path, str]] = field(default_factory=list)  # images that cannot be read
     seconds: float = 0.0  # wall time, the feature cache included
     cached: bool = False  # whether it ran on cached features
+    out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,12 @@ def learn(
     defects: Sequence[Sample],
     config: MethodConfig,
     *,
-    build: Callable[[Any, Any, tuple[int, int]], Method],
+    build: type[Method],
     teacher: str | Teacher,
     teacher_weights: Weights,
     image_size: tuple[int, int] | None,
     bit_depth: int,
-    hold_out_share: float,
+    hold_out_share: float | None,
     options: TrainingOptions,
     progress: Progress,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
@@ -153,7 +156,8 @@ def learn(
 
     Returns:
         The method, not calibrated; its preprocessing; the good samples it has not seen, which are
-        the good validation images or a share of the training images; and the report.
+        the good validation images or a share of the training images, none where the share is
+        ``None`` and the method measures its training images out of fold; and the report.
 
     Raises:
         DataError: No good images, or too few, or a good image among the defects.
@@ -162,8 +166,9 @@ def learn(
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
     kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
-    if not held:
-        kept, held = hold_out(good, hold_out_share, options.seed, training=defects)
+    if not held and not (hold_out_share is None and build.cross_fits):
+        share = HOLD_OUT_SHARE if hold_out_share is None else hold_out_share
+        kept, held = hold_out(good, share, options.seed, training=defects)
     _check_apart(good, defects)
     config = config.settled(sizes)
     side = config.input_side(max(map(max, sizes)))
@@ -309,10 +314,36 @@ def _train_in(
         method.fit_statistics(
             progress.track(batches, "Statistics", math.ceil(len(good) / _STATISTICS))
         )
+        found = method.out_of_fold()
+        if found is not None:
+            report.out_of_fold = _records(found, [data.samples[row] for row in good])
         # Where nothing could be set aside, what has trained must do.
         method.fit_held_out(data.in_order(held or good, _STATISTICS))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _records(found: OutOfFold, samples: Sequence[Sample]) -> list[CalibrationRecord]:
+    """What calibration needs of the good training images, each measured by the others."""
+    numbers = zip(
+        found.image.tolist(),
+        found.score.tolist(),
+        found.peak.tolist(),
+        found.map_low.tolist(),
+        torch.stack(list(found.branches.values()), 1).tolist(),
+        strict=True,
+    )
+    return [
+        CalibrationRecord(
+            product=samples[image].product or None,
+            score=score,
+            peak=peak,
+            branches=dict(zip(found.branches, branches, strict=True)),
+            map_low=low,
+            image=known_as(samples[image]),
+        )
+        for image, score, peak, low, branches in numbers
+    ]
 
 
 def _training_state(

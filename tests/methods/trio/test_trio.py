@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from blemish.methods.base import Batch
-from blemish.methods.trio.blocks import PlaceGaussian, ProductCode, nearest_of_others
+from blemish.methods.trio.blocks import (
+    PlaceGaussian,
+    ProductCode,
+    UsualDistance,
+    nearest_of_others,
+)
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
 from blemish.nn.memory_bank import MemoryBank
@@ -33,18 +38,58 @@ def test_a_row_is_never_compared_with_its_own_picture() -> None:
     queries = torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]])  # three pictures, one patch
     bank = MemoryBank(2)
     bank.fill([queries.flatten(0, 1)])
-    distances, places = nearest_of_others(bank, 0, queries, torch.tensor([0, 1, 2]))
+    each = torch.arange(3)
+    distances, places = nearest_of_others(bank, 0, queries, each, each)
     assert distances.flatten().tolist() == pytest.approx([5.0, 1.0, 1.0])
     assert places.flatten().tolist() == [1, 2, 1]
-    alone, _ = nearest_of_others(bank, 0, queries[:1], torch.tensor([0, 0, 0]))
+    alone, _ = nearest_of_others(bank, 0, queries[:1], torch.tensor([0, 0, 0]), torch.arange(1))
     assert float(alone) == pytest.approx(5.0)  # the second nearest
+
+
+def test_views_of_one_part_do_not_explain_each_other() -> None:
+    queries = torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]])
+    bank = MemoryBank(2)
+    bank.fill([queries.flatten(0, 1)])
+    part = torch.tensor([0, 1, 1])  # the last two pictures show one part
+    distances, _ = nearest_of_others(bank, 0, queries, torch.arange(3), part)
+    assert distances.flatten().tolist() == pytest.approx([5.0, 5.0, 34**0.5])
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_what_is_usual_for_a_picture_is_what_the_other_parts_leave(views: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    size, count, rows = (4, 6), 8, 5
+    distances = torch.rand(count, 24, generator=generator) + 1
+    places = torch.randint(rows, (count, 24), generator=generator)
+    part = torch.arange(count) // views
+    usual = UsualDistance(size)
+    apart = usual.fit([(distances, places, rows)], [part])[0] * usual.scale + usual.mean
+    for picture in range(count):
+        others = part != part[picture]
+        alone = UsualDistance(size)
+        alone.fit([(distances[others], places[others], rows)], [part[others]])
+        alone.mean, alone.scale = torch.zeros(1, 1), torch.ones(1, 1)
+        zero = torch.zeros(1, dtype=torch.long)
+        again = alone(distances[picture, None], places[picture, None], zero)
+        # All rows' and places' own variance, a small share, is taken once, from all pictures.
+        assert torch.allclose(again[0], apart[picture], rtol=0.3, atol=0.3)
+
+
+def test_an_odd_picture_does_not_make_itself_usual() -> None:
+    distances = torch.rand(8, 24, generator=torch.Generator().manual_seed(1)) + 1
+    distances[0] += 3
+    places = torch.zeros(8, 24, dtype=torch.long)
+    usual = UsualDistance((4, 6))
+    apart = usual.fit([(distances, places, 1)], [torch.arange(8)])[0]
+    itself_too = usual(distances[:1], places[:1], torch.zeros(1, dtype=torch.long))
+    assert float(apart[0].mean()) > 1.5 * float(itself_too.mean())
 
 
 def test_the_gaussian_of_a_place_is_a_mahalanobis_distance() -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(400, 3, 6, generator=generator) * torch.tensor([1.0, 2.0, 5.0])[:, None]
     gaussian = PlaceGaussian(3, 6)
-    apart = gaussian.fit([features])[0]
+    apart = gaussian.fit([features], [torch.arange(400)])[0]
     assert apart.mean().abs() < 1e-3
     new = torch.zeros(1, 3, 6)
     new[0, 2, 4] = 25.0  # five deviations of the third channel, at one place
@@ -111,3 +156,18 @@ def test_a_code_knows_one_product() -> None:
     code = ProductCode(2)
     code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])])
     assert code(torch.randn(3, 2)).tolist() == [0, 0, 0]
+
+
+def test_out_of_fold_scores_are_those_of_new_pictures() -> None:
+    method = fitted(Batch(images=pictures(40)), groups=1)
+    own = method.out_of_fold()
+    assert own is not None
+    assert own.image.tolist() == list(range(40))
+    with torch.inference_mode():
+        new = method(pictures(40, 9))
+        seen = method(pictures(40))
+    # Exchangeable with new pictures, where the pictures as the finished model sees them are not.
+    assert abs(float(own.score.median() - new.score.median())) < 0.8
+    assert float(seen.score.median()) < float(own.score.median()) - 0.5
+    both = own.branches["structural"].logaddexp(0.4 * own.branches["logical"])
+    assert torch.allclose(own.score, both, atol=1e-5)

@@ -6,7 +6,7 @@ measured by what itself has left (leave-one-out for the memory, folds for the Ga
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,9 @@ _PRIOR = 20.0
 _SMOOTH = 1.5
 #: Share of a place's own variance; the rest is that of all places.
 _OWN = 0.8
-_FOLDS = 4
+_FOLDS = 5
+#: Deviation of good pictures' scores below which it is rounding.
+_LEAST = 0.1
 #: Most observations that a covariance is taken from.
 _OBSERVED = 30000
 
@@ -69,28 +71,32 @@ class UsualDistance(GroupBuffers):
             self.row_mean, self.row_scale = self.row_mean.new_zeros(2, 1, rows.shape[1])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
-    def fit(self, groups: list[tuple[Tensor, Tensor, int]]) -> list[Tensor]:
+    def fit(self, groups: list[tuple[Tensor, Tensor, int]], parts: list[Tensor]) -> list[Tensor]:
         """Take what is usual from good pictures, measured without their own rows.
 
         ``groups`` has, for every group, distances ``(n, P)``, nearest rows ``(n, P)`` and the
-        number of rows. Returns the pictures' own results ``(n, P)``.
+        number of rows; ``parts`` which part each picture shows. Returns the pictures' own results
+        ``(n, P)``, each by what the other parts leave.
         """
-        smooth = MapFusion([self.size], self.size, _SMOOTH).to(groups[0][0].device)
-        rows = [_by_row(d, place, count) for d, place, count in groups]
-        places = [_by_place(d.view(-1, 1, *self.size), smooth) for d, _, _ in groups]
+        smooth_map = MapFusion([self.size], self.size, _SMOOTH).to(groups[0][0].device).double()
+
+        def smooth(values: Tensor) -> Tensor:
+            return smooth_map([values.view(-1, 1, *self.size)]).flatten(1)
+
         most = max(count for _, _, count in groups)
-        for name in Moments._fields:
-            blocks = [F.pad(getattr(r, name), (0, most - len(r.mean)), value=1.0) for r in rows]
-            setattr(self, f"row_{name}", torch.stack(blocks))
-            setattr(self, f"place_{name}", torch.stack([getattr(p, name) for p in places]))
-        self.mean = self.mean.new_zeros(len(groups), 1)
-        self.scale = self.scale.new_ones(len(groups), 1)
-        found = []
-        for g, (d, place, _) in enumerate(groups):
-            z = self(d, self.of_rows()[g][place], torch.full((len(d),), g, device=d.device))
-            self.mean[g], self.scale[g] = z.mean(), z.std().clamp_min(1e-6)
-            found.append((z - self.mean[g]) / self.scale[g])
-        return found
+        rows, places, results = [], [], []
+        for (distances, place, count), part in zip(groups, parts, strict=True):
+            row, apart_row = _by_row(distances, place, count, part)
+            own, apart_place = _by_place(distances, part, smooth)
+            rows.append([F.pad(values, (0, most - count), value=1.0) for values in row])
+            places.append(own)
+            results.append(torch.minimum(apart_row, apart_place))
+        self.row_mean, self.row_scale = map(torch.stack, zip(*rows, strict=True))
+        self.place_mean, self.place_scale = map(torch.stack, zip(*places, strict=True))
+        self.mean = torch.stack([z.mean() for z in results])[:, None]
+        self.scale = torch.stack([z.std().clamp_min(1e-6) for z in results])[:, None]
+        found = zip(results, self.mean, self.scale, strict=True)
+        return [(z - mean) / scale for z, mean, scale in found]
 
     def of_rows(self) -> Tensor:
         """Usual distance and deviation of every row ``(G, M, 2)``."""
@@ -127,20 +133,16 @@ class PlaceGaussian(GroupBuffers):
         self.register_buffer("usual", torch.zeros(1, places))
         self.register_buffer("scale", torch.ones(1, places))
 
-    def fit(self, groups: Iterable[Tensor]) -> list[Tensor]:
+    def fit(self, groups: Iterable[Tensor], parts: list[Tensor]) -> list[Tensor]:
         """Take means and covariances from good pictures ``(n, D, J)`` of every group.
 
-        Returns the pictures' own results ``(n, J)``, each measured by the others.
+        Returns the pictures' own results ``(n, J)``, each measured by other parts.
         """
         fitted, results = [], []
-        for features in groups:
-            mean, whiten = features.mean(0), _whitening(_residuals(features))
-            apart = _cross_fitted(features)
-            usual = apart.mean(0)
-            own, all_places = apart.var(0, correction=0), (apart - usual).square().mean()
-            scale = (_OWN * own + (1 - _OWN) * all_places).sqrt().clamp_min(1e-6)
-            fitted.append((mean, whiten, usual, scale))
-            results.append((apart - usual) / scale)
+        for features, part in zip(groups, parts, strict=True):
+            usual, apart = _by_place(_cross_fitted(features, part), part)
+            fitted.append((features.mean(0), _whitening(_residuals(features)), *usual))
+            results.append(apart)
         self.mean, self.whiten, self.usual, self.scale = map(torch.stack, zip(*fitted, strict=True))
         return results
 
@@ -196,10 +198,15 @@ class UsualScore(GroupBuffers):
         self.register_buffer("middle", torch.zeros(1, scores))
         self.register_buffer("scale", torch.ones(1, scores))
 
-    def fit(self, groups: list[Tensor]) -> None:
-        """Take median and deviation from the scores ``(n, S)`` of good pictures of every group."""
-        self.middle = torch.stack([scores.median(0).values for scores in groups])
-        self.scale = torch.stack([scores.std(0, correction=0) for scores in groups]).clamp_min(0.1)
+    def fit(self, groups: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+        """Take median and deviation from the scores ``(n, S)`` of good pictures of every group.
+
+        Returns the pictures' own results ``(n, S)``, each in those of other parts.
+        """
+        found = [_by_others(scores, part) for scores, part in zip(groups, parts, strict=True)]
+        self.middle = torch.stack([usual.mean for usual, _ in found])
+        self.scale = torch.stack([usual.scale for usual, _ in found])
+        return [apart for _, apart in found]
 
     def forward(self, scores: Tensor, group: Tensor) -> Tensor:
         return (scores - self.middle.index_select(0, group)) / self.scale.index_select(0, group)
@@ -235,19 +242,21 @@ class ProductCode(GroupBuffers):
 
 
 def nearest_of_others(
-    bank: MemoryBank, group: int, queries: Tensor, owners: Tensor
+    bank: MemoryBank, group: int, queries: Tensor, owners: Tensor, part: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Distances and places ``(n, P)`` of pictures' patches ``(n, P, D)`` to rows of others.
+    """Distances and places ``(n, P)`` of pictures' patches ``(n, P, D)`` to rows of other parts.
 
-    ``owners`` ``(M,)`` says which of the pictures a row of the group came from. Where one picture
-    is all there is, the second nearest row stands for a stranger's.
+    ``owners`` ``(M,)`` says which of the pictures a row of the group came from, ``part`` ``(n,)``
+    which part a picture shows. Where one part is all there is, the second nearest row stands for a
+    stranger's.
     """
     distances, places = [], []
-    alone = len(queries) == 1
+    alone = len(part.unique()) == 1
     for picture, own in enumerate(queries):
         likeness = own.float() @ bank.columns[group] - bank.half_squares[group]  # (P, M)
         if not alone:
-            likeness[:, : len(owners)][:, owners == picture] = -torch.inf
+            same = torch.nonzero(part[owners] == part[picture])[:, 0]
+            likeness.index_fill_(1, same, -torch.inf)
         best = likeness.topk(min(1 + alone, likeness.shape[1]), 1)
         square = own.float().square().sum(1) - 2 * best.values[:, -1]
         distances.append(square.clamp_min(0).sqrt())
@@ -255,23 +264,73 @@ def nearest_of_others(
     return torch.stack(distances), torch.stack(places)
 
 
-def _by_row(distances: Tensor, places: Tensor, count: int) -> Moments:
-    """Usual distance ``(M,)`` of the patches that a row is nearest to."""
-    zeros, flat = distances.new_zeros(count), places.flatten()
-    number = zeros.index_add(0, flat, torch.ones_like(distances.flatten())) + _PRIOR
-    mean = (zeros.index_add(0, flat, distances.flatten()) + _PRIOR * distances.mean()) / number
-    squares = (distances - mean[places]).square().flatten()
-    variance = (zeros.index_add(0, flat, squares) + _PRIOR * squares.mean()) / number
-    return Moments(mean, variance.sqrt().clamp_min(1e-6))
+def _by_others(scores: Tensor, part: Tensor) -> tuple[Moments, Tensor]:
+    """Median and deviation ``(S,)`` of scores ``(n, S)``; each in those of the other parts."""
+    if len(part.unique()) == 1:
+        own = _middle(scores)
+        return own, (scores - own.mean) / own.scale
+    others = [_middle(scores[part != own]) for own in part]
+    apart = [(one - o.mean) / o.scale for one, o in zip(scores, others, strict=True)]
+    return _middle(scores), torch.stack(apart)
 
 
-def _by_place(maps: Tensor, smooth: MapFusion) -> Moments:
-    """Usual distance ``(P,)`` at each place of maps ``(n, 1, h, w)``."""
-    mean = smooth([maps.mean(0, keepdim=True)])
-    squares = (maps - mean).square()
-    variance = smooth([squares.mean(0, keepdim=True)])
-    scale = (_OWN * variance + (1 - _OWN) * squares.mean()).sqrt().clamp_min(1e-6)
-    return Moments(mean.flatten(), scale.flatten())
+def _middle(scores: Tensor) -> Moments:
+    return Moments(scores.median(0).values, scores.std(0, correction=0).clamp_min(_LEAST))
+
+
+def _by_row(distances: Tensor, places: Tensor, count: int, part: Tensor) -> tuple[Moments, Tensor]:
+    """Usual distance ``(M,)`` of the patches that a row is nearest to; each in that of others.
+
+    Rows that few patches are near to lean on all rows' mean and variance.
+    """
+    centred = (distances - distances.mean()).double()  # so that the differences below are exact
+
+    def sums(chosen: Tensor) -> Tensor:
+        values, at = centred[chosen].flatten(), places[chosen].flatten()
+        powers = torch.stack([torch.ones_like(values), values, values.square()])
+        return powers.new_zeros(3, count).index_add_(1, at, powers)  # (3, M)
+
+    def moments(sums: Tensor, variance: Tensor | float) -> Moments:
+        number, first, second = sums
+        mean = first / (number + _PRIOR)
+        squares = second - 2 * mean * first + number * mean.square()
+        own = (squares.clamp_min(0) + _PRIOR * variance) / (number + _PRIOR)
+        return Moments(mean, own.sqrt().clamp_min(1e-6))
+
+    everything = sums(torch.ones_like(part, dtype=torch.bool))
+    variance = (centred - moments(everything, 0.0).mean[places]).square().mean()
+    apart = torch.empty_like(centred)
+    for own in part.unique():
+        mean, scale = moments(everything - sums(part == own), variance)
+        at = places[part == own]
+        apart[part == own] = (centred[part == own] - mean[at]) / scale[at]
+    mean, scale = moments(everything, variance)
+    return Moments((mean + distances.mean()).float(), scale.float()), apart.float()
+
+
+def _by_place(
+    distances: Tensor, part: Tensor, smooth: Callable[[Tensor], Tensor] = lambda x: x
+) -> tuple[Moments, Tensor]:
+    """Usual distance ``(P,)`` at each place of pictures ``(n, P)``; each in that of other parts."""
+    centred = (distances - distances.mean()).double()
+    powers = torch.stack([torch.ones_like(centred), centred, centred.square()])  # (3, n, P)
+
+    def moments(sums: Tensor, variance: Tensor | float) -> Moments:
+        number, first, second = sums
+        mean = smooth(first / number)
+        squares = second - 2 * mean * first + number * mean.square()
+        own = _OWN * smooth(squares.clamp_min(0) / number) + (1 - _OWN) * variance
+        return Moments(mean, own.sqrt().clamp_min(1e-6))
+
+    everything = powers.sum(1, keepdim=True)  # (3, 1, P)
+    variance = (centred - moments(everything, 0.0).mean).square().mean()
+    usual, scale = moments(everything, variance)
+    found = Moments((usual[0] + distances.mean()).float(), scale[0].float())
+    if len(part.unique()) == 1:
+        return found, ((centred - usual) / scale).float()
+    same = powers.new_zeros(3, int(part.max()) + 1, powers.shape[2]).index_add_(1, part, powers)
+    usual, scale = moments(everything - same[:, part], variance)  # (n, P)
+    return found, ((centred - usual) / scale).float()
 
 
 def _residuals(features: Tensor) -> Tensor:
@@ -283,16 +342,17 @@ def _residuals(features: Tensor) -> Tensor:
     return apart.transpose(1, 2).flatten(0, 1) * (count / max(1, count - 1)) ** 0.5
 
 
-def _cross_fitted(features: Tensor) -> Tensor:
-    """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold from the others."""
-    count = len(features)
-    if count < 4:  # too few to leave some out: at least not measured by their own mean
+def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
+    """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold's from the others."""
+    parts = part.unique()
+    if len(parts) < _FOLDS:  # too few to leave some out: at least not by their own mean
+        count = len(features)
         apart = (features - features.mean(0)) * (count / max(1, count - 1))
         if count == 1:
             apart = features - features.mean(2, keepdim=True)
         return (_whitening(_residuals(features)) @ apart).square().sum(1).sqrt()
-    fold = torch.arange(count, device=features.device) % _FOLDS
-    result = features.new_empty(count, features.shape[2])
+    fold = torch.searchsorted(parts, part) % _FOLDS
+    result = features.new_empty(len(features), features.shape[2])
     for k in range(_FOLDS):
         others = features[fold != k]
         apart = features[fold == k] - others.mean(0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from blemish.methods.settings import Count, MethodConfig, NotNegative
+from blemish.methods.settings import Count, MethodConfig, NotNegative, Range
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TrioConfig(MethodConfig):
     rows: Count = 1500  # of each product's memory
     pictures: Count = 500  # most good pictures of a product that anything is fitted on
     groups: Count = 32  # most kinds of picture looked for where no products are named
+    layout_weight: Annotated[float, Range(0, 1)] = 0.4  # of the layout's deviations in the score
     sigma: NotNegative = 4.0  # Gaussian over the map, pixels of the input
 
     def input_side(self, longest: int) -> int:

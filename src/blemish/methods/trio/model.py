@@ -10,7 +10,7 @@ features, as of a logical branch)? What makes them one measure is that each is s
 good pictures leave of it: for the row of the memory, for the place, for the product; and always for
 pictures that the measure was not fitted on. A patch's oddness is the mean of the first two, the
 structural score its maximum; the layout is the logical branch; the score is the soft maximum of
-both, in deviations of good pictures.
+both, in deviations of good pictures, of which the layout's count less (``layout_weight``).
 
 Each product has its own memory, means and covariance. Which product a picture shows is told from
 the picture; where none are named, kinds of picture that are clearly apart are found without labels.
@@ -19,14 +19,14 @@ the picture; where none are named, kinds of picture that are clearly apart are f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish.methods.base import Batch, Method, MethodOutput, Stage
+from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import (
     Moments,
@@ -68,6 +68,7 @@ class Trio(Method):
     config: TrioConfig
     config_class: ClassVar[type[MethodConfig]] = TrioConfig
     branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
+    cross_fits: ClassVar[bool] = True
 
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
@@ -86,6 +87,7 @@ class Trio(Method):
         self.scores = UsualScore(len(self.branch_names))
         self.fusion = MapFusion([self.patches.size], input_size, config.sigma)
         self._notes: list[str] = []
+        self._out_of_fold: OutOfFold | None = None
 
     def stages(self) -> list[Stage]:
         return []
@@ -96,29 +98,45 @@ class Trio(Method):
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         # The pictures' own numbers: they follow from the training's seed and nothing in between.
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        kept, moments = self._by_product(batches, generator)
+        groups = self._by_product(batches, generator)
+        parts = [group.part for group in groups]
+        kept = [group.features for group in groups]
         self.product.fit([features.float().mean((2, 3)) for features in kept])
-        self.standardise.fit(moments, self.teacher.channels)
+        self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
                 own.copy_(self.standardise(own.float(), torch.full((len(own),), g)))
         owners = self._remember(kept, generator)
         measured = [
-            (*nearest_of_others(self.bank, g, _queries(features), own), len(own))
-            for g, (features, own) in enumerate(zip(kept, owners, strict=True))
+            (*nearest_of_others(self.bank, g, _queries(features), own, part), len(own))
+            for g, (features, own, part) in enumerate(zip(kept, owners, parts, strict=True))
         ]
-        patchwise = self.usual.fit(measured)
-        placewise = self.gaussian.fit(features.float().flatten(2) for features in kept)
-        quarters = self.layout.fit(self._regions(features.float()) for features in kept)
-        self.scores.fit(
-            [
-                torch.stack([((a + b) / 2).amax(1), c.amax(1)], 1)
-                for a, b, c in zip(patchwise, placewise, quarters, strict=True)
-            ]
+        patchwise = self.usual.fit(measured, parts)
+        placewise = self.gaussian.fit((f.float().flatten(2) for f in kept), parts)
+        local = [(a + b) / 2 for a, b in zip(patchwise, placewise, strict=True)]
+        quarters = self.layout.fit((self._regions(f.float()) for f in kept), parts)
+        pairs = zip(local, quarters, strict=True)
+        branches = torch.cat(
+            self.scores.fit([torch.stack([a.amax(1), b.amax(1)], 1) for a, b in pairs], parts)
+        )
+        maps = [self._map(some) for some in torch.cat(local).split(64)]
+        self._out_of_fold = OutOfFold(
+            torch.cat([group.image for group in groups]),
+            self._score(branches),
+            torch.cat([some.flatten(1).amax(1) for some in maps]),
+            torch.cat([some.flatten(1).median(1).values for some in maps]),
+            {name: branches[:, i] for i, name in enumerate(self.branch_names)},
         )
 
+    def out_of_fold(self) -> OutOfFold | None:
+        return self._out_of_fold
+
     def forward(self, images: Tensor) -> MethodOutput:
-        features = self.patches(self.teacher(images))  # (N, D, h, w)
+        return self.measure(self.teacher(images))
+
+    def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
+        """Anomaly map and scores of pictures, given the teacher's levels."""
+        features = self.patches(levels)  # (N, D, h, w)
         group = self.product(features.mean((2, 3)))  # (N,)
         features = self.standardise(features, group)
         rows = self.usual.of_rows()
@@ -128,8 +146,8 @@ class Trio(Method):
         quarters = self.layout(self._regions(features), group)  # (N, regions)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
-            self.fusion([local.view(-1, 1, *self.patches.size)]),
-            branches.logsumexp(1),
+            self._map(local),
+            self._score(branches),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
         )
@@ -137,45 +155,60 @@ class Trio(Method):
     def notes(self) -> list[str]:
         return self._notes
 
+    def _score(self, branches: Tensor) -> Tensor:
+        """Soft maximum ``(N,)`` of structural and weighted logical scores ``(N, 2)``."""
+        return torch.logaddexp(branches[:, 0], self.config.layout_weight * branches[:, 1])
+
+    def _map(self, local: Tensor) -> Tensor:
+        """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""
+        return self.fusion([local.view(-1, 1, *self.patches.size)])
+
     def _regions(self, features: Tensor) -> Tensor:
         """Mean features ``(N, D, regions)`` of the regions of ``(N, D, h, w)``."""
         (height, across), (rows, columns) = self.patches.size, self.regions
         return F.avg_pool2d(features, (height // rows, across // columns)).flatten(2)
 
-    def _by_product(
-        self, batches: Iterable[Batch], generator: torch.Generator
-    ) -> tuple[list[Tensor], list[Moments]]:
-        """Patch features ``(n, D, h, w)`` float16 and channels' moments, by product or group."""
+    def _by_product(self, batches: Iterable[Batch], generator: torch.Generator) -> list[_Group]:
+        """Patch features, and what goes with them, of the pictures of each product, or kind."""
         found: dict[str, _Pictures] = {}
+        number: dict[str, int] = {}  # of each part
+        seen = 0
         for batch in batches:
             levels = self.levels(batch)
             features = self.patches(levels).half()
-            for at, name in enumerate(batch.products or [""] * len(features)):
+            count = len(features)
+            products = batch.products or ("",) * count
+            parts = batch.parts or tuple(map(str, range(seen, seen + count)))
+            for at, (name, part) in enumerate(zip(products, parts, strict=True)):
                 own = found.setdefault(name, _Pictures(self.config.pictures, generator))
-                own.add(features[at], [level[at] for level in levels])
+                where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
+                own.add(features[at], [level[at] for level in levels], where)
+            seen += count
         self._notes = [
             f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
             "varies, is known roughly; a dozen or more find more."
             for name, own in found.items()
             if own.seen < _FEW
         ]
-        groups, moments = (
-            [torch.stack(p.kept) for p in found.values()],
-            [p.moments() for p in found.values()],
-        )
-        if len(groups) == 1 and self.config.groups > 1:
-            groups = self._kinds(groups[0])
-            moments *= len(groups)
-        return groups, moments
+        groups = [pictures.group() for pictures in found.values()]
+        return self._kinds(groups[0]) if len(groups) == 1 and self.config.groups > 1 else groups
 
-    def _kinds(self, features: Tensor) -> list[Tensor]:
+    def _kinds(self, group: _Group) -> list[_Group]:
         """The kinds of picture that are clearly apart, all as one where there are none."""
-        codes = features.float().mean((2, 3))
+        codes = group.features.float().mean((2, 3))
         codes = (codes - codes.mean(0)) / codes.std(0, correction=0).clamp_min(1e-6)
         kinds = PictureGroups(codes.shape[1])
         kinds.fit(codes, most=self.config.groups)
-        member = kinds(codes.cpu()).argmax(1).to(features.device)
-        return [features[member == k] for k in member.unique().tolist()]
+        member = kinds(codes.cpu()).argmax(1)
+        chosen = [torch.nonzero(member == k)[:, 0] for k in member.unique().tolist()]
+        return [
+            group._replace(
+                features=group.features[own.to(group.features.device)],
+                image=group.image[own],
+                part=group.part[own],
+            )
+            for own in chosen
+        ]
 
     def _remember(self, kept: list[Tensor], generator: torch.Generator) -> list[Tensor]:
         """Fill the memory; says which picture of its group each row came from."""
@@ -193,16 +226,26 @@ class Trio(Method):
         return owners
 
 
+class _Group(NamedTuple):
+    """Good pictures of one product: features ``(n, D, h, w)`` float16 and where they are from."""
+
+    features: Tensor
+    image: Tensor  # (n,) position among all pictures
+    part: Tensor  # (n,) number of the part that it shows
+    moments: Moments  # (D,) of the levels' channels
+
+
 class _Pictures:
-    """Good pictures of one product: features of a sample of them, moments of all."""
+    """Good pictures of one product as they come: features of a sample, moments of all."""
 
     def __init__(self, most: int, generator: torch.Generator) -> None:
         self.most, self.generator = most, generator
-        self.kept: list[Tensor] = []
+        self.kept: list[tuple[Tensor, tuple[int, int]]] = []
         self.seen = 0
         self._sums: Tensor | float = 0.0
 
-    def add(self, features: Tensor, levels: list[Tensor]) -> None:
+    def add(self, features: Tensor, levels: list[Tensor], where: tuple[int, int]) -> None:
+        """Take in one picture; ``where`` is its position among all, and its part's number."""
         flat = [level.double().flatten(1) for level in levels]  # (C_l, H_l·W_l)
         self._sums = self._sums + torch.stack(
             [torch.cat([f.mean(1) for f in flat]), torch.cat([f.square().mean(1) for f in flat])]
@@ -213,13 +256,17 @@ class _Pictures:
             at = int(torch.randint(self.seen + 1, (), generator=self.generator))
         self.seen += 1
         if at == len(self.kept):
-            self.kept.append(features)
+            self.kept.append((features, where))
         elif at < self.most:
-            self.kept[at] = features
+            self.kept[at] = (features, where)
 
-    def moments(self) -> Moments:
+    def group(self) -> _Group:
         mean, square = torch.as_tensor(self._sums) / self.seen
-        return Moments(mean.float(), (square - mean.square()).clamp_min(0).sqrt().float())
+        scale = (square - mean.square()).clamp_min(0).sqrt()
+        image, part = torch.tensor([where for _, where in self.kept]).T
+        part = part.unique(return_inverse=True)[1]  # from 0
+        features = torch.stack([features for features, _ in self.kept])
+        return _Group(features, image, part, Moments(mean.float(), scale.float()))
 
 
 def _queries(features: Tensor) -> Tensor:
