@@ -54,7 +54,7 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert (manifest.method, manifest.products) == ("trio", ("part",))
     assert "Statistics" in result.stderr  # progress as plain lines
     assert "\r" not in result.stderr
-    assert "trained on 10 and calibrated on 2 good images" in result.stdout
+    assert "trained on 12 and calibrated on 12 good images" in result.stdout
 
 
 def test_pictures_without_any_folders_are_taken_as_good(
@@ -218,16 +218,27 @@ blemish.training.train.train = train
     assert listing(tmp_path) == []
 
 
-def test_two_images_give_a_model_without_verdicts(
+def test_where_nothing_can_be_set_aside_there_are_no_verdicts(
+    blemish: Any, good_parts: Pixels, tmp_path: Path
+) -> None:
+    for number in range(2):
+        save(tmp_path / "few" / "good" / f"{number}.png", good_parts[number])
+    result = blemish("fit", "few", *BRIEF, "--hold-out", "0.2")
+    assert result.returncode == 0, result.stderr
+    assert "Not calibrated" in result.stderr
+    assert "blemish calibrate" in result.stderr
+    assert read_manifest(tmp_path / "few.blemish").calibration is None
+
+
+def test_two_images_calibrate_each_other_and_that_is_said_to_be_little(
     blemish: Any, good_parts: Pixels, tmp_path: Path
 ) -> None:
     for number in range(2):
         save(tmp_path / "few" / "good" / f"{number}.png", good_parts[number])
     result = blemish("fit", "few", *BRIEF)
     assert result.returncode == 0, result.stderr
-    assert "Not calibrated" in result.stderr
-    assert "blemish calibrate" in result.stderr
-    assert read_manifest(tmp_path / "few.blemish").calibration is None
+    assert "2 good images only" in result.stderr
+    assert "1 % needs at least 99 good images, 2 were given" in result.stderr
 
 
 def test_mixed_pictures_train_and_broken_ones_are_listed(
@@ -251,7 +262,7 @@ def test_mixed_pictures_train_and_broken_ones_are_listed(
     for name in ("cut.png", "text.jpg", "empty.png"):
         assert result.stderr.count(f"{name}") == 1
     training = read_manifest(tmp_path / "mixed.blemish").training
-    assert training["training_images"] + training["calibration_images"] == 8
+    assert training["training_images"] == training["calibration_images"] == 8
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_resume_gives_the_same_model(
