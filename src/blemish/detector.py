@@ -191,7 +191,7 @@ class Detector(Inspector):
         notes: list[str] = []
         unreadable: list[tuple[Path, str]] = []
         out_of_fold = report.training.out_of_fold
-        if not held and out_of_fold:
+        if hold_out_share is None and not held and out_of_fold:
             self.calibration = calibrate(
                 out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
             )
