@@ -70,7 +70,8 @@ def test_what_is_usual_for_a_picture_is_what_the_other_parts_leave(views: int) -
         alone.fit([(distances[others], places[others], rows)], [part[others]])
         alone.mean, alone.scale = torch.zeros(1, 1), torch.ones(1, 1)
         zero = torch.zeros(1, dtype=torch.long)
-        again = alone(distances[picture, None], places[picture, None], zero)
+        rows = alone.of_rows()[0][places[picture, None]]
+        again = alone(distances[picture, None], rows, zero)
         # All rows' and places' own variance, a small share, is taken once, from all pictures.
         assert torch.allclose(again[0], apart[picture], rtol=0.3, atol=0.3)
 
@@ -81,7 +82,8 @@ def test_an_odd_picture_does_not_make_itself_usual() -> None:
     places = torch.zeros(8, 24, dtype=torch.long)
     usual = UsualDistance((4, 6))
     apart = usual.fit([(distances, places, 1)], [torch.arange(8)])[0]
-    itself_too = usual(distances[:1], places[:1], torch.zeros(1, dtype=torch.long))
+    rows = usual.of_rows()[0][places[:1]]
+    itself_too = usual(distances[:1], rows, torch.zeros(1, dtype=torch.long))
     assert float(apart[0].mean()) > 1.5 * float(itself_too.mean())
 
 
