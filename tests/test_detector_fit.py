@@ -237,11 +237,12 @@ def test_a_product_name_that_is_no_text_is_refused_before_training(
 
 
 def test_every_good_image_calibrates_what_measures_it_by_the_others(good_parts: Pixels) -> None:
+    quiet = Progress(quiet=True)
     whole = Detector("trio", image_size=64)
-    report = whole.fit(good_parts, false_alarm_rate=0.1, progress=Progress(quiet=True))
+    report = whole.fit(good_parts, false_alarm_rate=0.1, progress=quiet)
     assert report.training_images == report.calibration_images == len(good_parts)
     halved = Detector("trio", image_size=64)
-    report = halved.fit(good_parts, false_alarm_rate=0.1, hold_out_share=0.5, progress=Progress(quiet=True))
+    report = halved.fit(good_parts, false_alarm_rate=0.1, hold_out_share=0.5, progress=quiet)
     assert report.training_images + report.calibration_images == len(good_parts)
     assert report.training_images < len(good_parts)
     # What the finished model says of images it has learned from would be far too kind a limit.

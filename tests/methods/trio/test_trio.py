@@ -70,8 +70,8 @@ def test_what_is_usual_for_a_picture_is_what_the_other_parts_leave(views: int) -
         alone.fit([(distances[others], places[others], rows)], [part[others]])
         alone.mean, alone.scale = torch.zeros(1, 1), torch.ones(1, 1)
         zero = torch.zeros(1, dtype=torch.long)
-        rows = alone.of_rows()[0][places[picture, None]]
-        again = alone(distances[picture, None], rows, zero)
+        nearest = alone.of_rows()[0][places[picture, None]]
+        again = alone(distances[picture, None], nearest, zero)
         # All rows' and places' own variance, a small share, is taken once, from all pictures.
         assert torch.allclose(again[0], apart[picture], rtol=0.3, atol=0.3)
 
