@@ -37,16 +37,26 @@ def test_protocol(root: Path) -> None:
     counted = Counter((s.product, s.split, s.label) for s in data_set.samples)
     # mono: odd numbers, good above 8 (11), defective 3 and 7; poly: good 4, 8 and above 8 (13).
     assert counted == {
-        ("mono", "train", 0): 8,
-        ("mono", "test", 0): 3,
+        ("mono", "train", 0): 9,
+        ("mono", "test", 0): 2,
         ("mono", "test", 1): 2,
-        ("poly", "train", 0): 10,
-        ("poly", "test", 0): 3,
+        ("poly", "train", 0): 11,
+        ("poly", "test", 0): 2,
     }
     mono = data_set.of_products(["mono"]).where(lambda s: s.is_good)
+    tests = sorted(s.path.name for s in mono.split("test").samples)
+    assert tests == ["cell0017.png", "cell0027.png"]  # every fifth of 9, 11, 13, …, 29
+    assert {s.defect_kind for s in data_set.samples if s.label} == {"defective"}
+
+
+def test_the_shifted_protocol_tests_on_the_last_cells_and_is_never_guessed(root: Path) -> None:
+    shifted = read_data_set(root, layout="elpv_shift")
+    assert shifted.layout == "elpv_shift"
+    mono = shifted.of_products(["mono"]).where(lambda s: s.is_good)
     last = max(s.path.name for s in mono.split("train").samples)
     assert last < min(s.path.name for s in mono.split("test").samples)
-    assert {s.defect_kind for s in data_set.samples if s.label} == {"defective"}
+    assert len(mono.split("test").samples) == 3
+    assert read_data_set(root).layout == "elpv"
 
 
 def test_missing_files(root: Path) -> None:
@@ -88,8 +98,8 @@ def test_the_real_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert data_set.problems == ()
     counted = Counter((s.product, s.split, s.label) for s in data_set.samples)
     assert counted == {
-        ("mono", "train", 0): 470,
-        ("mono", "test", 0): 118,
+        ("mono", "train", 0): 471,
+        ("mono", "test", 0): 117,
         ("mono", "test", 1): 313,
         ("poly", "train", 0): 736,
         ("poly", "test", 0): 184,

@@ -23,10 +23,12 @@ repeat between categories and classes.
     labels.csv            path, defect probability (0, 1/3, 2/3, 1), type (mono or poly)
     images/cell0001.png …
 
-Two products, ``mono`` and ``poly``. Protocol: cells of probability 0 are good; per product the
-first 80 % of them by file name are for training, the others and all cells of probability 1 for
-testing; 1/3 and 2/3 are left out. There are no masks. The root is such a folder, or the word
-``elpv`` for the installed package ``elpv-dataset``.
+Two products, ``mono`` and ``poly``. Protocol: cells of probability 0 are good; per product every
+fifth of them by file name, and all cells of probability 1, are for testing, the other good ones for
+training; 1/3 and 2/3 are left out. There are no masks. The root is such a folder, or the word
+``elpv`` for the installed package ``elpv-dataset``. By name there is ``elpv_shift`` too, which
+tests on the last fifth of the good cells: they are of other modules, unlike all that train, so that
+it is a test of drift.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import csv
 import importlib.util
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +266,7 @@ def _recognise_elpv(root: Path) -> bool:
         return False
 
 
-def _read_elpv(root: Path) -> Reading:
+def _read_elpv(root: Path, *, shifted: bool = False) -> Reading:
     folder = _elpv_folder(root)
     if folder is None:
         raise DataError(
@@ -285,9 +288,10 @@ def _read_elpv(root: Path) -> Reading:
             samples.append(Sample(path, product, "test", 1, "defective"))
     for product, paths in good.items():
         paths.sort(key=lambda path: path.name)
-        training = len(paths) * 8 // 10
-        samples += [Sample(path, product, "train", 0) for path in paths[:training]]
-        samples += [Sample(path, product, "test", 0) for path in paths[training:]]
+        first_test = len(paths) * 8 // 10
+        for place, path in enumerate(paths):
+            tests = place >= first_test if shifted else place % 5 == 4
+            samples.append(Sample(path, product, "test" if tests else "train", 0))
     problems = []
     if missing:
         problems.append(f"{missing} images named in labels.csv are not there and were left out.")
@@ -334,4 +338,10 @@ REAL_IAD = Layout(
 )
 ELPV = Layout(
     "elpv", "labels.csv and images/, or the word elpv for the package", _recognise_elpv, _read_elpv
+)
+ELPV_SHIFT = Layout(
+    "elpv_shift",
+    "as elpv, by name only: the last cells test",
+    lambda root: False,
+    partial(_read_elpv, shifted=True),
 )

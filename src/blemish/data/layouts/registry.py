@@ -7,7 +7,7 @@ from pathlib import Path
 from blemish._names import unknown_name_message
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, found_in
-from blemish.data.layouts.lists import ELPV, REAL_IAD, VISA, packaged_elpv
+from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
 from blemish.data.layouts.trees import BTAD, FOLDER, MVTEC_AD, MVTEC_LOCO
 from blemish.data.sample import DataSet
 from blemish.errors import ConfigError, DataError
@@ -17,7 +17,7 @@ LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         *(ELPV, CIFAR10, FASHION_MNIST, MNIST, REAL_IAD),
-        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD, FOLDER),
+        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD, FOLDER, ELPV_SHIFT),
     )
 }
 
@@ -79,7 +79,7 @@ def _existing(root: str | Path, layout: str) -> Path:
             return path
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"Cannot open the data set {root}: {error}. Check the path.") from error
-    if str(root) == "elpv" and layout in ("auto", "elpv"):
+    if str(root) == "elpv" and layout in ("auto", "elpv", "elpv_shift"):
         return packaged_elpv()
     raise DataError(
         f"There is no data set at {path}: no such file or folder. Check the path (relative paths "
