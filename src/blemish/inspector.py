@@ -229,7 +229,7 @@ class Inspector(ABC):
     ) -> Evaluation:
         """Measure the model on the labelled test images of a data set.
 
-        Metrics are computed on raw scores; the limits decide only the operating point.
+        Metrics are computed on raw scores; the limits decide only operating point and power.
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
@@ -243,7 +243,9 @@ class Inspector(ABC):
             DataError: No labelled test images.
         """
         failures: dict[Path, str] = {}
-        evaluator = Evaluator(histogram=histogram, compatibility=compatibility)
+        evaluator = Evaluator(
+            histogram=histogram, compatibility=compatibility, calibration=self.calibration
+        )
         for sample, prediction in self.judge_test_images(
             data,
             layout=layout,

@@ -23,12 +23,18 @@ def test_evaluate_prints_tables_and_writes_figures(
     assert "AUROC" in result.stdout
     assert "mAD" in result.stdout
     assert "called defective" in result.stdout.replace("\n", " ")
+    said = " ".join(result.stdout.split())
+    assert "Power at the promise" in said
+    assert "* Too few good images for 1 %: the limit is the largest good score; " in said
     figures = json.loads((tmp_path / "figures.json").read_text())
     expected = Detector.load(judging["model"]).evaluate(part)
     assert json.dumps(figures).count("image_auroc") >= 1
     shown = blemish("evaluate", judging["model"], part, "--json", "-")
     assert json.loads(shown.stdout) == figures
     assert list(figures["products"]) == [expected.products[0].product] == ["part"]
+    power = [one.figures() for one in expected.products[0].power]
+    assert figures["products"]["part"]["power"] == power
+    assert [one["false_alarm_rate"] for one in power] == [0.01, 0.05]
 
 
 def test_evaluate_states_the_error_of_bounded_memory_and_gives_aders_f1_max(

@@ -17,9 +17,8 @@ from blemish.evaluation.evaluator import Evaluator
 def detector() -> Detector:
     """Of random weights: nothing here depends on what it finds."""
     good = np.random.default_rng(0).integers(90, 110, (12, 32, 32, 3)).astype(np.uint8)
-    detector = Detector(
-        teacher_weights="random", image_size=32, settings={"steps": 1, "batch_size": 2}
-    )
+    settings = {"steps": 1, "batch_size": 2}
+    detector = Detector("rd", teacher_weights="random", image_size=32, settings=settings)
     detector.fit(good, false_alarm_rate=0.3)
     return detector
 
@@ -53,7 +52,7 @@ def test_predictions_stay_beside_their_samples(detector: Detector, parts: Path) 
 
 
 def test_evaluate_measures_the_same_pairs(detector: Detector, parts: Path) -> None:
-    evaluator = Evaluator()
+    evaluator = Evaluator(calibration=detector.calibration)
     for sample, prediction in detector.judge_test_images(parts, on_error=lambda path, error: None):
         evaluator.add(sample, prediction)
     measured = detector.evaluate(parts)

@@ -123,7 +123,11 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
             progress=progress,
         )
     fitted = time.monotonic()
-    everything = Evaluator(histogram=identity["histogram"], compatibility=identity["compatibility"])
+    everything = Evaluator(
+        histogram=identity["histogram"],
+        compatibility=identity["compatibility"],
+        calibration=detector.calibration,
+    )
     new = Evaluator(histogram=True)
     unseen_paths = {sample.path for sample in parts.unseen.samples} if parts.unseen else set()
     unreadable_tests: list[tuple[Path, str]] = []
@@ -196,6 +200,7 @@ def _result(result: ProductResult) -> dict[str, Any]:
         "measured": {name: getattr(result, name) for name in ("good", "defective", "masked")},
         "metrics": dict(result.metrics),
         "operating": None if result.operating is None else result.operating.figures(),
+        "power": [power.figures() for power in result.power],
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
         "problems": list(result.problems),
     } | ({"error_bounds": dict(result.error_bounds)} if result.error_bounds else {})

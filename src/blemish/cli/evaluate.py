@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +20,15 @@ from blemish.cli.common import (
     figure,
     metrics_table,
     need_training_packages,
+    plain,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from blemish.evaluation.evaluator import Evaluation
+    from blemish.evaluation.promised_power import PromisedPower
 
 _IMAGE = {"image_auroc": "AUROC", "image_ap": "AP", "image_f1_max": "F1-max"}
 _PIXEL = {
@@ -79,12 +87,9 @@ def evaluate(
         sys.exit(2)
 
 
-def _print_tables(evaluation: object) -> None:
+def _print_tables(evaluation: Evaluation) -> None:
     from rich.console import Console
 
-    from blemish.evaluation.evaluator import Evaluation
-
-    assert isinstance(evaluation, Evaluation)
     console = Console()
     ader = {} if evaluation.mean_ad_ader is None else {"pixel_f1_max_ader": "F1-max as in ADer"}
     groups = [("Image level", _IMAGE), ("Pixel level", _PIXEL | ader)]
@@ -102,6 +107,8 @@ def _print_tables(evaluation: object) -> None:
         console.print(f"mAD with pixel F1-max as in ADer: {figure(evaluation.mean_ad_ader)}")
     if evaluation.error_bounds:
         console.print("± is the largest possible error of a metric measured in bounded memory.")
+    if evaluation.power:
+        _print_power(console, evaluation)
     for result in evaluation.products:
         if result.operating is not None:
             o = result.operating
@@ -111,3 +118,40 @@ def _print_tables(evaluation: object) -> None:
                 markup=False,
             )
         print_notes(f"{result.product}: {problem}" for problem in result.problems)
+
+
+def _print_power(console: Console, evaluation: Evaluation) -> None:
+    """What the limits for each promised rate find, marked where they guarantee less."""
+    from rich.table import Table
+
+    from blemish.evaluation.promised_power import shortfalls
+
+    table = Table(header_style="bold", title="Power at the promise")
+    table.add_column("product")
+    for power in evaluation.power:
+        for heading in (f"found at {power.promise}", "good stopped", "ROC offers"):
+            table.add_column(heading, justify="right")
+
+    def cells(at_rates: Iterable[PromisedPower]) -> list[str]:
+        return [
+            cell
+            for power in at_rates
+            for cell in (
+                figure(power.found_share) + ("*" if power.short and power.counts else ""),
+                figure(power.stopped_share),
+                figure(power.roc_recall),
+            )
+        ]
+
+    for result in evaluation.products:
+        table.add_row(plain(result.product), *cells(result.power))
+    if len(evaluation.products) > 1:
+        table.add_section()
+        table.add_row("mean", *cells(evaluation.power), style="bold")
+    console.print(table)
+    console.print(
+        "ROC offers: the recall of the best threshold that stops no more good images; what it is "
+        "above the share found, calibration wastes."
+    )
+    for sentence in shortfalls((r.product, r.power) for r in evaluation.products):
+        console.print(plain(f"* {sentence}"))

@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.calibration import Calibration, Limits
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts import read_defects_config
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
+from blemish.evaluation.promised_power import (
+    PromisedLimits,
+    PromisedPower,
+    mean_power,
+    promised_power,
+)
 from blemish.metrics import (
     MEAN_AD_METRICS,
     Confusion,
@@ -63,6 +70,7 @@ class ProductResult:
         problems: What kept a metric from being computed, one sentence each.
         error_bounds: Measured in bounded memory: how far each metric so measured can be from the
             exact one; empty where all are exact.
+        power: What the limits for 1 % and 5 % find and stop; empty without calibration.
     """
 
     product: str
@@ -74,6 +82,7 @@ class ProductResult:
     kinds: Mapping[str, KindResult]
     problems: tuple[str, ...] = ()
     error_bounds: Mapping[str, float] = field(default_factory=dict)
+    power: tuple[PromisedPower, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class Evaluation:
             was not asked for.
         error_bounds: Measured in bounded memory: how far each mean so measured, and ``mean_ad``,
             can be from the exact one; else empty.
+        power: Mean of the products' power at 1 % and 5 %; empty without calibration.
     """
 
     products: tuple[ProductResult, ...]
@@ -99,6 +109,7 @@ class Evaluation:
     failures: tuple[tuple[Path, str], ...] = ()
     mean_ad_ader: float | None = None
     error_bounds: Mapping[str, float] = field(default_factory=dict)
+    power: tuple[PromisedPower, ...] = ()
 
 
 class Evaluator:
@@ -109,6 +120,7 @@ class Evaluator:
             :class:`blemish.metrics.PixelAccumulator`.
         compatibility: ``ader`` adds the metric ``pixel_f1_max_ader``, F1-max as the framework ADer
             computes it, and mAD with it.
+        calibration: The limits that judged the images, for the power at 1 % and 5 %.
 
     Raises:
         ConfigError: Another compatibility, or ``ader`` in bounded memory.
@@ -127,9 +139,16 @@ class Evaluator:
         1.0
     """
 
-    def __init__(self, *, histogram: bool = False, compatibility: Compatibility = "none") -> None:
+    def __init__(
+        self,
+        *,
+        histogram: bool = False,
+        compatibility: Compatibility = "none",
+        calibration: Calibration | None = None,
+    ) -> None:
         self.mode: Mode = "histogram" if histogram else "exact"
         self.compatibility = compatibility
+        self._limits = None if calibration is None else PromisedLimits(calibration)
         self._products: dict[str, _Product] = {}
         PixelAccumulator(self.mode, compatibility=compatibility)  # refuses what cannot be had
 
@@ -140,7 +159,8 @@ class Evaluator:
         if sample.product not in self._products:
             product = _Product(sample.product, self.mode, self.compatibility)
             self._products[sample.product] = product
-        self._products[sample.product].add(sample, prediction)
+        limits = None if self._limits is None else self._limits.of(prediction)
+        self._products[sample.product].add(sample, prediction, limits)
 
     def pro_curves(self) -> dict[str, Curve]:
         """The PRO curve of each product that has masks, thinned for plotting."""
@@ -183,6 +203,7 @@ class Evaluator:
             failures,
             mean_ad(measured, compatibility="ader") if self.compatibility == "ader" else None,
             bounds,
+            mean_power([result.power for result in results]),
         )
 
 
@@ -198,16 +219,21 @@ class _Product:
         self.kinds: list[str] = []
         self.verdicts: list[str | None] = []
         self.parts: list[str | None] = []
+        self.limits: list[tuple[Limits, ...]] = []
         self.masked = 0
         self.unmasked: Counter[str] = Counter()
         self.problems: list[str] = []
 
-    def add(self, sample: Sample, prediction: Prediction) -> None:
+    def add(
+        self, sample: Sample, prediction: Prediction, limits: tuple[Limits, ...] | None
+    ) -> None:
         kind = "good" if sample.is_good else sample.defect_kind or "defect"
         self.scores.append(prediction.score)
         self.kinds.append(kind)
         self.verdicts.append(prediction.verdict)
         self.parts.append(sample.part)
+        if limits is not None:
+            self.limits.append(limits)
         if not sample.is_good and not sample.mask_paths:
             self.unmasked[kind] += 1
             return
@@ -298,6 +324,7 @@ class _Product:
             results,
             tuple(problems),
             bounds if self.mode == "histogram" else {},
+            promised_power(scores, labels, self.limits) if self.limits else (),
         )
 
     def _part_metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Metrics:
@@ -324,6 +351,7 @@ def evaluation_json(evaluation: Evaluation) -> str:
         "mean": evaluation.mean,
         "products_behind_mean": evaluation.covered,
         "mean_ad": evaluation.mean_ad,
+        "mean_power": [power.figures() for power in evaluation.power],
         "failures": [{"path": str(path), "error": reason} for path, reason in evaluation.failures],
     }
     if evaluation.mean_ad_ader is not None:
@@ -346,6 +374,7 @@ def _product(result: ProductResult) -> dict[str, Any]:
         "sample_level": named("sample_"),
         "au_spro": named("au_spro_"),
         "operating_point": None if result.operating is None else result.operating.figures(),
+        "power": [power.figures() for power in result.power],
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
         "problems": list(result.problems),
     }

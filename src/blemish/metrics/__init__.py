@@ -28,6 +28,7 @@ from __future__ import annotations
 from blemish.metrics.curves import Curve, pro_curve, roc_curve
 from blemish.metrics.intervals import Interval, auroc_interval, binomial_interval
 from blemish.metrics.pixel import PixelAccumulator, ader_f1_max, aupro
+from blemish.metrics.power import Power, power
 from blemish.metrics.ranking import F1Max, Ranking, auroc, average_precision, f1_max
 from blemish.metrics.spro import (
     LOCO_KINDS,
@@ -56,6 +57,7 @@ __all__ = [
     "F1Max",
     "Interval",
     "PixelAccumulator",
+    "Power",
     "Ranking",
     "SaturationRule",
     "SproAccumulator",
@@ -72,6 +74,7 @@ __all__ = [
     "mean_ad",
     "parse_defects_config",
     "pixel_metrics",
+    "power",
     "pro_curve",
     "roc_curve",
     "spro",

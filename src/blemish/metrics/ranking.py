@@ -117,6 +117,11 @@ class Ranking:
         best = int(np.argmax(f1))  # the first, so the highest threshold
         return F1Max(float(f1[best]), float(self.thresholds[best]))
 
+    def found_with(self, false_positives: int) -> int:
+        """Most positives at or above a threshold with at most so many negatives there."""
+        reached = int(np.searchsorted(self.fp, false_positives, side="right"))  # fp ascends
+        return int(self.tp[reached - 1]) if reached else 0
+
 
 def _distinct(
     tables: Sequence[ScoreTable],

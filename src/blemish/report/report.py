@@ -100,7 +100,7 @@ def make_report(
     progress = progress or Progress(quiet=True)
     data_set = training_data(data, layout=layout, bit_depth=detector.bit_depth)
     failures: dict[Path, str] = {}
-    evaluator = Evaluator(histogram=histogram)
+    evaluator = Evaluator(histogram=histogram, calibration=detector.calibration)
     by_product: dict[str, list[Row]] = {}
     pairs = detector.judge_test_images(
         data_set,
