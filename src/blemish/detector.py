@@ -27,8 +27,9 @@ from blemish.inspector import Inspector
 from blemish.methods.base import Method, resolve_device
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
+from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
-from blemish.teachers.teacher import DEFAULT_TEACHER, Teacher, Weights, build_teacher
+from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.train import (
     NOT_CALIBRATED,
     FitReport,
@@ -46,18 +47,22 @@ class Detector(Inspector):
 
     Args:
         method: Name of the system, see :func:`blemish.methods.names`, or its class.
+        speed: Teacher and input size in one word: ``fast``, ``balanced``, ``best``. ``None``:
+            ``balanced`` for ``trio``; the papers' protocol, ``efficientnet_lite0`` at 256²,
+            for the other methods.
         teacher: Name of the teacher, see :func:`blemish.teachers.teacher.build_teacher`, or a
             :class:`~blemish.teachers.teacher.Teacher`; opening the model file then needs its name
-            registered.
+            registered. It wins over the speed's.
         teacher_weights: ``pretrained``, a local file, or ``random``.
-        image_size: Input size: a side, ``(H, W)``, or ``None`` to follow the images.
+        image_size: Input size: a side or ``(H, W)``, which wins over the speed's; ``None``: by the
+            speed and the images.
         bit_depth: Bits used in 16-bit images.
         preset: Named set of settings: ``light``, or ``paper`` for what the method's paper states.
         settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the
             preset's.
 
     Raises:
-        ConfigError: An unknown method, preset, setting, size or bit depth.
+        ConfigError: An unknown method, speed, preset, setting, size or bit depth.
 
     Example:
         >>> import numpy as np
@@ -75,7 +80,8 @@ class Detector(Inspector):
         self,
         method: str | type[Method] = "trio",
         *,
-        teacher: str | Teacher = DEFAULT_TEACHER,
+        speed: str | None = None,
+        teacher: str | Teacher | None = None,
         teacher_weights: Weights | str = "pretrained",
         image_size: int | tuple[int, int] | None = None,
         bit_depth: int = 16,
@@ -86,7 +92,9 @@ class Detector(Inspector):
         self.method_name = method if isinstance(method, str) else method_name(method)
         self.settings = dict(settings or {})
         self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
-        self.teacher = teacher
+        #: The point of the dial, and what of it counts.
+        self.speed = choose_speed(self._method_class, speed, teacher=teacher, image_size=image_size)
+        self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (
             teacher_weights
             if teacher_weights in ("pretrained", "random")
@@ -180,6 +188,7 @@ class Detector(Inspector):
             teacher=self.teacher,
             teacher_weights=self.teacher_weights,
             image_size=self.image_size,
+            speed=self.speed.point,
             bit_depth=self.bit_depth,
             hold_out_share=hold_out_share,
             options=options,
@@ -188,7 +197,7 @@ class Detector(Inspector):
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = _ready(method), preprocessing
         self.calibration, self.products, self.manifest = None, report.products, None
-        notes: list[str] = []
+        notes = [self.speed.note] if self.speed.note else []
         unreadable: list[tuple[Path, str]] = []
         out_of_fold = report.training.out_of_fold
         if hold_out_share is None and not held and out_of_fold:
@@ -216,7 +225,7 @@ class Detector(Inspector):
             notes=(*report.notes, *notes),
             seconds=time.monotonic() - started,
         )
-        self.training = report.to_json(options)
+        self.training = {**report.to_json(options), "speed": self.speed.to_json()}
         return report
 
     @property

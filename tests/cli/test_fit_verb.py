@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.methods.trio.config import TrioConfig
 from blemish.model_file.bundle import read_bundle, read_manifest
 
 Pixels = NDArray[np.uint8]
@@ -55,6 +56,39 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert "Statistics" in result.stderr  # progress as plain lines
     assert "\r" not in result.stderr
     assert "trained on 12 and calibrated on 12 good images" in result.stdout
+
+
+def test_the_speeds_are_shown_once_with_their_time_here(blemish: Any, part: Path) -> None:
+    result = blemish("fit", part, "--speed", "fast", "--device", "cpu", "-o", "m.blemish")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert sum(line.startswith("speed ") for line in lines) == 1
+    rows = [line.split() for line in lines if line.startswith(("fast ", "balanced ", "best "))]
+    chosen = (True, False, False)
+    for row, speed, mark in zip(rows, TrioConfig.speeds.values(), chosen, strict=True):
+        assert row[1:3] == [speed.teacher, "128×128"]  # as small pictures are doubled
+        assert float(row[3]) > 0
+        assert row[4:7] == [f"{speed.image_auroc:.3f}", f"{100 * (speed.found_at_5 or 0):.0f}", "%"]
+        assert row[7:] == ["chosen"] * mark
+    assert "teacher forward, eager" in result.stdout
+    assert "on eleven development products." in result.stdout
+    assert next(i for i, line in enumerate(lines) if line.startswith("speed ")) < len(lines) - 1
+    assert lines[-1].startswith("Wrote m.blemish")
+    (shown,) = [s for s in blemish("info", "m.blemish").stdout.splitlines() if " speed " in s]
+    assert shown.split() == ["speed", "fast"]
+    refused = blemish("fit", part, "--speed", "fats")
+    assert (refused.returncode, "Did you mean 'fast'?" in refused.stderr) == (2, True)
+
+
+def test_a_size_that_is_named_is_timed_beside_the_speeds(blemish: Any, part: Path) -> None:
+    result = blemish("fit", part, *BRIEF, "--speed", "best", "-o", "m.blemish")
+    assert result.returncode == 0, result.stderr
+    (row,) = [line for line in result.stdout.splitlines() if line.endswith("chosen")]
+    assert row.startswith("as given")
+    assert row.split()[2:4] == ["efficientnet_lite2", "64×64"]
+    assert "Note: Of the speed 'best' only the teacher (eff" in result.stderr
+    (shown,) = [s for s in blemish("info", "m.blemish").stdout.splitlines() if " speed " in s]
+    assert shown.strip().endswith("best, only its teacher")
 
 
 def test_pictures_without_any_folders_are_taken_as_good(

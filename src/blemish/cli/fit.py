@@ -45,14 +45,26 @@ def fit(
         ),
     ] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "trio",
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            help="fast, balanced or best: teacher and input size in one word, see `blemish methods "
+            "trio`. Default: balanced; with other methods efficientnet_lite0 at 256², as in papers."
+        ),
+    ] = None,
     teacher: Annotated[
-        str, typer.Option(help="efficientnet_lite0, …1, …2, timm/<backbone>, or a registered one.")
-    ] = "efficientnet_lite0",
+        str | None,
+        typer.Option(
+            help="efficientnet_lite0, …1, …2, timm/<backbone>, or a registered one. Default: by "
+            "speed."
+        ),
+    ] = None,
     teacher_weights: Annotated[
         str, typer.Option(help="pretrained, a local weight file, or random (for speed tests).")
     ] = "pretrained",
     size: Annotated[
-        str | None, typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by images.")
+        str | None,
+        typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by speed and images."),
     ] = None,
     preset: Preset = "light",
     settings: Annotated[
@@ -104,7 +116,8 @@ def fit(
     """
     need_training_packages("Training")
     from blemish._progress import Progress
-    from blemish.data.sources import training_data
+    from blemish.cli.speed_table import print_speeds_here
+    from blemish.data.sources import good_training_samples, training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError, DataError
     from blemish.training.train import TrainingOptions, check_labels_are_used
@@ -127,6 +140,7 @@ def fit(
     else:
         parts = [(target, data_set)]
     left_out: list[str] = []
+    shown: set[tuple[object, ...]] = set()
     if not quiet:
         print(f"{data}: layout {data_set.layout}, products {', '.join(data_set.products)}")
     for path, part in parts:
@@ -134,6 +148,7 @@ def fit(
         writable_target(path)
         detector = Detector(
             method,
+            speed=speed,
             teacher=teacher,
             teacher_weights=teacher_weights,
             image_size=parse_size(size),
@@ -143,6 +158,8 @@ def fit(
         )
         work_dir = path.with_name(f"{path.name}.training")
         try:
+            if not quiet:
+                print_speeds_here(detector, good_training_samples(part, [])[1], shown)
             report = detector.fit(
                 part,
                 defects=defects or None,

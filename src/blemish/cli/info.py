@@ -40,6 +40,7 @@ def info(
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images, seed "
         f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
+        "speed": _speed_line(training.get("speed")),
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
     }
     if manifest.export is not None:
@@ -48,9 +49,19 @@ def info(
         rows["teacher"] = "no teacher"
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
+        if value is None:
+            continue
         table.add_row(f"[bold]{name}", plain(str(value)))
     Console().print(table)
     _print_limits(manifest.calibration)
+
+
+def _speed_line(speed: dict[str, Any] | None) -> str | None:
+    """The point of the dial; ``None`` where none counted, or from a version without one."""
+    if speed is None:
+        return None
+    parts = speed.get("keeps") or ["?"]
+    return str(speed.get("name", "?")) + ("" if len(parts) == 2 else f", only its {parts[0]}")
 
 
 def _export_line(entry: ExportEntry) -> str:

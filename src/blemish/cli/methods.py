@@ -65,17 +65,27 @@ def _facts(method: type[Method]) -> dict[str, Any]:
 
 
 def _show(name: str, method: type[Method], *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from blemish.cli.speed_table import print_speeds
     from blemish.methods.settings import describe_settings, parse_settings
+    from blemish.methods.speeds import MEASURED_ON
 
     facts, config_class = _facts(method), method.config_class
     settings = describe_settings(config_class)
+    speeds = {name: asdict(speed) for name, speed in config_class.speeds.items()}
     presets: Mapping[str, dict[str, Any]] = {
         preset: parse_settings(config_class, {}, preset=preset).to_json()
         for preset in config_class.presets
     }
     if json:
         described = [setting._asdict() for setting in settings]
-        _print_json({"method": name, **facts, "settings": described, "presets": presets})
+        dial = {
+            "speeds": speeds,
+            "speeds_measured": MEASURED_ON,
+            "default_speed": config_class.default_speed,
+        }
+        _print_json({"method": name, **facts, "settings": described, "presets": presets, **dial})
         return
     print(facts["summary"], facts["paper"], "", sep="\n")
     table = _table("setting", "takes", *presets, "what it is")
@@ -84,6 +94,9 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
         shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
         table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
+    print()
+    print_speeds(config_class)
+    print()
     words, set_one = f"blemish fit --method {name}", f"--set {settings[0].name}=…"
     if len(presets) == 1:
         print(f"`{words} {set_one}` changes a setting.")

@@ -20,6 +20,7 @@ from typing import get_type_hints as _type_hints
 
 from blemish._names import nearest_hint, unknown_name_message
 from blemish.errors import ConfigError
+from blemish.methods.speeds import SPEEDS, Speed
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class MethodConfig:
     #: Named sets of settings. Every system has ``light``, its defaults; ``paper`` is what the
     #: paper states, as far as the settings can say it.
     presets: ClassVar[Presets] = {"light": {}}
+    #: Points of the dial between speed and power.
+    speeds: ClassVar[Mapping[str, Speed]] = SPEEDS
+    #: The point that counts where none is named; ``None``: none, but the papers' protocol.
+    default_speed: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
@@ -103,12 +108,12 @@ class MethodConfig:
         """
         return self
 
-    def input_side(self, longest: int) -> int:
-        """Side of the square input for images whose longest side is ``longest`` pixels.
+    def input_side(self, longest: int, most: int = 256) -> int:
+        """Side of the square input, up to ``most``, for images of ``longest`` pixels at most.
 
         Small images are doubled: a teacher knows nothing smaller than 64 pixels.
         """
-        return min(256, max(64, -(-longest // 16) * 32))
+        return min(most, max(64, -(-longest // 16) * 32))
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""

@@ -23,13 +23,14 @@ from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.calibration import CalibrationRecord
 from blemish.calibration.good_scores import known_as
-from blemish.data.images.preprocess import Preprocessing, choose_input_size
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import DEVICES, Method, OutOfFold, resolve_device
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
+from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, sample_identity, training_batches
 
@@ -147,6 +148,7 @@ def learn(
     teacher: str | Teacher,
     teacher_weights: Weights,
     image_size: tuple[int, int] | None,
+    speed: Speed,
     bit_depth: int,
     hold_out_share: float | None,
     options: TrainingOptions,
@@ -171,10 +173,8 @@ def learn(
         kept, held = hold_out(good, share, options.seed, training=defects)
     _check_apart(good, defects)
     config = config.settled(sizes)
-    side = config.input_side(max(map(max, sizes)))
-    preprocessing = Preprocessing(
-        *(image_size or choose_input_size(sizes, side=side)), bit_depth=bit_depth
-    )
+    size = image_size or speed.input_size(config, sizes)
+    preprocessing = Preprocessing(*size, bit_depth=bit_depth)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)

@@ -87,7 +87,7 @@ class AnoMemConfig(TrainedConfig):
         scratch = small and len(sizes) >= ENOUGH_IMAGES
         return replace(self, encoder="scratch" if scratch else "teacher")
 
-    def input_side(self, longest: int) -> int:
+    def input_side(self, longest: int, most: int = 256) -> int:
         if self.encoder == "scratch":  # it has no size it is used to
-            return min(256, -(-longest // 32) * 32)
-        return super().input_side(longest)
+            return min(most, -(-longest // 32) * 32)
+        return super().input_side(longest, most)

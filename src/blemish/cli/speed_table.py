@@ -1,0 +1,87 @@
+"""Table of the speeds: for ``methods`` what they are, for ``fit`` what they cost here besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+    from blemish.methods.settings import MethodConfig
+    from blemish.methods.speeds import Speed
+
+_FIGURES = ("image AUROC", "found at 5 %")
+
+
+def print_speeds(config_class: type[MethodConfig]) -> None:
+    """The points of a method's dial, and which one counts without a word."""
+    table = _table("speed", "teacher", "input, at most about", *_FIGURES)
+    for name, speed in config_class.speeds.items():
+        mark = "default" if name == config_class.default_speed else ""
+        table.add_row(name, speed.teacher, f"{speed.side}²", *_figures(speed), mark)
+    Console().print(table)
+    if (measured := _measured(config_class.speeds)) is not None:
+        print(f"{measured}.")
+
+
+def print_speeds_here(
+    detector: Detector, sizes: Sequence[tuple[int, int]], inputs_before: set[tuple[object, ...]]
+) -> None:
+    """The points for images of sizes ``(H, W)``, each with the time its teacher takes here.
+
+    Nothing is printed where the dial is not used, where there is no teacher to time, or for inputs
+    that are in ``inputs_before``, to which these are added.
+    """
+    from blemish.methods.speeds import Speed
+    from blemish.teachers.timing import time_teachers
+
+    chosen, config, teacher = detector.speed, detector.config, detector.teacher
+    if chosen.name is None or "none" in (chosen.point.teacher, teacher):
+        return
+    if not isinstance(teacher, str):
+        return
+    speeds = dict(config.speeds)
+    inputs = {name: speed.input_size(config, sizes) for name, speed in speeds.items()}
+    mark = chosen.name
+    if len(chosen.keeps) < 2:
+        mark = "as given"
+        speeds[mark] = Speed(teacher, chosen.point.side)
+        inputs[mark] = detector.image_size or inputs[chosen.name]
+    if tuple(inputs.values()) in inputs_before:
+        return
+    inputs_before.add(tuple(inputs.values()))
+    times, passes = time_teachers([(speed.teacher, inputs[name]) for name, speed in speeds.items()])
+    table = _table("speed", "teacher", "input", "ms per picture", *_FIGURES)
+    for (name, speed), ms in zip(speeds.items(), times, strict=True):
+        size = "×".join(map(str, inputs[name]))
+        word = "chosen" if name == mark else ""
+        table.add_row(name, speed.teacher, size, f"{ms:.0f}", *_figures(speed), word)
+    Console().print(table)
+    timed = "ms per picture: teacher forward, eager, on this machine's CPU"
+    print(f"{timed}, fastest of {passes}.")
+    if (measured := _measured(speeds)) is not None:
+        print(f"{measured}.")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for number, heading in enumerate((*headings, "")):
+        right = 2 <= number < len(headings)
+        table.add_column(heading, justify="right" if right else "left", no_wrap=number < 2)
+    return table
+
+
+def _figures(speed: Speed) -> tuple[str, str]:
+    auroc = "–" if speed.image_auroc is None else f"{speed.image_auroc:.3f}"
+    return auroc, "–" if speed.found_at_5 is None else f"{100 * speed.found_at_5:.0f} %"
+
+
+def _measured(speeds: Mapping[str, Speed]) -> str | None:
+    from blemish.methods.speeds import MEASURED_ON
+
+    if all(speed.image_auroc is None for speed in speeds.values()):
+        return None
+    return f"Image AUROC, and defects found at 5 % false alarms: {MEASURED_ON}"
