@@ -1,6 +1,6 @@
 """Which combination of the trio's measures is better: over products, and chosen without each one.
 
-    python benchmarks/choose_trio.py RESULT.json DATA [DATA …] --side 384 --teacher efficientnet_lite0
+    python benchmarks/choose_trio.py RESULT.json DATA [DATA …] --side 384
 
 Every product of every data set is learned by itself from its good training images but a few, up to
 16, which are held out to plant anomalies into; limits come from the others' out-of-fold scores. For
