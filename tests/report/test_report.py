@@ -139,6 +139,47 @@ def test_without_calibration(nuts: Path) -> None:
     assert "would be stopped" not in page.words
 
 
+def table_of(page: bytes, title: str) -> list[list[str]]:
+    """The cells of the one table whose name begins so, row by row."""
+    (table,) = re.findall(rf'<table aria-label="{title}.*?</table>', page.decode(), re.DOTALL)
+    return [
+        [" ".join(re.sub(r"<.*?>", " ", c).split()) for c in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in re.findall(r"<tr>.*?</tr>", table.replace("\n", " "))
+    ]
+
+
+def test_power_at_the_promise(tmp_path: Path) -> None:
+    root = tmp_path / "line"
+    for product, spots in (("nut", [OK, 25, 60, DEFECT]), ("bolt", [DEFECT])):
+        write_product(root, [OK] * 9 + [DEFECT], {"dent": spots}, product=product)
+    # Of 19 good scores the largest, 7, is the limit at 5 %; at 1 % for want of more of them.
+    limits = limits_at(7.0, n=19, products=("nut",))
+    head, bolt, nut, mean = table_of(
+        render_page(make_report(BrightSpots(limits), root)), "Power at the promise"
+    )
+    assert head[1:] == [
+        *("Found at 1 %", "Good parts stopped", "The ROC offers"),
+        *("Found at 5 %", "Good parts stopped", "The ROC offers"),
+    ]
+    interval = "0.25 % to 45 %"
+    # At the price of the good part at 8 the defects at 6 and 2.5 could be had too.
+    offers = "75 % 50 % wasted"
+    assert nut[2:4] == [f"1 of 10 {interval} guaranteed: 5 %", offers]
+    assert nut[5:] == [f"1 of 10 {interval}", offers]
+    assert nut[1].startswith("1 of 4 ")
+    assert bolt[2:4] == [f"1 of 10 {interval} guaranteed: nothing", "100 % 0 % wasted"]
+    assert mean[:4] == ["mean", "62 %", "10 %", "88 % 25 % wasted"]
+    assert "Power at the promise" not in page_of(root, None).words
+
+
+def test_without_defects_the_roc_offers_nothing_to_read(tmp_path: Path) -> None:
+    root = write_product(tmp_path, [OK] * 6, {})
+    page = render_page(make_report(BrightSpots(limits_at(3.0)), root))
+    _, nut = table_of(page, "Power at the promise")
+    assert nut[1::3] == nut[3::3] == ["–", "–"]
+    assert nut[2].startswith("0 of 6")
+
+
 def test_figures_in_bounded_memory_state_their_error(nuts: Path) -> None:
     exact = page_of(nuts, limits_at(3.0)).words
     assert not [word for word in ("±", "bounded memory") if word in exact]
