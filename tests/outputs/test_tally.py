@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,26 @@ def test_columns_follow_what_is_known() -> None:
         "verdict", "image", "p-value", "score", "areas",
     ]  # fmt: skip
     assert [c.header for c in table_of([plain, prediction()]).columns] == [
-        "verdict", "image", "product", "p-value", "score", "structural", "logical", "areas",
+        "verdict", "image", "product", "p-value", "score", "areas", "by",
     ]  # fmt: skip
     assert "1 without verdict" in shown(table_of([plain]))
     assert table_of([]).caption == "0 images"
+
+
+def test_a_product_that_is_one_of_the_folders_is_named_once() -> None:
+    names = ("bolt/good/1.png", "nut/good/1.png")
+    nested = [replace(prediction(name), product=name.partition("/")[0]) for name in names]
+    assert "product" not in [column.header for column in table_of(nested).columns]
+    flat = [replace(nested[0], path=Path("1.png")), nested[1]]
+    assert "product" in [column.header for column in table_of(flat).columns]
+
+
+def test_branches_that_object_are_named_and_leave_room_for_the_image() -> None:
+    names = [f"{product}/test/{'odd_' * 4}/000.png" for product in ("board", "tray")]
+    text = shown(table_of(prediction(name) for name in names), width=80)
+    assert text.count("logical") == len(names)
+    assert "structural" not in text  # it does not object
+    assert text.count("000.png") == len(names)  # not a letter a line
 
 
 def test_file_names_are_text_and_not_markup() -> None:

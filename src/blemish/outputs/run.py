@@ -305,7 +305,13 @@ class Tally:
         Paths are shown below the images' common folder, which stands in the title.
         """
         shown = self.worst()
-        products = any(judged.product is not None for judged in shown)
+        root = self.root
+        names = ["–" if p.path is None or root is None else _below(p.path, root) for p in shown]
+        # A product that is one of the folders is named already.
+        products = any(
+            p.product is not None and p.product not in Path(name).parts
+            for p, name in zip(shown, names, strict=True)
+        )
         branches = tuple(dict.fromkeys(name for judged in shown for name in judged.branches))
         table = Table(
             box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
@@ -315,18 +321,20 @@ class Tally:
         table.add_column("image", overflow="fold")
         if products:
             table.add_column("product")
-        for name in ("p-value", "score", *branches, "areas"):
+        for name in ("p-value", "score", "areas"):
             table.add_column(name, justify="right", no_wrap=True)
-        for p in shown:
+        if branches:
+            # Not their scores, which would leave no room for the image's name.
+            table.add_column("by", no_wrap=True)
+        for p, name in zip(shown, names, strict=True):
             numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
-            words = ["–" if p.path is None or self.root is None else _below(p.path, self.root)]
-            words += [p.product or ""] if products else []
+            words = [name, *([p.product or ""] if products else [])]
             # Text, not markup: a file may be called "[red].png".
             table.add_row(
                 Text(p.verdict or "–", style=_STYLES[p.verdict]),
                 *(Text(printable(word)) for word in (*words, *numbers)),
-                *(_branch(p, name) for name in branches),
                 Text(str(p.areas)),
+                *([_objecting(p)] if branches else []),
             )
         table.caption = self.summary()
         if len(shown) < self.verdicts.total():
@@ -360,13 +368,14 @@ def _severity(judged: VerdictRow) -> tuple[int, float, float, str]:
     )
 
 
-def _branch(judged: VerdictRow, name: str) -> Text:
-    """A branch's score, and its verdict where it objects."""
-    branch = judged.branches.get(name)
-    if branch is None:
-        return Text("")
-    verdict, score = branch.verdict, f"{branch.score:.4g}"
-    return Text(score) if verdict in ("ok", None) else Text(f"{score} {verdict}", _STYLES[verdict])
+def _objecting(judged: VerdictRow) -> Text:
+    """The branches that object, each in its verdict's colour."""
+    named = [
+        Text(printable(name), _STYLES[branch.verdict])
+        for name, branch in judged.branches.items()
+        if branch.verdict not in ("ok", None)
+    ]
+    return Text("\n").join(named)
 
 
 def _below(path: Path, root: Path) -> str:
