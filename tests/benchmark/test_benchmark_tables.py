@@ -127,6 +127,49 @@ def test_the_operating_point_counts_over_all_seeds() -> None:
     assert "| rd (steps=5) | a | 2 of 6 | 6 of 8 | 71.4 ± 0.0 |" in text
 
 
+def powers(found: float, *, guaranteed: float | None = 0.01) -> list[dict[str, float | None]]:
+    """A row's power: as much is found at both rates, and a tenth less than could be."""
+    shares = {"found_share": found, "stopped_share": 0.04, "roc_recall": found + 0.1}
+    return [
+        {"false_alarm_rate": rate, "guaranteed_rate": guaranteed, **shares, "wasted": 0.1}
+        for rate in (0.01, 0.05)
+    ]
+
+
+def test_power_stands_in_the_means_and_in_a_table_of_its_own() -> None:
+    lines = [make_line({"a": 0.9, "b": 0.5}, seed=seed) for seed in (0, 1)]
+    lines.append(make_line({"a": 0.9, "b": 0.5}, method="hfr"))  # measured before there was power
+    for found, line in zip((0.5, 0.7), lines, strict=False):
+        line["rows"][0]["power"] = powers(found)
+        line["rows"][1]["power"] = powers(found - 0.2, guaranteed=1 / 43)
+    text = markdown(lines)
+    head = cells(text, "mean over categories")
+    assert head[8:11] == ["mAD", "found / stopped at 1 %", "found / stopped at 5 %"]
+    mean = "50.0 ± 14.1 / 4.0 ± 0.0"
+    assert cells(text, "**rd (steps=5)**")[9:11] == [mean, mean]
+    assert cells(text, "**hfr (steps=5)**")[9:11] == ["– / –", "– / –"]
+    table = text.split("### Power at the promise")[1]
+    assert cells(table, "rd (steps=5) | a")[2:] == ["60.0 ± 14.1", "4.0 ± 0.0", "70.0 ± 14.1"] * 2
+    b = cells(table, "rd (steps=5) | b")[2:]
+    assert b[1] == "4.0 ± 0.0 (guaranteed: 2.3)"
+    assert b[4] == "4.0 ± 0.0"  # 2.3 % is no worse than 5 %
+    assert cells(table, "rd (steps=5) | **mean**")[2] == "50.0 ± 14.1"
+    assert cells(table, "hfr (steps=5) | a")[2:] == ["–"] * 6
+    rows = {(r["method"], r["category"]): r for r in csv.DictReader(io.StringIO(csv_text(lines)))}
+    assert rows["rd", "a"]["found_share_at_0.01"] == "0.6"
+    assert rows["rd", "b"]["guaranteed_rate_at_0.05"] == "0.0232558"
+    assert rows["rd", "mean"]["wasted_at_0.05"] == "0.1"
+    assert rows["hfr", "mean"]["found_share_at_0.01"] == ""
+
+
+def test_power_by_pooled_limits_and_none_at_all() -> None:
+    line = make_line({"a": 0.9})
+    assert "Power" not in markdown([line])
+    assert "found / stopped" not in markdown([line])
+    line["rows"][0]["power"] = powers(0.5, guaranteed=None)
+    assert "| 4.0 (guaranteed: nothing) |" in markdown([line])
+
+
 def test_remarks_name_what_is_not_there() -> None:
     line = make_line({"a": 0.9}, failed=("b",))
     line["rows"][0]["problems"] = ["Without a mask: 2 of\ndent."]

@@ -48,6 +48,8 @@ def test_a_row_holds_what_the_detector_says(line: Path, options: Make) -> None:
         assert result.operating is not None
         assert row["operating"]["fp"] == result.operating.fp
         assert row["operating"]["recall"] == result.operating.recall
+        assert row["power"] == [power.figures() for power in result.power]
+        assert [power["false_alarm_rate"] for power in row["power"]] == [0.01, 0.05]
         assert row["measured"] == {"good": 3, "defective": 3, "masked": 3}
         assert row["kinds"]["scratch"]["image_auroc"] == result.kinds["scratch"].image_auroc
     assert found["status"] == "done"
@@ -170,6 +172,7 @@ def test_unbalanced_reports_the_unseen_classes_apart(digits: Path, options: Make
     (row,) = found["rows"]
     assert row["unseen"] == ["2", "3"]
     assert row["operating"] is None  # nothing was held out, so there is no limit
+    assert row["power"] == []
 
     data_set = read_data_set(digits, layout="mnist")
     (run,) = plan_runs(asked)

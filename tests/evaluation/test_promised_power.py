@@ -118,7 +118,7 @@ def test_the_mean_is_over_the_products_that_have_the_share() -> None:
     assert at_one.stopped_share == pytest.approx((0 + 1 + 0) / 3)
     assert at_one.roc_recall == pytest.approx(1.0)
     assert at_one.wasted == pytest.approx((1 / 2 + 0) / 2)
-    assert at_one.guaranteed == pytest.approx(1 / 20)  # the largest, that of cap
+    assert at_one.guaranteed == pytest.approx((1 / 100 + 1 / 43 + 1 / 20) / 3)
     assert at_one.counts is None
 
 

@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from blemish.benchmark.protocols import CLASS_PROTOCOLS
+from blemish.evaluation.promised_power import SHARES
 from blemish.metrics import MEAN_AD_METRICS
 
 Row = dict[str, Any]
@@ -43,6 +44,18 @@ class MeanStd:
             return cls(math.nan, math.nan)
         spread = statistics.stdev(given) if len(given) > 1 else math.nan
         return cls(statistics.fmean(given), spread)
+
+
+def row_figures(row: Row) -> dict[str, float | None]:
+    """A row's figures by name: its metrics, and its power as ``found_share_at_0.01``.
+
+    Rows from before power was measured have the metrics alone.
+    """
+    figures = dict(row["metrics"])
+    for power in row.get("power", ()):
+        at = f"_at_{power['false_alarm_rate']:g}"
+        figures |= {f"{name}{at}": power[name] for name in (*SHARES, "guaranteed_rate")}
+    return figures
 
 
 @dataclass
@@ -72,7 +85,7 @@ class System:
 
         ``mean_ad_ader`` is the same with ADer's pixel F1-max.
         """
-        return MeanStd.over(_mean_over([row["metrics"]], metric) for row in self.rows(category))
+        return MeanStd.over(_mean_over([row_figures(row)], metric) for row in self.rows(category))
 
     def mean(self, metric: str) -> MeanStd:
         """A metric's unweighted mean over the categories that have it.
@@ -114,10 +127,7 @@ class System:
 
     def _metrics(self, seed: int, category: str) -> Mapping[str, float | None]:
         rows = [row for run in self.runs if run["seed"] == seed for row in run["rows"]]
-        found: Mapping[str, float | None] = next(
-            row["metrics"] for row in rows if row["category"] == category
-        )
-        return found
+        return next(row_figures(row) for row in rows if row["category"] == category)
 
 
 @dataclass
@@ -146,7 +156,7 @@ class Section:
             for run in self.runs
             for row in run["rows"]
             if not row["error"]
-            for name, value in row["metrics"].items()
+            for name, value in row_figures(row).items()
             if value is not None
         }
 

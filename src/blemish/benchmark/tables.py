@@ -18,6 +18,8 @@ from blemish.benchmark.aggregate import (
     same_layout,
     sections,
 )
+from blemish.benchmark.markdown_cells import number, one_line, percent, table
+from blemish.benchmark.power_table import POWER, headings, mean_cells, measured, power_table
 from blemish.benchmark.rows import read_lines
 from blemish.data.sample import HOLD_OUT_SHARE
 from blemish.metrics.bounds import bound_text
@@ -84,7 +86,7 @@ def markdown(lines: Sequence[dict[str, Any]], *, heading: str = "##") -> str:
 
 def csv_text(lines: Sequence[dict[str, Any]]) -> str:
     """The same figures, one line per system and category and one for the mean, as fractions."""
-    columns = [*SEVEN, *ADER, *LOCO, *UNSEEN]
+    columns = [*SEVEN, *ADER, *LOCO, *UNSEEN, *POWER]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["data", "protocol", "ratio", "method", "settings", "teacher", "category", "seeds"]
@@ -127,6 +129,8 @@ def _section(section: Section, heading: str) -> str:
         if present:
             parts += _metric_tables(section, present, heading)
     parts += _operating(section, heading)
+    if measured(section):
+        parts += [f"{heading}# Power at the promise\n", power_table(section)]
     parts += _remarks(section, heading)
     parts += _published(section, heading)
     return "\n".join(parts)
@@ -135,6 +139,7 @@ def _section(section: Section, heading: str) -> str:
 def _metric_tables(section: Section, columns: dict[str, str], heading: str) -> list[str]:
     with_cost = columns is SEVEN
     cost = list(COST.values()) if with_cost else []
+    power = headings() if with_cost and measured(section) else []
     rows = []
     for system in section.systems:
         cells = []
@@ -143,25 +148,27 @@ def _metric_tables(section: Section, columns: dict[str, str], heading: str) -> l
             covered = len(system.covered(name))
             if 0 < covered < len(system.categories):
                 mark = f" ({covered} of {len(system.categories)})"
-            cells.append(_percent(system.mean(name)) + mark)
+            cells.append(percent(system.mean(name)) + mark)
+        if power:
+            cells += mean_cells(system)
         if with_cost:
-            cells += [_number(system.measured_on(what)) for what in COST]
+            cells += [number(system.measured_on(what)) for what in COST]
         rows.append([f"**{system.label}**", *cells])
-    parts = [_table(["mean over categories", *columns.values(), *cost], rows)]
+    parts = [table(["mean over categories", *columns.values(), *power, *cost], rows)]
     if len(section.categories) > 1:
         single = section.protocol["name"] != "one_for_all"  # a model of its own per category
         for system in section.systems:
             rows = []
             for category in system.categories:
-                cells = [_percent(system.figure(category, name)) for name in columns]
+                cells = [percent(system.figure(category, name)) for name in columns]
                 if with_cost and single:
-                    cells += [_number(system.measured_on(what, category)) for what in COST]
+                    cells += [number(system.measured_on(what, category)) for what in COST]
                 rows.append([category, *cells])
-            rows.append(["**mean**", *(_percent(system.mean(name)) for name in columns)])
+            rows.append(["**mean**", *(percent(system.mean(name)) for name in columns)])
             if with_cost and single:
-                rows[-1] += [_number(system.measured_on(what)) for what in COST]
+                rows[-1] += [number(system.measured_on(what)) for what in COST]
             head = ["category", *columns.values(), *(cost if single else [])]
-            parts += [f"{heading}# {system.label}, by category\n", _table(head, rows)]
+            parts += [f"{heading}# {system.label}, by category\n", table(head, rows)]
     return parts
 
 
@@ -265,12 +272,12 @@ def _operating(section: Section, heading: str) -> list[str]:
             ]
             alarms = f"{fp} of {fp + tn}"
             found = f"{tp} of {tp + fn}"
-            rows.append([system.label, category, alarms, found, *map(_percent, values)])
+            rows.append([system.label, category, alarms, found, *map(percent, values)])
     if not rows:
         return []
     head = ["system", "category", "false alarms", "defects found"]
     head += ["accuracy", "precision", "recall", "F1"]
-    return [f"{heading}# At the calibrated limit\n", _table(head, rows, texts=2)]
+    return [f"{heading}# At the calibrated limit\n", table(head, rows, texts=2)]
 
 
 def _remarks(section: Section, heading: str) -> list[str]:
@@ -296,7 +303,7 @@ def _remarks(section: Section, heading: str) -> list[str]:
     remarks += [f"{', '.join(names)}: {problem}" for problem, names in categories.items()]
     if not remarks:
         return []
-    return [f"{heading}# Remarks\n", "\n".join(f"- {_one_line(text)}" for text in remarks) + "\n"]
+    return [f"{heading}# Remarks\n", "\n".join(f"- {one_line(text)}" for text in remarks) + "\n"]
 
 
 def _published(section: Section, heading: str) -> list[str]:
@@ -317,36 +324,7 @@ def _published(section: Section, heading: str) -> list[str]:
         for f in figures
     ]
     head = ["*published*", "data set", "protocol", "metric", "%", "source"]
-    return [f"{heading}# Published figures\n", intro + "\n", _table(head, rows, texts=len(head))]
-
-
-def _percent(figure: MeanStd) -> str:
-    return _with_spread(100 * figure.mean, 100 * figure.std, 1)
-
-
-def _number(figure: MeanStd) -> str:
-    return _with_spread(figure.mean, figure.std, 1 if figure.mean < 100 else 0)
-
-
-def _with_spread(mean: float, std: float, digits: int) -> str:
-    if math.isnan(mean):
-        return "n/a"
-    spread = "" if math.isnan(std) else f" ± {std:.{digits}f}"
-    return f"{mean:.{digits}f}{spread}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
-    """A Markdown table whose first ``texts`` columns are aligned left, the others right."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    rule = "|" + "|".join(["---"] * texts + ["---:"] * (len(head) - texts)) + "|"
-    return "\n".join([line(head), rule, *map(line, rows)]) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return [f"{heading}# Published figures\n", intro + "\n", table(head, rows, texts=len(head))]
 
 
 def _calibrating(hold_out: float | None) -> str:

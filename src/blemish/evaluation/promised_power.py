@@ -30,7 +30,8 @@ class PromisedPower:
     Attributes:
         rate: The false-alarm rate that was asked for.
         guaranteed: The one that the limits guarantee, ``None`` where some were pooled over other
-            products and guarantee none; of several products the largest.
+            products and guarantee none; of several products the mean, which bounds the mean share
+            of good images above.
         found_share: Share of defects above the limit.
         stopped_share: Share of good images above it.
         roc_recall: Largest recall of a threshold that stops no more good images.
@@ -105,7 +106,7 @@ def _mean(at_rate: Sequence[PromisedPower]) -> PromisedPower:
     for name in SHARES:
         given = [value for one in at_rate if math.isfinite(value := getattr(one, name))]
         shares[name] = math.fsum(given) / len(given) if given else math.nan
-    guaranteed = max(known) if len(known) == len(rates) else None
+    guaranteed = math.fsum(known) / len(known) if len(known) == len(rates) else None
     return PromisedPower(at_rate[0].rate, guaranteed, **shares)
 
 
