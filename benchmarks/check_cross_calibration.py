@@ -1,0 +1,153 @@
+"""Do out-of-fold limits keep their promise? Realised false alarms of the trio over random splits.
+
+    python benchmarks/check_cross_calibration.py RESULT.json DATA [DATA …] --side 256 --splits 10
+
+The good training images of each product, up to 300, are split at random again and again: 60 % of
+them are what a user has, the others are new good parts. Limits come from the 60 % in two ways:
+*cross*, all of them fit and all calibrate out of fold, as `blemish fit` does; *split*, a fifth of
+them is held out to calibrate and the rest fits. Counted are the new good parts called defective at
+5 %, and the defects of the test images found by the same limits. Products of fewer than 60 good
+images are left out: 5 % then has no limit of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import beta
+from torch import Tensor
+
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.benchmark.environment import environment
+from blemish.data.images.preprocess import Preprocessing, choose_input_size
+from blemish.data.layouts import read_data_set
+from blemish.data.sample import DataSet, Sample
+from blemish.data.sources import load_input
+from blemish.methods.base import Batch
+from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.model import Trio
+from blemish.teachers.teacher import Teacher, build_teacher
+
+MOST, FEWEST, RATE = 300, 60, 0.05
+Levels = list[Tensor]
+
+
+def features(teacher: Teacher, samples: list[Sample], prepare: Preprocessing) -> Levels:
+    """The teacher's levels of all samples, float16."""
+    found: list[Levels] = []
+    for start in range(0, len(samples), 8):
+        images = [np.asarray(load_input(s, prepare)[0]) for s in samples[start : start + 8]]
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        found.append([level.half() for level in teacher(pixels)])
+    return [torch.cat(level) for level in zip(*found, strict=True)]
+
+
+def fitted(teacher: Teacher, size: tuple[int, int], levels: Levels, rows: Tensor) -> Trio:
+    torch.manual_seed(0)
+    method = Trio(TrioConfig(groups=1), teacher, size).eval()
+    method.fit_statistics(
+        [Batch(features=tuple(f[part].float() for f in levels)) for part in rows.split(16)]
+    )
+    return method
+
+
+def scored(method: Trio, levels: Levels, rows: Tensor) -> NDArray[np.float64]:
+    parts = [method.measure([f[part].float() for f in levels]).score for part in rows.split(16)]
+    return torch.cat(parts).double().numpy()
+
+
+def limit(good: NDArray[np.float64]) -> float:
+    """The split-conformal limit of good scores; the largest where they are too few."""
+    return float(np.sort(good)[min(len(good), int(np.ceil((len(good) + 1) * (1 - RATE)))) - 1])
+
+
+def check_product(data: DataSet, teacher: Teacher, side: int, splits: int) -> dict[str, Any] | None:
+    good = [s for s in data.samples if s.is_good and s.split in ("train", "validation")]
+    if len(good) < FEWEST:
+        return None
+    rng = np.random.default_rng(0)
+    good = [good[at] for at in sorted(rng.permutation(len(good))[:MOST])]
+    defects = [s for s in data.split("test").samples if s.label == 1]
+    sizes = [load_input(s, Preprocessing(32, 32))[1] for s in good[:20]]
+    prepare = Preprocessing(*choose_input_size(sizes, side=side))
+    levels, bad = (features(teacher, some, prepare) for some in (good, defects))
+    counts = {way: {"stopped": 0, "found": 0.0, "rates": []} for way in ("cross", "split")}
+    new_parts = 0
+    for _ in range(splits):
+        order = torch.from_numpy(rng.permutation(len(good)))
+        have, new = order[: len(good) * 6 // 10], order[len(good) * 6 // 10 :]
+        new_parts += len(new)
+        held = have[: len(have) // 5]
+        for way, row in counts.items():
+            learned = have if way == "cross" else have[len(held) :]
+            method = fitted(teacher, prepare.size, levels, learned)
+            own = method.out_of_fold()
+            assert own is not None
+            crossed = own.score.double().numpy()
+            line = limit(crossed if way == "cross" else scored(method, levels, held))
+            stopped = int((scored(method, levels, new) > line).sum())
+            row["stopped"] += stopped
+            row["rates"].append(stopped / len(new))
+            row["found"] += float((scored(method, bad, torch.arange(len(defects))) > line).mean())
+    result: dict[str, Any] = {"have": len(good) * 6 // 10, "new": new_parts}
+    for way, row in counts.items():
+        k = row["stopped"]
+        result[way] = {
+            "stopped": k / new_parts,
+            # Clopper and Pearson's interval; splits share pictures, so that it is a little narrow.
+            "interval_95": [
+                float(beta.ppf(0.025, k, new_parts - k + 1)) if k else 0.0,
+                float(beta.ppf(0.975, k + 1, new_parts - k)),
+            ],
+            "worst_split": max(row["rates"]),
+            "found": row["found"] / splits,
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("data", nargs="+")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--splits", type=int, default=10)
+    given = parser.parse_args()
+    teacher, progress = build_teacher(), Progress()
+    products: dict[str, Any] = {}
+    with torch.inference_mode():
+        for root in given.data:
+            data = read_data_set(root)
+            for product in progress.track(data.products, Path(root).name, len(data.products)):
+                chosen = data.of_products([product])
+                found = check_product(chosen, teacher, given.side, given.splits)
+                if found is not None:
+                    products[product] = found
+    content = {
+        "command": "python benchmarks/check_cross_calibration.py RESULT DATA … "
+        f"--side {given.side} --splits {given.splits}",
+        "data": [Path(root).name for root in given.data],
+        "rate": RATE,
+        "seed": 0,
+        "environment": environment(),
+        "products": products,
+    }
+    given.result.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(given.result) as out:
+        out.write((json.dumps(content, indent=1) + "\n").encode())
+    print("| product | good images | cross: stopped | found | split: stopped | found |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, row in products.items():
+        figures = [row[way][what] for way in ("cross", "split") for what in ("stopped", "found")]
+        cells = [f"{100 * figure:.1f}" for figure in figures]
+        print(f"| {name} | {row['have']} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
