@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from blemish.export.graph import onnx_graph
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import (
     PlaceGaussian,
@@ -15,7 +16,9 @@ from blemish.methods.trio.blocks import (
 )
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.model_file.bundle import GRAPH
 from blemish.nn.memory_bank import MemoryBank
+from blemish.runtime.networks import build_network
 from blemish.teachers.teacher import build_teacher
 
 
@@ -173,3 +176,16 @@ def test_out_of_fold_scores_are_those_of_new_pictures() -> None:
     assert float(seen.score.median()) < float(own.score.median()) - 0.5
     both = own.branches["structural"].logaddexp(0.4 * own.branches["logical"])
     assert torch.allclose(own.score, both, atol=1e-5)
+
+
+def test_a_picture_far_from_anything_good_has_the_same_score_in_an_exported_graph() -> None:
+    method = fitted(Batch(images=pictures(12)))
+    method.scores.scale = 0.1 * method.scores.scale  # good pictures that hardly differ
+    noise = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
+    noise = noise.to(torch.uint8)
+    with torch.inference_mode():
+        score = method(noise).score
+    assert score.min() > 100  # whose exponential is no float32
+    network = build_network("onnx", {GRAPH: onnx_graph(method)}, method.branch_names)
+    found = network(noise.permute(0, 2, 3, 1).numpy())
+    assert found.scores == pytest.approx(score.numpy(), rel=1e-4)

@@ -157,7 +157,9 @@ class Trio(Method):
 
     def _score(self, branches: Tensor) -> Tensor:
         """Soft maximum ``(N,)`` of structural and weighted logical scores ``(N, 2)``."""
-        return torch.logaddexp(branches[:, 0], self.config.layout_weight * branches[:, 1])
+        one, other = branches[:, 0], self.config.layout_weight * branches[:, 1]
+        # Not logaddexp(), of which an exported graph makes exponentials that overflow above 88.
+        return torch.maximum(one, other) + (-(one - other).abs()).exp().log1p()
 
     def _map(self, local: Tensor) -> Tensor:
         """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""
