@@ -233,6 +233,10 @@ class Detector(Inspector):
         """Names of the method's branches, empty where it has one only."""
         return self._method_class.branch_names
 
+    @property
+    def recognises(self) -> bool:
+        return self.method is not None and self.method.recognises
+
     def ready(self) -> tuple[Network, Preprocessing]:
         method, preprocessing = self._trained()
         return MethodNetwork(method), preprocessing
@@ -315,7 +319,7 @@ class Detector(Inspector):
         method.drop_training_only()
         detector.method = _ready(method).to(device)
         detector.preprocessing = preprocessing
-        detector.products = manifest.products
+        detector.products = method.products = manifest.products
         detector.training = manifest.training
         detector.manifest = manifest
         return detector
@@ -376,6 +380,11 @@ class MethodNetwork:
             },
             departures=(
                 None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
+            ),
+            products=(
+                None
+                if output.product is None
+                else tuple(self.method.products[place] for place in output.product.tolist())
             ),
         )
 

@@ -71,6 +71,11 @@ class Inspector(ABC):
     def branch_names(self) -> tuple[str, ...]:
         """Names of the method's branches, empty where it has one only."""
 
+    @property
+    @abstractmethod
+    def recognises(self) -> bool:
+        """Whether it says by itself which of its products a picture shows."""
+
     @abstractmethod
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all."""
@@ -116,7 +121,8 @@ class Inspector(ABC):
 
         Args:
             images: Files, folders, arrays or samples.
-            product: Product of images that do not say theirs.
+            product: Product of images that do not say theirs; ``None``: the one that the model
+                recognises, if it can.
             batch_size: Images per forward pass.
             on_error: Called with path and error of each unreadable image, which is then left
                 out; ``None`` raises.
@@ -184,7 +190,7 @@ class Inspector(ABC):
 
             pairs = self.judge_samples(samples, calibration=None, on_error=note, load=load)
             records = [
-                CalibrationRecord.of(prediction, known.get(sample.path, ""))
+                CalibrationRecord.of(prediction, known.get(sample.path, ""), sample.product)
                 for sample, prediction in progress.track(pairs, "Calibrating", len(samples))
             ]
             if unread and not records:
@@ -313,7 +319,9 @@ class ExportedDetector(Inspector):
             raise BundleError(f"{path} cannot be used: {error}") from error
         format, branches = manifest.export.format, manifest.export.branches
         try:
-            self.network = build_network(format, self._files, branches, threads=threads)
+            self.network = build_network(
+                format, self._files, branches, products=manifest.products, threads=threads
+            )
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
         self.method_name, self.products = manifest.method, manifest.products
@@ -328,6 +336,10 @@ class ExportedDetector(Inspector):
     @property
     def branch_names(self) -> tuple[str, ...]:
         return self.export.branches
+
+    @property
+    def recognises(self) -> bool:
+        return self.network.recognises
 
     def ready(self) -> tuple[Network, Preprocessing]:
         return self.network, self.preprocessing

@@ -78,7 +78,8 @@ class Prediction:
 
     Attributes:
         path: The image's file, or ``None`` for an array given directly.
-        product: The product the image belongs to, where known.
+        product: The product by whose limits it is judged: the one that was named, else the one
+            that the model recognised; ``None`` where there is neither.
         score: Raw anomaly score, unbounded; higher is worse. Metrics use this one.
         anomaly_map: ``(H, W)`` float32 at the *source image's* size, raw, higher is worse.
         p_value: Share of good parts at least this odd, in (0, 1]; ``None`` without calibration.
@@ -89,6 +90,8 @@ class Prediction:
         explanation: Where to look when the logical branch objects; ``None`` when it does not.
         calibration: Version of the limits that judged it, see
             :attr:`blemish.calibration.limits.Calibration.version`; ``None`` without calibration.
+        recognised: The product that the model takes it for, whatever was named; ``None`` from
+            models that recognise none.
 
     Example:
         >>> import numpy as np
@@ -109,3 +112,9 @@ class Prediction:
     regions: tuple[Region, ...] = ()
     explanation: Explanation | None = None
     calibration: str | None = None
+    recognised: str | None = None
+
+    @property
+    def looks_like(self) -> str | None:
+        """The product it looks like where another one was named; ``None`` where all agrees."""
+        return None if self.recognised == self.product else self.recognised

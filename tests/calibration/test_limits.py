@@ -145,9 +145,19 @@ def test_unknown_products_are_judged_by_the_pooled_limits_and_named() -> None:
     assert pooled.n == 199
     assert pooled.defect == 1099.0  # second largest of 199
     assert calibration.judge(500.0, "gear") == (101 / 200, "ok")
-    (note,) = calibration.notes(asked=["nut", "gear", None])
+    (note,) = calibration.notes(asked=["nut", "gear"])
     assert note.startswith("Not calibrated: gear. Such images are judged by the limits pooled")
-    assert calibration.notes(asked=["nut", None]) == []
+    (note,) = calibration.notes(asked=["nut", None])
+    assert note.startswith("Images of which no product is known are judged by the limits pooled")
+    assert calibration.notes(asked=["nut"]) == []
+
+
+def test_notes_speak_of_the_limits_that_judged() -> None:
+    calibration = calibrate(records_of(range(20), "nut") + records_of(range(30), "bolt"))
+    assert {note.split(":")[0] for note in calibration.notes(asked=["nut"])} == {"nut"}
+    pooled = calibration.notes(asked=[None])
+    assert pooled[0].startswith("all products together: 1 % needs at least 99 good images, 50 were")
+    assert not any(note.startswith(("nut", "bolt")) for note in pooled)
 
 
 def test_notes_name_the_product() -> None:

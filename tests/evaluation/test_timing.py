@@ -36,7 +36,7 @@ class Clock:
 class Timed(Inspector):
     """Takes 8 ms to scale a picture, 4 ms for each in the network."""
 
-    calibration, products, branch_names = None, (), ()  # type: ignore[assignment]
+    calibration, products, branch_names, recognises = None, (), (), False  # type: ignore[assignment]
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -11,7 +11,7 @@ from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
 from blemish.outputs.resume import take_up
-from blemish.outputs.run import Tally
+from blemish.outputs.tally import Tally
 from blemish.results import Branch, Prediction, Region
 
 

@@ -12,7 +12,7 @@ from judged import prediction
 from rich.console import Console
 from rich.table import Table
 
-from blemish.outputs.run import Tally
+from blemish.outputs.tally import Tally
 from blemish.results import Prediction
 
 

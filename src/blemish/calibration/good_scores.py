@@ -60,10 +60,13 @@ class CalibrationRecord:
     image: str = ""
 
     @classmethod
-    def of(cls, prediction: Prediction, image: str = "") -> CalibrationRecord:
-        """The record of a good image that was judged, with its identity."""
+    def of(cls, prediction: Prediction, image: str, product: str) -> CalibrationRecord:
+        """The record of a good image that was judged, with its identity and named product.
+
+        A product that was recognised and not named must not move that product's limits.
+        """
         return cls(
-            product=prediction.product,
+            product=product or None,
             score=prediction.score,
             peak=float(prediction.anomaly_map.max()),
             branches={name: branch.score for name, branch in prediction.branches.items()},

@@ -25,10 +25,10 @@ from blemish.calibration.good_scores import (
     How,
     Judgement,
     changed,
-    images_needed,
     judge,
     limit_rank,
 )
+from blemish.calibration.limit_notes import limit_notes, percent
 from blemish.errors import CalibrationError, ConfigError
 from blemish.results import Branch
 
@@ -112,7 +112,7 @@ class Calibration(BaseModel):
 
     def __repr__(self) -> str:
         products = ", ".join(self.products) or "no product named"
-        of = f"{self.n} good images of {products}, at {_percent(self.false_alarm_rate)}"
+        of = f"{self.n} good images of {products}, at {percent(self.false_alarm_rate)}"
         return f"<Calibration {self.version}: {of}>"
 
     __str__ = __repr__
@@ -226,20 +226,10 @@ class Calibration(BaseModel):
         """What the user should know about these limits, one sentence each; empty if all is well.
 
         Args:
-            asked: Products of the images being judged; those without own limits are named.
+            asked: Products of the images that were judged, ``None`` for none: then of the limits
+                that judged them alone, and that some were pooled is said.
         """
-        groups = self.groups
-        if len(groups) > 1 and self.n < images_needed(self.false_alarm_rate):
-            groups = (*groups, self._pooled)
-        notes = [note for group in groups for note in self._notes_of(group)]
-        unknown = sorted({p for p in asked if p is not None} - set(self.products))
-        if unknown:
-            notes.append(
-                f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
-                f"pooled over all {self.n} good images; for limits of their own, calibrate with "
-                "good images of these products."
-            )
-        return notes
+        return limit_notes(self, self._pooled, asked)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for ``json``; scores come back from it to the last bit."""
@@ -278,32 +268,6 @@ class Calibration(BaseModel):
         alarm, unsure = limit_rank(self.false_alarm_rate, n), limit_rank(self.unsure_rate, n)
         return max(alarm, 1), max(unsure, 1)
 
-    def _notes_of(self, group: GoodScores) -> list[str]:
-        n = group.n
-        unnamed = "images of unknown product" if group in self.groups else "all products together"
-        prefix = "" if len(self.groups) == 1 else f"{group.product or unnamed}: "
-        notes = []
-        for rate, limit, effect in (
-            (self.false_alarm_rate, "the limit", "a false-alarm rate"),
-            (self.unsure_rate, "the limit for 'unsure' and for marked pixels", "a rate"),
-        ):
-            if limit_rank(rate, n) == 0:
-                notes.append(
-                    f"{prefix}{_percent(rate)} needs at least {images_needed(rate)} good images, "
-                    f"{n} {'was' if n == 1 else 'were'} given: {limit} used has {effect} of at "
-                    f"most {100 / (n + 1):.2g} %."
-                )
-        if self.unsure_rate > self.false_alarm_rate and len(set(self._ranks(n))) == 1:
-            notes.append(
-                f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
-                "the verdict is never 'unsure'."
-            )
-        if n > 1 and group.scores[0] == group.scores[-1]:
-            notes.append(
-                f"{prefix}all {n} good images have the same score: the model tells nothing apart."
-            )
-        return notes
-
 
 def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
     """Both rates, the second five times the first where not given.
@@ -327,10 +291,6 @@ def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[f
             f"at most {MAX_RATE}."
         )
     return alarm, unsure
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.4g} %"
 
 
 def calibrate(

@@ -21,7 +21,11 @@ def predict(
     model: ModelFile,
     images: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
     product: Annotated[
-        str | None, typer.Option(help="Which product it is, to use that product's limits.")
+        str | None,
+        typer.Option(
+            help="Which product it is, to use that product's limits. Default: as the model "
+            "recognises it; a model that cannot uses pooled limits."
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a CSV file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write JSON lines.")] = None,
@@ -95,8 +99,8 @@ def predict(
         Console().print(outputs.tally.table())
         if opened.calibration is None:
             print_notes(["The model is not calibrated: scores only. Run `blemish calibrate`."])
-        else:
-            print_notes(opened.calibration.notes([product]))
+        seen = outputs.tally.products
+        print_notes(seen.notes(named=product is not None, calibration=opened.calibration))
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)
@@ -108,7 +112,8 @@ def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:
     from rich.text import Text
 
     from blemish.outputs.csv_jsonl import VerdictRow
-    from blemish.outputs.run import verdict_line, watch_into
+    from blemish.outputs.run import watch_into
+    from blemish.outputs.tally import verdict_line
 
     console = Console(highlight=False, soft_wrap=True)
 

@@ -26,7 +26,8 @@ class InferenceGraph(nn.Module):
     """What is exported: the method's own forward pass, and nothing that decides anything.
 
     Shapes: pixels ``(N, H, W, 3)`` uint8 → map ``(N, H, W)``, score ``(N,)``, branches ``(N,)``,
-    and the departure ``(N, h, w)`` of a method that gives one.
+    the departure ``(N, h, w)`` of a method that gives one, and of one that recognises products the
+    place ``(N,)`` of the product shown.
 
     Args:
         method: Trained.
@@ -42,6 +43,8 @@ class InferenceGraph(nn.Module):
         values += [output.branches[name] for name in self.method.branch_names]
         if output.departure is not None:
             values.append(output.departure.squeeze(1))
+        if output.product is not None:
+            values.append(output.product)
         return tuple(values)
 
 
@@ -70,14 +73,19 @@ def onnx_graph(method: Method) -> bytes:
     branches = method.branch_names
     try:
         with _quiet(), torch.no_grad():
-            departs = len(graph(example)) > 2 + len(branches)
+            output = predicting(example.permute(0, 3, 1, 2))
+            names = output_names(
+                branches,
+                departs=output.departure is not None,
+                recognises=output.product is not None,
+            )
             program = torch.onnx.export(
                 graph,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=output_names(branches, departs=departs),
+                output_names=names,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )

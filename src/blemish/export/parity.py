@@ -40,6 +40,7 @@ class Parity:
         on_limit: Number of images whose verdict differs because both scores *are* a limit, to
             within rounding. A limit is the score of a calibration image.
         rank_correlation: Spearman's, of the scores.
+        recognised: Names of images that the two take for different products.
     """
 
     images: int
@@ -51,14 +52,16 @@ class Parity:
     changed: tuple[str, ...] = ()
     on_limit: int = 0
     rank_correlation: float = 1.0
+    recognised: tuple[str, ...] = ()
 
     def problems(self, precision: str) -> list[str]:
         """Why an export of this precision must not be used, one sentence each; empty if it may.
 
         Args:
-            precision: ``float32``: every difference within 1e-3 and every verdict the same.
-                ``int8``: a rank correlation of at least 0.98; verdicts are not compared with the
-                trained model's, because an int8 model gets limits from its own scores.
+            precision: ``float32``: every difference within 1e-3, every verdict and every
+                recognised product the same. ``int8``: a rank correlation of at least 0.98; verdicts
+                are not compared with the trained model's, because an int8 model gets limits from
+                its own scores.
         """
         found = []
         differences = {"score": self.score, "anomaly map": self.anomaly_map}
@@ -81,6 +84,11 @@ class Parity:
                     f"The {what} differs by {value:.3g} relative; at most "
                     f"{LARGEST_DIFFERENCE:g} is accepted."
                 )
+        if self.recognised:
+            found.append(
+                f"{len(self.recognised)} of {self.images} images are taken for another product, "
+                f"first of {self.recognised[0]}."
+            )
         if self.changed:
             found.append(
                 f"The verdict of {len(self.changed)} of {self.verdicts} images changed, first of "
@@ -101,11 +109,17 @@ class Parity:
             if self.on_limit:
                 line += f", and {self.on_limit} whose score is itself a limit, to within rounding"
             lines.append(f"{line}.")
+        if self.recognised:
+            lines.append(f"Taken for another product: {len(self.recognised)} of {self.images}.")
         return lines
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file."""
-        return {**asdict(self), "changed": list(self.changed)}
+        return {
+            **asdict(self),
+            "changed": list(self.changed),
+            "recognised": list(self.recognised),
+        }
 
 
 def compare(
@@ -132,6 +146,7 @@ def compare(
     scores: list[tuple[float, float]] = []
     branches: list[tuple[list[float], ...]] = []
     maps: list[float] = []
+    recognised: list[str] = []
     verdicts: list[tuple[Sample, Prediction, Prediction]] = []
     for sample, (one, other) in zip(
         samples, progress.track(pairs, "Comparing", len(samples)), strict=True
@@ -140,6 +155,8 @@ def compare(
         branches.append(tuple([p.branches[b].score for b in one.branches] for p in (one, other)))
         scale = float(np.abs(one.anomaly_map).max()) or 1.0
         maps.append(float(np.abs(one.anomaly_map - other.anomaly_map).max()) / scale)
+        if one.recognised != other.recognised:
+            recognised.append(sample.path.name)
         if one.verdict is not None and other.verdict is not None:
             verdicts.append((sample, one, other))
     both = np.asarray(scores)  # (N, 2)
@@ -166,6 +183,7 @@ def compare(
         changed=tuple(changed),
         on_limit=on_limit,
         rank_correlation=rank_correlation(both[:, 0], both[:, 1]),
+        recognised=tuple(recognised),
     )
 
 

@@ -19,6 +19,8 @@ class NetworkOutput:
         branches: Raw scores ``(N,)`` of the method's branches by name, empty where it has none.
         departures: ``(N, h, w)`` at any size, where a logical branch saw what departs; ``None``
             from methods without one.
+        products: Name of the product that each picture shows, one of those the model was trained
+            on; ``None`` from networks that do not recognise it.
 
     Example:
         >>> import numpy as np
@@ -31,6 +33,7 @@ class NetworkOutput:
     scores: NDArray[np.float64]  # (N,)
     branches: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # {name: (N,)}
     departures: NDArray[np.float32] | None = None  # (N, h, w)
+    products: tuple[str, ...] | None = None  # (N,)
 
 
 class Network(Protocol):

@@ -34,6 +34,7 @@ def one_of(output: NetworkOutput, row: int) -> NetworkOutput:
         output.scores[one],
         {name: values[one] for name, values in output.branches.items()},
         None if output.departures is None else output.departures[one],
+        None if output.products is None else output.products[one],
     )
 
 
@@ -48,20 +49,22 @@ def make_prediction(
     """Bring the map to the source image's size and judge the picture by the calibration.
 
     Args:
-        sample: The image; an empty product means unknown, and the pooled limits are used.
+        sample: The image. Its product, or where none is named the one that the network recognises,
+            says whose limits judge it; the pooled ones do where there is neither.
         output: The network's answer for this picture alone, N = 1.
         source_size: ``(H_src, W_src)`` in pixels.
         preprocessing: The one that made the input.
         calibration: Limits, or ``None`` for a prediction without verdict.
     """
-    product = sample.product or None
+    recognised = (output.products[0] or None) if output.products else None
+    product = sample.product or recognised
     path = None if sample.image is not None else sample.path
     score = float(output.scores[0])
     anomaly_map = preprocessing.map_to_source(output.maps[0], source_size)  # (H_src, W_src)
     branches = {name: float(values[0]) for name, values in output.branches.items()}
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
-        return Prediction(path, product, score, anomaly_map, branches=scores)
+        return Prediction(path, product, score, anomaly_map, branches=scores, recognised=recognised)
     p_value, verdict = calibration.judge(score, product)
     judged = calibration.judge_branches(branches, product)
     mask = calibration.mask(anomaly_map, product)
@@ -87,6 +90,7 @@ def make_prediction(
         regions=find_regions(mask, anomaly_map),
         explanation=explanation,
         calibration=calibration.version,
+        recognised=recognised,
     )
 
 

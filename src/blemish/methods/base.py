@@ -87,12 +87,15 @@ class MethodOutput(NamedTuple):
         branches: ``{name: (N,)}`` raw scores of the branches, empty where there is one only.
         departure: ``(N, 1, h, w)`` at any size, where a logical branch saw what departs, higher
             is more; ``None`` from methods without one.
+        product: ``(N,)`` int64, place among :attr:`Method.products` of the product that the
+            picture shows; ``None`` from methods that do not recognise it.
     """
 
     anomaly_map: Tensor
     score: Tensor
     branches: dict[str, Tensor]
     departure: Tensor | None = None
+    product: Tensor | None = None
 
 
 class OutOfFold(NamedTuple):
@@ -235,8 +238,15 @@ class Method(nn.Module, ABC):
         self.config = config
         self.teacher = teacher if self.uses_teacher else NoTeacher()
         self.input_size = input_size
+        #: Names of the products it was trained on, in the order of :attr:`MethodOutput.product`.
+        self.products: tuple[str, ...] = ()
         #: ``(H_l, W_l)`` of the teacher's levels; a size it does not take is refused here.
         self.level_sizes = self.teacher.level_sizes(input_size)
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the output says which of :attr:`products` a picture shows."""
+        return False
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Fit what must be known before the first step, on the good training images."""

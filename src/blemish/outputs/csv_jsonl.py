@@ -34,13 +34,22 @@ class VerdictRow:
     p_value: float | None
     branches: Mapping[str, Branch] = field(default_factory=dict)
     areas: int = 0
+    recognised: str | None = None
+
+    @property
+    def looks_like(self) -> str | None:
+        """As in ``Prediction``."""
+        return None if self.recognised == self.product else self.recognised
 
     @classmethod
     def of(cls, prediction: Prediction) -> VerdictRow:
         """The line of a prediction."""
         p = prediction
-        branches = dict(p.branches)
-        return cls(p.path, p.product, p.verdict, p.score, p.p_value, branches, len(p.regions))
+        return cls(
+            *(p.path, p.product, p.verdict, p.score, p.p_value, dict(p.branches)),
+            areas=len(p.regions),
+            recognised=p.recognised,
+        )
 
 
 class WrittenLine(NamedTuple):
@@ -175,12 +184,12 @@ class LineSink(ABC):
 class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
-    Columns: path, product, verdict, score, p_value, per branch its raw score ``branch_<name>`` and
-    ``branch_<name>_verdict``, with branches also the box to look at (``look_left`` …) where one
-    objects that has no map, n_regions, then box, area and peak of the region with the highest peak,
-    error, which is empty unless there is no prediction, and where it was given the model. What is
-    not known is left empty. ``branches`` must be named, as in ``Calibration.branch_names``: the
-    columns are known before the first prediction is.
+    Columns: path, product, of a model that recognises products also recognised, verdict, score,
+    p_value, per branch its raw score ``branch_<name>`` and ``branch_<name>_verdict``, with branches
+    also the box to look at (``look_left`` …) where one objects that has no map, n_regions, then
+    box, area and peak of the region with the highest peak, error, which is empty unless there is no
+    prediction, and where it was given the model. What is not known is left empty. ``branches`` and
+    ``recognises`` must be said, as by the model: the columns are known before the first prediction.
     """
 
     def __init__(
@@ -188,13 +197,17 @@ class CsvSink(LineSink):
         path: str | Path,
         *,
         branches: Sequence[str] = (),
+        recognises: bool = False,
         model: str = "",
         append: bool = False,
     ) -> None:
         super().__init__(path, model=model, append=append)
         self.branches = tuple(branches)
+        self.recognises = recognises
         self.columns = (
-            *("path", "product", "verdict", "score", "p_value"),
+            *("path", "product"),
+            *(["recognised"] if recognises else []),
+            *("verdict", "score", "p_value"),
             *(f"branch_{name}{what}" for name in self.branches for what in ("", "_verdict")),
             *(_LOOK if self.branches else ()),
             *("n_regions", "region_left", "region_top", "region_right", "region_bottom"),
@@ -220,8 +233,9 @@ class CsvSink(LineSink):
             branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
         return _csv_line(
             [
-                *("" if p.path is None else p.path, p.product, p.verdict, float(p.score)),
-                p.p_value,
+                *("" if p.path is None else p.path, p.product),
+                *([p.recognised] if self.recognises else []),
+                *(p.verdict, float(p.score), p.p_value),
                 *branches,
                 len(p.regions),
                 *((*region.box, region.area, region.peak) if region else [None] * 6),
@@ -271,6 +285,7 @@ class CsvSink(LineSink):
                     if (v := row[f"branch_{b}"])
                 },
                 areas=int(row["n_regions"] or 0),
+                recognised=row.get("recognised") or None,
             )
         except ValueError as error:
             raise self._foreign(f"a row holds {error}") from error
@@ -281,10 +296,11 @@ class CsvSink(LineSink):
 class JsonLinesSink(LineSink):
     """Predictions as JSON lines, UTF-8: one object per image with all regions and branches.
 
-    Keys: path, product, verdict, score, p_value, branches (name to score, p_value, verdict),
-    regions (box, area, peak; the highest peak first), of a method with branches explanation
-    (branch, box, sentence; null where none objects that has no map), with limits calibration (the
-    version that judged it) and where it was given model. Without a prediction: path, error, model.
+    Keys: path, product, recognised where the model knew it, verdict, score, p_value, branches (name
+    to score, p_value, verdict), regions (box, area, peak; the highest peak first), of a method with
+    branches explanation (branch, box, sentence; null where none objects that has no map), with
+    limits calibration (the version that judged it) and where it was given model. Without a
+    prediction: path, error, model.
     """
 
     opening = '{"path": '
@@ -299,6 +315,7 @@ class JsonLinesSink(LineSink):
         row: dict[str, Any] = {
             "path": None if p.path is None else str(p.path),
             "product": p.product,
+            **({} if p.recognised is None else {"recognised": p.recognised}),
             "verdict": p.verdict,
             "score": _finite(p.score),
             "p_value": p.p_value,
@@ -340,6 +357,7 @@ class JsonLinesSink(LineSink):
                         if b["score"] is not None
                     },
                     areas=len(row.get("regions", ())),
+                    recognised=row.get("recognised"),
                 )
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._foreign(f"line {number} is none of its rows") from error

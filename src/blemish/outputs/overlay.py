@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from blemish._progress import printable
 from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
+from blemish.outputs.products_seen import shown_product
 from blemish.results import Prediction, Verdict
 
 Colour = tuple[int, int, int]
@@ -184,7 +185,9 @@ def _numbers(prediction: Prediction) -> str:
 
 
 def _origin(prediction: Prediction) -> str:
-    parts = [] if prediction.product is None else [prediction.product]
+    parts = []
+    if prediction.product is not None:
+        parts.append(shown_product(prediction.product, prediction.looks_like))
     if prediction.path is not None:
         parts.append("/".join(prediction.path.parts[-2:]))
     return printable("  ·  ".join(parts))

@@ -18,7 +18,7 @@ from blemish.errors import ConfigError
 from blemish.outputs.csv_jsonl import LineSink, WrittenLine
 
 if TYPE_CHECKING:
-    from blemish.outputs.run import Tally
+    from blemish.outputs.tally import Tally
 
 
 class Done:

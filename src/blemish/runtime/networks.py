@@ -2,7 +2,8 @@
 
 A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
 ``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``departure
-(N, h, w)``; all float32.
+(N, h, w)``; all float32. From methods that recognise the product it gives its place among the
+model's products, ``product (N,)`` int64.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
-from blemish.inspection.network import Network, NetworkOutput
+from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import usable_cores
 
 INPUT = "pixels"
 MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"
+PRODUCT = "product"
 #: Members of a model file that holds OpenVINO's intermediate representation.
 IR = ("model.xml", "model.bin")
 #: Images of one pass at most: their features still fit the second-level cache, and 4 together cost
@@ -32,9 +34,12 @@ ONNX_PASS = 4
 OWN_PASS = 2
 
 
-def output_names(branches: tuple[str, ...], *, departs: bool = False) -> list[str]:
+def output_names(
+    branches: tuple[str, ...], *, departs: bool = False, recognises: bool = False
+) -> list[str]:
     """Names of a graph's outputs, in order."""
-    return [MAP, SCORE, *(BRANCH + name for name in branches), *([DEPARTURE] if departs else [])]
+    last = ([DEPARTURE] if departs else []) + ([PRODUCT] if recognises else [])
+    return [MAP, SCORE, *(BRANCH + name for name in branches), *last]
 
 
 class OnnxPasses:
@@ -102,6 +107,7 @@ class OnnxNetwork:
     Args:
         graph: The ONNX file's bytes.
         branches: Names of the method's branches.
+        products: Names of the products, as the graph counts them.
         threads: Threads of one call; ``None``: as many as ``OMP_NUM_THREADS`` says, else as many
             as this process may use cores.
 
@@ -110,20 +116,25 @@ class OnnxNetwork:
     """
 
     def __init__(
-        self, graph: bytes, branches: tuple[str, ...], *, threads: int | None = None
+        self,
+        graph: bytes,
+        branches: tuple[str, ...],
+        *,
+        products: tuple[str, ...] = (),
+        threads: int | None = None,
     ) -> None:
         self.passes = OnnxPasses(graph, checked_threads(threads))
         session = self.passes.session
         given = {output.name for output in session.get_outputs()}
-        self.branches = branches
-        self.names = output_names(branches, departs=DEPARTURE in given)
+        self.products, self.recognises = products, PRODUCT in given
+        self.names = output_names(branches, departs=DEPARTURE in given, recognises=self.recognises)
         missing = set(self.names) - given
         if missing or [i.name for i in session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
             raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
-        return _network_output(self.passes(self.names, pixels), self.branches)
+        return _network_output(self.names, self.passes(self.names, pixels), self.products)
 
 
 class OpenVinoNetwork:
@@ -131,7 +142,7 @@ class OpenVinoNetwork:
 
     Args:
         xml, weights: The two parts of the representation.
-        branches, threads: As in :class:`OnnxNetwork`.
+        branches, products, threads: As in :class:`OnnxNetwork`.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -139,7 +150,13 @@ class OpenVinoNetwork:
     """
 
     def __init__(
-        self, xml: bytes, weights: bytes, branches: tuple[str, ...], *, threads: int | None = None
+        self,
+        xml: bytes,
+        weights: bytes,
+        branches: tuple[str, ...],
+        *,
+        products: tuple[str, ...] = (),
+        threads: int | None = None,
     ) -> None:
         try:
             import openvino
@@ -159,11 +176,13 @@ class OpenVinoNetwork:
             self.compiled = core.compile_model(model, "CPU", settings)
             self.request = self.compiled.create_infer_request()
             given = {name for output in self.compiled.outputs for name in output.names}
-            names = output_names(branches, departs=DEPARTURE in given)
-            self.outputs = [self.compiled.output(name) for name in names]
+            self.products, self.recognises = products, PRODUCT in given
+            self.names = output_names(
+                branches, departs=DEPARTURE in given, recognises=self.recognises
+            )
+            self.outputs = [self.compiled.output(name) for name in self.names]
         except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
             raise BundleError(f"OpenVINO cannot load the graph: {first_line(error)}") from error
-        self.branches = branches
         self.lock = threading.Lock()
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
@@ -171,7 +190,7 @@ class OpenVinoNetwork:
             found = self.request.infer({INPUT: pixels})
             # The request's memory is written again by the next call.
             values = [found[output].copy() for output in self.outputs]
-        return _network_output(values, self.branches)
+        return _network_output(self.names, values, self.products)
 
 
 def build_network(
@@ -179,8 +198,9 @@ def build_network(
     files: Mapping[str, bytes],
     branches: tuple[str, ...],
     *,
+    products: tuple[str, ...] = (),
     threads: int | None = None,
-) -> Network:
+) -> OnnxNetwork | OpenVinoNetwork:
     """The network of an exported model's members.
 
     Raises:
@@ -192,17 +212,27 @@ def build_network(
     if missing:
         raise BundleError(f"It holds no {missing[0]} but {sorted(files)}. Export the model again.")
     if format == "openvino":
-        return OpenVinoNetwork(files[IR[0]], files[IR[1]], branches, threads=threads)
-    return OnnxNetwork(files["model.onnx"], branches, threads=threads)
+        xml, weights = (files[name] for name in IR)
+        return OpenVinoNetwork(xml, weights, branches, products=products, threads=threads)
+    return OnnxNetwork(files["model.onnx"], branches, products=products, threads=threads)
 
 
-def _network_output(values: list[Any], branches: tuple[str, ...]) -> NetworkOutput:
-    anomaly_map, score, *rest = values
-    of_branches = {
-        name: value.astype(np.float64) for name, value in zip(branches, rest, strict=False)
-    }
-    departure = rest[len(branches)] if len(rest) > len(branches) else None
-    return NetworkOutput(anomaly_map, score.astype(np.float64), of_branches, departure)
+def _network_output(
+    names: list[str], values: list[Any], products: tuple[str, ...]
+) -> NetworkOutput:
+    found = dict(zip(names, values, strict=True))
+    shown = found.get(PRODUCT)
+    return NetworkOutput(
+        maps=found[MAP],
+        scores=found[SCORE].astype(np.float64),
+        branches={
+            name.removeprefix(BRANCH): value.astype(np.float64)
+            for name, value in found.items()
+            if name.startswith(BRANCH)
+        },
+        departures=found.get(DEPARTURE),
+        products=None if shown is None else tuple(products[place] for place in shown.tolist()),
+    )
 
 
 def checked_threads(threads: int | None) -> int:

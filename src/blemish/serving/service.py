@@ -272,7 +272,7 @@ class InspectionService:
             # than the queue times the largest picture.
             image = self.pixels(upload)
             if order.map is not None and active.calibration is not None:
-                scale = active.calibration.limits(order.product).map_scale
+                scale = active.calibration.limits(prediction.product).map_scale
                 png = map_png(order.map, image, prediction, scale)
             if order.keep:
                 try:

@@ -6,8 +6,6 @@ the same seed gives the same weights, and a resumed training those of an uninter
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import tempfile
 import time
@@ -18,7 +16,6 @@ from typing import Any
 
 import torch
 
-from blemish._files import atomic_write
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.calibration import CalibrationRecord
@@ -32,7 +29,8 @@ from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
-from blemish.training.batches import CachedBatches, sample_identity, training_batches
+from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.training_state import training_state, write_state
 
 #: Said when no limits could be set because there was nothing to set them from.
 NOT_CALIBRATED = (
@@ -183,13 +181,18 @@ def learn(
         training = train(method, [*kept, *defects], preprocessing, options, progress=progress)
     paths = {sample.path for sample in defects}
     unread = sum(path in paths for path, _ in training.failures)
+    unknown = sorted({sample.product for sample in kept} - set(method.products))
     report = FitReport(
         training_images=len(kept) - len(training.failures) + unread,
         calibration_images=0,
-        products=tuple(dict.fromkeys(sample.product for sample in kept)),
+        products=method.products,
         layout=data_set.layout,
         failures=(*failures, *training.failures),
-        notes=(*data_set.problems, *method.notes()),
+        notes=(
+            *data_set.problems,
+            *(f"{name}: no image could be read, the model does not know it." for name in unknown),
+            *method.notes(),
+        ),
         seconds=training.seconds,
         training=training,
         labelled_defects=len(defects) - unread,
@@ -264,7 +267,7 @@ def _train_in(
     started = time.monotonic()
     report = TrainingReport()
     device = resolve_device(options.device)
-    state = _training_state(method, samples, preprocessing, options, work_dir)
+    state = training_state(method, samples, preprocessing, options, work_dir)
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
     data = training_batches(
@@ -283,6 +286,8 @@ def _train_in(
         )
     rows, held = data.set_aside(method.held_out_share, options.seed)
     good = [row for row in rows if data.labels[row] == 0]
+    # Of the images that train: a product of which none can be read is not known to the model.
+    method.products = tuple(dict.fromkeys(data.samples[row].product for row in good))
     with torch.inference_mode():
         method.prepare(data.in_order(good, _STATISTICS))
     report.cached = isinstance(data, CachedBatches)
@@ -307,7 +312,7 @@ def _train_in(
             progress=progress,
         )
         state["stage"] = index + 1
-        _write_state(work_dir, state)
+        write_state(work_dir, state)
     method.eval()
     with torch.inference_mode():
         batches = data.in_order(good, _STATISTICS)
@@ -344,57 +349,3 @@ def _records(found: OutOfFold, samples: Sequence[Sample]) -> list[CalibrationRec
         )
         for image, score, peak, low, branches in numbers
     ]
-
-
-def _training_state(
-    method: Method,
-    samples: Sequence[Sample],
-    preprocessing: Preprocessing,
-    options: TrainingOptions,
-    work_dir: Path,
-) -> dict[str, Any]:
-    """The state of this training: new, or the one to resume."""
-    record = work_dir / "training.json"
-    digest = hashlib.sha256("\n".join(map(sample_identity, samples)).encode()).hexdigest()
-    identity = {
-        "method": type(method).__name__,
-        "config": method.config.to_json(),
-        "teacher": method.teacher.digest,
-        "preprocessing": preprocessing.to_json(),
-        "seed": options.seed,
-        "images": digest[:24],
-    }
-    identity = json.loads(json.dumps(identity))
-    if options.restart and work_dir.exists():
-        for path in (record, *work_dir.glob("stage*.ckpt")):
-            path.unlink(missing_ok=True)
-    if not record.is_file() or not any(work_dir.glob("stage*.ckpt")):
-        work_dir.mkdir(parents=True, exist_ok=True)
-        state = {"stage": 0, "identity": identity}
-        _write_state(work_dir, state)
-        return state
-    if not options.resume:
-        raise ConfigError(
-            f"{work_dir} holds the checkpoint of an earlier training. Add --resume to go on from "
-            "it or --restart to begin again."
-        )
-    try:
-        state = json.loads(record.read_text())
-        earlier = dict(state["identity"])
-        state["stage"] = int(state["stage"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{record} is damaged, so that its training cannot go on. Begin again with --restart."
-        ) from error
-    changed = [name for name, value in identity.items() if earlier.get(name) != value]
-    if changed:
-        raise ConfigError(
-            f"The checkpoint in {work_dir} belongs to another training: {', '.join(changed)} "
-            "differ. Give the same command as before, or --restart to begin again."
-        )
-    return state
-
-
-def _write_state(work_dir: Path, state: dict[str, Any]) -> None:
-    with atomic_write(work_dir / "training.json") as file:
-        file.write(json.dumps(state, indent=1).encode())

@@ -150,7 +150,13 @@ class Trio(Method):
             self._score(branches),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
+            group if self.recognises else None,
         )
+
+    @property
+    def recognises(self) -> bool:
+        # Of one product the groups are kinds of picture, which have no names.
+        return len(self.products) > 1
 
     def notes(self) -> list[str]:
         return self._notes
@@ -192,6 +198,7 @@ class Trio(Method):
             for name, own in found.items()
             if own.seen < _FEW
         ]
+        self.products = tuple(found)  # the order of the groups
         groups = [pictures.group() for pictures in found.values()]
         return self._kinds(groups[0]) if len(groups) == 1 and self.config.groups > 1 else groups
 

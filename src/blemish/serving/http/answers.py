@@ -55,7 +55,12 @@ class PredictionAnswer(BaseModel):
 
     name: str
     id: int | None = Field(default=None, description="in the history, where it was kept")
-    product: str | None = None
+    product: str | None = Field(
+        default=None, description="by whose limits it is judged: the one named, else recognised"
+    )
+    recognised: str | None = Field(
+        default=None, description="what the model takes it for, whatever was named"
+    )
     size: tuple[int, int] | None = Field(default=None, description="height and width of the image")
     verdict: Verdict | None = None
     score: float | None = Field(default=None, description="raw and unbounded; higher is worse")
@@ -162,6 +167,7 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
         name=item.name,
         id=item.id,
         product=judged.product,
+        recognised=judged.recognised,
         size=item.size,
         verdict=judged.verdict,
         score=judged.score,

@@ -91,7 +91,7 @@ function drawModel() {
   byId("facts").textContent = `${products.join(", ")} · ${facts.method}${trained}`;
   byId("product-field").hidden = products.length < 2;
   const options = products.map((product) => new Option(product, product));
-  if (products.length > 1) options.unshift(new Option("as the folder is called", "folder"), new Option("unknown", ""));
+  if (products.length > 1) options.unshift(new Option("as the folder is called", "folder"), new Option("from the picture", ""));
   byId("product").replaceChildren(...options);
   const wanted = remembered.product;
   if (options.some((option) => option.value === wanted)) byId("product").value = wanted;

@@ -1,0 +1,83 @@
+"""Notes on limits: what the user should know of the good images behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from blemish.calibration.good_scores import GoodScores, images_needed, limit_rank
+
+if TYPE_CHECKING:
+    from blemish.calibration.limits import Calibration
+
+
+def limit_notes(
+    calibration: Calibration, pooled: GoodScores, asked: Iterable[str | None] = ()
+) -> list[str]:
+    """What the user should know about limits, one sentence each; empty if all is well.
+
+    Args:
+        calibration: The limits.
+        pooled: The good images of all products together.
+        asked: Products of the images that were judged, ``None`` where there was none: then only
+            the limits that judged them are spoken of, and that some were the pooled ones is said.
+            Nothing asked: all limits.
+    """
+    groups = calibration.groups
+    wanted = tuple(dict.fromkeys(product or None for product in asked))
+    several = len(groups) > 1
+    if several and not wanted and calibration.n < images_needed(calibration.false_alarm_rate):
+        groups = (*groups, pooled)
+    unknown = sorted({p for p in wanted if p is not None} - set(calibration.products))
+    if wanted:
+        groups = tuple(g for g in groups if g.product is not None and g.product in wanted)
+        if unknown or None in wanted:
+            groups = (*groups, pooled)
+    notes = [note for group in groups for note in _of_group(calibration, group, several)]
+    if unknown:
+        notes.append(
+            f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
+            f"pooled over all {calibration.n} good images; for limits of their own, calibrate with "
+            "good images of these products."
+        )
+    if None in wanted and several and calibration.products:
+        notes.append(
+            "Images of which no product is known are judged by the limits pooled over all "
+            f"{calibration.n} good images, which hold the rate on average over the products and "
+            "for none of them. Name the product with --product."
+        )
+    return notes
+
+
+def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> list[str]:
+    n = group.n
+    own = group in calibration.groups
+    unnamed = "images of unknown product" if own else "all products together"
+    prefix = f"{group.product or unnamed}: " if several else ""
+    notes = []
+    for rate, limit, effect in (
+        (calibration.false_alarm_rate, "the limit", "a false-alarm rate"),
+        (calibration.unsure_rate, "the limit for 'unsure' and for marked pixels", "a rate"),
+    ):
+        if limit_rank(rate, n) == 0:
+            notes.append(
+                f"{prefix}{percent(rate)} needs at least {images_needed(rate)} good images, "
+                f"{n} {'was' if n == 1 else 'were'} given: {limit} used has {effect} of at "
+                f"most {100 / (n + 1):.2g} %."
+            )
+    rates = calibration.false_alarm_rate, calibration.unsure_rate
+    if rates[1] > rates[0] and len({max(limit_rank(rate, n), 1) for rate in rates}) == 1:
+        notes.append(
+            f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
+            "the verdict is never 'unsure'."
+        )
+    if n > 1 and group.scores[0] == group.scores[-1]:
+        notes.append(
+            f"{prefix}all {n} good images have the same score: the model tells nothing apart."
+        )
+    return notes
+
+
+def percent(rate: float) -> str:
+    """A rate in words: ``1 %``."""
+    return f"{100 * rate:.4g} %"
