@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from blemish._progress import Progress
-from blemish.calibration import Calibration, CalibrationRecord, How, calibrate, image_identity
+from blemish.calibration import Calibration, CalibrationRecord, How, calibrate
 from blemish.calibration.good_scores import known_as
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import (
     ImageSource,
-    Loaded,
     TrainingSource,
     images_to_judge,
     load_input,
@@ -27,10 +26,10 @@ from blemish.errors import (
     CalibrationError,
     ConfigError,
     DataError,
-    ImageError,
     MissingExtraError,
 )
 from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.inspection.good_records import good_records
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import Load, OnError, judge_samples
 from blemish.metrics.pixel import Compatibility
@@ -172,32 +171,12 @@ class Inspector(ABC):
                 CalibrationRecord(s.product or None, 0.0, 0.0, image=known_as(s)) for s in samples
             ]
         else:
-            progress = progress or Progress(quiet=True)
-            unread: list[ImageError] = []
-            known: dict[Path, str] = {}  # by its content, that of the very file that is judged
-
-            def load(sample: Sample, preprocessing: Preprocessing) -> Loaded:
-                def seen(content: bytes) -> None:
-                    known[sample.path] = image_identity(sample.path.name, content)
-
-                return load_input(sample, preprocessing, seen=seen)
-
-            def note(path: Path, error: ImageError) -> None:
-                unread.append(error)
-                if on_error is None:
-                    raise error
-                on_error(path, error)
-
-            pairs = self.judge_samples(samples, calibration=None, on_error=note, load=load)
-            records = [
-                CalibrationRecord.of(prediction, known.get(sample.path, ""), sample.product)
-                for sample, prediction in progress.track(pairs, "Calibrating", len(samples))
-            ]
-            if unread and not records:
-                raise CalibrationError(
-                    f"None of the {len(samples)} images could be read, so that no limit can be "
-                    f"set: {unread[0]}"
-                )
+            records = good_records(
+                self.judge_samples,
+                samples,
+                progress=progress or Progress(quiet=True),
+                on_error=on_error,
+            )
         self.calibration = calibrate(
             records,
             current=self.calibration,
