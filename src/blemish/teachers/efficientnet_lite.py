@@ -83,10 +83,10 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if self.expands:
-            y = F.relu6(self._bn0(self._expand_conv(y)))
+            y = F.relu6(self._bn0(self._expand_conv(y)), inplace=True)
         if self.stride != 1:
             y = _same_padding(y, self.kernel, self.stride)
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
         y = self._bn2(self._project_conv(y))
         return x + y if self.residual else y
 
@@ -119,7 +119,7 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = F.relu6(self._bn0(self._conv_stem(_same_padding(x, 3, 2))))
+        x = F.relu6(self._bn0(self._conv_stem(_same_padding(x, 3, 2))), inplace=True)
         levels = []
         for index, block in enumerate(self._blocks):
             x = block(x)

@@ -1,0 +1,37 @@
+"""Memory allocation: glibc told to keep what a network frees, instead of giving it back each time.
+
+By default glibc takes every large block from the system and returns it at once, so that each layer
+of a network waits for fresh pages to be cleared: a third of the processor time of the teacher's
+forward pass on a CPU. Kept, the pages serve the next layer. The peak does not change; what falls
+after it does, for the process holds on to up to 256 MiB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import cache
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2  # malloc.h
+_KEPT, _AHEAD = 2**28, 2**26
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Set it for this process, once; whoever set glibc's own variables is left alone.
+
+    Returns:
+        Whether it was set: on Linux with glibc.
+    """
+    if any(f"MALLOC_{name}_" in os.environ for name in ("MMAP_THRESHOLD", "TRIM_THRESHOLD")):
+        return False
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    settings = ((_MMAP_THRESHOLD, _KEPT), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _AHEAD))
+    taken = [mallopt(name, value) for name, value in settings]
+    return all(taken)
