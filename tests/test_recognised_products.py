@@ -18,7 +18,7 @@ from blemish.export.exporter import export_model
 from blemish.export.parity import compare
 from blemish.inspector import Inspector
 from blemish.outputs.run import Outputs, judge_into
-from blemish.results import Prediction
+from blemish.results import UNKNOWN_PRODUCT, Prediction
 from brief_detector import BRIEF, CPU, fit
 
 COLOURS = {"dark": 40, "bright": 150}
@@ -124,6 +124,24 @@ def test_what_is_named_wins_and_the_other_product_is_said(
     with again:
         assert again.left(samples) == []
     assert again.tally.products.notes(named=True) == [note]
+
+
+def test_a_picture_of_no_known_product_is_a_finding_of_its_own(
+    root: Path, trained: Detector, model_file: Path
+) -> None:
+    stripes = picture("dark", 3)
+    stripes[::2, :, 0], stripes[:, ::3, 2] = 255, 0
+    for model in (trained, open_model(model_file)):
+        (odd,) = model.predict(stripes)
+        assert (odd.product, odd.recognised, odd.verdict) == (*[UNKNOWN_PRODUCT] * 2, "unsure")
+        (named,) = model.predict(stripes, product="dark")
+        assert (named.product, named.looks_like) == ("dark", UNKNOWN_PRODUCT)
+        assert named.verdict == "defect"
+    assert trained.calibration is not None
+    for score in (-1e9, 1e9):  # never a confident verdict
+        assert trained.calibration.judge(score, UNKNOWN_PRODUCT).verdict == "unsure"
+    notes = trained.calibration.notes([UNKNOWN_PRODUCT])
+    assert notes[-1].startswith("Images that show none of the products the model knows are")
 
 
 def test_the_product_survives_the_model_file(

@@ -29,6 +29,7 @@ from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
+from blemish.results import UNKNOWN_PRODUCT
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.train import (
     NOT_CALIBRATED,
@@ -372,6 +373,7 @@ class MethodNetwork:
         with torch.inference_mode():
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
             output = self.method(images.to(self.device))
+        known = (*self.method.products, UNKNOWN_PRODUCT)  # -1 is the last
         return NetworkOutput(
             maps=output.anomaly_map[:, 0].float().cpu().numpy(),
             scores=output.score.double().cpu().numpy(),
@@ -382,9 +384,7 @@ class MethodNetwork:
                 None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
             ),
             products=(
-                None
-                if output.product is None
-                else tuple(self.method.products[place] for place in output.product.tolist())
+                None if output.product is None else tuple(known[k] for k in output.product.tolist())
             ),
         )
 

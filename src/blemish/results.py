@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Verdict = Literal["ok", "unsure", "defect"]
+#: The product of a picture that shows none of those the model knows; its verdict is ``unsure``.
+UNKNOWN_PRODUCT = "unknown product"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Prediction:
     Attributes:
         path: The image's file, or ``None`` for an array given directly.
         product: The product by whose limits it is judged: the one that was named, else the one
-            that the model recognised; ``None`` where there is neither.
+            that the model recognised, which may be :data:`UNKNOWN_PRODUCT`; ``None`` where there is
+            neither.
         score: Raw anomaly score, unbounded; higher is worse. Metrics use this one.
         anomaly_map: ``(H, W)`` float32 at the *source image's* size, raw, higher is worse.
         p_value: Share of good parts at least this odd, in (0, 1]; ``None`` without calibration.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from blemish.calibration.good_scores import GoodScores, images_needed, limit_rank
+from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:
     from blemish.calibration.limits import Calibration
@@ -28,7 +29,8 @@ def limit_notes(
     several = len(groups) > 1
     if several and not wanted and calibration.n < images_needed(calibration.false_alarm_rate):
         groups = (*groups, pooled)
-    unknown = sorted({p for p in wanted if p is not None} - set(calibration.products))
+    known = {None, UNKNOWN_PRODUCT, *calibration.products}
+    unknown = sorted(p for p in wanted if p is not None and p not in known)
     if wanted:
         groups = tuple(g for g in groups if g.product is not None and g.product in wanted)
         if unknown or None in wanted:
@@ -39,6 +41,11 @@ def limit_notes(
             f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
             f"pooled over all {calibration.n} good images; for limits of their own, calibrate with "
             "good images of these products."
+        )
+    if UNKNOWN_PRODUCT in wanted:
+        notes.append(
+            "Images that show none of the products the model knows are 'unsure', whatever their "
+            "score. Name the product with --product where it is one of them, or train on it."
         )
     if None in wanted and several and calibration.products:
         notes.append(

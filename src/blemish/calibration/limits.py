@@ -30,7 +30,7 @@ from blemish.calibration.good_scores import (
 )
 from blemish.calibration.limit_notes import limit_notes, percent
 from blemish.errors import CalibrationError, ConfigError
-from blemish.results import Branch
+from blemish.results import UNKNOWN_PRODUCT, Branch
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
 UNSURE_FACTOR = 5
@@ -183,12 +183,14 @@ class Calibration(BaseModel):
         """The p-value and verdict of a score.
 
         A product that was not calibrated is judged by the pooled limits: see ``limits().pooled``.
+        Of a picture of no product that the model knows no limit says anything: it is ``unsure``.
 
         Raises:
             CalibrationError: The score is not a finite number.
         """
         group = self._group(product)
-        return judge(score, group.scores, *self._ranks(group.n))
+        judgement = judge(score, group.scores, *self._ranks(group.n))
+        return judgement._replace(verdict="unsure") if product == UNKNOWN_PRODUCT else judgement
 
     def judge_branches(
         self, branches: Mapping[str, float], product: str | None = None

@@ -20,7 +20,8 @@ class NetworkOutput:
         departures: ``(N, h, w)`` at any size, where a logical branch saw what departs; ``None``
             from methods without one.
         products: Name of the product that each picture shows, one of those the model was trained
-            on; ``None`` from networks that do not recognise it.
+            on or :data:`blemish.results.UNKNOWN_PRODUCT`; ``None`` from networks that do not
+            recognise it.
 
     Example:
         >>> import numpy as np

@@ -88,7 +88,8 @@ class MethodOutput(NamedTuple):
         departure: ``(N, 1, h, w)`` at any size, where a logical branch saw what departs, higher
             is more; ``None`` from methods without one.
         product: ``(N,)`` int64, place among :attr:`Method.products` of the product that the
-            picture shows; ``None`` from methods that do not recognise it.
+            picture shows, −1 where it shows none of them; ``None`` from methods that do not
+            recognise it.
     """
 
     anomaly_map: Tensor

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from blemish.outputs.csv_jsonl import VerdictRow
+from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:
     from blemish.calibration import Calibration
@@ -59,8 +60,9 @@ class ProductsSeen:
         found = []
         if not named and self.recognised:
             counts = ", ".join(f"{count} {name}" for name, count in self.recognised.most_common())
-            own = calibration is not None and self.recognised.keys() <= set(calibration.products)
-            limits = ", each judged by its product's limits" if own else ""
+            known = self.recognised.keys() - {UNKNOWN_PRODUCT}
+            own = calibration is not None and known <= set(calibration.products)
+            limits = ", each judged by its product's limits" if own and known else ""
             found.append(f"Recognised in the pictures: {counts}{limits}.")
         for pair, count in self._misnamed.items():
             named_as, looks = pair

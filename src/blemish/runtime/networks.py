@@ -3,7 +3,7 @@
 A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
 ``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``departure
 (N, h, w)``; all float32. From methods that recognise the product it gives its place among the
-model's products, ``product (N,)`` int64.
+model's products, ``product (N,)`` int64, −1 where it is none of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import usable_cores
+from blemish.results import UNKNOWN_PRODUCT
 
 INPUT = "pixels"
 MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"
@@ -221,7 +222,7 @@ def _network_output(
     names: list[str], values: list[Any], products: tuple[str, ...]
 ) -> NetworkOutput:
     found = dict(zip(names, values, strict=True))
-    shown = found.get(PRODUCT)
+    shown, known = found.get(PRODUCT), (*products, UNKNOWN_PRODUCT)  # -1 is the last
     return NetworkOutput(
         maps=found[MAP],
         scores=found[SCORE].astype(np.float64),
@@ -231,7 +232,7 @@ def _network_output(
             if name.startswith(BRANCH)
         },
         departures=found.get(DEPARTURE),
-        products=None if shown is None else tuple(products[place] for place in shown.tolist()),
+        products=None if shown is None else tuple(known[place] for place in shown.tolist()),
     )
 
 

@@ -10,12 +10,12 @@ from blemish.export.graph import onnx_graph
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import (
     PlaceGaussian,
-    ProductCode,
     UsualDistance,
     nearest_of_others,
 )
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.product_code import ProductCode
 from blemish.model_file.bundle import GRAPH
 from blemish.nn.memory_bank import MemoryBank
 from blemish.runtime.networks import build_network
@@ -28,6 +28,13 @@ def pictures(count: int, seed: int = 0, colour: int = 120) -> Tensor:
     images = colour + torch.randint(-8, 9, (count, 3, 64, 64), generator=generator)
     images[:, :, 8:24, 8:16] += 80
     return images.clamp(0, 255).to(torch.uint8)
+
+
+def strangers(count: int) -> Tensor:
+    """Coloured stripes, which no product has."""
+    images = pictures(count, 11)
+    images[:, 0, ::2], images[:, 2, :, ::3] = 255, 0
+    return images
 
 
 def fitted(*batches: Batch, **settings: int) -> Trio:
@@ -113,8 +120,11 @@ def test_a_product_is_told_from_the_picture() -> None:
         method.patches(method.teacher(images)).mean((2, 3))
         for images in (pictures(5, 7), pictures(5, 8, colour=40))
     ]
-    assert method.product(codes[0]).tolist() == [0] * 5
-    assert method.product(codes[1]).tolist() == [1] * 5
+    for group, product in ((0, codes[0]), (1, codes[1])):
+        assert [found.tolist() for found in method.product(product)] == [[group] * 5] * 2
+    group, product = method.product(method.patches(method.teacher(strangers(5))).mean((2, 3)))
+    assert product.tolist() == [-1] * 5
+    assert group.min() >= 0  # it is measured by one of them all the same
 
 
 def test_kinds_that_are_apart_are_found_where_no_products_are_named() -> None:
@@ -159,8 +169,27 @@ def test_one_product_of_one_picture_beside_others() -> None:
 
 def test_a_code_knows_one_product() -> None:
     code = ProductCode(2)
-    code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])])
-    assert code(torch.randn(3, 2)).tolist() == [0, 0, 0]
+    code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])], [torch.arange(2)])
+    assert [found.tolist() for found in code(1e6 * torch.randn(3, 2))] == [[0, 0, 0]] * 2
+
+
+def test_what_is_far_from_all_products_belongs_to_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    groups = [torch.randn(40, 3, generator=generator) + 100 * k for k in range(2)]
+    code = ProductCode(3)
+    code.fit(groups, [torch.arange(40)] * 2)
+    usual = 1.54  # median distance of a normal vector of three dimensions
+    away = torch.tensor([[0.8], [1.25]]) * 9 * usual * torch.tensor([0.0, 0.0, 1.0])
+    assert code(away)[1].tolist() == [0, -1]
+    few = ProductCode(3)
+    few.fit(groups, [torch.arange(40) // 10, torch.arange(40)])  # four parts, of ten views each
+    assert few.limit.isinf().tolist() == [True, False]
+    # A file of before has no limit, and then nothing is unknown.
+    state = code.state_dict()
+    del state["limit"]
+    old = ProductCode(3)
+    old.load_state_dict(state)
+    assert old(away)[1].tolist() == [0, 0]
 
 
 def test_out_of_fold_scores_are_those_of_new_pictures() -> None:

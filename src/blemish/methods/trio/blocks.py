@@ -141,7 +141,7 @@ class PlaceGaussian(GroupBuffers):
         fitted, results = [], []
         for features, part in zip(groups, parts, strict=True):
             usual, apart = _by_place(_cross_fitted(features, part), part)
-            fitted.append((features.mean(0), _whitening(_residuals(features)), *usual))
+            fitted.append((features.mean(0), whitening(_residuals(features)), *usual))
             results.append(apart)
         self.mean, self.whiten, self.usual, self.scale = map(torch.stack, zip(*fitted, strict=True))
         return results
@@ -210,35 +210,6 @@ class UsualScore(GroupBuffers):
 
     def forward(self, scores: Tensor, group: Tensor) -> Tensor:
         return (scores - self.middle.index_select(0, group)) / self.scale.index_select(0, group)
-
-
-class ProductCode(GroupBuffers):
-    """Product of a picture: the nearest mean, in the covariance that all products share.
-
-    Linear discriminant analysis (Fisher, 1936) on the mean features.
-
-    Shapes: codes ``(N, D)`` → places among the groups ``(N,)``.
-    """
-
-    centre: Tensor  # (G, D), whitened
-    whiten: Tensor  # (D, D)
-
-    def __init__(self, dimensions: int) -> None:
-        super().__init__()
-        self.register_buffer("centre", torch.zeros(1, dimensions))
-        self.register_buffer("whiten", torch.eye(dimensions))
-
-    def fit(self, groups: list[Tensor]) -> None:
-        """Take the means ``(D,)`` of the codes ``(n, D)`` of every group."""
-        centres = torch.stack([codes.mean(0) for codes in groups])
-        if len(groups) > 1:
-            within = torch.cat([codes - codes.mean(0) for codes in groups])
-            self.whiten = _whitening(within)
-        self.centre = centres @ self.whiten.T
-
-    def forward(self, codes: Tensor) -> Tensor:
-        apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
-        return apart.square().sum(2).argmin(1)
 
 
 def nearest_of_others(
@@ -350,17 +321,17 @@ def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
         apart = (features - features.mean(0)) * (count / max(1, count - 1))
         if count == 1:
             apart = features - features.mean(2, keepdim=True)
-        return (_whitening(_residuals(features)) @ apart).square().sum(1).sqrt()
+        return (whitening(_residuals(features)) @ apart).square().sum(1).sqrt()
     fold = torch.searchsorted(parts, part) % _FOLDS
     result = features.new_empty(len(features), features.shape[2])
     for k in range(_FOLDS):
         others = features[fold != k]
         apart = features[fold == k] - others.mean(0)
-        result[fold == k] = (_whitening(_residuals(others)) @ apart).square().sum(1).sqrt()
+        result[fold == k] = (whitening(_residuals(others)) @ apart).square().sum(1).sqrt()
     return result
 
 
-def _whitening(residuals: Tensor) -> Tensor:
+def whitening(residuals: Tensor) -> Tensor:
     """``W`` ``(D, D)`` with ``‖W x‖`` the Mahalanobis distance, covariance by Ledoit and Wolf."""
     from sklearn.covariance import ledoit_wolf
 

@@ -31,13 +31,13 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import (
     Moments,
     PlaceGaussian,
-    ProductCode,
     ProductScale,
     UsualDistance,
     UsualScore,
     nearest_of_others,
 )
 from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.product_code import ProductCode
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
@@ -101,7 +101,7 @@ class Trio(Method):
         groups = self._by_product(batches, generator)
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
-        self.product.fit([features.float().mean((2, 3)) for features in kept])
+        self.product.fit([features.float().mean((2, 3)) for features in kept], parts)
         self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
@@ -137,7 +137,7 @@ class Trio(Method):
     def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
         """Anomaly map and scores of pictures, given the teacher's levels."""
         features = self.patches(levels)  # (N, D, h, w)
-        group = self.product(features.mean((2, 3)))  # (N,)
+        group, product = self.product(features.mean((2, 3)))  # (N,), (N,)
         features = self.standardise(features, group)
         rows = self.usual.of_rows()
         distances, usual = self.bank.nearest(_queries(features), rows, group)  # (N, P), (N, P, 2)
@@ -150,7 +150,7 @@ class Trio(Method):
             self._score(branches),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
-            group if self.recognises else None,
+            product if self.recognises else None,
         )
 
     @property

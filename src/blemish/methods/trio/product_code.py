@@ -1,0 +1,90 @@
+"""Product code: which of the products a picture shows, or that it shows none of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blemish.methods.trio.blocks import whitening
+from blemish.nn.picture_groups import GroupBuffers
+
+#: Times the usual distance of a product's good pictures from their mean, beyond which a picture
+#: shows none of the products. Of eight products' defective parts the farthest lay at 8.0, of
+#: pictures of other products the nearest at 10.1 (a board, of a model that knew a tray).
+_FAR = 9.0
+_FOLDS = 5
+#: Parts of a product below which its usual distance is not known.
+_FEW = 8
+
+
+class ProductCode(GroupBuffers):
+    """Product of a picture: the nearest mean, in the covariance that all products share.
+
+    Linear discriminant analysis (Fisher, 1936) on the mean features. What is many times as far from
+    the nearest mean as good pictures are, which are measured by the others, belongs to none.
+
+    Shapes: codes ``(N, D)`` → places among the groups ``(N,)``, and the same with −1 where the
+    picture belongs to none.
+    """
+
+    centre: Tensor  # (G, D), whitened
+    whiten: Tensor  # (D, D)
+    limit: Tensor  # (G,), largest squared distance
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(1, dimensions))
+        self.register_buffer("whiten", torch.eye(dimensions))
+        self.register_buffer("limit", torch.full((1,), torch.inf))
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Earlier files have no limit: to them every picture shows one of the products.
+        centre = state_dict.get(f"{prefix}centre")
+        if centre is not None and f"{prefix}limit" not in state_dict:
+            state_dict[f"{prefix}limit"] = torch.full((len(centre),), torch.inf)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def fit(self, groups: list[Tensor], parts: list[Tensor]) -> None:
+        """Take the means ``(D,)`` of the codes ``(n, D)`` of every group.
+
+        ``parts`` ``(n,)`` says which part each picture shows; its views are never measured by each
+        other.
+        """
+        self.centre, self.whiten = _means(groups)
+        self.limit = self.centre.new_full((len(groups),), torch.inf)
+        if len(groups) == 1:
+            return
+        folds = [part.unique(return_inverse=True)[1] % _FOLDS for part in parts]
+        squares: list[list[Tensor]] = [[] for _ in groups]
+        for fold in range(_FOLDS):
+            # A group of few parts may lie in one fold: it is then measured by itself.
+            others = [
+                codes[own != fold] if bool((own != fold).any()) else codes
+                for codes, own in zip(groups, folds, strict=True)
+            ]
+            centre, whiten = _means(others)
+            for g, (codes, own) in enumerate(zip(groups, folds, strict=True)):
+                squares[g].append((codes[own == fold] @ whiten.T - centre[g]).square().sum(1))
+        for g, part in enumerate(parts):
+            if len(part.unique()) >= _FEW:
+                self.limit[g] = _FAR**2 * torch.cat(squares[g]).median()
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
+        squares = apart.square().sum(2)  # (N, G)
+        group = squares.argmin(1)
+        near = squares.amin(1) <= self.limit.index_select(0, group)
+        return group, torch.where(near, group, torch.full_like(group, -1))
+
+
+def _means(groups: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Means of the groups ``(G, D)``, whitened, and what whitens ``(D, D)``."""
+    means = torch.stack([codes.mean(0) for codes in groups])
+    whiten = torch.eye(means.shape[1], device=means.device)
+    if len(groups) > 1:
+        whiten = whitening(torch.cat([codes - codes.mean(0) for codes in groups]))
+    return means @ whiten.T, whiten
