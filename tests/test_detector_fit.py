@@ -62,6 +62,8 @@ def test_validation_images_calibrate_where_there_are_some(
     shutil.copytree(root / "test" / "good", root / "validation" / "good")
     report = fit(brief(), root)
     assert (report.training_images, report.calibration_images) == (12, 2)
+    beside_them = fit(Detector("trio", image_size=64), root)
+    assert (beside_them.training_images, beside_them.calibration_images) == (12, 14)
 
 
 @pytest.fixture

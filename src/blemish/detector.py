@@ -136,9 +136,10 @@ class Detector(Inspector):
     ) -> FitReport:
         """Learn from good images, then calibrate on good images held out.
 
-        One model is trained for all products of the data set. Where the data set has good
-        validation images, those calibrate. Otherwise all good images do, each measured by the
-        others alone, if the method can do that (``trio``); a seeded share is held out if it cannot.
+        One model is trained for all products of the data set. All good images calibrate where the
+        method measures each training image by the others alone (``trio``), with the good
+        validation images that the data set may have. Otherwise those calibrate, or a seeded share
+        of the training images that is held out.
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
@@ -200,25 +201,26 @@ class Detector(Inspector):
         self.calibration, self.products, self.manifest = None, report.products, None
         notes = [self.speed.note] if self.speed.note else []
         unreadable: list[tuple[Path, str]] = []
-        out_of_fold = report.training.out_of_fold
-        if hold_out_share is None and not held and out_of_fold:
+        out_of_fold = report.training.out_of_fold if hold_out_share is None else []
+        if out_of_fold:
             self.calibration = calibrate(
                 out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
             )
-            notes += self.calibration.notes()
-        else:
-            try:
-                notes += self.calibrate(
+        told = [NOT_CALIBRATED] if self.calibration is None else self.calibration.notes()
+        try:
+            if held or not out_of_fold:
+                told = self.calibrate(
                     held,
+                    how="join" if out_of_fold else "replace",
                     false_alarm_rate=false_alarm_rate,
                     unsure_rate=unsure_rate,
                     progress=progress,
                     on_error=lambda path, error: unreadable.append((path, str(error))),
                 )
-            except CalibrationError:
-                if len(unreadable) < len(held):
-                    raise
-                notes.append(NOT_CALIBRATED)
+        except CalibrationError:
+            if len(unreadable) < len(held):
+                raise
+        notes += told
         report = replace(
             report,
             calibration_images=self.calibration.n if self.calibration else 0,
