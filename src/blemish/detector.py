@@ -136,10 +136,9 @@ class Detector(Inspector):
     ) -> FitReport:
         """Learn from good images, then calibrate on good images held out.
 
-        One model is trained for all products of the data set. All good images calibrate where the
-        method measures each training image by the others alone (``trio``), with the good
-        validation images that the data set may have. Otherwise those calibrate, or a seeded share
-        of the training images that is held out.
+        One model is trained for all products. The good validation images calibrate, and those of
+        training beside them where the method measures each by the others (``trio``); else, without
+        validation images, a seeded share of the training images is held out.
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
