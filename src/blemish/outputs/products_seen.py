@@ -58,11 +58,11 @@ class ProductsSeen:
             calibration: The limits that judged.
         """
         found = []
-        if not named and self.recognised:
-            counts = ", ".join(f"{count} {name}" for name, count in self.recognised.most_common())
-            known = self.recognised.keys() - {UNKNOWN_PRODUCT}
-            own = calibration is not None and known <= set(calibration.products)
-            limits = ", each judged by its product's limits" if own and known else ""
+        known = {n: c for n, c in self.recognised.most_common() if n != UNKNOWN_PRODUCT}
+        if not named and known:
+            counts = ", ".join(f"{count} {name}" for name, count in known.items())
+            own = calibration is not None and known.keys() <= set(calibration.products)
+            limits = ", each judged by its product's limits" if own else ""
             found.append(f"Recognised in the pictures: {counts}{limits}.")
         for pair, count in self._misnamed.items():
             named_as, looks = pair
