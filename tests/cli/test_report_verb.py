@@ -19,9 +19,8 @@ from blemish.detector import Detector
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of random weights: nothing here depends on what it finds."""
     good = np.random.default_rng(0).integers(90, 110, (12, 32, 32, 3)).astype(np.uint8)
-    detector = Detector(
-        teacher_weights="random", image_size=32, settings={"steps": 1, "batch_size": 2}
-    )
+    settings = {"steps": 1, "batch_size": 2}
+    detector = Detector("rd", teacher_weights="random", image_size=32, settings=settings)
     detector.fit(good, false_alarm_rate=0.3, progress=Progress(quiet=True))
     path = tmp_path_factory.mktemp("model") / "parts.blemish"
     detector.save(path)
