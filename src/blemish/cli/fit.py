@@ -111,8 +111,9 @@ def fit(
 ) -> None:
     """Learn from good images and write a model file.
 
-    One model is trained for all products found. Part of the good images (or the data set's
-    validation images) sets the limits for ok, unsure and defect.
+    One model is made for all products found. Good images set the limits for ok, unsure and defect:
+    all of them, each measured by the others (trio), or a part set aside, or the data set's
+    validation images.
     """
     need_training_packages("Training")
     from blemish._progress import Progress

@@ -167,6 +167,33 @@ def test_one_product_of_one_picture_beside_others() -> None:
         assert bool(method(pictures(2, 5, colour=40)).score.isfinite().all())
 
 
+def test_a_part_that_no_other_measures_sets_no_limit() -> None:
+    method = fitted(
+        Batch(images=pictures(1, 1, colour=40), products=("b",)),
+        Batch(images=pictures(8), products=("a",) * 8),
+    )
+    own = method.out_of_fold()
+    assert own is not None
+    assert own.image.tolist() == list(range(1, 9))
+    assert len(own.score) == len(own.peak) == len(own.map_low) == len(own.branches["logical"]) == 8
+
+
+def test_rows_of_one_picture_alone_still_measure_it() -> None:
+    own = fitted(Batch(images=pictures(6)), rows=1).out_of_fold()
+    assert own is not None
+    assert bool(own.score.isfinite().all())
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_few_pictures_measure_each_other_as_they_measure_new_ones(count: int) -> None:
+    method = fitted(Batch(images=pictures(count)))
+    own = method.out_of_fold()
+    assert own is not None
+    with torch.inference_mode():
+        new = method(pictures(20, 5)).score
+    assert float(new.median()) < 10 * float(own.score.max())
+
+
 def test_a_code_knows_one_product() -> None:
     code = ProductCode(2)
     code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])], [torch.arange(2)])

@@ -24,6 +24,9 @@ _SMOOTH = 1.5
 #: Share of a place's own variance; the rest is that of all places.
 _OWN = 0.8
 _FOLDS = 5
+#: Share of the mean distance below which a deviation comes of too few pictures, or of equal ones:
+#: eight to thirty hundredths are what products of five pictures and more leave.
+_NARROW = 0.03
 #: Deviation of good pictures' scores below which it is rounding.
 _LEAST = 0.1
 #: Most observations that a covariance is taken from.
@@ -141,7 +144,8 @@ class PlaceGaussian(GroupBuffers):
         fitted, results = [], []
         for features, part in zip(groups, parts, strict=True):
             usual, apart = _by_place(_cross_fitted(features, part), part)
-            fitted.append((features.mean(0), whitening(_residuals(features)), *usual))
+            few = len(part.unique()) < _FOLDS
+            fitted.append((features.mean(0), whitening(_residuals(features, few)), *usual))
             results.append(apart)
         self.mean, self.whiten, self.usual, self.scale = map(torch.stack, zip(*fitted, strict=True))
         return results
@@ -218,16 +222,16 @@ def nearest_of_others(
     """Distances and places ``(n, P)`` of pictures' patches ``(n, P, D)`` to rows of other parts.
 
     ``owners`` ``(M,)`` says which of the pictures a row of the group came from, ``part`` ``(n,)``
-    which part a picture shows. Where one part is all there is, the second nearest row stands for a
+    which part a picture shows. Where all rows are of one part, the second nearest stands for a
     stranger's.
     """
     distances, places = [], []
-    alone = len(part.unique()) == 1
     for picture, own in enumerate(queries):
         likeness = own.float() @ bank.columns[group] - bank.half_squares[group]  # (P, M)
+        same = part[owners] == part[picture]
+        alone = bool(same.all())
         if not alone:
-            same = torch.nonzero(part[owners] == part[picture])[:, 0]
-            likeness.index_fill_(1, same, -torch.inf)
+            likeness.index_fill_(1, torch.nonzero(same)[:, 0], -torch.inf)
         best = likeness.topk(min(1 + alone, likeness.shape[1]), 1)
         square = own.float().square().sum(1) - 2 * best.values[:, -1]
         distances.append(square.clamp_min(0).sqrt())
@@ -255,6 +259,7 @@ def _by_row(distances: Tensor, places: Tensor, count: int, part: Tensor) -> tupl
     Rows that few patches are near to lean on all rows' mean and variance.
     """
     centred = (distances - distances.mean()).double()  # so that the differences below are exact
+    least = max(1e-6, _NARROW * float(distances.mean()))
 
     def sums(chosen: Tensor) -> Tensor:
         values, at = centred[chosen].flatten(), places[chosen].flatten()
@@ -266,7 +271,7 @@ def _by_row(distances: Tensor, places: Tensor, count: int, part: Tensor) -> tupl
         mean = first / (number + _PRIOR)
         squares = second - 2 * mean * first + number * mean.square()
         own = (squares.clamp_min(0) + _PRIOR * variance) / (number + _PRIOR)
-        return Moments(mean, own.sqrt().clamp_min(1e-6))
+        return Moments(mean, own.sqrt().clamp_min(least))
 
     everything = sums(torch.ones_like(part, dtype=torch.bool))
     variance = (centred - moments(everything, 0.0).mean[places]).square().mean()
@@ -284,6 +289,7 @@ def _by_place(
 ) -> tuple[Moments, Tensor]:
     """Usual distance ``(P,)`` at each place of pictures ``(n, P)``; each in that of other parts."""
     centred = (distances - distances.mean()).double()
+    least = max(1e-6, _NARROW * float(distances.mean()))
     powers = torch.stack([torch.ones_like(centred), centred, centred.square()])  # (3, n, P)
 
     def moments(sums: Tensor, variance: Tensor | float) -> Moments:
@@ -291,7 +297,7 @@ def _by_place(
         mean = smooth(first / number)
         squares = second - 2 * mean * first + number * mean.square()
         own = _OWN * smooth(squares.clamp_min(0) / number) + (1 - _OWN) * variance
-        return Moments(mean, own.sqrt().clamp_min(1e-6))
+        return Moments(mean, own.sqrt().clamp_min(least))
 
     everything = powers.sum(1, keepdim=True)  # (3, 1, P)
     variance = (centred - moments(everything, 0.0).mean).square().mean()
@@ -304,30 +310,31 @@ def _by_place(
     return found, ((centred - usual) / scale).float()
 
 
-def _residuals(features: Tensor) -> Tensor:
-    """What differs from picture to picture ``(n·J, D)``, of features ``(n, D, J)``."""
-    count = len(features)
-    apart = features - features.mean(0)
-    if count == 1:  # neighbouring places stand for other pictures
-        apart, count = features - features.mean(2, keepdim=True), 2
-    return apart.transpose(1, 2).flatten(0, 1) * (count / max(1, count - 1)) ** 0.5
+def _residuals(features: Tensor, few: bool) -> Tensor:
+    """What differs from picture to picture ``(n·J, D)``, of features ``(n, D, J)``.
+
+    With ``few`` parts it says little: what differs from place to place stands for it.
+    """
+    if few:
+        apart = features - features.mean(2, keepdim=True)
+    else:
+        apart = (features - features.mean(0)) * (len(features) / (len(features) - 1)) ** 0.5
+    return apart.transpose(1, 2).flatten(0, 1)
 
 
 def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
     """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold's from the others."""
     parts = part.unique()
-    if len(parts) < _FOLDS:  # too few to leave some out: at least not by their own mean
-        count = len(features)
-        apart = (features - features.mean(0)) * (count / max(1, count - 1))
-        if count == 1:
-            apart = features - features.mean(2, keepdim=True)
-        return (whitening(_residuals(features)) @ apart).square().sum(1).sqrt()
+    few = len(parts) < _FOLDS
+    if len(parts) == 1:
+        apart = features - features.mean(2, keepdim=True)
+        return (whitening(_residuals(features, few)) @ apart).square().sum(1).sqrt()
     fold = torch.searchsorted(parts, part) % _FOLDS
     result = features.new_empty(len(features), features.shape[2])
-    for k in range(_FOLDS):
+    for k in fold.unique():
         others = features[fold != k]
         apart = features[fold == k] - others.mean(0)
-        result[fold == k] = (whitening(_residuals(others)) @ apart).square().sum(1).sqrt()
+        result[fold == k] = (whitening(_residuals(others, few)) @ apart).square().sum(1).sqrt()
     return result
 
 

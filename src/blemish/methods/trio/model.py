@@ -119,13 +119,16 @@ class Trio(Method):
         branches = torch.cat(
             self.scores.fit([torch.stack([a.amax(1), b.amax(1)], 1) for a, b in pairs], parts)
         )
-        maps = [self._map(some) for some in torch.cat(local).split(64)]
+        maps = [self._map(some).flatten(1) for some in torch.cat(local).split(64)]
+        # A product's only part is measured by no other, which says nothing of a new one.
+        among = [len(part.unique()) > 1 for part in parts for _ in part]
+        new = torch.nonzero(torch.tensor(among))[:, 0].to(branches.device)
         self._out_of_fold = OutOfFold(
-            torch.cat([group.image for group in groups]),
-            self._score(branches),
-            torch.cat([some.flatten(1).amax(1) for some in maps]),
-            torch.cat([some.flatten(1).median(1).values for some in maps]),
-            {name: branches[:, i] for i, name in enumerate(self.branch_names)},
+            torch.cat([group.image for group in groups])[new.cpu()],
+            self._score(branches)[new],
+            torch.cat([some.amax(1) for some in maps])[new],
+            torch.cat([some.median(1).values for some in maps])[new],
+            {name: branches[new, i] for i, name in enumerate(self.branch_names)},
         )
 
     def out_of_fold(self) -> OutOfFold | None:
