@@ -32,6 +32,8 @@ from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import Sample, hold_out
 from blemish.data.sources import good_training_samples, load_input
 from blemish.errors import BlemishError
+from blemish.methods.registry import method_class
+from blemish.methods.settings import TrainedConfig
 from blemish.metrics import PixelAccumulator, auroc
 
 SHARE, MOST = 0.3, 20
@@ -50,7 +52,9 @@ def measure(
 ) -> dict[str, Any]:
     """Train one variant and score held-out good images with and without a planted anomaly."""
     method, settings = parse_variant(variant)
-    detector = Detector(method, image_size=size, settings={"steps": str(steps), **settings})
+    if issubclass(method_class(method).config_class, TrainedConfig):
+        settings = {"steps": str(steps), **settings}
+    detector = Detector(method, image_size=size, settings=settings)
     quiet = Progress(quiet=True)
     started = time.monotonic()
     training = TrainingOptions(seed=seed, cache_dir=cache)

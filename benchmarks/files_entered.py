@@ -1,7 +1,7 @@
 """How many files of blemish one command enters, and how often it changes from one to another.
 
     python benchmarks/files_entered.py predict MODEL IMAGE --csv out.csv
-    python benchmarks/files_entered.py fit DIR --out m.blemish --set steps=3 --size 64
+    python benchmarks/files_entered.py fit DIR --out m.blemish --size 64
 
 Counted by tracing are the files in which a function is called, in any thread; what runs while a
 module is imported does not count. The command's own output goes to standard error.
