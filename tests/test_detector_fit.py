@@ -252,3 +252,17 @@ def test_every_good_image_calibrates_what_measures_it_by_the_others(good_parts: 
     assert whole.calibration is not None
     (group,) = whole.calibration.groups
     assert sorted(record.score for record in group.records())[-2] > limit
+
+
+def test_what_calibrates_already_is_not_measured_by_a_model_that_has_learned_it(
+    part_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = part_folder(tmp_path)
+    detector = Detector("trio", image_size=64)
+    fit(detector, root)
+    before = detector.calibration
+    assert before is not None
+    good = root / "train" / "good"
+    for how in ("join", "replace"):
+        detector.calibrate(good, how=how)
+        assert detector.calibration == before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, How, calibrate
-from blemish.calibration.good_scores import known_as
+from blemish.calibration.good_scores import as_measured, known_as
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import (
@@ -147,7 +147,8 @@ class Inspector(ABC):
     ) -> list[str]:
         """Set the limits from good images that training has not seen. Cheap and repeatable.
 
-        Products that no image shows keep the limits they have.
+        Products that no image shows keep the limits they have, images that calibrate already the
+        scores.
 
         Args:
             good: Good images; with ``exclude`` the ones to take out.
@@ -177,6 +178,8 @@ class Inspector(ABC):
                 progress=progress or Progress(quiet=True),
                 on_error=on_error,
             )
+            if self.calibration is not None:
+                records = as_measured(self.calibration.groups, records)
         self.calibration = calibrate(
             records,
             current=self.calibration,

@@ -17,7 +17,7 @@ import hashlib
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -239,6 +239,21 @@ def changed(
             kept = [] if own is None else _others(own, group.images)
             after[group.product] = GoodScores.of(group.product, [*kept, *group.records()])
     return tuple(sorted(after.values(), key=lambda group: group.product or ""))
+
+
+def as_measured(
+    groups: Iterable[GoodScores], records: Iterable[CalibrationRecord]
+) -> list[CalibrationRecord]:
+    """The records, with the numbers that those of the same images have in the groups.
+
+    What was measured by the others while learning would be measured by itself now, as too good.
+    """
+    there = {same_image(r.image): r for group in groups for r in group.records() if r.image}
+    found = [(record, there.get(same_image(record.image))) for record in records]
+    return [
+        record if old is None else replace(old, product=record.product, image=record.image)
+        for record, old in found
+    ]
 
 
 def _others(there: GoodScores, images: Iterable[str]) -> list[CalibrationRecord]:
