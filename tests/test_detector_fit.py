@@ -64,6 +64,11 @@ def test_validation_images_calibrate_where_there_are_some(
     assert (report.training_images, report.calibration_images) == (12, 2)
     beside_them = fit(Detector("trio", image_size=64), root)
     assert (beside_them.training_images, beside_them.calibration_images) == (12, 14)
+    alone = fit(Detector("trio", image_size=64), root, hold_out_share=0.2)
+    assert (alone.training_images, alone.calibration_images) == (12, 2)
+    assert any("no training image was held out" in note for note in alone.notes)
+    with pytest.raises(ConfigError, match="A share of nan"):
+        fit(Detector("trio", image_size=64), root, hold_out_share=float("nan"))
 
 
 @pytest.fixture

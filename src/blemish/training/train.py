@@ -166,6 +166,10 @@ def learn(
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
     kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
+    ignored = ""
+    if held and hold_out_share is not None:
+        hold_out([], hold_out_share, options.seed)  # an impossible share is refused all the same
+        ignored = "The good validation images alone calibrate; no training image was held out."
     if not held and not (hold_out_share is None and build.cross_fits):
         share = HOLD_OUT_SHARE if hold_out_share is None else hold_out_share
         kept, held = hold_out(good, share, options.seed, training=defects)
@@ -192,6 +196,7 @@ def learn(
             *data_set.problems,
             *(f"{name}: no image could be read, the model does not know it." for name in unknown),
             *method.notes(),
+            *filter(None, [ignored]),
         ),
         seconds=training.seconds,
         training=training,

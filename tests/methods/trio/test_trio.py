@@ -194,6 +194,12 @@ def test_few_pictures_measure_each_other_as_they_measure_new_ones(count: int) ->
     assert float(new.median()) < 10 * float(own.score.max())
 
 
+def test_the_user_is_told_of_pictures_that_are_all_the_same() -> None:
+    same = fitted(Batch(images=pictures(1).repeat(9, 1, 1, 1)))
+    assert "all the same to the network" in "".join(same.notes())
+    assert fitted(Batch(images=pictures(9))).notes() == []
+
+
 def test_a_code_knows_one_product() -> None:
     code = ProductCode(2)
     code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])], [torch.arange(2)])

@@ -49,6 +49,8 @@ from blemish.teachers.teacher import Teacher
 _LAYOUT = 2
 #: Good pictures of a product below which the user is told that they are few.
 _FEW = 8
+#: Largest difference of pictures, in deviations of a channel, that is rounding.
+_ALIKE = 0.05
 
 
 class Trio(Method):
@@ -106,6 +108,12 @@ class Trio(Method):
         for g, features in enumerate(kept):
             for own in features.split(64):
                 own.copy_(self.standardise(own.float(), torch.full((len(own),), g)))
+        if any(len(f) > 1 and float((f - f[:1]).abs().amax()) < _ALIKE for f in kept):
+            self._notes.append(
+                "The good images of a product are all the same to the network, so that any picture "
+                "may be a defect. Give ones of different parts; for 16-bit images, name the bits "
+                "in use (--bit-depth)."
+            )
         owners = self._remember(kept, generator)
         measured = [
             (*nearest_of_others(self.bank, g, _queries(features), own, part), len(own))
