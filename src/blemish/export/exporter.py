@@ -156,7 +156,12 @@ def _recalibrate(
     before = detector.calibration
     assert before is not None
     skipped: list[Path] = []
-    exported.forget_limits()
+    method = detector.method
+    # Images that a method has learned from keep the scores that the others gave them: measured
+    # again, they would make limits that are far too tight.
+    keeps = method is not None and method.cross_fits
+    if not keeps:
+        exported.forget_limits()
     exported.calibrate(
         good,
         false_alarm_rate=before.false_alarm_rate,
@@ -170,6 +175,8 @@ def _recalibrate(
         f"The limits are new: from the int8 model's scores of the {after.n} images given. They "
         "hold only if these are good and training has not seen them."
     ]
+    if keeps:
+        notes[0] += " Images that calibrated the model before keep the scores they had."
     if skipped:
         notes.append(f"{len(skipped)} of the images could not be read and are left out.")
     lost = set(before.products) - set(after.products)
