@@ -189,3 +189,20 @@ def test_the_caption_says_each_branchs_verdict() -> None:
         branches={"structural": Branch(0.1, 0.5, "ok"), "logical": Branch(6.2, 0.01, "defect")},
     )
     assert _numbers(told).endswith("structural 0.1 (ok)   logical 6.2 (defect)")
+
+
+def test_where_the_caption_is_narrow_the_score_stays_and_the_branches_numbers_go() -> None:
+    width = 480
+    plain = prediction(480, width, None, "defect")
+
+    def caption(**branches: Branch) -> np.ndarray:
+        told = replace(plain, branches=branches)
+        return np.asarray(draw_overlay(grey(480, width), told, scale=(0, 1)))[480:]
+
+    none = caption()
+    silent = caption(structural=Branch(15.8, 0.5, "ok"), logical=Branch(4.512, 0.6, "ok"))
+    assert np.array_equal(silent, none)
+    objecting = caption(structural=Branch(15.8, 0.01, "defect"), logical=Branch(4.5, 0.6, "ok"))
+    assert not np.array_equal(objecting, none)
+    # What stands first, verdict and score, is the same.
+    assert np.array_equal(objecting[:, : width // 3], none[:, : width // 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,9 +147,16 @@ def draw_caption(
     bar = _draw_scale(draw, (width - pad, first, second), scale, small, text)
     x = _draw_verdict(draw, (pad, first), prediction.verdict, large, text)
     room = bar - pad
+    numbers = _numbers(prediction)
+    if draw.textlength(numbers, large) > room - x - pad:
+        # The score is what must be read, and which branches object.
+        objecting = [n for n, b in prediction.branches.items() if b.verdict in ("defect", "unsure")]
+        numbers = _numbers(replace(prediction, branches={}))
+        by = f"{numbers}   by {', '.join(objecting)}"
+        numbers = by if objecting and draw.textlength(by, large) <= room - x - pad else numbers
     draw.text(
         (x + pad, first),
-        _fitted(draw, _numbers(prediction), large, room - x - pad),
+        _fitted(draw, numbers, large, room - x - pad),
         _BRIGHT,
         large,
         anchor="lm",
