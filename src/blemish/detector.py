@@ -10,9 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -22,15 +20,15 @@ from blemish.data.images.preprocess import Preprocessing, check_bit_depth
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
 from blemish.errors import BundleError, CalibrationError, ConfigError
-from blemish.inspection.network import Network, NetworkOutput
+from blemish.inspection.network import Network
 from blemish.inspector import Inspector
 from blemish.methods.base import Method, resolve_device
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
-from blemish.results import UNKNOWN_PRODUCT
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.training.method_network import MethodNetwork
 from blemish.training.train import (
     NOT_CALIBRATED,
     FitReport,
@@ -355,38 +353,6 @@ def _load_weights(path: str | Path, bundle: Bundle, method: Method) -> None:
             f"{path}: the weights do not fit the method {bundle.manifest.method!r} of this version "
             f"(first: {misfits[0]}). It was written by blemish "
             f"{bundle.manifest.versions.get('blemish', '?')}; use that version, or train again."
-        )
-
-
-class MethodNetwork:
-    """Calls a trained method on pixels, on the device where its weights are.
-
-    Args:
-        method: Trained, in evaluation mode.
-    """
-
-    def __init__(self, method: Method) -> None:
-        self.method = method
-        self.device = next(method.parameters()).device
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
-        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
-        with torch.inference_mode():
-            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
-            output = self.method(images.to(self.device))
-        known = (*self.method.products, UNKNOWN_PRODUCT)  # -1 is the last
-        return NetworkOutput(
-            maps=output.anomaly_map[:, 0].float().cpu().numpy(),
-            scores=output.score.double().cpu().numpy(),
-            branches={
-                name: values.double().cpu().numpy() for name, values in output.branches.items()
-            },
-            departures=(
-                None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
-            ),
-            products=(
-                None if output.product is None else tuple(known[k] for k in output.product.tolist())
-            ),
         )
 
 

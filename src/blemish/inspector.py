@@ -5,8 +5,8 @@ Torch-free. The two differ in what computes the network's output, and in nothing
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from blemish._progress import Progress
@@ -18,7 +18,6 @@ from blemish.data.sources import (
     ImageSource,
     TrainingSource,
     images_to_judge,
-    load_input,
     training_data,
 )
 from blemish.errors import (
@@ -30,8 +29,9 @@ from blemish.errors import (
 )
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.inspection.good_records import good_records
+from blemish.inspection.judge import Judge
 from blemish.inspection.network import Network
-from blemish.inspection.pipeline import Load, OnError, judge_samples
+from blemish.inspection.pipeline import OnError
 from blemish.metrics.pixel import Compatibility
 from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_model, write_exported
 from blemish.results import Prediction
@@ -40,20 +40,18 @@ from blemish.runtime.networks import build_network
 __all__ = ["ExportedDetector", "Inspector", "OnError", "open_model"]
 
 
-class Inspector(ABC):
+class Inspector(Judge):
     """A model that judges images.
 
     Attributes:
         method_name: Name of the system.
         products: Names of the products it was trained on.
-        calibration: Its limits, ``None`` before calibration: predictions then have no verdict.
         bit_depth: Bits used in 16-bit images.
         manifest: What its file says of it, ``None`` where it was not read from a file.
     """
 
     method_name: str = ""
     products: tuple[str, ...]
-    calibration: Calibration | None
     bit_depth: int
     manifest: Manifest | None = None
 
@@ -78,61 +76,6 @@ class Inspector(ABC):
     @abstractmethod
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all."""
-
-    @abstractmethod
-    def ready(self) -> tuple[Network, Preprocessing]:
-        """What judges pixels, and what makes pixels of an image.
-
-        Raises:
-            ConfigError: The model is not trained yet.
-        """
-
-    def judge_samples(
-        self,
-        samples: Iterable[Sample],
-        *,
-        calibration: Calibration | None,
-        batch_size: int = 8,
-        on_error: OnError | None = None,
-        load: Load = load_input,
-    ) -> Iterator[tuple[Sample, Prediction]]:
-        """:func:`blemish.inspection.pipeline.judge_samples` with this model."""
-        network, preprocessing = self.ready()
-        return judge_samples(
-            network,
-            preprocessing,
-            samples,
-            calibration=calibration,
-            batch_size=batch_size,
-            on_error=on_error,
-            load=load,
-        )
-
-    def predict(
-        self,
-        images: ImageSource | Sequence[Sample],
-        *,
-        product: str | None = None,
-        batch_size: int = 8,
-        on_error: OnError | None = None,
-    ) -> Iterator[Prediction]:
-        """Judge images, in order, one :class:`~blemish.results.Prediction` each.
-
-        Args:
-            images: Files, folders, arrays or samples.
-            product: Product of images that do not say theirs; ``None``: the one that the model
-                recognises, if it can.
-            batch_size: Images per forward pass.
-            on_error: Called with path and error of each unreadable image, which is then left
-                out; ``None`` raises.
-        """
-        pairs = self.judge_samples(
-            images_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
-            calibration=self.calibration,
-            batch_size=batch_size,
-            on_error=on_error,
-        )
-        return (prediction for _, prediction in pairs)
 
     def calibrate(
         self,

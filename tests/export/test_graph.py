@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sources import training_data
-from blemish.detector import MethodNetwork
 from blemish.errors import ConfigError
 from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.inspection.network import Network, NetworkOutput
@@ -29,6 +28,7 @@ from blemish.methods.settings import TrainedConfig
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher
+from blemish.training.method_network import MethodNetwork
 from blemish.training.train import TrainingOptions, train
 
 Pixels = NDArray[np.uint8]

@@ -1,0 +1,43 @@
+"""Trained network: a method in torch as what judges pixels, on the device where its weights are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blemish.inspection.network import NetworkOutput
+from blemish.methods.base import Method
+from blemish.results import UNKNOWN_PRODUCT
+
+
+class MethodNetwork:
+    """Calls a trained method on pixels, on the device where its weights are.
+
+    Args:
+        method: Trained, in evaluation mode.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.device = next(method.parameters()).device
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
+            output = self.method(images.to(self.device))
+        known = (*self.method.products, UNKNOWN_PRODUCT)  # -1 is the last
+        return NetworkOutput(
+            maps=output.anomaly_map[:, 0].float().cpu().numpy(),
+            scores=output.score.double().cpu().numpy(),
+            branches={
+                name: values.double().cpu().numpy() for name, values in output.branches.items()
+            },
+            departures=(
+                None if output.departure is None else output.departure[:, 0].float().cpu().numpy()
+            ),
+            products=(
+                None if output.product is None else tuple(known[k] for k in output.product.tolist())
+            ),
+        )
