@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta
 
 from blemish.calibration import CalibrationRecord, calibrate
-from blemish.calibration.good_scores import images_needed, limit_rank
+from blemish.calibration.conformal import images_needed, limit_rank
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blemish.calibration.good_scores import images_needed, limit_rank, p_value
+from blemish.calibration.conformal import images_needed, limit_rank, p_value
 
 RATES = st.floats(min_value=1e-4, max_value=0.5)
 # Few distinct values, so that ties are the rule.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from blemish.calibration.conformal import Judgement
 from blemish.calibration.good_scores import (
     CalibrationRecord,
     GoodScores,
     How,
-    Judgement,
     image_identity,
 )
 from blemish.calibration.limits import Calibration, Limits, calibrate

@@ -1,35 +1,23 @@
-"""Calibration scores: what is kept of the good images that set the limits, and p-values by them.
-
-For a new image with score s and n held-out good images with scores s_1 … s_n, the p-value is
-p(s) = (1 + #{s_i >= s}) / (n + 1). If the new image is good too and exchangeable with them, then
-P(p <= α) <= α, whatever the distribution and however small n is (Vovk, Gammerman & Shafer,
-*Algorithmic Learning in a Random World*, 2005; Laxhammar & Falkman, *Conformal prediction for
-distribution-independent anomaly detection*, 2010).
-
-``p <= α`` and ``s > limit`` are the same statement when the limit is the k-th largest good score,
-k = floor(α (n + 1)): at most k - 1 good scores are then >= s. This holds with ties too, for both
-sides count the good scores that are *at least* s. With k = 0 no score can reach α.
-"""
+"""Calibration scores: what is kept of the good images that set the limits, a row each."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blemish.calibration.conformal import Scores
 from blemish.data.sample import Sample
 from blemish.errors import CalibrationError
-from blemish.results import Prediction, Verdict
+from blemish.results import Prediction
 
-Scores = tuple[FiniteFloat, ...]
 #: What good images do to those that are there: join them, replace them, or are taken out of them.
 How = Literal["join", "replace", "exclude"]
 
@@ -288,74 +276,3 @@ def _exclude(groups: dict[str | None, GoodScores], records: Sequence[Calibration
         raise CalibrationError(
             "No good image would be left. Give other good images first: blemish calibrate"
         )
-
-
-def p_value(score: float, good_scores: Scores) -> float:
-    """Share of good images at least as odd as this one, itself among them; scores ascending.
-
-    Example:
-        >>> from blemish.calibration.good_scores import p_value
-        >>> p_value(3.0, (1.0, 2.0, 3.0, 4.0))
-        0.6
-    """
-    n = len(good_scores)
-    return (1 + n - bisect_left(good_scores, score)) / (n + 1)
-
-
-def limit_rank(rate: float, n: int) -> int:
-    """Rank k, from the largest, of the good score that is the limit at ``rate``; 0 if none is.
-
-    This is floor(rate · (n + 1)), taken as the largest k with k / (n + 1) <= rate in floating
-    point. The product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values,
-    which are such fractions, would disagree with the limit.
-    """
-    k = math.floor(rate * (n + 1))
-    if (k + 1) / (n + 1) <= rate:
-        return k + 1
-    return k - 1 if k / (n + 1) > rate else k
-
-
-def images_needed(rate: float) -> int:
-    """The smallest number of good images with which a verdict at ``rate`` is possible.
-
-    Example:
-        >>> from blemish.calibration.good_scores import images_needed
-        >>> images_needed(0.01), images_needed(0.05)
-        (99, 19)
-    """
-    n = max(math.ceil(1 / rate) - 2, 1)
-    while limit_rank(rate, n) == 0:
-        n += 1
-    return n
-
-
-class Judgement(NamedTuple):
-    """The p-value of a score and the verdict that follows from it.
-
-    Without enough good images for the false-alarm rate the verdict can be ``defect`` although the
-    p-value is above the rate: it cannot be smaller than 1 / (n + 1). ``Calibration.notes`` says so.
-    """
-
-    p_value: float
-    verdict: Verdict
-
-
-def judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Judgement:
-    """The p-value of a score, and the verdict by the ranks of the two limits.
-
-    Raises:
-        CalibrationError: The score is not a finite number.
-    """
-    score = float(score)
-    if not math.isfinite(score):
-        raise CalibrationError(
-            f"The score of this image is {score}, not a finite number: no verdict can be given. "
-            "The model file may be damaged, or its training did not converge."
-        )
-    if score > good_scores[-k_defect]:
-        verdict: Verdict = "defect"
-    elif score > good_scores[-k_unsure]:
-        verdict = "unsure"
-    else:
-        verdict = "ok"
-    return Judgement(p_value(score, good_scores), verdict)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from blemish.calibration.good_scores import GoodScores, images_needed, limit_rank
+from blemish.calibration.conformal import images_needed, limit_rank
+from blemish.calibration.good_scores import GoodScores
 from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:

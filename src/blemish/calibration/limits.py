@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from blemish._names import unknown_name_message
+from blemish.calibration.conformal import Judgement, judge, limit_rank
 from blemish.calibration.good_scores import (
     CalibrationRecord,
     GoodScores,
     How,
-    Judgement,
     changed,
-    judge,
-    limit_rank,
 )
 from blemish.calibration.limit_notes import limit_notes, percent
 from blemish.errors import CalibrationError, ConfigError
