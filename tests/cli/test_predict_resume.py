@@ -105,7 +105,7 @@ def test_pictures_are_there_for_every_line(
     # Killed between picture and line, and between line and picture if that is the order.
     stop = """
 import os, signal
-from blemish.outputs.csv_jsonl import LineSink
+from blemish.outputs.lines import LineSink
 from blemish.outputs.pictures import OverlaySink
 written = []
 def counted(write):

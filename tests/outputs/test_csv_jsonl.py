@@ -11,7 +11,8 @@ import pytest
 from judged import prediction
 
 from blemish.errors import ConfigError, ImageError
-from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
+from blemish.outputs.lines import LineSink
 from blemish.results import Branch, Prediction
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
-from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
+from blemish.outputs.lines import LineSink
 from blemish.outputs.resume import take_up
 from blemish.outputs.tally import Tally
 from blemish.results import Branch, Prediction, Region

@@ -111,7 +111,7 @@ def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from blemish.outputs.csv_jsonl import VerdictRow
+    from blemish.outputs.lines import VerdictRow
     from blemish.outputs.run import watch_into
     from blemish.outputs.tally import verdict_line
 

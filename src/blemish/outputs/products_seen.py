@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from blemish.outputs.csv_jsonl import VerdictRow
+from blemish.outputs.lines import VerdictRow
 from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ProductsSeen:
 
     Example:
         >>> from pathlib import Path
-        >>> from blemish.outputs.csv_jsonl import VerdictRow
+        >>> from blemish.outputs.lines import VerdictRow
         >>> from blemish.outputs.products_seen import ProductsSeen
         >>> seen = ProductsSeen()
         >>> seen.add(VerdictRow(Path("a.png"), "bottle", "ok", 0.1, 0.5, recognised="pill"))

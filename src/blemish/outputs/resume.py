@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from blemish._files import atomic_write
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
-from blemish.outputs.csv_jsonl import LineSink, WrittenLine
+from blemish.outputs.lines import LineSink, WrittenLine
 
 if TYPE_CHECKING:
     from blemish.outputs.tally import Tally

@@ -13,7 +13,8 @@ from blemish._progress import Progress
 from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink, LineSink
+from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
+from blemish.outputs.lines import LineSink
 from blemish.outputs.resume import Done, take_up
 from blemish.outputs.tally import Tally
 from blemish.results import Prediction

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blemish._progress import printable
-from blemish.outputs.csv_jsonl import VerdictRow
+from blemish.outputs.lines import VerdictRow
 from blemish.outputs.products_seen import ProductsSeen, shown_product
 from blemish.results import Prediction, Verdict
 
