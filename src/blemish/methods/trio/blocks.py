@@ -6,38 +6,29 @@ measured by what itself has left (leave-one-out for the memory, folds for the Ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blemish.methods.trio.usual import Moments, by_place, by_row
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.memory_bank import MemoryBank
 from blemish.nn.picture_groups import GroupBuffers
 
-#: Patches that a row must have been nearest to before its own usual distance outweighs all rows'.
-_PRIOR = 20.0
 #: Smoothing of what is usual at a place, in positions of the grid.
 _SMOOTH = 1.5
-#: Share of a place's own variance; the rest is that of all places.
-_OWN = 0.8
-_FOLDS = 5
-#: Share of the mean distance below which a deviation comes of too few pictures, or of equal ones:
-#: eight to thirty hundredths are what products of five pictures and more leave.
-_NARROW = 0.03
+#: Groups of parts, each of which is measured by means and covariances of the others.
+FOLDS = 5
 #: Deviation of good pictures' scores below which it is rounding.
 _LEAST = 0.1
 #: Most observations that a covariance is taken from.
-_OBSERVED = 30000
-
-
-class Moments(NamedTuple):
-    """Mean and deviation that a measure is standardised with."""
-
-    mean: Tensor
-    scale: Tensor
+OBSERVED = 30000
+#: Of the mean variance, added to all.
+JITTER = 1e-6
 
 
 class UsualDistance(GroupBuffers):
@@ -52,8 +43,10 @@ class UsualDistance(GroupBuffers):
 
     row_mean: Tensor
     row_scale: Tensor  # (G, M)
+    row_sums: Tensor  # (G, 3, M), of the distances they come from, so that more can be added
     place_mean: Tensor
     place_scale: Tensor  # (G, P)
+    place_sums: Tensor  # (G, 3, P)
     mean: Tensor
     scale: Tensor  # (G, 1), of the result
 
@@ -64,6 +57,8 @@ class UsualDistance(GroupBuffers):
             self.register_buffer(f"row_{name}", torch.full((1, 1), value))
             self.register_buffer(f"place_{name}", torch.full((1, size[0] * size[1]), value))
             self.register_buffer(name, torch.full((1, 1), value))
+        self.register_buffer("row_sums", torch.zeros(1, 3, 1))
+        self.register_buffer("place_sums", torch.zeros(1, 3, size[0] * size[1]))
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
@@ -71,7 +66,13 @@ class UsualDistance(GroupBuffers):
         # The number of rows follows from fitting too.
         rows = state_dict.get(f"{prefix}row_mean")
         if rows is not None and rows.dim() == 2:
-            self.row_mean, self.row_scale = self.row_mean.new_zeros(2, 1, rows.shape[1])
+            groups, most = rows.shape
+            self.row_mean, self.row_scale = self.row_mean.new_zeros(2, 1, most)
+            self.row_sums = rows.new_zeros(1, 3, most)
+            # Earlier files hold no sums.
+            empty = rows.new_zeros(groups, 3, most), rows.new_zeros(groups, 3, math.prod(self.size))
+            for name, sums in zip(("row_sums", "place_sums"), empty, strict=True):
+                state_dict.setdefault(f"{prefix}{name}", sums)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def fit(self, groups: list[tuple[Tensor, Tensor, int]], parts: list[Tensor]) -> list[Tensor]:
@@ -81,25 +82,27 @@ class UsualDistance(GroupBuffers):
         number of rows; ``parts`` which part each picture shows. Returns the pictures' own results
         ``(n, P)``, each by what the other parts leave.
         """
-        smooth_map = MapFusion([self.size], self.size, _SMOOTH).to(groups[0][0].device).double()
-
-        def smooth(values: Tensor) -> Tensor:
-            return smooth_map([values.view(-1, 1, *self.size)]).flatten(1)
-
         most = max(count for _, _, count in groups)
         rows, places, results = [], [], []
         for (distances, place, count), part in zip(groups, parts, strict=True):
-            row, apart_row = _by_row(distances, place, count, part)
-            own, apart_place = _by_place(distances, part, smooth)
-            rows.append([F.pad(values, (0, most - count), value=1.0) for values in row])
+            row, apart_row = by_row(distances, place, count, part)
+            own, apart_place = by_place(distances, part, self.smooth)
+            rows.append([F.pad(v, (0, most - count), value=1.0) for v in row[:2]])
+            rows[-1].append(F.pad(row.sums, (0, most - count)))
             places.append(own)
             results.append(torch.minimum(apart_row, apart_place))
-        self.row_mean, self.row_scale = map(torch.stack, zip(*rows, strict=True))
-        self.place_mean, self.place_scale = map(torch.stack, zip(*places, strict=True))
+        self.row_mean, self.row_scale, self.row_sums = map(torch.stack, zip(*rows, strict=True))
+        found = map(torch.stack, zip(*places, strict=True))
+        self.place_mean, self.place_scale, self.place_sums = found
         self.mean = torch.stack([z.mean() for z in results])[:, None]
         self.scale = torch.stack([z.std().clamp_min(1e-6) for z in results])[:, None]
-        found = zip(results, self.mean, self.scale, strict=True)
-        return [(z - mean) / scale for z, mean, scale in found]
+        ends = zip(results, self.mean, self.scale, strict=True)
+        return [(z - mean) / scale for z, mean, scale in ends]
+
+    def smooth(self, values: Tensor) -> Tensor:
+        """Values ``(n, P)`` of places, each a mean over those around it."""
+        smooth_map = MapFusion([self.size], self.size, _SMOOTH).to(values.device).double()
+        return smooth_map([values.view(-1, 1, *self.size)]).flatten(1)
 
     def of_rows(self) -> Tensor:
         """Usual distance and deviation of every row ``(G, M, 2)``."""
@@ -128,6 +131,8 @@ class PlaceGaussian(GroupBuffers):
     whiten: Tensor  # (G, D, D)
     usual: Tensor
     scale: Tensor  # (G, J)
+    sums: Tensor  # (G, 3, J), of the distances that both come from
+    shrinkage: Tensor  # (G,), Ledoit and Wolf's, by which the covariance can be told from whiten
 
     def __init__(self, dimensions: int, places: int) -> None:
         super().__init__()
@@ -135,6 +140,17 @@ class PlaceGaussian(GroupBuffers):
         self.register_buffer("whiten", torch.eye(dimensions)[None])
         self.register_buffer("usual", torch.zeros(1, places))
         self.register_buffer("scale", torch.ones(1, places))
+        self.register_buffer("sums", torch.zeros(1, 3, places))
+        self.register_buffer("shrinkage", torch.zeros(1))
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        usual = state_dict.get(f"{prefix}usual")
+        if usual is not None:  # earlier files hold no sums
+            state_dict.setdefault(f"{prefix}sums", usual.new_zeros(len(usual), 3, *usual.shape[1:]))
+            state_dict.setdefault(f"{prefix}shrinkage", usual.new_zeros(len(usual)))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def fit(self, groups: Iterable[Tensor], parts: list[Tensor]) -> list[Tensor]:
         """Take means and covariances from good pictures ``(n, D, J)`` of every group.
@@ -143,11 +159,13 @@ class PlaceGaussian(GroupBuffers):
         """
         fitted, results = [], []
         for features, part in zip(groups, parts, strict=True):
-            usual, apart = _by_place(_cross_fitted(features, part), part)
-            few = len(part.unique()) < _FOLDS
-            fitted.append((features.mean(0), whitening(_residuals(features, few)), *usual))
+            usual, apart = by_place(_cross_fitted(features, part), part)
+            covariance, shrinkage = _covariance(residuals(features, len(part.unique()) < FOLDS))
+            whiten = whitened(covariance).to(features.device)
+            fitted.append((features.mean(0), whiten, *usual, features.new_tensor(shrinkage)))
             results.append(apart)
-        self.mean, self.whiten, self.usual, self.scale = map(torch.stack, zip(*fitted, strict=True))
+        found = map(torch.stack, zip(*fitted, strict=True))
+        self.mean, self.whiten, self.usual, self.scale, self.sums, self.shrinkage = found
         return results
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
@@ -253,64 +271,7 @@ def _middle(scores: Tensor) -> Moments:
     return Moments(scores.median(0).values, scores.std(0, correction=0).clamp_min(_LEAST))
 
 
-def _by_row(distances: Tensor, places: Tensor, count: int, part: Tensor) -> tuple[Moments, Tensor]:
-    """Usual distance ``(M,)`` of the patches that a row is nearest to; each in that of others.
-
-    Rows that few patches are near to lean on all rows' mean and variance.
-    """
-    centred = (distances - distances.mean()).double()  # so that the differences below are exact
-    least = max(1e-6, _NARROW * float(distances.mean()))
-
-    def sums(chosen: Tensor) -> Tensor:
-        values, at = centred[chosen].flatten(), places[chosen].flatten()
-        powers = torch.stack([torch.ones_like(values), values, values.square()])
-        return powers.new_zeros(3, count).index_add_(1, at, powers)  # (3, M)
-
-    def moments(sums: Tensor, variance: Tensor | float) -> Moments:
-        number, first, second = sums
-        mean = first / (number + _PRIOR)
-        squares = second - 2 * mean * first + number * mean.square()
-        own = (squares.clamp_min(0) + _PRIOR * variance) / (number + _PRIOR)
-        return Moments(mean, own.sqrt().clamp_min(least))
-
-    everything = sums(torch.ones_like(part, dtype=torch.bool))
-    variance = (centred - moments(everything, 0.0).mean[places]).square().mean()
-    apart = torch.empty_like(centred)
-    for own in part.unique():
-        mean, scale = moments(everything - sums(part == own), variance)
-        at = places[part == own]
-        apart[part == own] = (centred[part == own] - mean[at]) / scale[at]
-    mean, scale = moments(everything, variance)
-    return Moments((mean + distances.mean()).float(), scale.float()), apart.float()
-
-
-def _by_place(
-    distances: Tensor, part: Tensor, smooth: Callable[[Tensor], Tensor] = lambda x: x
-) -> tuple[Moments, Tensor]:
-    """Usual distance ``(P,)`` at each place of pictures ``(n, P)``; each in that of other parts."""
-    centred = (distances - distances.mean()).double()
-    least = max(1e-6, _NARROW * float(distances.mean()))
-    powers = torch.stack([torch.ones_like(centred), centred, centred.square()])  # (3, n, P)
-
-    def moments(sums: Tensor, variance: Tensor | float) -> Moments:
-        number, first, second = sums
-        mean = smooth(first / number)
-        squares = second - 2 * mean * first + number * mean.square()
-        own = _OWN * smooth(squares.clamp_min(0) / number) + (1 - _OWN) * variance
-        return Moments(mean, own.sqrt().clamp_min(least))
-
-    everything = powers.sum(1, keepdim=True)  # (3, 1, P)
-    variance = (centred - moments(everything, 0.0).mean).square().mean()
-    usual, scale = moments(everything, variance)
-    found = Moments((usual[0] + distances.mean()).float(), scale[0].float())
-    if len(part.unique()) == 1:
-        return found, ((centred - usual) / scale).float()
-    same = powers.new_zeros(3, int(part.max()) + 1, powers.shape[2]).index_add_(1, part, powers)
-    usual, scale = moments(everything - same[:, part], variance)  # (n, P)
-    return found, ((centred - usual) / scale).float()
-
-
-def _residuals(features: Tensor, few: bool) -> Tensor:
+def residuals(features: Tensor, few: bool) -> Tensor:
     """What differs from picture to picture ``(n·J, D)``, of features ``(n, D, J)``.
 
     With ``few`` parts it says little: what differs from place to place stands for it.
@@ -325,27 +286,37 @@ def _residuals(features: Tensor, few: bool) -> Tensor:
 def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
     """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold's from the others."""
     parts = part.unique()
-    few = len(parts) < _FOLDS
+    few = len(parts) < FOLDS
     if len(parts) == 1:
         apart = features - features.mean(2, keepdim=True)
-        return (whitening(_residuals(features, few)) @ apart).square().sum(1).sqrt()
-    fold = torch.searchsorted(parts, part) % _FOLDS
+        return (whitening(residuals(features, few)) @ apart).square().sum(1).sqrt()
+    fold = torch.searchsorted(parts, part) % FOLDS
     result = features.new_empty(len(features), features.shape[2])
     for k in fold.unique():
         others = features[fold != k]
         apart = features[fold == k] - others.mean(0)
-        result[fold == k] = (whitening(_residuals(others, few)) @ apart).square().sum(1).sqrt()
+        result[fold == k] = (whitening(residuals(others, few)) @ apart).square().sum(1).sqrt()
     return result
 
 
 def whitening(residuals: Tensor) -> Tensor:
     """``W`` ``(D, D)`` with ``‖W x‖`` the Mahalanobis distance, covariance by Ledoit and Wolf."""
+    return whitened(_covariance(residuals)[0]).to(residuals.device)
+
+
+def whitened(covariance: Tensor) -> Tensor:
+    """``W`` of a covariance ``(D, D)``."""
+    # A direction in which nothing ever moved must not turn rounding into distance.
+    least = JITTER * covariance.diagonal().mean().clamp_min(1e-12)
+    found = covariance + least * torch.eye(len(covariance)).to(covariance)
+    return torch.linalg.cholesky(found).inverse().float()
+
+
+def _covariance(residuals: Tensor) -> tuple[Tensor, float]:
+    """Covariance ``(D, D)`` shrunk by Ledoit and Wolf, and by how much."""
     from sklearn.covariance import ledoit_wolf
 
-    drawn = torch.randperm(len(residuals), generator=torch.Generator().manual_seed(0))[:_OBSERVED]
+    drawn = torch.randperm(len(residuals), generator=torch.Generator().manual_seed(0))[:OBSERVED]
     values = residuals[drawn.to(residuals.device)].double().cpu().numpy()
-    covariance, _ = ledoit_wolf(values, assume_centered=True)
-    found = torch.from_numpy(covariance)
-    # A direction in which nothing ever moved must not turn rounding into distance.
-    found += 1e-6 * found.diagonal().mean().clamp_min(1e-12) * torch.eye(len(found))
-    return torch.linalg.cholesky(found).inverse().float().to(residuals.device)
+    covariance, shrinkage = ledoit_wolf(values, assume_centered=True)
+    return torch.from_numpy(covariance), float(shrinkage)

@@ -29,7 +29,6 @@ from torch import Tensor
 from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import (
-    Moments,
     PlaceGaussian,
     ProductScale,
     UsualDistance,
@@ -38,6 +37,7 @@ from blemish.methods.trio.blocks import (
 )
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.product_code import ProductCode
+from blemish.methods.trio.usual import Moments
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank

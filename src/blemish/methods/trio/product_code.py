@@ -32,28 +32,41 @@ class ProductCode(GroupBuffers):
     centre: Tensor  # (G, D), whitened
     whiten: Tensor  # (D, D)
     limit: Tensor  # (G,), largest squared distance
+    shows: Tensor  # (G,), place of the product that a group shows
+    codes: Tensor  # (n, D), of the good pictures, for when another product is learned
+    code_of: Tensor  # (n, 2), group and part of each
 
     def __init__(self, dimensions: int) -> None:
         super().__init__()
         self.register_buffer("centre", torch.zeros(1, dimensions))
         self.register_buffer("whiten", torch.eye(dimensions))
         self.register_buffer("limit", torch.full((1,), torch.inf))
+        self.register_buffer("shows", torch.zeros(1, dtype=torch.long))
+        self.register_buffer("codes", torch.zeros(0, dimensions))
+        self.register_buffer("code_of", torch.zeros(0, 2, dtype=torch.long))
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Earlier files have no limit: to them every picture shows one of the products.
+        # Earlier files have no limit: to them every picture shows one of the products. Nor codes.
         centre = state_dict.get(f"{prefix}centre")
-        if centre is not None and f"{prefix}limit" not in state_dict:
-            state_dict[f"{prefix}limit"] = torch.full((len(centre),), torch.inf)
+        if centre is not None:
+            state_dict.setdefault(f"{prefix}limit", torch.full((len(centre),), torch.inf))
+            state_dict.setdefault(f"{prefix}shows", torch.arange(len(centre)))
+            for name in ("codes", "code_of"):
+                state_dict.setdefault(f"{prefix}{name}", getattr(self, name)[:0])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def fit(self, groups: list[Tensor], parts: list[Tensor]) -> None:
         """Take the means ``(D,)`` of the codes ``(n, D)`` of every group.
 
         ``parts`` ``(n,)`` says which part each picture shows; its views are never measured by each
-        other.
+        other. Every group shows a product of its own.
         """
+        self.codes = torch.cat(groups)
+        own = [torch.full_like(part, g) for g, part in enumerate(parts)]
+        self.code_of = torch.stack([torch.cat(own), torch.cat(parts)], 1)
+        self.shows = torch.arange(len(groups), device=self.codes.device)
         self.centre, self.whiten = _means(groups)
         self.limit = self.centre.new_full((len(groups),), torch.inf)
         if len(groups) == 1:
@@ -73,12 +86,19 @@ class ProductCode(GroupBuffers):
             if len(part.unique()) >= _FEW:
                 self.limit[g] = _FAR**2 * torch.cat(squares[g]).median()
 
+    def known(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Codes ``(n, D)`` and parts ``(n,)`` of every group, as they were given to :meth:`fit`."""
+        rows = [torch.nonzero(self.code_of[:, 0] == g)[:, 0] for g in range(len(self.centre))]
+        parts = [self.code_of[own, 1] for own in rows]
+        return [self.codes[own.to(self.codes.device)] for own in rows], parts
+
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
         squares = apart.square().sum(2)  # (N, G)
         group = squares.argmin(1)
         near = squares.amin(1) <= self.limit.index_select(0, group)
-        return group, torch.where(near, group, torch.full_like(group, -1))
+        shown = self.shows.index_select(0, group)
+        return group, torch.where(near, shown, torch.full_like(group, -1))
 
 
 def _means(groups: list[Tensor]) -> tuple[Tensor, Tensor]:
