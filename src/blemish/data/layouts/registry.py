@@ -8,7 +8,8 @@ from blemish._names import unknown_name_message
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, found_in
 from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
-from blemish.data.layouts.trees import BTAD, FOLDER, MVTEC_AD, MVTEC_LOCO
+from blemish.data.layouts.own_folder import FOLDER
+from blemish.data.layouts.trees import BTAD, MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO
 from blemish.data.sample import DataSet
 from blemish.errors import ConfigError, DataError
 
@@ -17,7 +18,7 @@ LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         *(ELPV, CIFAR10, FASHION_MNIST, MNIST, REAL_IAD),
-        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD, FOLDER, ELPV_SHIFT),
+        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD_2, MVTEC_AD, FOLDER, ELPV_SHIFT),
     )
 }
 

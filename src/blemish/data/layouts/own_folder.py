@@ -1,0 +1,89 @@
+"""A user's own folder: good images in one folder, and in others what is not.
+
+``folder``: names are read by the rule of :mod:`blemish.data.layouts.roles`::
+
+    part/                            part/
+      good/  (or ok/, normal/, …)      train/good/  (or images directly in train/)
+      scratch/                         validation/good/          (optional; or val/)
+      dent/                            test/good/, test/scratch/, …
+      masks/scratch/  (optional)       ground_truth/scratch/     (optional; or masks/)
+
+One such folder, or a folder of them, one per product. Images may lie in deeper folders. Without
+``train/`` and ``test/`` good images train and the others test. Asked for by name, the layout takes
+a folder of nothing but good images as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blemish.data.images.image_list import list_images
+from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
+from blemish.data.layouts.product_folder import read_product
+from blemish.data.layouts.roles import Folders, RoleBook
+from blemish.data.sample import Sample
+from blemish.errors import DataError
+
+
+def _says(folder: Path, book: RoleBook) -> bool:
+    """Whether a folder's own folders say that it is a product's."""
+    inside = subfolders(folder)
+    roles = [book.of(path, inside) for path in inside]
+    return any(role.given or role.what == "good" or role.split is not None for role in roles)
+
+
+def _is_product(folder: Path, book: RoleBook) -> bool:
+    """A product's folder has folders that say good or a split, or images with masks beside."""
+    if _says(folder, book):
+        return True
+    inside = subfolders(folder)
+    wrappers = [path for path in inside if book.of(path).what == "wrapper"]
+    masks = any(book.of(path, inside).what == "masks" for path in inside)
+    return any(_says(path, book) or (masks and list_images(path)) for path in wrappers)
+
+
+def _products(root: Path, book: RoleBook) -> dict[str, Path]:
+    if _is_product(root, book):
+        return {root.resolve().name: root}
+    return {path.name: path for path in subfolders(root) if _is_product(path, book)}
+
+
+def _recognise_folder(root: Path) -> bool:
+    return root.is_dir() and bool(_products(root, RoleBook()))
+
+
+def read_folder(root: Path, folders: Folders | None = None) -> Reading:
+    """A user's own folder, or one of products; roles of folders that were given go before names."""
+    book = RoleBook(folders, root)
+    name = root.resolve().name
+    products = _products(root, book)
+    if products:
+        samples, problems = read_each(products, lambda name, path: read_product(name, path, book))
+        problems += [
+            f"{path.name}: left out: it holds neither good/ (ok/, normal/) nor train/ or test/; "
+            f"found {found_in(path)}."
+            for path in subfolders(root)
+            if root not in products.values() and path.name not in products
+        ]
+        return samples, problems
+    inside = [path for path in subfolders(root) if book.of(path).what != "masks"]
+    images = list_images(root, recursive=False)
+    if images and not inside:
+        problem = (
+            f"{name}: the folder holds images only; all {len(images)} are taken as good and for "
+            "training. To test, add folders of good and defective images."
+        )
+        return [Sample(path, name, "train", 0) for path in images], [problem]
+    raise DataError(
+        f"Found no folder called good, ok or normal, and no train/ or test/, in {root} or in its "
+        f"folders; found {found_in(root)}. Put the good images in a folder called good, or say "
+        "which one holds them: --good DIR."
+    )
+
+
+FOLDER = Layout(
+    "folder",
+    "a folder called good, ok or normal, or train/ and test/",
+    _recognise_folder,
+    read_folder,
+)

@@ -1,0 +1,233 @@
+"""Folder roles: what a folder's name says is in it, one rule for every tree of folders.
+
+A name is cut into words (``OK_parts``, ``goodImages``, ``test-public``); words that say nothing
+(``dir``, ``images``, ``parts``, numbers) are dropped, and what is left decides:
+
+- good: ``good``, ``ok``, ``normal``, ``pass``, ``io``, ``defect free``, …
+- defects: ``bad``, ``ng``, ``nok``, ``defect``, ``abnormal``, ``anomaly``, ``reject``, …
+- masks: ``mask``, ``gt``, ``ground truth``, ``label``, ``annotation``, …, also of one kind, as
+  ``crack_mask`` or ``mask_crack`` beside ``crack``
+- a split: ``train``, ``val``, ``test``, alone or with one of the above, as ``normal_test``
+- unlabelled: ``unlabelled``, ``unsorted``
+- anything else is a kind of defect, unless it says good and something else (``good_camera``), or
+  a word that people use both ways (``positive``): such a folder is unclear, left out, and said.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from blemish.data.sample import Split
+from blemish.errors import ConfigError
+
+What = Literal["good", "defects", "masks", "split", "unlabelled", "wrapper", "kind", "unclear"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+GOOD = _words("good ok okay normal pass passed io faultless flawless gut")
+DEFECTS = _words(
+    "bad ng nok nio ko defect defects defective abnormal abnormals anomaly anomalies anomalous "
+    "reject rejects rejected fail fails failed faulty fault faults scrap"
+)
+_NOT = _words("no non not without")
+_SURE_MASKS = _words("mask masks gt groundtruth groundtruths")
+MASKS = _SURE_MASKS | _words("label labels annotation annotations segmentation segmentations")
+SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid"), "validation"),
+    **dict.fromkeys(("test", "tests", "testing"), "test"),
+}
+_UNLABELLED = _words("unlabelled unlabeled unsorted")
+_BOTH_WAYS = _words("positive positives negative negatives pos neg")
+_WRAPPERS = _words("image images img imgs picture pictures pics photo photos data dataset")
+_SAY_NOTHING = _WRAPPERS | _words(
+    "dir dirs folder folders part parts piece pieces item items sample samples set only"
+)
+_OF_SPLITS = frozenset({"public", "private", "mixed"})  # MVTec AD 2
+_AS_ONE = re.compile(r"(?<![a-z])(?:(ground) (truths?)|(n) ?(i) (o)|(i) (o))(?![a-z])")
+
+
+@dataclass(frozen=True)
+class FolderRole:
+    """What a folder's name says.
+
+    Attributes:
+        what: ``good``, ``defects``, ``masks``, ``split`` (nothing but a split), ``unlabelled``,
+            ``wrapper`` (``images/``: as if its content lay one level higher), ``kind`` (of
+            defect), or ``unclear``.
+        split: The split that it says as well, if any.
+        of: Of masks, the name of the one kind they belong to, if it says one.
+        sure: Whether no picture needs to be looked at; ``labels/`` may hold pictures of labels.
+        given: Whether the user said it.
+    """
+
+    what: What
+    split: Split | None = None
+    of: str = ""
+    sure: bool = True
+    given: bool = False
+
+
+def same_name(name: str) -> str:
+    """A name as names are compared: Unicode composed, case folded."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def composed(name: str) -> str:
+    """A name with its Unicode composed: macOS writes ``ü`` as two characters."""
+    return unicodedata.normalize("NFC", name)
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a name, in lower case, numbers left out."""
+    text = re.sub(r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])", " ", composed(name)).casefold()
+    text = " ".join(re.split(r"[\W_\d]+", text)).strip()
+    text = _AS_ONE.sub(lambda match: "".join(filter(None, match.groups())), text)
+    return text.split()
+
+
+def folder_role(name: str, beside: Iterable[str] = ()) -> FolderRole:
+    """What a folder's name says, with the names of the folders beside it.
+
+    Example:
+        >>> from blemish.data.layouts.roles import folder_role
+        >>> [folder_role(name).what for name in ("OK_parts", "abnormal_dir", "mask", "crack")]
+        ['good', 'defects', 'masks', 'kind']
+        >>> folder_role("normal_test").split, folder_role("crack_mask", ["crack"]).of
+        ('test', 'crack')
+    """
+    words = name_words(name)
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    split = splits.pop() if len(splits) == 1 else None
+    nothing = _SAY_NOTHING | _OF_SPLITS if split else _SAY_NOTHING
+    left = [word for word in words if word not in nothing and not (split and word in SPLITS)]
+    joined = "".join(left)
+    if not left:
+        if split:
+            return FolderRole("split", split)
+        return FolderRole("wrapper" if words and _WRAPPERS.issuperset(words) else "kind")
+    if joined in GOOD | DEFECTS or _turned(left):
+        good = (joined in GOOD) if not _turned(left) else left[0] not in _NOT or left[1] in DEFECTS
+        return FolderRole("good" if good else "defects", split)
+    if joined in _UNLABELLED:
+        return FolderRole("unlabelled", split)
+    of_masks = [word for word in left if word in MASKS]
+    if of_masks:
+        sure = any(word in _SURE_MASKS for word in of_masks)
+        rest = [word for word in left if word not in MASKS]
+        if not rest or (rest and "".join(rest) in GOOD | DEFECTS):
+            return FolderRole("masks", split, sure=sure)
+        for other in beside:
+            if name_words(other) == rest:
+                return FolderRole("masks", split, of=other, sure=sure)
+        if sure:
+            return FolderRole("masks", split)
+    if joined in _BOTH_WAYS or any(word in GOOD for word in left):
+        return FolderRole("unclear", split)
+    return FolderRole("kind")
+
+
+def _turned(words: list[str]) -> bool:
+    """Whether one word turns the other round: ``not good``, ``no defects``, ``defect free``."""
+    if len(words) != 2:
+        return False
+    first, second = words
+    return (first in _NOT and second in GOOD | DEFECTS) or (first in DEFECTS and second == "free")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What folders hold, said outright; it wins over what their names say.
+
+    A folder is given by its path, or by its name alone, which then holds for every folder of that
+    name in the data set.
+
+    Attributes:
+        good: Of good images.
+        defects: Of defective images; the folders in them are their kinds.
+        masks: Of masks, which have the names of their images.
+        test: To test on: with folders of kinds in them, or unlabelled images.
+
+    Example:
+        >>> from blemish.data.layouts.roles import Folders
+        >>> bool(Folders()), Folders(good=["fine"]).given()
+        (False, ['fine'])
+    """
+
+    good: Collection[str | Path] = ()
+    defects: Collection[str | Path] = ()
+    masks: Collection[str | Path] = ()
+    test: Collection[str | Path] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(getattr(self, field.name), str | Path):
+                object.__setattr__(self, field.name, (getattr(self, field.name),))
+
+    def __bool__(self) -> bool:
+        return bool(self.given())
+
+    def given(self) -> list[str]:
+        """All folders, as they were given."""
+        return [str(folder) for field in fields(self) for folder in getattr(self, field.name)]
+
+
+_GIVEN = {
+    "good": FolderRole("good", given=True),
+    "defects": FolderRole("defects", given=True),
+    "masks": FolderRole("masks", given=True),
+    "test": FolderRole("split", "test", given=True),
+}
+
+
+class RoleBook:
+    """The roles of folders: those that were given, and for all others the rule of names.
+
+    Args:
+        root: The data set's folder, in which given folders are looked for first.
+
+    Raises:
+        ConfigError: A folder that is not there, or one with two roles.
+    """
+
+    def __init__(self, folders: Folders | None = None, root: Path | None = None) -> None:
+        self._given: dict[Path | str, FolderRole] = {}  # by resolved path, or by name alone
+        self._used: set[Path | str] = set()
+        for name, role in _GIVEN.items():
+            for folder in getattr(folders, name, ()):
+                self._give(Path(folder).expanduser(), role, root)
+
+    def _give(self, folder: Path, role: FolderRole, root: Path | None) -> None:
+        places = [root / folder] if root is not None else []
+        found = {place.resolve() for place in (*places, folder) if place.is_dir()}
+        if len(found) > 1:
+            raise ConfigError(
+                f"{folder} is a folder in {root} and another one here. Give its full path."
+            )
+        key: Path | str = next(iter(found), same_name(folder.name))
+        if not found and (len(folder.parts) != 1 or root is None):
+            raise ConfigError(f"There is no folder {folder}. Check the path.")
+        if self._given.setdefault(key, role) != role:
+            raise ConfigError(f"{folder} was given two roles. Give it once.")
+
+    def of(self, folder: Path, beside: Iterable[Path] = ()) -> FolderRole:
+        """The role of a folder, with the folders beside it."""
+        if self._given:
+            for key in (folder.resolve(), same_name(folder.name)):
+                role = self._given.get(key)
+                if role is not None:
+                    self._used.add(key)
+                    return replace(role, split=role.split or folder_role(folder.name).split)
+        return folder_role(folder.name, [path.name for path in beside])
+
+    def unused(self) -> list[Path | str]:
+        """Given folders, as paths or names, that were not met."""
+        return [key for key in self._given if key not in self._used]

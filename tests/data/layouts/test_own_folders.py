@@ -1,0 +1,182 @@
+"""Folders as people have them: which images are good, defective of which kind, with which mask."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blemish.data.layouts import read_data_set
+from blemish.errors import DataError
+
+Told = tuple[str, str, int | None, str | None, tuple[str, ...]]
+
+
+@pytest.fixture
+def read(tmp_path: Path, write_image: Callable[..., Path]) -> Callable[..., list[Told]]:
+    """Writes the named images and reads their folder: path, split, label, kind and masks."""
+
+    def read(*names: str, values: dict[str, int] | None = None) -> list[Told]:
+        root = tmp_path / "part"
+        for name in names:
+            write_image(root / name, (values or {}).get(name, 100))
+        data_set = read_data_set(root)
+        read.problems = "\n".join(data_set.problems)  # type: ignore[attr-defined]
+        assert data_set.products == ("part",)
+
+        def short(path: Path) -> str:
+            return path.relative_to(root).as_posix()
+
+        return [
+            (short(s.path), s.split, s.label, s.defect_kind, tuple(map(short, s.mask_paths)))
+            for s in data_set.samples
+        ]
+
+    return read
+
+
+def test_good_crack_and_a_mask_folder_of_the_kind(read: Callable[..., list[Told]]) -> None:
+    assert read("good/1.png", "good/2.png", "crack/1.png", "mask/crack/1.png") == [
+        ("good/1.png", "train", 0, None, ()),
+        ("good/2.png", "train", 0, None, ()),
+        ("crack/1.png", "test", 1, "crack", ("mask/crack/1.png",)),
+    ]
+
+
+def test_normal_abnormal_and_an_unlabelled_test_folder(read: Callable[..., list[Told]]) -> None:
+    assert read("normal/1.png", "normal/2.png", "abnormal/1.png", "test/1.png") == [
+        ("normal/1.png", "train", 0, None, ()),
+        ("normal/2.png", "train", 0, None, ()),
+        ("abnormal/1.png", "test", 1, "abnormal", ()),
+        ("test/1.png", "test", None, None, ()),
+    ]
+
+
+def test_normal_test_is_good_and_for_testing(read: Callable[..., list[Told]]) -> None:
+    assert read("normal/1.png", "normal_test/1.png", "abnormal/1.png") == [
+        ("normal/1.png", "train", 0, None, ()),
+        ("abnormal/1.png", "test", 1, "abnormal", ()),
+        ("normal_test/1.png", "test", 0, None, ()),
+    ]
+
+
+def test_folders_with_affixes(read: Callable[..., list[Told]]) -> None:
+    assert read("normal_dir/1.png", "abnormal_dir/2.png", "mask_dir/2.png") == [
+        ("normal_dir/1.png", "train", 0, None, ()),
+        ("abnormal_dir/2.png", "test", 1, "abnormal_dir", ("mask_dir/2.png",)),
+    ]
+
+
+def test_kinds_in_a_folder_of_defects_and_masks_in_a_kind(read: Callable[..., list[Told]]) -> None:
+    assert read(
+        "OK parts/1.png", "NG/crack/1.png", "NG/crack/masks/1.png", "NG/dent/1.png", "gt/dent/1.png"
+    ) == [
+        ("OK parts/1.png", "train", 0, None, ()),
+        ("NG/crack/1.png", "test", 1, "crack", ("NG/crack/masks/1.png",)),
+        ("NG/dent/1.png", "test", 1, "dent", ("gt/dent/1.png",)),
+    ]
+
+
+def test_splits_inside_good_and_bad(read: Callable[..., list[Told]]) -> None:
+    assert read("good/train/1.png", "good/test/2.png", "bad/test/1.png") == [
+        ("good/train/1.png", "train", 0, None, ()),
+        ("bad/test/1.png", "test", 1, "bad", ()),
+        ("good/test/2.png", "test", 0, None, ()),
+    ]
+
+
+def test_images_and_masks_in_wrappers(read: Callable[..., list[Told]]) -> None:
+    assert read("images/good/1.png", "images/hole/1.png", "labels/hole/1.png") == [
+        ("images/good/1.png", "train", 0, None, ()),
+        ("images/hole/1.png", "test", 1, "hole", ("labels/hole/1.png",)),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["_mask", "_label", "_GT", "-mask"])
+def test_masks_beside_their_images(suffix: str, read: Callable[..., list[Told]]) -> None:
+    mask = f"dent/1{suffix}.png"
+    assert read("ok/1.png", "dent/1.jpg", mask) == [
+        ("ok/1.png", "train", 0, None, ()),
+        ("dent/1.jpg", "test", 1, "dent", (mask,)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("train/1.png", "train/1_GT.png"),
+        ("train/images/1.png", "train/masks/1.png"),
+        ("train/images/1.png", "masks/train/1.png"),
+    ],
+)
+def test_masks_say_which_of_unsorted_images_are_good(
+    image: str, mask: str, read: Callable[..., list[Told]]
+) -> None:
+    names = [name.replace("1", number) for number in "12" for name in (image, mask)]
+    marked = mask.replace("1", "2")
+    values = {names[1]: 0, marked: 255}
+    assert read(*names, values=values) == [
+        (image, "train", 0, None, ()),
+        (image.replace("1", "2"), "train", 1, "defect", (marked,)),
+    ]
+    assert "1 whose mask marks nothing; 1 are defective" in read.problems  # type: ignore[attr-defined]
+
+
+def test_an_unclear_folder_is_left_out_and_said(read: Callable[..., list[Told]]) -> None:
+    told = read("good/1.png", "good_camera/1.png", "good_camera/2.png", "dent/1.png")
+    assert [row[0] for row in told] == ["good/1.png", "dent/1.png"]
+    problems = read.problems  # type: ignore[attr-defined]
+    assert "good_camera/ (2 images) was left out" in problems
+    assert "--good good_camera" in problems
+
+
+def test_a_folder_of_labels_that_are_pictures_is_no_folder_of_masks(
+    read: Callable[..., list[Told]], tmp_path: Path
+) -> None:
+    (tmp_path / "part" / "labels").mkdir(parents=True)
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) % 251
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "part" / "labels" / "1.png")
+    assert [row[0] for row in read("good/1.png", "dent/1.png")] == ["good/1.png", "dent/1.png"]
+    assert "labels/ (1 images) was left out" in read.problems  # type: ignore[attr-defined]
+
+
+def test_equal_names_are_not_shared_but_other_ones_are_found(
+    read: Callable[..., list[Told]],
+) -> None:
+    told = read("ok/1.png", "dent/1.png", "dent/2.png", "hole/1.png", "mask/1.png", "mask/2.png")
+    assert [(row[0], row[4]) for row in told if row[2]] == [
+        ("dent/1.png", ()),
+        ("dent/2.png", ("mask/2.png",)),
+        ("hole/1.png", ()),
+    ]
+    assert "1 masks belong to no image" in read.problems  # type: ignore[attr-defined]
+
+
+def test_composed_and_decomposed_names_are_the_same(read: Callable[..., list[Told]]) -> None:
+    kind, name = "sprünge", "teil_ä"
+    image = f"{kind}/{name}.png"
+    mask = unicodedata.normalize("NFD", f"mask/{kind}/{name}.png")
+    assert mask != f"mask/{kind}/{name}.png"
+    told = read("gut/1.png", image, mask)
+    assert told[1] == (image, "test", 1, kind, (mask,))
+
+
+def test_a_product_called_label_is_a_product(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    for name in ("label/good/1.png", "cap/ok/1.png", "cap/NG/1.png"):
+        write_image(tmp_path / name)
+    assert read_data_set(tmp_path).products == ("cap", "label")
+
+
+def test_without_a_good_folder_the_flag_is_named(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    write_image(tmp_path / "0" / "1.png")
+    write_image(tmp_path / "1" / "1.png")
+    with pytest.raises(DataError, match=r"--good DIR"):
+        read_data_set(tmp_path, layout="folder")
