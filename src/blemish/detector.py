@@ -198,7 +198,7 @@ class Detector(Inspector):
         self.calibration, self.products, self.manifest = None, report.products, None
         notes = [self.speed.note] if self.speed.note else []
         unreadable: list[tuple[Path, str]] = []
-        out_of_fold = report.training.out_of_fold if hold_out_share is None else []
+        out_of_fold = report.training.out_of_fold
         if out_of_fold:
             self.calibration = calibrate(
                 out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate

@@ -58,6 +58,23 @@ def test_a_folder_of_good_pictures_becomes_one_file(
     assert "trained on 12 and calibrated on 12 good images" in result.stdout
 
 
+def test_images_are_left_out_of_learning_by_name(
+    blemish: Any, refused: Any, part: Path, tmp_path: Path
+) -> None:
+    gone = sorted(p.name for p in (part / "train" / "good").iterdir())[:2]
+    named = [word for name in gone for word in ("--leave-out", name)]
+    result = blemish("fit", part, *BRIEF, *named, "-o", "m.blemish")
+    assert result.returncode == 0, result.stderr
+    assert "trained on 10 and calibrated on 10 good images" in result.stdout
+    kept = blemish("info", "m.blemish", "--json").stdout
+    assert not any(name + "#" in kept for name in gone)
+    again = blemish("calibrate", "m.blemish", "--exclude", "05.png")
+    assert "blemish fit DATA --leave-out 05.png" in " ".join(again.stderr.split())
+    message = refused(blemish("fit", part, *BRIEF, "--leave-out", "no.png", "-o", "n.blemish"))
+    assert "no.png is not among the 12 good images" in message
+    assert listing(tmp_path) == ["m.blemish"]
+
+
 def test_the_speeds_are_shown_once_with_their_time_here(blemish: Any, part: Path) -> None:
     result = blemish("fit", part, "--speed", "fast", "--device", "cpu", "-o", "m.blemish")
     assert result.returncode == 0, result.stderr

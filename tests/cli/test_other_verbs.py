@@ -92,6 +92,24 @@ def test_pictures_join_and_leave_the_limits(
     assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
 
 
+def test_who_sets_the_limit_is_shown_and_left_out_by_name(
+    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.blemish"
+    shutil.copy(judging["model"], model)
+    made = blemish("calibrate", model, part / "train" / "good", "--false-alarm-rate", "0.2")
+    setter = made.stdout.rpartition(", set by ")[2].strip(".\n")
+    assert (part / "train" / "good" / setter).is_file()
+    assert setter in blemish("info", model).stdout
+    result = blemish("calibrate", model, "--exclude", setter)
+    assert result.returncode == 0, result.stderr
+    assert "limits from 11 good images at a false-alarm rate of 0.2, set by " in result.stdout
+    assert "The model has learned them" not in result.stderr  # it was set aside
+    message = refused(blemish("calibrate", model, "--exclude", setter))
+    assert f"{setter} is not among the 11 good images" in message
+    assert "give no others" in refused(blemish("calibrate", model, part, "--exclude", setter))
+
+
 def test_a_product_is_no_markup_and_a_new_one_is_told(
     blemish: Any, judging: dict[str, Path], part: Path
 ) -> None:

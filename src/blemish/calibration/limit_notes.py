@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from blemish.calibration.conformal import images_needed, limit_rank
 from blemish.calibration.good_scores import GoodScores
+from blemish.calibration.limit_setters import setters_note
 from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def limit_notes(
             f"{calibration.n} good images, which hold the rate on average over the products and "
             "for none of them. Name the product with --product."
         )
-    return notes
+    return notes if wanted else [*notes, *setters_note(calibration)]
 
 
 def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> list[str]:

@@ -27,6 +27,13 @@ def calibrate(
             "them. Other products keep theirs."
         ),
     ] = "replace",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out the good image of this name, as `blemish info` and the notes call it; "
+            "its file is not needed. Repeatable."
+        ),
+    ] = None,
     false_alarm_rate: Annotated[
         float | None,
         typer.Option(help="Share of good parts that may be called defective. Default: as it is."),
@@ -42,6 +49,9 @@ def calibrate(
 ) -> None:
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
     from blemish._progress import Progress
+    from blemish.calibration import calibrate as set_limits
+    from blemish.calibration.limit_setters import named_images, set_by_line
+    from blemish.data.left_out import leave_out_flags
     from blemish.errors import CalibrationError, ConfigError
     from blemish.inspector import open_model
 
@@ -49,6 +59,8 @@ def calibrate(
         raise ConfigError(f"--how {how}: expected replace, join or exclude.")
     if how != "replace" and not good:
         raise ConfigError(f"--how {how} needs images: blemish calibrate MODEL IMAGES --how {how}")
+    if exclude and good:
+        raise ConfigError("--exclude names good images of the last calibration; give no others.")
     detector = open_model(model)
     failures: list[tuple[Path, str]] = []
     if good:
@@ -67,10 +79,19 @@ def calibrate(
             "blemish calibrate MODEL GOOD_DIR"
         )
     else:
-        detector.calibration = detector.calibration.at(
-            false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
+        detector.calibration = set_limits(
+            named_images(detector.calibration, exclude or (), product),
+            current=detector.calibration,
+            how="exclude",
+            false_alarm_rate=false_alarm_rate,
+            unsure_rate=unsure_rate,
         )
         notes = detector.calibration.notes()
+        if exclude and detector.manifest and detector.manifest.training.get("cross_fitted"):
+            notes.append(
+                "The model has learned them, and takes what they show for good. Learn without them "
+                f"where they are no good parts: blemish fit DATA {leave_out_flags(exclude)}"
+            )
     detector.save(out or model)
     print_failures(failures)
     if not quiet:
@@ -78,5 +99,6 @@ def calibrate(
         assert detector.calibration is not None
         print(
             f"Wrote {out or model}: limits from {detector.calibration.n} good images at a "
-            f"false-alarm rate of {detector.calibration.false_alarm_rate:.3g}."
+            f"false-alarm rate of {detector.calibration.false_alarm_rate:.3g}"
+            f"{set_by_line(detector.calibration)}."
         )

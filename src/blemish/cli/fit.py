@@ -24,6 +24,7 @@ from blemish.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from blemish.calibration import Calibration
     from blemish.training.train import FitReport
 
 
@@ -85,6 +86,13 @@ def fit(
     products: Annotated[
         str | None, typer.Option(help="Only these products, separated by commas.")
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Good image that is none, by its name or the end of its path: neither learned nor "
+            "calibrated with. Repeatable."
+        ),
+    ] = None,
     per_product: Annotated[
         bool, typer.Option("--per-product", help="One model per product instead of one for all.")
     ] = False,
@@ -118,6 +126,7 @@ def fit(
     need_training_packages("Training")
     from blemish._progress import Progress
     from blemish.cli.speed_table import print_speeds_here
+    from blemish.data.left_out import without_images
     from blemish.data.sources import good_training_samples, training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError, DataError
@@ -134,6 +143,7 @@ def fit(
                 f"No product {unknown[0]!r} in {data}. Found: {', '.join(data_set.products)}."
             )
         data_set = data_set.of_products(wanted)
+    data_set = without_images(data_set, leave_out or ())
     target = out or Path(f"{Path(data).resolve().name}{'-models' if per_product else '.blemish'}")
     if per_product:
         target.mkdir(parents=True, exist_ok=True)
@@ -191,14 +201,17 @@ def fit(
             print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
             continue
         shutil.rmtree(work_dir, ignore_errors=True)
-        print_report(path, report, quiet=quiet)
+        print_report(path, report, detector.calibration, quiet=quiet)
     if left_out:
         print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
         sys.exit(2)
 
 
-def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:
+def print_report(
+    path: Path, report: FitReport, calibration: Calibration | None, *, quiet: bool
+) -> None:
     """Say what was trained, what could not be read, and what to know about the limits."""
+    from blemish.calibration.limit_setters import set_by_line
 
     print_failures(report.failures)
     if not quiet:
@@ -209,5 +222,5 @@ def print_report(path: Path, report: FitReport, *, quiet: bool) -> None:
         print(
             f"Wrote {path}: {len(report.products)} product(s), trained on {labelled}"
             f"{report.training_images} and calibrated on {report.calibration_images} good images "
-            f"in {report.seconds:.0f} s."
+            f"in {report.seconds:.0f} s{set_by_line(calibration) if calibration else ''}."
         )

@@ -81,14 +81,17 @@ def _print_limits(content: dict[str, Any] | None) -> None:
     from rich.table import Table
 
     from blemish.calibration import Calibration
+    from blemish.calibration.limit_setters import limit_setters
 
     if content is None:
         print_notes(["Not calibrated: it gives scores but no verdicts."])
         return
     calibration = Calibration.from_json(content)
     table = Table(header_style="bold")
-    for heading in ("limits of", "good images", "unsure above", "defect above", "false alarms"):
+    limit_columns = ("unsure above", "defect above", "false alarms", "set by")
+    for heading in ("limits of", "good images", *limit_columns):
         table.add_column(heading)
+    setters = {found.product: found for found in limit_setters(calibration)}
     names: list[str | None] = [*calibration.products]
     if len(names) != 1:
         names.append(None)
@@ -100,6 +103,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
             f"{limits.unsure:.4g}",
             f"{limits.defect:.4g}",
             f"≤ {100 * limits.defect_rate:.3g} %",
+            plain(", ".join(setters[name].names) if name in setters else ""),
         )
     Console().print(table)
     print_notes(calibration.notes())

@@ -134,6 +134,8 @@ class FitReport:
             "layout": self.layout,
             "precision": options.precision,
             "seconds": round(self.seconds, 1),
+            # Whether images that it has learned calibrate: leaving one out of the limits is half.
+            "cross_fitted": bool(self.training.out_of_fold),
         }
 
 
@@ -183,6 +185,8 @@ def learn(
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
         training = train(method, [*kept, *defects], preprocessing, options, progress=progress)
+    if hold_out_share is not None:
+        training.out_of_fold = []  # those set aside calibrate alone
     paths = {sample.path for sample in defects}
     unread = sum(path in paths for path, _ in training.failures)
     unknown = sorted({sample.product for sample in kept} - set(method.products))

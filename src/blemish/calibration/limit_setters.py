@@ -1,0 +1,200 @@
+"""Influential observations: the good images that a limit rests on, by name.
+
+The limit is one of the largest good scores, so one mislabelled image among them hides every defect
+that scores less. Where a few stand far above the next they are named, with what leaves them out.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from blemish._names import nearest_hint
+from blemish.calibration.conformal import limit_rank
+from blemish.calibration.good_scores import CalibrationRecord, GoodScores
+from blemish.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from blemish.calibration.limits import Calibration
+
+#: How many times as far above the median as the next good score is worth saying: chance alone gives
+#: it in one of twelve sets of 60 scores with an exponential tail, and in one of 25 sets of 99.
+FAR = 2.0
+#: Most images of which it is said that a limit rests on them, and their largest share.
+_MOST, _SHARE = 5, 0.1
+#: Products, and images of each, that one sentence names.
+_NAMED = 3
+
+
+class LimitSetters(NamedTuple):
+    """The good images that one product's limit for ``defect`` rests on.
+
+    Attributes:
+        product: Its name, ``None`` for images of unknown product.
+        images: Identities, the highest score first; empty where an image has none.
+        times: How many times as far above the median good score the lowest of them is as the next
+            below; infinite where that one is not above it.
+        limit: Score above which an image is a ``defect``.
+        without: The limit, were these images left out.
+    """
+
+    product: str | None
+    images: tuple[str, ...]
+    times: float
+    limit: float
+    without: float
+
+    @property
+    def far(self) -> bool:
+        """Whether the limit stands so far from the next that it is worth a look."""
+        return self.times >= FAR
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File names of the images, as far as they have one."""
+        return tuple(image_name(image) for image in self.images if image)
+
+
+def image_name(identity: str) -> str:
+    """What people call an image of a calibration: its file's name, without the digest."""
+    return identity.rpartition("#")[0] or identity
+
+
+def limit_setters(calibration: Calibration) -> list[LimitSetters]:
+    """What each product's limit rests on, in the order of the products.
+
+    These are the images above the widest gap in the scores, in distances from the median, where it
+    is wide (:data:`FAR`): at least those at or above the limit, at most five and a tenth. Else it
+    is the one whose score is the limit.
+
+    Example:
+        >>> from blemish.calibration import CalibrationRecord, calibrate
+        >>> from blemish.calibration.limit_setters import limit_setters
+        >>> scores = [*range(19), 40.0]
+        >>> good = [CalibrationRecord("nut", s, s, image=f"{s:.0f}.png#{s}") for s in scores]
+        >>> found, = limit_setters(calibrate(good))
+        >>> found.names, round(found.times, 1), found.without
+        (('40.png',), 3.6, 18.0)
+    """
+    return [_of_group(group, calibration.false_alarm_rate) for group in calibration.groups]
+
+
+def _of_group(group: GoodScores, rate: float) -> LimitSetters:
+    scores, n = group.scores, group.n
+    rank = max(limit_rank(rate, n), 1)
+    middle, limit = median(scores), scores[-rank]
+
+    def times(count: int) -> float:
+        next_one = scores[-count - 1] - middle
+        return (scores[-count] - middle) / next_one if next_one > 0 else math.inf
+
+    # Of constant scores nothing stands out.
+    candidates = range(rank, min(_MOST, int(_SHARE * n)) + 1) if limit > middle else ()
+    count = max(candidates, key=times, default=0)
+    widest = times(count) if count else 1.0
+    own = slice(n - count, n) if widest >= FAR else slice(n - rank, n - rank + 1)
+    left = scores[: own.start] + scores[own.stop :]
+    return LimitSetters(
+        product=group.product,
+        images=group.images[own][::-1],
+        times=widest,
+        limit=limit,
+        without=left[-max(limit_rank(rate, len(left)), 1)] if left else math.nan,
+    )
+
+
+def setters_note(calibration: Calibration) -> list[str]:
+    """One sentence on the limits that stand far from the next good image; none where none does."""
+    found = [setters for setters in limit_setters(calibration) if setters.far and setters.names]
+    found.sort(key=lambda setters: -setters.times)
+    if not found:
+        return []
+    first, several = found[0], len(calibration.groups) > 1
+    if several:
+        named = [f"{_product(s)} on {_listed(s.names)}, {_far(s)}" for s in found[:_NAMED]]
+        more = len(found) - len(named)
+        rests = "Limits that rest on few good images: " + "; ".join(named)
+        rests += f"; and {more} more, see `blemish info MODEL`" if more else ""
+    else:
+        rests = f"The limit rests on {_listed(first.names)}, {_far(first)}"
+    one = len(found) == len(first.images) == 1
+    product = ["--product", first.product] if several and first.product else []
+    names = [word for name in first.names for word in ("--exclude", name)]
+    command = shlex.join(["blemish", "calibrate", "MODEL", *product, *names])
+    return [f"{rests}. If {'it is no good part' if one else 'they are no good parts'}: `{command}`"]
+
+
+def set_by_line(calibration: Calibration) -> str:
+    """Which images set the limits, to end a sentence on them; empty where none has a name."""
+    found = [setters for setters in limit_setters(calibration) if setters.names]
+    several = len(calibration.groups) > 1
+    named = [
+        (f"{_product(setters)} " if several else "") + _listed(setters.names)
+        for setters in found[:_NAMED]
+    ]
+    if len(found) > _NAMED:
+        named.append(f"and {len(found) - _NAMED} more (blemish info MODEL)")
+    return f", set by {', '.join(named)}" if named else ""
+
+
+def named_images(
+    calibration: Calibration, names: Iterable[str], product: str | None = None
+) -> list[CalibrationRecord]:
+    """The good images that are called so, to be excluded: no file of theirs is needed.
+
+    Args:
+        calibration: The limits that they are behind.
+        names: File names, or identities where several images have one name.
+        product: Look among the good images of this one alone.
+
+    Raises:
+        CalibrationError: No image has the name, or several have.
+
+    Example:
+        >>> from blemish.calibration import CalibrationRecord, calibrate
+        >>> from blemish.calibration.limit_setters import named_images
+        >>> good = [CalibrationRecord("nut", s, s, image=f"{s}.png#{s}") for s in range(20)]
+        >>> named_images(calibrate(good), ["7.png"])[0].image
+        '7.png#7'
+    """
+    there = [
+        record
+        for group in calibration.groups
+        for record in group.records()
+        if record.image and product in (None, group.product)
+    ]
+    known = [image_name(record.image) for record in there]
+    found = []
+    for name in names:
+        called = [r for r in there if name in (r.image, image_name(r.image))]
+        if not called:
+            of = f" of {product}" if product else ""
+            raise CalibrationError(
+                f"{name} is not among the {len(there)} good images{of} that these limits know by "
+                f"name.{nearest_hint(name, known)} `blemish info MODEL --json` lists them."
+            )
+        if len(called) > 1:
+            which = ", ".join(f"{r.image} of {r.product or 'unknown product'}" for r in called[:4])
+            raise CalibrationError(
+                f"{len(called)} good images are called {name}: {which}. Give the product "
+                "(--product), or the name with the digest behind it."
+            )
+        found += called
+    return found
+
+
+def _product(setters: LimitSetters) -> str:
+    return setters.product or "unknown product"
+
+
+def _far(setters: LimitSetters) -> str:
+    if math.isinf(setters.times):
+        return "and no other is above the median good score"
+    return f"{setters.times:.1f} times as far above the median good score as the next"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
