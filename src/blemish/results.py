@@ -23,6 +23,8 @@ class Region:
         box: Left, top, right, bottom in pixels of the source image; right and bottom exclusive.
         area: Number of pixels above the limit.
         peak: Largest value of the anomaly map inside.
+        times_limit: How far the peak is beyond the map's limit, counted from the background of good
+            maps: always above 1; ``None`` where that is not known.
 
     Example:
         >>> from blemish.results import Region
@@ -33,6 +35,7 @@ class Region:
     box: tuple[int, int, int, int]
     area: int
     peak: float
+    times_limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Branch:
     Attributes:
         score: Raw, unbounded; higher is worse.
         p_value, verdict: At the calibrated rates; ``None`` where its limits are not known.
+        times_limit: How far beyond its limit, as in :class:`Prediction`.
 
     Example:
         >>> from blemish.results import Branch
@@ -72,6 +76,7 @@ class Branch:
     score: float
     p_value: float | None = None
     verdict: Verdict | None = None
+    times_limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,10 @@ class Prediction:
             :attr:`blemish.calibration.limits.Calibration.version`; ``None`` without calibration.
         recognised: The product that the model takes it for, whatever was named; ``None`` from
             models that recognise none.
+        times_limit: How far beyond, which a p-value of few good images does not tell: 0 at the
+            median of the good scores, 1 at the limit, 3 three times as far from the median as the
+            limit is. Comparable between products, which scores are not; ``None`` where the limit
+            is not above the median, and without calibration.
 
     Example:
         >>> import numpy as np
@@ -116,6 +125,7 @@ class Prediction:
     explanation: Explanation | None = None
     calibration: str | None = None
     recognised: str | None = None
+    times_limit: float | None = None
 
     @property
     def looks_like(self) -> str | None:

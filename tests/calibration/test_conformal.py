@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from statistics import median
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blemish.calibration.conformal import images_needed, limit_rank, p_value
+from blemish.calibration.conformal import images_needed, limit_rank, p_value, times_limit
 
 RATES = st.floats(min_value=1e-4, max_value=0.5)
 # Few distinct values, so that ties are the rule.
@@ -67,3 +68,29 @@ def test_exchangeability_bounds_the_rate_exactly(scores: list[float], rate: floa
     assert flagged <= limit_rank(rate, n)
     if len(set(scores)) == len(scores):
         assert flagged == limit_rank(rate, n)
+
+
+@given(
+    good=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40),
+    scores=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6),
+    gain=st.floats(0.01, 100),
+    shift=st.floats(-100, 100),
+)
+def test_times_the_limit_rises_with_the_score_and_knows_no_units(
+    good: list[float], scores: list[float], gain: float, shift: float
+) -> None:
+    middle, limit = median(good), max(good)
+    if limit - middle < 1e-3:  # or none: see below
+        return
+    times = [times_limit(s, middle, limit) for s in sorted(scores)]
+    assert times == sorted(times, key=lambda t: t or 0.0)
+    assert times_limit(limit, middle, limit) == 1.0
+    assert times_limit(middle, middle, limit) == 0.0
+    moved = [gain * value + shift for value in (max(scores), middle, limit)]
+    assert times_limit(*moved) == pytest.approx(times[-1], rel=1e-6, abs=1e-6)
+
+
+def test_without_a_distance_to_measure_by_there_is_no_figure() -> None:
+    assert times_limit(5.0, 2.0, 2.0) is None  # one good image, or all alike
+    assert times_limit(5.0, 2.0, 1.0) is None
+    assert times_limit(1e308, 0.0, 5e-324) is None  # more than a number can hold

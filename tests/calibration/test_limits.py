@@ -197,8 +197,8 @@ def test_mask_is_exact_where_float32_cannot_hold_the_limit() -> None:
 
 def test_branches_are_judged_each_at_the_same_rates() -> None:
     judged = calibrate(HUNDRED).judge_branches({"structural": 99.5, "logical": -50.0})
-    assert judged["structural"] == Branch(99.5, 0.01, "defect")
-    assert judged["logical"] == Branch(-50.0, (1 + 50) / 100, "ok")
+    assert judged["structural"] == Branch(99.5, 0.01, "defect", 49.5 / 49)
+    assert judged["logical"] == Branch(-50.0, (1 + 50) / 100, "ok", 0.0)
 
 
 def test_a_branch_that_was_not_calibrated_has_a_score_and_no_verdict() -> None:
@@ -304,3 +304,13 @@ def test_the_runtime_part_imports_neither_torch_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_figure_beyond_the_limit_goes_on_where_the_p_value_ends() -> None:
+    limits = calibrate(HUNDRED).limits()  # median 50, limit 99
+    assert [limits.times(s) for s in (50.0, 99.0, 148.0, 2010.0)] == [0.0, 1.0, 2.0, 40.0]
+    far, farther = (calibrate(HUNDRED).judge(s).p_value for s in (148.0, 2010.0))
+    assert far == farther == 0.01
+    logical = calibrate(HUNDRED).judge_branches({"logical": 48.0})["logical"]  # good: -99 … -1
+    assert logical.times_limit == 2.0
+    assert calibrate(records_of([3.0])).limits().times(9.0) is None

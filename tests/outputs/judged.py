@@ -19,8 +19,12 @@ def prediction(
         "anomaly_map": np.zeros((4, 4), np.float32),
         "p_value": 0.01,
         "verdict": verdict,
-        "branches": {"structural": Branch(0.5, 0.5, "ok"), "logical": Branch(99.5, 0.01, "defect")},
+        "times_limit": 1.25,
+        "branches": {
+            "structural": Branch(0.5, 0.5, "ok", 0.25),
+            "logical": Branch(99.5, 0.01, "defect", 3.5),
+        },
         "explanation": Explanation("logical", (2, 0, 4, 2), "Look there."),
-        "regions": (Region((1, 2, 3, 4), 4, 1.5), Region((0, 0, 1, 1), 1, 0.5)),
+        "regions": (Region((1, 2, 3, 4), 4, 1.5, 2.5), Region((0, 0, 1, 1), 1, 0.5)),
     }
     return Prediction(**{**fields, **change})

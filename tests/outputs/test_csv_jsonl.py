@@ -34,13 +34,16 @@ def test_csv_holds_everything_in_full_precision(tmp_path: Path) -> None:
     (row,) = csv_rows(tmp_path / "out.csv")
     assert row == {
         "path": 'odd, "name"\n.png', "product": "nut", "verdict": "defect",
-        "score": "0.30000000000000004", "p_value": "0.01",
+        "score": "0.30000000000000004", "p_value": "0.01", "times_limit": "1.25",
         "branch_structural": "0.5", "branch_structural_verdict": "ok",
+        "branch_structural_times_limit": "0.25",
         "branch_logical": "99.5", "branch_logical_verdict": "defect",
+        "branch_logical_times_limit": "3.5",
         "look_left": "2", "look_top": "0", "look_right": "4", "look_bottom": "2",
         "n_regions": "2",
         "region_left": "1", "region_top": "2", "region_right": "3", "region_bottom": "4",
-        "region_area": "4", "region_peak": "1.5", "error": "",
+        "region_area": "4", "region_peak": "1.5", "region_times_limit": "2.5",
+        "error": "",
     }  # fmt: skip
 
 
@@ -68,14 +71,18 @@ def test_json_holds_all_regions_and_branches(tmp_path: Path) -> None:
     assert json_rows(tmp_path / "out.jsonl") == [
         {
             "path": str(Path("a/1.png")), "product": "nut", "verdict": "defect",
-            "score": 0.1 + 0.2, "p_value": 0.01,
+            "score": 0.1 + 0.2, "p_value": 0.01, "times_limit": 1.25,
             "branches": {
-                "structural": {"score": 0.5, "p_value": 0.5, "verdict": "ok"},
-                "logical": {"score": 99.5, "p_value": 0.01, "verdict": "defect"},
+                "structural": {
+                    "score": 0.5, "p_value": 0.5, "verdict": "ok", "times_limit": 0.25,
+                },
+                "logical": {
+                    "score": 99.5, "p_value": 0.01, "verdict": "defect", "times_limit": 3.5,
+                },
             },
             "regions": [
-                {"box": [1, 2, 3, 4], "area": 4, "peak": 1.5},
-                {"box": [0, 0, 1, 1], "area": 1, "peak": 0.5},
+                {"box": [1, 2, 3, 4], "area": 4, "peak": 1.5, "times_limit": 2.5},
+                {"box": [0, 0, 1, 1], "area": 1, "peak": 0.5, "times_limit": None},
             ],
             "explanation": {"branch": "logical", "box": [2, 0, 4, 2], "sentence": "Look there."},
         }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from judged import prediction
 from rich.console import Console
 from rich.table import Table
@@ -32,13 +33,14 @@ def shown(table: object, width: int = 120) -> str:
 
 def test_the_worst_come_first_and_the_summary_counts_all() -> None:
     predictions = [
-        prediction("fine.png", "ok", p_value=0.7),
-        prediction("bad.png", "defect", p_value=0.01, score=3.0),
-        prediction("maybe.png", "unsure", p_value=0.03),
-        prediction("worse.png", "defect", p_value=0.01, score=9.0),
-        # A product with few good images: a defect, though its p-value cannot be smaller.
-        prediction("few.png", "defect", p_value=0.05),
-        prediction("worst.png", "defect", p_value=0.001, score=1.0),
+        prediction("fine.png", "ok", p_value=0.7, times_limit=0.2),
+        prediction("bad.png", "defect", p_value=0.01, score=3.0, times_limit=2.0),
+        prediction("maybe.png", "unsure", p_value=0.03, times_limit=0.8),
+        # Far beyond the limit of a product with few good images, whose p-values end early.
+        prediction("worse.png", "defect", p_value=0.05, score=2.0, times_limit=3.0),
+        # Of unknown distance: last among the defects.
+        prediction("few.png", "defect", p_value=0.05, times_limit=None),
+        prediction("worst.png", "defect", p_value=0.01, score=1.0, times_limit=41.0),
     ]
     table = table_of(predictions, limit=5, failures=2)
     text = shown(table)
@@ -52,15 +54,23 @@ def test_the_worst_come_first_and_the_summary_counts_all() -> None:
 
 
 def test_columns_follow_what_is_known() -> None:
-    plain = prediction(product=None, branches={}, verdict=None, p_value=None)
+    plain = prediction(product=None, branches={}, verdict=None, p_value=None, times_limit=None)
     assert [c.header for c in table_of([plain]).columns] == [
         "verdict", "image", "p-value", "score", "areas",
     ]  # fmt: skip
     assert [c.header for c in table_of([plain, prediction()]).columns] == [
         "verdict", "image", "product", "p-value", "score", "areas", "by",
     ]  # fmt: skip
+    assert [c.header for c in table_of([prediction()]).columns][4] == "× limit"
     assert "1 without verdict" in shown(table_of([plain]))
     assert table_of([]).caption == "0 images"
+
+
+@pytest.mark.parametrize(
+    ("times", "said"), [(2.414, "2.41"), (1.0, "1"), (1.0004, "1.0004"), (0.9996, "0.9996")]
+)
+def test_rounding_keeps_the_side_of_the_limit(times: float, said: str) -> None:
+    assert f" {said} " in shown(table_of([prediction(times_limit=times, p_value=0.5)]))
 
 
 def test_a_product_that_is_one_of_the_folders_is_named_once() -> None:

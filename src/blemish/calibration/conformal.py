@@ -38,6 +38,33 @@ def p_value(score: float, good_scores: Scores) -> float:
     return (1 + n - bisect_left(good_scores, score)) / (n + 1)
 
 
+def times_limit(score: float, middle: float, limit: float) -> float | None:
+    """How far beyond: 0 at the median of the good scores, 1 at the limit, on in the same steps.
+
+    Raw scores have no zero and no unit of their own; their distance from usual good images has one,
+    the limit's. Multiplied or shifted scores give the same figure. It rises with the score and,
+    unlike a p-value, never saturates.
+
+    Args:
+        score: Raw anomaly score.
+        middle: Median of the good scores.
+        limit: The score above which the verdict is ``defect``.
+
+    Returns:
+        ``None`` where the limit is not above the median, as of one good image, or where most have
+        the same score: there is then no distance to measure by.
+
+    Example:
+        >>> from blemish.calibration.conformal import times_limit
+        >>> times_limit(13.0, -3.0, 1.0), times_limit(-5.0, -3.0, 1.0)
+        (4.0, -0.5)
+    """
+    if not limit > middle:
+        return None
+    times = (score - middle) / (limit - middle)
+    return times if math.isfinite(times) else None
+
+
 def limit_rank(rate: float, n: int) -> int:
     """Rank k, from the largest, of the good score that is the limit at ``rate``; 0 if none is.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from blemish._names import unknown_name_message
-from blemish.calibration.conformal import Judgement, judge, limit_rank
+from blemish.calibration.conformal import Judgement, judge, limit_rank, times_limit
 from blemish.calibration.good_scores import (
     CalibrationRecord,
     GoodScores,
@@ -53,6 +53,7 @@ class Limits:
         unsure_rate: The same for "``unsure`` or ``defect``".
         n: Number of good images behind these limits.
         product: The product they belong to; ``None`` for the pooled ones.
+        middle: Median of the good scores, from which :meth:`times` counts.
     """
 
     defect: float
@@ -63,11 +64,20 @@ class Limits:
     unsure_rate: float
     n: int
     product: str | None
+    middle: float
 
     @property
     def pooled(self) -> bool:
         """True if these are the limits over all products together."""
         return self.product is None
+
+    def times(self, score: float) -> float | None:
+        """How far beyond the limit: see :func:`blemish.calibration.conformal.times_limit`."""
+        return times_limit(score, self.middle, self.defect)
+
+    def map_times(self, value: float) -> float | None:
+        """The same of a map value: 0 at the background of good maps, 1 where marking begins."""
+        return times_limit(value, self.map_scale[0], self.map)
 
 
 class Calibration(BaseModel):
@@ -175,6 +185,7 @@ class Calibration(BaseModel):
             unsure_rate=k_unsure / (group.n + 1),
             n=group.n,
             product=group.product,
+            middle=median(group.scores),
         )
 
     def judge(self, score: float, product: str | None = None) -> Judgement:
@@ -207,7 +218,9 @@ class Calibration(BaseModel):
         judged = {name: Branch(score) for name, score in branches.items()}
         for name in branches.keys() & group.branches.keys():
             good = group.ascending_branches[name]
-            judged[name] = Branch(branches[name], *judge(branches[name], good, *ranks))
+            score = branches[name]
+            times = times_limit(score, median(good), good[-ranks[0]])
+            judged[name] = Branch(score, *judge(score, good, *ranks), times)
         return judged
 
     def mask(

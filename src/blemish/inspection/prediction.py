@@ -6,6 +6,8 @@ nothing judges a second time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +67,7 @@ def make_prediction(
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
         return Prediction(path, product, score, anomaly_map, branches=scores, recognised=recognised)
+    limits = calibration.limits(product)
     p_value, verdict = calibration.judge(score, product)
     judged = calibration.judge_branches(branches, product)
     mask = calibration.mask(anomaly_map, product)
@@ -87,10 +90,14 @@ def make_prediction(
         verdict=verdict,
         branches=judged,
         mask=mask,
-        regions=find_regions(mask, anomaly_map),
+        regions=tuple(
+            replace(region, times_limit=limits.map_times(region.peak))
+            for region in find_regions(mask, anomaly_map)
+        ),
         explanation=explanation,
         calibration=calibration.version,
         recognised=recognised,
+        times_limit=limits.times(score),
     )
 
 

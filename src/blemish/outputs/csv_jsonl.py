@@ -13,8 +13,9 @@ from typing import Any, get_args
 
 from blemish.errors import ConfigError
 from blemish.outputs.lines import LineSink, VerdictRow, WrittenLine
-from blemish.results import Branch, Prediction, Verdict
+from blemish.results import Branch, Prediction, Region, Verdict
 
+_OF_BRANCH = ("", "_verdict", "_times_limit")
 _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
 
 
@@ -22,10 +23,11 @@ class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
     Columns: path, product, of a model that recognises products also recognised, verdict, score,
-    p_value, per branch its raw score ``branch_<name>`` and ``branch_<name>_verdict``, with branches
-    also the box to look at (``look_left`` …) where one objects that has no map, n_regions, then
-    box, area and peak of the region with the highest peak, error, which is empty unless there is no
-    prediction, and where it was given the model. What is not known is left empty. ``branches`` and
+    p_value, times_limit, per branch its raw score ``branch_<name>``, ``branch_<name>_verdict`` and
+    ``branch_<name>_times_limit``, with branches also the box to look at (``look_left`` …) where one
+    objects that has no map, n_regions, then box, area, peak and times_limit of the region with the
+    highest peak, error, which is empty unless there is no prediction, and where it was given the
+    model. What is not known is left empty. ``branches`` and
     ``recognises`` must be said, as by the model: the columns are known before the first prediction.
     """
 
@@ -44,11 +46,11 @@ class CsvSink(LineSink):
         self.columns = (
             *("path", "product"),
             *(["recognised"] if recognises else []),
-            *("verdict", "score", "p_value"),
-            *(f"branch_{name}{what}" for name in self.branches for what in ("", "_verdict")),
+            *("verdict", "score", "p_value", "times_limit"),
+            *(f"branch_{name}{what}" for name in self.branches for what in _OF_BRANCH),
             *(_LOOK if self.branches else ()),
             *("n_regions", "region_left", "region_top", "region_right", "region_bottom"),
-            *("region_area", "region_peak", "error"),
+            *("region_area", "region_peak", "region_times_limit", "error"),
             *(["model"] if model else []),
         )
         self.header = _csv_line(self.columns)
@@ -65,17 +67,20 @@ class CsvSink(LineSink):
         branches: list[object] = []
         for name in self.branches:
             branch = p.branches.get(name)
-            branches += (None, None) if branch is None else (float(branch.score), branch.verdict)
+            if branch is None:
+                branches += [None] * len(_OF_BRANCH)
+            else:
+                branches += float(branch.score), branch.verdict, branch.times_limit
         if self.branches:
             branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
         return _csv_line(
             [
                 *("" if p.path is None else p.path, p.product),
                 *([p.recognised] if self.recognises else []),
-                *(p.verdict, float(p.score), p.p_value),
+                *(p.verdict, float(p.score), p.p_value, p.times_limit),
                 *branches,
                 len(p.regions),
-                *((*region.box, region.area, region.peak) if region else [None] * 6),
+                *(_of_region(region) if region else [None] * 7),
                 _complaint(p),
                 *([self.model] if self.model else []),
             ]
@@ -115,14 +120,19 @@ class CsvSink(LineSink):
                 product=row["product"] or None,
                 verdict=_verdict(row["verdict"] or None),
                 score=float(row["score"] or "nan"),
-                p_value=float(row["p_value"]) if row["p_value"] else None,
+                p_value=_number(row["p_value"]),
                 branches={
-                    b: Branch(float(v), verdict=_verdict(row[f"branch_{b}_verdict"] or None))
+                    b: Branch(
+                        float(v),
+                        verdict=_verdict(row[f"branch_{b}_verdict"] or None),
+                        times_limit=_number(row[f"branch_{b}_times_limit"]),
+                    )
                     for b in self.branches
                     if (v := row[f"branch_{b}"])
                 },
                 areas=int(row["n_regions"] or 0),
                 recognised=row.get("recognised") or None,
+                times_limit=_number(row["times_limit"]),
             )
         except ValueError as error:
             raise self._foreign(f"a row holds {error}") from error
@@ -133,11 +143,11 @@ class CsvSink(LineSink):
 class JsonLinesSink(LineSink):
     """Predictions as JSON lines, UTF-8: one object per image with all regions and branches.
 
-    Keys: path, product, recognised where the model knew it, verdict, score, p_value, branches (name
-    to score, p_value, verdict), regions (box, area, peak; the highest peak first), of a method with
-    branches explanation (branch, box, sentence; null where none objects that has no map), with
-    limits calibration (the version that judged it) and where it was given model. Without a
-    prediction: path, error, model.
+    Keys: path, product, recognised where the model knew it, verdict, score, p_value, times_limit,
+    branches (name to score, p_value, verdict, times_limit), regions (box, area, peak, times_limit;
+    the highest peak first), of a method with branches explanation (branch, box, sentence; null
+    where none objects that has no map), with limits calibration (the version that judged it) and
+    where it was given model. Without a prediction: path, error, model.
     """
 
     opening = '{"path": '
@@ -148,7 +158,9 @@ class JsonLinesSink(LineSink):
         for name, branch in p.branches.items():
             branches[name] = {"score": _finite(branch.score)}
             if branch.verdict is not None:
-                branches[name].update(p_value=branch.p_value, verdict=branch.verdict)
+                branches[name].update(
+                    p_value=branch.p_value, verdict=branch.verdict, times_limit=branch.times_limit
+                )
         row: dict[str, Any] = {
             "path": None if p.path is None else str(p.path),
             "product": p.product,
@@ -156,10 +168,9 @@ class JsonLinesSink(LineSink):
             "verdict": p.verdict,
             "score": _finite(p.score),
             "p_value": p.p_value,
+            "times_limit": p.times_limit,
             "branches": branches,
-            "regions": [
-                {"box": list(r.box), "area": r.area, "peak": _finite(r.peak)} for r in p.regions
-            ],
+            "regions": [{**asdict(r), "peak": _finite(r.peak)} for r in p.regions],
         }
         if p.branches:
             row["explanation"] = None if p.explanation is None else asdict(p.explanation)
@@ -188,13 +199,17 @@ class JsonLinesSink(LineSink):
                     p_value=row.get("p_value"),
                     branches={
                         name: Branch(
-                            float(b["score"]), b.get("p_value"), _verdict(b.get("verdict"))
+                            float(b["score"]),
+                            b.get("p_value"),
+                            _verdict(b.get("verdict")),
+                            b.get("times_limit"),
                         )
                         for name, b in row.get("branches", {}).items()
                         if b["score"] is not None
                     },
                     areas=len(row.get("regions", ())),
                     recognised=row.get("recognised"),
+                    times_limit=row.get("times_limit"),
                 )
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._foreign(f"line {number} is none of its rows") from error
@@ -216,6 +231,14 @@ def _verdict(text: object) -> Verdict | None:
         if text == verdict:
             return verdict
     raise ValueError(f"the verdict {text!r}")
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _of_region(region: Region) -> tuple[object, ...]:
+    return (*region.box, region.area, region.peak, region.times_limit)
 
 
 def _csv_line(values: Iterable[object]) -> str:

@@ -30,6 +30,7 @@ class VerdictRow:
     branches: Mapping[str, Branch] = field(default_factory=dict)
     areas: int = 0
     recognised: str | None = None
+    times_limit: float | None = None
 
     @property
     def looks_like(self) -> str | None:
@@ -44,6 +45,7 @@ class VerdictRow:
             *(p.path, p.product, p.verdict, p.score, p.p_value, dict(p.branches)),
             areas=len(p.regions),
             recognised=p.recognised,
+            times_limit=p.times_limit,
         )
 
 

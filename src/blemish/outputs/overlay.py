@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from blemish._progress import printable
 from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
 from blemish.outputs.products_seen import shown_product
+from blemish.outputs.tally import times
 from blemish.results import Prediction, Verdict
 
 Colour = tuple[int, int, int]
@@ -186,6 +187,8 @@ def _numbers(prediction: Prediction) -> str:
     parts = [f"score {prediction.score:.4g}"]
     if prediction.p_value is not None:
         parts.append(f"p = {prediction.p_value:.3g}")
+    if prediction.times_limit is not None:
+        parts.append(times(prediction.times_limit))
     for name, branch in prediction.branches.items():
         verdict = f" ({branch.verdict})" if branch.verdict else ""
         parts.append(f"{name} {branch.score:.3g}{verdict}")

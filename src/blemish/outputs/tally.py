@@ -101,13 +101,17 @@ class Tally:
         table.add_column("image", overflow="fold")
         if products:
             table.add_column("product")
-        for name in ("p-value", "score", "areas"):
+        # Scores of different products do not compare, and leave no room beside what does.
+        beyond = all(p.times_limit is not None for p in shown)
+        for name in ("p-value", "× limit" if beyond else "score", "areas"):
             table.add_column(name, justify="right", no_wrap=True)
         if branches:
             # Not their scores, which would leave no room for the image's name.
             table.add_column("by", no_wrap=True)
         for p, name in zip(shown, names, strict=True):
-            numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}", f"{p.score:.4g}"]
+            numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}"]
+            far = p.times_limit if beyond else None
+            numbers.append(f"{p.score:.4g}" if far is None else _rounded(far))
             words = [name]
             words += [shown_product(p.product, p.looks_like)] if products else []
             # Text, not markup: a file may be called "[red].png".
@@ -136,13 +140,28 @@ class Tally:
                 self.root, self._rootless = None, True
 
 
-def _severity(judged: VerdictRow) -> tuple[int, float, float, str]:
-    """Sorts the worst first: by verdict, then p-value, then score.
+def times(times_limit: float) -> str:
+    """How far beyond the limit, in words: ``2.41 × limit``."""
+    return f"{_rounded(times_limit)} × limit"
+
+
+def _rounded(times_limit: float) -> str:
+    # The side of the limit is what it says: neither 1.0004 nor 0.9996 may read as 1.
+    for digits in range(3, 18):
+        text = f"{times_limit:.{digits}g}"
+        if (float(text) > 1, float(text) < 1) == (times_limit > 1, times_limit < 1):
+            break
+    return text
+
+
+def _severity(judged: VerdictRow) -> tuple[int, float, float, float, str]:
+    """Sorts the worst first: by verdict, then times the limit, then p-value, then score.
 
     Scores of different products do not compare, so they come last.
     """
     return (
         _SEVERITY[judged.verdict],
+        math.inf if judged.times_limit is None else -judged.times_limit,
         1.0 if judged.p_value is None else judged.p_value,
         -math.inf if math.isnan(judged.score) else -judged.score,
         str(judged.path),

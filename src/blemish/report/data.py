@@ -36,7 +36,7 @@ class Row:
 
     Attributes:
         sample: What is known of it.
-        score, p_value, verdict: See :class:`blemish.results.Prediction`.
+        score, p_value, verdict, times_limit: See :class:`blemish.results.Prediction`.
         background, peak: Median and largest value of its anomaly map.
         located: Whether the marked area touches the ground truth; ``None`` without a mask or
             without limits.
@@ -53,6 +53,7 @@ class Row:
     located: bool | None = None
     branches: Mapping[str, Branch] = field(default_factory=dict, hash=False)
     advice: str = ""
+    times_limit: float | None = None
 
     @property
     def kind(self) -> str:
@@ -85,6 +86,7 @@ def make_row(sample: Sample, prediction: Prediction) -> Row:
         located=_touches(sample, prediction.mask),
         branches=dict(prediction.branches),
         advice=prediction.explanation.sentence if prediction.explanation else "",
+        times_limit=prediction.times_limit,
     )
 
 

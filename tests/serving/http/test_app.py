@@ -200,7 +200,10 @@ def test_a_request_is_judged_once_and_by_one_calibration(
             for result in answer["results"]:
                 assert result["verdict"] == verdict
                 assert result["branches"] == {
-                    "logical": {name: result[name] for name in ("score", "p_value", "verdict")}
+                    "logical": {
+                        name: result[name]
+                        for name in ("score", "p_value", "verdict", "times_limit")
+                    }
                 }
 
 

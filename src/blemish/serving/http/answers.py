@@ -32,6 +32,9 @@ class RegionAnswer(BaseModel):
     )
     area: int = Field(description="pixels above the map limit")
     peak: float = Field(description="largest map value inside")
+    times_limit: float | None = Field(
+        default=None, description="the same as a multiple of the map limit; 0 is good background"
+    )
 
 
 class BranchAnswer(BaseModel):
@@ -40,6 +43,7 @@ class BranchAnswer(BaseModel):
     score: float | None
     p_value: float | None = None
     verdict: Verdict | None = None
+    times_limit: float | None = None
 
 
 class ExplanationAnswer(BaseModel):
@@ -65,6 +69,10 @@ class PredictionAnswer(BaseModel):
     verdict: Verdict | None = None
     score: float | None = Field(default=None, description="raw and unbounded; higher is worse")
     p_value: float | None = Field(default=None, description="share of good parts at least this odd")
+    times_limit: float | None = Field(
+        default=None,
+        description="how far beyond: 0 at the median of good pictures, 1 at the limit",
+    )
     branches: dict[str, BranchAnswer] = {}
     regions: list[RegionAnswer] = []
     explanation: ExplanationAnswer | None = None
@@ -92,6 +100,7 @@ class PictureAnswer(BaseModel):
     score: float
     p_value: float | None
     verdict: Verdict | None
+    times_limit: float | None
     verdict_then: Verdict | None = Field(description="when it was judged, by the limits of then")
     mark: Mark | None
 
@@ -172,6 +181,7 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
         verdict=judged.verdict,
         score=judged.score,
         p_value=judged.p_value,
+        times_limit=judged.times_limit,
         map_png=None if item.map_png is None else base64.b64encode(item.map_png).decode(),
         error=None if lost is None else ErrorAnswer(error=lost.code, detail=lost.detail),
         **_found(judged),
@@ -193,21 +203,26 @@ def _found(prediction: Prediction) -> dict[str, Any]:
 def picture_answer(picture: Picture, calibration: Calibration | None) -> PictureAnswer:
     """A kept picture, judged anew by its score."""
     if calibration is None:
-        return PictureAnswer(**_picture(picture, None, None))
-    return PictureAnswer(**_picture(picture, *calibration.judge(picture.score, picture.product)))
+        return PictureAnswer(**_picture(picture, None, None, None))
+    judged = calibration.judge(picture.score, picture.product)
+    times = calibration.limits(picture.product).times(picture.score)
+    return PictureAnswer(**_picture(picture, *judged, times))
 
 
 def detail_answer(picture: Picture, prediction: Prediction) -> DetailAnswer:
     """A kept picture with what is found in it, judged anew by its map."""
-    judged = _picture(picture, prediction.p_value, prediction.verdict)
+    judged = _picture(picture, prediction.p_value, prediction.verdict, prediction.times_limit)
     return DetailAnswer(**judged, **_found(prediction))
 
 
-def _picture(picture: Picture, p_value: float | None, verdict: Verdict | None) -> dict[str, Any]:
+def _picture(
+    picture: Picture, p_value: float | None, verdict: Verdict | None, times_limit: float | None
+) -> dict[str, Any]:
     kept = {
         name: getattr(picture, name) for name in PictureAnswer.model_fields if name in vars(picture)
     }
-    return {**kept, "p_value": p_value, "verdict": verdict, "verdict_then": picture.verdict}
+    judged = {"p_value": p_value, "verdict": verdict, "times_limit": times_limit}
+    return {**kept, **judged, "verdict_then": picture.verdict}
 
 
 def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswer:

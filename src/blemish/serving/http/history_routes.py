@@ -178,7 +178,8 @@ def _csv(
 ) -> Iterator[str]:
     kept = service.pictures.all()
     branches = list(dict.fromkeys(name for picture in kept for name in picture.branches))
-    columns = ["id", "name", "product", "judged", "verdict", "score", "p_value", "mark"]
+    columns = ["id", "name", "product", "judged", "verdict", "score", "p_value"]
+    columns += ["times_limit", "mark"]
     columns += [f"branch_{name}" for name in branches]
     columns += ["calibration", "false_alarm_rate", "verdict_then", "calibration_then"]
     columns += ["height", "width", "sha256"]
@@ -189,7 +190,8 @@ def _csv(
         yield _line(
             [
                 *(picture.id, _cell(picture.name), picture.product, picture.judged),
-                *(answer.verdict, picture.score, answer.p_value, picture.mark),
+                *(answer.verdict, picture.score, answer.p_value),
+                *(answer.times_limit, picture.mark),
                 *(picture.branches.get(name) for name in branches),
                 *(version, rate, picture.verdict, picture.version),
                 *(*picture.size, picture.digest),

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { focus, onOpen, toggleMark } from "./grid.js";
 import { changed, heatUrl, limitsOf, onChange, refresh, shown, state } from "./state.js";
-import { byId, make, oneIn, score, several, time, verdictWord } from "./words.js";
+import { byId, make, oneIn, score, several, time, times, verdictWord } from "./words.js";
 
 const dialog = byId("detail");
 const stage = byId("stage");
@@ -41,6 +41,7 @@ function draw() {
   const rows = [
     ["score", score(picture.score)],
     ["p-value", picture.p_value === null ? "–" : picture.p_value.toPrecision(3)],
+    ["beyond", picture.times_limit === null ? "–" : times(picture.times_limit)],
     ["size", `${picture.size[1]} × ${picture.size[0]}`],
     ["judged", time(picture.judged)],
   ];
@@ -63,8 +64,11 @@ function draw() {
 
 function meaning(picture) {
   const count = limitsOf(picture.product)?.n ?? 0;
-  // The smallest p-value there is: nothing says how rare it really is.
-  if (picture.p_value * (count + 1) < 1.5) return `Odder than all ${several(count, "good picture")} behind the limits.`;
+  // The smallest p-value there is: how far beyond says more.
+  if (picture.p_value * (count + 1) < 1.5) {
+    const far = picture.times_limit > 1 ? `, at ${times(picture.times_limit)}` : "";
+    return `Odder than all ${several(count, "good picture")} behind the limits${far}.`;
+  }
   if (picture.p_value > 0.5) return "Most good parts look odder than this one.";
   return `About ${oneIn(picture.p_value)} good parts looks this odd.`;
 }
@@ -90,7 +94,7 @@ async function more() {
   regions.querySelector("ol").replaceChildren(...detail.regions.map((region, index) => {
     const button = make("button", "plain",
       make("span", "", `${region.box[2] - region.box[0]} × ${region.box[3] - region.box[1]} at ${region.box[0]}, ${region.box[1]}`),
-      make("span", "", `peak ${score(region.peak)}`));
+      make("span", "", region.times_limit === null ? `peak ${score(region.peak)}` : times(region.times_limit)));
     button.type = "button";
     button.addEventListener("click", () => pick(index, region.box));
     return make("li", "", button);
@@ -99,7 +103,7 @@ async function more() {
   byId("detail-hint").textContent = detail.explanation?.sentence ?? "";
   const branches = Object.entries(detail.branches).flatMap(([name, branch]) => [
     make("dt", "", name),
-    make("dd", "", [branch.score === null ? "–" : score(branch.score), branch.verdict && verdictWord(branch.verdict)].filter(Boolean).join(" · ")),
+    make("dd", "", [branch.score === null ? "–" : score(branch.score), branch.times_limit !== null && times(branch.times_limit), branch.verdict && verdictWord(branch.verdict)].filter(Boolean).join(" · ")),
   ]);
   byId("detail-list").append(...branches);
 }

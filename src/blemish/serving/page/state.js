@@ -36,9 +36,9 @@ export function limitsOf(product) {
 
 const SEVERITY = { defect: 0, unsure: 1, ok: 2 };
 const ORDERS = {
-  // Scores of two products do not compare; verdicts and p-values do.
+  // Scores of two products do not compare; verdicts, p-values and times the limit do.
   worst: (a, b) => (SEVERITY[a.verdict] ?? 3) - (SEVERITY[b.verdict] ?? 3)
-    || (a.p_value ?? 1) - (b.p_value ?? 1) || b.score - a.score || a.id - b.id,
+    || (b.times_limit ?? -Infinity) - (a.times_limit ?? -Infinity) || (a.p_value ?? 1) - (b.p_value ?? 1) || b.score - a.score || a.id - b.id,
   newest: (a, b) => b.judged.localeCompare(a.judged) || b.id - a.id,
   name: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }) || a.id - b.id,
 };

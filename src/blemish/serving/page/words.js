@@ -15,6 +15,9 @@ export function score(value) {
     ? value.toExponential(2) : value.toPrecision(4);
 }
 
+// How far beyond: 0 is usual for good parts, 1 is the limit.
+export const times = (value) => `${Number(value.toPrecision(value > 1 && value < 1.1 ? 4 : 3))} × limit`;
+
 export function oneIn(share) {
   return share >= 0.095 ? `${Math.round(10 * share)} in 10` : `1 in ${Math.round(1 / share)}`;
 }
