@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from blemish._names import unknown_name_message
 from blemish.benchmark.environment import code_fingerprint, data_fingerprints
 from blemish.benchmark.protocols import CLASS_PROTOCOLS, PROTOCOLS, Unit, plan_units
 from blemish.benchmark.rows import without_paths
-from blemish.data.layouts import read_data_set
+from blemish.data.layouts import Folders, read_data_set
+from blemish.data.layouts.roles import FOLDER_ROLES
 from blemish.data.sample import DataSet
 from blemish.errors import BlemishError, ConfigError
 from blemish.evaluation.evaluator import Evaluator
@@ -36,6 +37,8 @@ class BenchmarkOptions:
         settings: Settings of the methods; ``METHOD.NAME`` for one of them only.
         preset: What the settings start from, such as ``paper``; every method has it.
         layout: Layout of the data.
+        good, defects, masks, test: Folders in the data sets and what they hold; see
+            :class:`blemish.data.layouts.Folders`.
         products: Categories to use; empty: all.
         classes, known, ratios: See :func:`blemish.benchmark.protocols.plan_units`.
         teacher, teacher_weights: As for :class:`blemish.Detector`.
@@ -55,6 +58,10 @@ class BenchmarkOptions:
     settings: tuple[tuple[str, str], ...] = ()
     preset: str = "light"
     layout: str = "auto"
+    good: tuple[str, ...] = ()
+    defects: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
@@ -140,17 +147,19 @@ def command_line(options: BenchmarkOptions, out: str) -> str:
         last = Path(path).name or name
         data.append(last if last == name else f"{name}={last}")
     words = []
-    for field in fields(options):
-        value = getattr(options, field.name)
-        flag = "--method" if field.name == "methods" else "--" + field.name.replace("_", "-")
-        if field.name == "data":
+    for option in fields(options):
+        value = getattr(options, option.name)
+        flag = "--method" if option.name == "methods" else "--" + option.name.replace("_", "-")
+        if option.name == "data":
             words += [flag, ",".join(data)]
-        elif field.name == "settings":
+        elif option.name == "settings":
             words += [word for name, given in value for word in ("--set", f"{name}={given}")]
+        elif option.name in FOLDER_ROLES:
+            words += [word for folder in value for word in (flag, Path(folder).name)]
         elif isinstance(value, bool):
             words += [flag] * value
-        elif field.name in ("methods", "protocol", "seeds") or value != field.default:
-            words += [flag, _text(field.name, value)]
+        elif option.name in ("methods", "protocol", "seeds") or value != option.default:
+            words += [flag, _text(option.name, value)]
     return shlex.join(["blemish", "benchmark", *words, "--out", Path(out).resolve().name])
 
 
@@ -172,6 +181,7 @@ class RunSpec:
     data_path: str  # on this machine, as the next one
     teacher_weights: str
     unreadable: str = ""  # why the data set cannot be read
+    folders: dict[str, list[str]] = field(default_factory=dict)  # by role, on this machine
 
     @property
     def run(self) -> str:
@@ -234,6 +244,7 @@ def plan_runs(options: BenchmarkOptions) -> list[RunSpec]:
                             path,
                             options.teacher_weights,
                             source.unreadable,
+                            _folders(options),
                         )
                     )
     return runs
@@ -295,7 +306,7 @@ def _weights_identity(weights: str) -> str:
 
 def _read_source(options: BenchmarkOptions, name: str, path: str) -> _Source:
     try:
-        data_set = chosen_data(path, options.layout, options.products)
+        data_set = chosen_data(path, options.layout, options.products, _folders(options))
         units = plan_units(
             data_set,
             options.protocol,
@@ -311,14 +322,20 @@ def _read_source(options: BenchmarkOptions, name: str, path: str) -> _Source:
     return _Source(name, data_set.layout, data_fingerprints(data_set), units)
 
 
-def chosen_data(path: str, layout: str, products: Sequence[str]) -> DataSet:
+def _folders(options: BenchmarkOptions) -> dict[str, list[str]]:
+    return {role: list(getattr(options, role)) for role in FOLDER_ROLES if getattr(options, role)}
+
+
+def chosen_data(
+    path: str, layout: str, products: Sequence[str], folders: Mapping[str, Sequence[str]]
+) -> DataSet:
     """A data set restricted to some of its categories; empty: all.
 
     Raises:
         ConfigError: A category that is not there.
         DataError: The data set cannot be read.
     """
-    data_set = read_data_set(path, layout=layout)
+    data_set = read_data_set(Folders(path, **folders) if folders else path, layout=layout)
     for product in products:
         if product not in data_set.products:
             reasons = [p for p in data_set.problems if p.startswith(f"{product}:")]

@@ -92,7 +92,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
     identity, unit = spec.identity, spec.unit
     data = identity["data"]
     whole = tuple(data["fingerprints"])
-    data_set = chosen_data(spec.data_path, data["layout"], whole)
+    data_set = chosen_data(spec.data_path, data["layout"], whole, spec.folders)
     hold_out = identity["hold_out"]
     share = HOLD_OUT_SHARE if hold_out is None else hold_out
     parts = split_parts(data_set, unit, seed=identity["seed"], hold_out_share=share)

@@ -21,6 +21,7 @@ from blemish.cli.common import (
     parse_assignments,
     parse_size,
 )
+from blemish.cli.folders import Defects, Good, Masks, Test
 from blemish.errors import ConfigError
 
 Number = TypeVar("Number", int, float)
@@ -50,6 +51,10 @@ def benchmark(
     ] = None,
     preset: Preset = "light",
     layout: Layout = "auto",
+    good: Good = None,
+    defects: Defects = None,
+    masks: Masks = None,
+    test: Test = None,
     products: Annotated[str, typer.Option(help="Only these categories, with commas.")] = "",
     classes: Annotated[
         str, typer.Option(help="Normal classes, names or numbers, with commas. Default: each.")
@@ -105,6 +110,10 @@ def benchmark(
         settings=tuple((k, v) for k, v in parse_assignments(settings).items()),
         preset=preset,
         layout=layout,
+        good=tuple(good or ()),
+        defects=tuple(defects or ()),
+        masks=tuple(masks or ()),
+        test=tuple(test or ()),
         products=_names(products),
         classes=_names(classes),
         known=_names(known),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from blemish.cli.common import Layout, plain
+from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source
 
 data_app = typer.Typer(name="data", help="Look at data sets.", no_args_is_help=True)
 
@@ -18,7 +19,11 @@ def _group() -> None:
 
 @data_app.command("describe")
 def describe_data(
-    path: Annotated[str, typer.Argument(help="Folder of a data set.")],
+    path: Data = None,
+    good: Good = None,
+    defects: Defects = None,
+    masks: Masks = None,
+    test: Test = None,
     layout: Layout = "auto",
     fast: Annotated[
         bool, typer.Option("--fast", help="Read headers only: truncated files go unnoticed.")
@@ -30,10 +35,15 @@ def describe_data(
 
     from blemish.data.describe import describe
     from blemish.data.layouts import read_data_set
+    from blemish.data.read_as import read_as
 
-    description = describe(read_data_set(path, layout=layout), decode=not fast)
+    source = data_source(path, good, defects, masks, test)
+    data_set = read_data_set(source, layout=layout)
+    description = describe(data_set, decode=not fast)
     console = Console()
     console.print(f"{description.root}: layout {description.layout}", markup=False)
+    for line in read_as(data_set):
+        console.print(f"Read as {line}", markup=False, highlight=False)
     table = Table(header_style="bold")
     for heading in ("product", "split", "kind", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left")

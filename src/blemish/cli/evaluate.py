@@ -23,6 +23,7 @@ from blemish.cli.common import (
     plain,
     write_text,
 )
+from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +51,11 @@ _LOGICAL = {
 
 def evaluate(
     model: ModelFile,
-    data: Annotated[str, typer.Argument(help="A data set with labelled test images.")],
+    data: Data = None,
+    good: Good = None,
+    defects: Defects = None,
+    masks: Masks = None,
+    test: Test = None,
     layout: Layout = "auto",
     json: Annotated[
         Path | None, typer.Option(help="Write all figures as JSON; `-` for standard output.")
@@ -66,12 +71,17 @@ def evaluate(
     """
     need_training_packages("Evaluating")
     from blemish._progress import Progress
+    from blemish.data.sources import training_data
     from blemish.inspector import open_model
 
+    source = data_source(data, good, defects, masks, test)
     detector = open_model(model, device=device)
+    data_set = training_data(source, layout=layout, bit_depth=detector.bit_depth)
+    if not quiet:
+        print_read_as(data_set)
+        print_notes(data_set.problems)
     evaluation = detector.evaluate(
-        data,
-        layout=layout,
+        data_set,
         histogram=histogram,
         compatibility=compatibility,  # type: ignore[arg-type]  # checked there
         progress=Progress(quiet=quiet),

@@ -22,6 +22,7 @@ from blemish.cli.common import (
     parse_assignments,
     parse_size,
 )
+from blemish.cli.folders import Data, Good, Masks, Test, data_source, print_read_as
 
 if TYPE_CHECKING:
     from blemish.calibration import Calibration
@@ -29,22 +30,23 @@ if TYPE_CHECKING:
 
 
 def fit(
-    data: Annotated[
-        str, typer.Argument(help="Folder of good images, or a data set in any known layout.")
-    ],
+    data: Data = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o", help="Model file to write; with --per-product a folder of them."
         ),
     ] = None,
+    good: Good = None,
     defects: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="Image, or folder of images, with known defects, for a method that learns from "
-            "them (anomem). Repeatable."
+            help="Folder of defective images. A method that learns from defects (anomem) does so, "
+            "and takes single images too; others leave them out. Repeatable."
         ),
     ] = None,
+    masks: Masks = None,
+    test: Test = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "trio",
     speed: Annotated[
         str | None,
@@ -130,21 +132,25 @@ def fit(
     from blemish.data.sources import good_training_samples, training_data
     from blemish.detector import Detector
     from blemish.errors import ConfigError, DataError
-    from blemish.training.train import TrainingOptions, check_labels_are_used
+    from blemish.methods.registry import method_class
+    from blemish.training.train import TrainingOptions
 
-    if defects:
-        check_labels_are_used(method)
-    data_set = training_data(data, layout=layout)
+    learns = bool(defects) and method_class(method).uses_labelled_anomalies
+    data_set = training_data(
+        data_source(data, good, None if learns else defects, masks, test), layout=layout
+    )
     if products:
         wanted = [name.strip() for name in products.split(",")]
         unknown = [name for name in wanted if name not in data_set.products]
         if unknown:
             raise ConfigError(
-                f"No product {unknown[0]!r} in {data}. Found: {', '.join(data_set.products)}."
+                f"No product {unknown[0]!r} in {data_set.root}. "
+                f"Found: {', '.join(data_set.products)}."
             )
         data_set = data_set.of_products(wanted)
     data_set = without_images(data_set, leave_out or ())
-    target = out or Path(f"{Path(data).resolve().name}{'-models' if per_product else '.blemish'}")
+    name = (Path(data) if data else data_set.root).resolve().name.removesuffix(".csv")
+    target = out or Path(f"{name}{'-models' if per_product else '.blemish'}")
     if per_product:
         target.mkdir(parents=True, exist_ok=True)
         parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
@@ -153,7 +159,11 @@ def fit(
     left_out: list[str] = []
     shown: set[tuple[object, ...]] = set()
     if not quiet:
-        print(f"{data}: layout {data_set.layout}, products {', '.join(data_set.products)}")
+        where = data_set.root if data is None else data
+        print(f"{where}: layout {data_set.layout}, products {', '.join(data_set.products)}")
+        print_read_as(data_set, sys.stdout)
+        if defects and not learns:
+            print(f"{method} learns from good images alone: the defects are not learned.")
     for path, part in parts:
         # Found out now, not after ten minutes of training.
         writable_target(path)
@@ -173,7 +183,7 @@ def fit(
                 print_speeds_here(detector, good_training_samples(part, [])[1], shown)
             report = detector.fit(
                 part,
-                defects=defects or None,
+                defects=defects if learns else None,
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,

@@ -12,17 +12,22 @@ import typer
 
 from blemish._progress import print_failures
 from blemish.cli.common import Device, Histogram, Layout, ModelFile, Quiet, need_training_packages
+from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
 
 
 def report(
     model: ModelFile,
-    data: Annotated[str, typer.Argument(help="A data set with labelled test images.")],
+    data: Data = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path(
         "report.html"
     ),
     pictures: Annotated[
         int, typer.Option(min=0, help="Images shown of each group of each product.")
     ] = 6,
+    good: Good = None,
+    defects: Defects = None,
+    masks: Masks = None,
+    test: Test = None,
     layout: Layout = "auto",
     histogram: Histogram = False,
     diagnose: Annotated[
@@ -38,26 +43,30 @@ def report(
     need_training_packages("A report")
     from blemish._files import writable_target
     from blemish._progress import Progress
+    from blemish.data.sources import training_data
     from blemish.inspector import open_model
     from blemish.report.report import make_report, write_report
     from blemish.report.summary import summary_cards
 
     # Found out now, not after an hour of judging.
     writable_target(out)
+    source = data_source(data, good, defects, masks, test)
     started = time.perf_counter()
     detector = open_model(model, device=device)
     load_seconds = time.perf_counter() - started
+    data_set = training_data(source, layout=layout, bit_depth=detector.bit_depth)
+    if not quiet:
+        print_read_as(data_set)
     found = None
     if diagnose:
         from blemish.evaluation.diagnosis import diagnose as run_diagnosis
 
-        found = run_diagnosis(detector, data, layout=layout, progress=Progress(quiet=quiet))
+        found = run_diagnosis(detector, data_set, progress=Progress(quiet=quiet))
     made = make_report(
         detector,
-        data,
+        data_set,
         name=model.name,
         manifest=detector.manifest,
-        layout=layout,
         pictures=pictures,
         histogram=histogram,
         load_seconds=load_seconds,

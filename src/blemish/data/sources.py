@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from blemish.data.images.image_list import is_visible_folder_name, list_images
 from blemish.data.images.preprocess import Preprocessing, to_rgb
 from blemish.data.images.reading import image_size, open_file, read_image, read_image_bytes
-from blemish.data.layouts import read_data_set, recognise
+from blemish.data.layouts import Folders, read_data_set, recognise
+from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 
-#: A data set, its folder, or images as one array ``(N, H, W[, C])``.
-TrainingSource = DataSet | str | Path | NDArray
+#: A data set, its folder, folders and what they hold, or images as one array ``(N, H, W[, C])``.
+TrainingSource = DataSet | str | Path | Folders | NDArray
 #: One image or many, as files, folders, arrays or samples.
 ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | NDArray | Sample"]
 #: The model's input ``(H, W, 3)``, and the size ``(H_src, W_src)`` of the picture it is made of.
@@ -53,6 +54,8 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
             for index, image in enumerate(pixels)
         ]
         return DataSet("array", Path("array"), tuple(good))
+    if isinstance(source, Folders):
+        return read_data_set(source, layout=layout)
     path = Path(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
         inside = [entry for entry in path.iterdir() if is_visible_folder_name(entry.name)]
@@ -96,7 +99,7 @@ def good_training_samples(
         raise DataError(
             f"{data_set.root} (layout {data_set.layout}) has {len(good)} readable good images to "
             "train on; at least 2 are needed, and some 20 for a useful model. Put them into a "
-            f"folder named good.{reasons}"
+            f"folder named good, or name the folder that holds them: --good DIR.{reasons}"
         )
     return good, sizes
 
@@ -138,8 +141,8 @@ def _only_defects(path: Path) -> None:
     """A folder of a data set is easily given instead of one kind's."""
     if not path.is_dir():
         return
-    wrong = [p for p in path.rglob("*") if p.is_dir() and p.name.lower() in _NOT_DEFECTS]
-    if path.name.lower() in _NOT_DEFECTS:
+    wrong = [p for p in path.rglob("*") if p.is_dir() and _is_other(p)]
+    if _is_other(path):
         wrong.append(path)
     if wrong:
         raise DataError(
@@ -149,7 +152,8 @@ def _only_defects(path: Path) -> None:
         )
 
 
-_NOT_DEFECTS = frozenset({"good", "ok", "normal", "ground_truth", "masks"})
+def _is_other(folder: Path) -> bool:
+    return folder_role(folder.name).what in ("good", "masks")
 
 
 def images_to_judge(

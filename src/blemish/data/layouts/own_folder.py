@@ -15,6 +15,7 @@ a folder of nothing but good images as well.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from blemish.data.images.image_list import list_images
@@ -22,7 +23,7 @@ from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subf
 from blemish.data.layouts.product_folder import read_product
 from blemish.data.layouts.roles import Folders, RoleBook
 from blemish.data.sample import Sample
-from blemish.errors import DataError
+from blemish.errors import ConfigError, DataError
 
 
 def _says(folder: Path, book: RoleBook) -> bool:
@@ -53,12 +54,28 @@ def _recognise_folder(root: Path) -> bool:
 
 
 def read_folder(root: Path, folders: Folders | None = None) -> Reading:
-    """A user's own folder, or one of products; roles of folders that were given go before names."""
-    book = RoleBook(folders, root)
+    """A user's own folder, or one of products; given roles go before what names say.
+
+    Raises:
+        DataError: Nothing says what is good.
+        ConfigError: A given folder that is not there, or of which the product is not clear.
+    """
+    book = RoleBook(folders)
     name = root.resolve().name
-    products = _products(root, book)
+    if folders and folders.root is None:
+        return read_each({name: root}, lambda name, _: read_product(name, None, book, alone=True))
+    products = _products(root, RoleBook(folders)) or ({name: root} if folders else {})
     if products:
-        samples, problems = read_each(products, lambda name, path: read_product(name, path, book))
+        alone = len(products) == 1
+        samples, problems = read_each(
+            products, lambda name, path: read_product(name, path, book, alone=alone)
+        )
+        if book.unmet():
+            names = f"{len(products)} products: {', '.join(products)}"
+            raise ConfigError(
+                f"There is no folder {book.unmet()[0]} in {root}, which holds {names}. Give the "
+                "path of a folder in it, or the folder of one product."
+            )
         problems += [
             f"{path.name}: left out: it holds neither good/ (ok/, normal/) nor train/ or test/; "
             f"found {found_in(path)}."
@@ -79,6 +96,15 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
         f"folders; found {found_in(root)}. Put the good images in a folder called good, or say "
         "which one holds them: --good DIR."
     )
+
+
+def given_root(folders: Folders) -> Path:
+    """The folder of a data set of which roles were given: its root, or what the folders share."""
+    if folders.root is not None:
+        return Path(folders.root).expanduser()
+    paths = [Path(folder).expanduser().resolve() for folder in folders.given()]
+    common = Path(os.path.commonpath(paths))
+    return common.parent if common in paths else common
 
 
 FOLDER = Layout(

@@ -81,7 +81,7 @@ class _Walk:
         roles = {sub: self.book.of(sub, inside) for sub in inside}
         if place.split is None and place.label is None:
             self.splits |= {role.split for role in roles.values() if role.split}
-        return len(own) + sum(self._sub(sub, place, role) for sub, role in roles.items())
+        return len(own) + sum(self.sub(sub, place, role) for sub, role in roles.items())
 
     def _was_in(self, folder: Path) -> bool:
         """Whether a link has led back to a folder."""
@@ -90,7 +90,8 @@ class _Walk:
         self.visited.add((status.st_dev, status.st_ino))
         return known
 
-    def _sub(self, sub: Path, place: _Place, role: FolderRole) -> int:
+    def sub(self, sub: Path, place: _Place, role: FolderRole) -> int:
+        """Walk a folder in a place by its role; the number of images in it and below."""
         here = replace(
             place,
             folder=f"{place.folder}{sub.name}/",
@@ -118,7 +119,7 @@ class _Walk:
             return 1
         if role.what == "good" and not (place.label == 1 and not place.generic):
             here = replace(here, label=0, kind=None, parts=("good",))
-        elif role.what == "defects" and place.label != 0:
+        elif role.what == "defects" and (place.label != 1 or place.generic):
             here = replace(here, label=1, kind=sub.name, parts=(same_name(sub.name),))
         elif role.what == "kind" and place.label != 0 and place.generic:
             parts = (*place.parts, same_name(sub.name))
@@ -153,13 +154,15 @@ class _Walk:
 
 
 def read_product(
-    product: str, folder: Path, book: RoleBook | None = None, *, apart: Iterable[Path] = ()
+    product: str, folder: Path | None, book: RoleBook | None = None, *, alone: bool = False
 ) -> Reading:
-    """All images of a product's folder, and of folders ``apart`` from it whose roles were given."""
+    """All images of a product's folder; ``alone``: and of given folders that are not in it."""
     walk = _Walk(product, book or RoleBook())
-    walk.folder(folder, _Place())
-    for other in apart:
-        walk._sub(other, _Place(), walk.book.of(other))
+    if folder is not None:
+        walk.folder(folder, _Place())
+    for other in walk.book.unmet() if alone else ():
+        if isinstance(other, Path):
+            walk.sub(other, _Place(), walk.book.of(other))
     for name, loose in walk.loose.items():
         _sort_loose(walk, name, loose)
     found = [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from blemish._names import unknown_name_message
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
-from blemish.data.layouts.base import Layout, found_in
+from blemish.data.layouts.base import Layout, Reading, found_in
 from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
-from blemish.data.layouts.own_folder import FOLDER
+from blemish.data.layouts.own_folder import FOLDER, given_root, read_folder
+from blemish.data.layouts.roles import Folders
 from blemish.data.layouts.trees import BTAD, MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO
 from blemish.data.sample import DataSet
 from blemish.errors import ConfigError, DataError
@@ -23,12 +26,12 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
+def read_data_set(root: str | Path | Folders, *, layout: str = "auto") -> DataSet:
     """Find the images of a data set and what is known of each. No image is decoded.
 
     Args:
         root: The data set's folder or archive; the word ``elpv`` stands for the installed package
-            ``elpv-dataset``.
+            ``elpv-dataset``; :class:`Folders` say what its folders hold.
         layout: A name in :data:`LAYOUTS`, or ``auto`` to recognise it.
 
     Raises:
@@ -52,10 +55,20 @@ def read_data_set(root: str | Path, *, layout: str = "auto") -> DataSet:
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise ConfigError(unknown_name_message("layout", layout, ["auto", *LAYOUTS]))
-    path = _existing(root, layout)
-    chosen = LAYOUTS[_recognised(path) if layout == "auto" else layout]
+    if isinstance(root, Folders) and root:
+        if layout not in ("auto", FOLDER.name):
+            raise ConfigError(
+                f"Folders were given roles and the layout {layout}, which says itself what its "
+                "folders hold. Leave one of them out."
+            )
+        path, chosen = _existing(given_root(root), layout), FOLDER
+        read: Callable[[Path], Reading] = partial(read_folder, folders=root)
+    else:
+        path = _existing(root.root or "" if isinstance(root, Folders) else root, layout)
+        chosen = LAYOUTS[_recognised(path) if layout == "auto" else layout]
+        read = chosen.read
     try:
-        samples, problems = chosen.read(path)
+        samples, problems = read(path)
     except OSError as error:
         raise DataError(f"Cannot read the data set {path}: {error}.") from error
     if not samples:

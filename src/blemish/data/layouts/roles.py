@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -143,44 +143,7 @@ def _turned(words: list[str]) -> bool:
     return (first in _NOT and second in GOOD | DEFECTS) or (first in DEFECTS and second == "free")
 
 
-@dataclass(frozen=True)
-class Folders:
-    """What folders hold, said outright; it wins over what their names say.
-
-    A folder is given by its path, or by its name alone, which then holds for every folder of that
-    name in the data set.
-
-    Attributes:
-        good: Of good images.
-        defects: Of defective images; the folders in them are their kinds.
-        masks: Of masks, which have the names of their images.
-        test: To test on: with folders of kinds in them, or unlabelled images.
-
-    Example:
-        >>> from blemish.data.layouts.roles import Folders
-        >>> bool(Folders()), Folders(good=["fine"]).given()
-        (False, ['fine'])
-    """
-
-    good: Collection[str | Path] = ()
-    defects: Collection[str | Path] = ()
-    masks: Collection[str | Path] = ()
-    test: Collection[str | Path] = ()
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if isinstance(getattr(self, field.name), str | Path):
-                object.__setattr__(self, field.name, (getattr(self, field.name),))
-
-    def __bool__(self) -> bool:
-        return bool(self.given())
-
-    def given(self) -> list[str]:
-        """All folders, as they were given."""
-        return [str(folder) for field in fields(self) for folder in getattr(self, field.name)]
-
-
-_GIVEN = {
+_GIVEN: dict[str, FolderRole] = {
     "good": FolderRole("good", given=True),
     "defects": FolderRole("defects", given=True),
     "masks": FolderRole("masks", given=True),
@@ -188,35 +151,82 @@ _GIVEN = {
 }
 
 
+FOLDER_ROLES = tuple(_GIVEN)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What folders hold, said outright; it wins over what their names say.
+
+    A folder is given by its path, from the root or from here, or by its name alone, which then
+    holds for every folder of that name in the data set. One that is given as ``test`` and as
+    ``good`` or ``defects`` is both.
+
+    Attributes:
+        root: The data set's folder, whose other folders are read by their names; ``None``: the
+            given folders are all there is.
+        good: Of good images.
+        defects: Of defective images; the folders in them are their kinds.
+        masks: Of masks, which have the names of their images.
+        test: To test on: with folders of kinds in them, or unlabelled images.
+
+    Example:
+        >>> from blemish.data.layouts.roles import Folders
+        >>> bool(Folders()), Folders(root="lids", good=["fine"]).given()
+        (False, ['fine'])
+    """
+
+    root: str | Path | None = None
+    good: str | Path | Iterable[str | Path] = ()
+    defects: str | Path | Iterable[str | Path] = ()
+    masks: str | Path | Iterable[str | Path] = ()
+    test: str | Path | Iterable[str | Path] = ()
+
+    def __post_init__(self) -> None:
+        for name in _GIVEN:
+            given = getattr(self, name)
+            given = (given,) if isinstance(given, str | Path) else given
+            object.__setattr__(self, name, tuple(map(str, given)))
+
+    def __bool__(self) -> bool:
+        return bool(self.given())
+
+    def given(self) -> list[str]:
+        """All folders, as they were given."""
+        return [folder for name in _GIVEN for folder in getattr(self, name)]
+
+
 class RoleBook:
     """The roles of folders: those that were given, and for all others the rule of names.
-
-    Args:
-        root: The data set's folder, in which given folders are looked for first.
 
     Raises:
         ConfigError: A folder that is not there, or one with two roles.
     """
 
-    def __init__(self, folders: Folders | None = None, root: Path | None = None) -> None:
+    def __init__(self, folders: Folders | None = None) -> None:
         self._given: dict[Path | str, FolderRole] = {}  # by resolved path, or by name alone
         self._used: set[Path | str] = set()
+        self.root = None if folders is None or folders.root is None else Path(folders.root)
         for name, role in _GIVEN.items():
             for folder in getattr(folders, name, ()):
-                self._give(Path(folder).expanduser(), role, root)
+                self._give(Path(folder).expanduser(), role)
 
-    def _give(self, folder: Path, role: FolderRole, root: Path | None) -> None:
-        places = [root / folder] if root is not None else []
-        found = {place.resolve() for place in (*places, folder) if place.is_dir()}
+    def _give(self, folder: Path, role: FolderRole) -> None:
+        places = [folder] if self.root is None else [self.root.expanduser() / folder, folder]
+        found = {place.resolve() for place in places if place.is_dir()}
         if len(found) > 1:
             raise ConfigError(
-                f"{folder} is a folder in {root} and another one here. Give its full path."
+                f"{folder} is a folder in {self.root} and another one here. Give its full path."
             )
-        key: Path | str = next(iter(found), same_name(folder.name))
-        if not found and (len(folder.parts) != 1 or root is None):
+        if not found and (len(folder.parts) != 1 or self.root is None):
             raise ConfigError(f"There is no folder {folder}. Check the path.")
-        if self._given.setdefault(key, role) != role:
-            raise ConfigError(f"{folder} was given two roles. Give it once.")
+        key: Path | str = next(iter(found), same_name(folder.name))
+        before = self._given.get(key, role)
+        if before != role and role.split == "test" and before.what in ("good", "defects"):
+            role = replace(before, split="test")
+        elif before != role:
+            raise ConfigError(f"{folder} was given two roles that no folder can have at once.")
+        self._given[key] = role
 
     def of(self, folder: Path, beside: Iterable[Path] = ()) -> FolderRole:
         """The role of a folder, with the folders beside it."""
@@ -228,6 +238,6 @@ class RoleBook:
                     return replace(role, split=role.split or folder_role(folder.name).split)
         return folder_role(folder.name, [path.name for path in beside])
 
-    def unused(self) -> list[Path | str]:
-        """Given folders, as paths or names, that were not met."""
+    def unmet(self) -> list[Path | str]:
+        """Given folders, as resolved paths or names, that were not met so far."""
         return [key for key in self._given if key not in self._used]
