@@ -2,6 +2,9 @@
 
     samples ─ decode ─▶ pixels ─ batch ─▶ network ─▶ raw maps ─ post ─▶ Prediction ─▶ the caller
 
+A picture is one input of the network, or as many as it has tiles; a batch is full either way, of
+tiles of several pictures where one has too few.
+
 Each arrow is a queue of fixed length between threads, so that decoding, the network and what the
 caller does with an answer (writing it down) overlap: many images take as long as the slowest of
 the three, not their sum. Pillow, NumPy, PyTorch and ONNX Runtime let go of Python's lock while
@@ -30,10 +33,13 @@ from blemish.data.sources import Loaded, load_input
 from blemish.errors import ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction, one_of
+from blemish.inspection.tiling import TiledAnswer
 from blemish.results import Prediction
 
 OnError = Callable[[Path, ImageError], None]
 Load = Callable[[Sample, Preprocessing], Loaded]
+#: Told, for a picture of several tiles, how many of them are judged and how many there are.
+OnTile = Callable[[int, int], None]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -41,18 +47,28 @@ Out = TypeVar("Out")
 MOST_DECODERS = 8
 #: Predictions computed ahead of the caller. Their maps are as large as the images.
 POST_AHEAD = 2
+#: Pictures decoded ahead where they have tiles: each may be as large as the memory has room for.
+TILED_AHEAD = 2
 
 
-class Decoded(NamedTuple):
-    """A sample's pixels as the network takes them."""
+class Picture(NamedTuple):
+    """A sample, and what the network says of it so far."""
 
     sample: Sample
-    pixels: NDArray[np.uint8]  # (H, W, 3)
     source_size: tuple[int, int]
+    answer: TiledAnswer
 
 
-#: A picture with the network's answer for it.
-Answered = tuple[Decoded, NetworkOutput]
+class Tile(NamedTuple):
+    """One input of the network: a tile of a picture, or the whole of it."""
+
+    picture: Picture
+    place: int
+    pixels: NDArray[np.uint8]  # (H, W, 3)
+
+
+#: A picture, the place of one of its tiles, and the network's answer for that.
+Answered = tuple[Picture, int, NetworkOutput]
 
 
 class Failed(NamedTuple):
@@ -95,6 +111,7 @@ def judge_samples(
     calibration: Calibration | None,
     batch_size: int = 8,
     on_error: OnError | None = None,
+    on_tile: OnTile | None = None,
     load: Load = load_input,
 ) -> Iterator[tuple[Sample, Prediction]]:
     """Judge samples in order, each prediction beside the sample it is of.
@@ -105,9 +122,10 @@ def judge_samples(
         samples: Taken from the iterator as they are needed, about three batches ahead. An
             iterator that waits for its next sample holds back the answers before it.
         calibration: Limits, or ``None`` for predictions without verdict.
-        batch_size: Samples per call of the network.
+        batch_size: Inputs, which are samples or tiles of them, per call of the network.
         on_error: Called in the caller's thread, in order, for each unreadable image, which is then
             left out; ``None`` raises.
+        on_tile: Called in the caller's thread for each tile of a picture that has several.
 
     Raises:
         ImageError: An image cannot be read and ``on_error`` is ``None``.
@@ -129,28 +147,44 @@ def judge_samples(
         [('#0', (40, 30)), ('#1', (40, 30)), ('#2', (40, 30))]
     """
 
-    def decode(sample: Sample) -> Decoded | Failed:
+    tiled = preprocessing.tiling is not None
+
+    def decode(sample: Sample) -> tuple[Sample, Loaded] | Failed:
         try:
-            return Decoded(sample, *load(sample, preprocessing))
+            return sample, load(sample, preprocessing)
         except ImageError as error:
             return Failed(sample, error)
 
-    def infer(batch: list[Decoded | Failed]) -> list[Answered | Failed]:
-        ready = [item for item in batch if isinstance(item, Decoded)]
+    def tiles(decoded: Iterator[tuple[Sample, Loaded] | Failed]) -> Iterator[Tile | Failed]:
+        for item in decoded:
+            if isinstance(item, Failed):
+                yield item
+                continue
+            sample, (pixels, source_size) = item
+            grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
+            picture = Picture(sample, source_size, TiledAnswer(grid, tiled=tiled))
+            for place in range(len(grid)):
+                yield Tile(picture, place, grid.cut(pixels, place))
+
+    def infer(batch: list[Tile | Failed]) -> list[Answered | Failed]:
+        ready = [item for item in batch if isinstance(item, Tile)]
         if not ready:
             return [item for item in batch if isinstance(item, Failed)]
         output = network(np.stack([item.pixels for item in ready]))  # (N, H, W, 3)
-        rows = iter((item, one_of(output, row)) for row, item in enumerate(ready))
+        rows = iter((item.picture, item.place, one_of(output, n)) for n, item in enumerate(ready))
         return [item if isinstance(item, Failed) else next(rows) for item in batch]
 
-    def post(answered: Answered | Failed) -> tuple[Sample, Prediction] | Failed:
+    def post(answered: Answered | Failed) -> tuple[Sample, Prediction] | tuple[int, int] | Failed:
         if isinstance(answered, Failed):
             return answered
-        decoded, output = answered
-        return decoded.sample, make_prediction(
-            decoded.sample,
-            output,
-            source_size=decoded.source_size,
+        (sample, source_size, answer), place, output = answered
+        answer.add(place, output)  # from this thread alone, and so in order
+        if not answer.complete:
+            return answer.done, len(answer.grid)
+        return sample, make_prediction(
+            sample,
+            answer.output(),
+            source_size=source_size,
             preprocessing=preprocessing,
             calibration=calibration,
         )
@@ -159,16 +193,19 @@ def judge_samples(
     pools = [ThreadPoolExecutor(count) for count in (decoders, 1, 1)]
     try:
         # A batch is being decoded while the one before waits and the one before that is inferred.
-        decoded = _ahead(pools[0], decode, samples, max(batch_size, decoders + 1))
-        batches = _ahead(pools[1], infer, _batches(decoded, batch_size), 2)
+        ahead = TILED_AHEAD if tiled else max(batch_size, decoders + 1)
+        decoded = _ahead(pools[0], decode, samples, ahead)
+        batches = _ahead(pools[1], infer, _batches(tiles(decoded), batch_size), 2)
         answers = _ahead(pools[2], post, (item for batch in batches for item in batch), POST_AHEAD)
         for answer in answers:
-            if not isinstance(answer, Failed):
-                yield answer
-            elif on_error is None:
-                raise answer.error
-            else:
+            if isinstance(answer, Failed):
+                if on_error is None:
+                    raise answer.error
                 on_error(answer.sample.path, answer.error)
+            elif isinstance(answer[0], Sample):
+                yield answer
+            elif on_tile is not None:
+                on_tile(*answer)
     finally:  # also when the caller stops early: what has not begun is dropped
         for pool in pools:
             pool.shutdown(cancel_futures=True)

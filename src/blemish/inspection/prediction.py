@@ -111,7 +111,7 @@ def explain(
     """Where a picture's content departs most from what the rest of it calls for.
 
     Args:
-        departure: ``(h, w)`` float32 at any size, over the whole model input; higher is more.
+        departure: ``(h, w)`` float32 at any size, over all that is seen; higher is more.
         branch: Name of the branch that is explained.
         preprocessing: The one that made the input; the field around the image is left out.
         source_size: ``(H_src, W_src)`` in pixels.
@@ -132,16 +132,17 @@ def explain(
     """
     rows, columns = departure.shape
     top, left, height, width = preprocessing.placement(source_size)
+    tall, wide = preprocessing.seen(source_size)
     # A cell belongs to the image when its middle does.
-    y = (np.arange(rows) + 0.5) * preprocessing.height / rows  # (h,) pixels of the input
-    x = (np.arange(columns) + 0.5) * preprocessing.width / columns  # (w,)
+    y = (np.arange(rows) + 0.5) * tall / rows  # (h,) pixels of what is seen
+    x = (np.arange(columns) + 0.5) * wide / columns  # (w,)
     inside = ((y > top) & (y < top + height))[:, None] & ((x > left) & (x < left + width))
     values = np.where(inside & np.isfinite(departure), departure, -np.inf)
     peak = float(values.max(initial=-np.inf))
     if peak <= 0:
         return None
     cells = find_regions(values >= _SHARE * peak, values.astype(np.float32), max_regions=1)[0].box
-    across, down = preprocessing.width / columns, preprocessing.height / rows
+    across, down = wide / columns, tall / rows
     to_source = source_size[1] / width, source_size[0] / height
     box = (
         max(0, round((cells[0] * across - left) * to_source[0])),

@@ -177,7 +177,11 @@ def judge_into(
             task.advance()
 
         for prediction in outputs.model.predict(
-            left, product=product, batch_size=batch_size, on_error=on_error
+            left,
+            product=product,
+            batch_size=batch_size,
+            on_error=on_error,
+            on_tile=lambda done, tiles: task.advance(0, f"tile {done} of {tiles}"),
         ):
             outputs.write(prediction)
             task.advance()

@@ -9,9 +9,10 @@ incomparable.
 - Grey: repeated to three channels.
 - Alpha: composited on black. What is transparent is not part of the picture; the colours programs
   leave under it are arbitrary, and black is what an unlit sensor gives.
-- Size: an image keeps its aspect ratio; it is scaled to fit the model's input and centred on a
-  field of constant colour. Values stay uint8: the teacher's normalisation is part of the network,
-  so that an exported model takes the same pixels.
+- Size: an image keeps its aspect ratio. It is scaled to fit the model's input and centred on a
+  field of constant colour; or it is seen at its own size, or a stated share of it, in tiles of the
+  model's input (:mod:`blemish.data.images.tiles`). Values stay uint8: the teacher's normalisation
+  is part of the network, so that an exported model takes the same pixels.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.images.tiles import TileGrid, Tiling
 from blemish.errors import ConfigError, DataError
 
 #: Input sizes are multiples of this: the bottleneck has stride 32.
@@ -159,6 +161,7 @@ class Preprocessing:
         height, width: Input size in pixels, multiples of 32.
         fill: Colour around an image of another aspect ratio (grey, near the teacher's mean).
         bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.reading.read_image`.
+        tiling: How an image is cut into inputs; ``None``: it is one, scaled to fit.
 
     Example:
         >>> import numpy as np
@@ -174,6 +177,7 @@ class Preprocessing:
     width: int
     fill: tuple[int, int, int] = (127, 127, 127)
     bit_depth: int = 16
+    tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
@@ -184,31 +188,55 @@ class Preprocessing:
                     f"must be multiples of {MULTIPLE} up to {LARGEST_SIDE}, such as 256."
                 )
         check_bit_depth(self.bit_depth)
+        if self.tiling is not None:
+            self.tiling.check(self.size)
 
     @property
     def size(self) -> tuple[int, int]:
         """``(H, W)`` of the model's input."""
         return (self.height, self.width)
 
+    def seen(self, source: tuple[int, int]) -> tuple[int, int]:
+        """``(H, W)`` at which an image of size ``(H, W)`` is seen, the field around it included.
+
+        That is the model's input, or with tiles no less than one of them.
+        """
+        if self.tiling is None:
+            return self.size
+        height, width = self.tiling.scaled(source)
+        return max(height, self.height), max(width, self.width)
+
+    def grid(self, seen: tuple[int, int]) -> TileGrid:
+        """The inputs that an image seen at size ``(H, W)`` is cut into; without tiles it is one."""
+        if self.tiling is None:
+            return TileGrid(self.size, self.size, (0,), (0,))
+        return self.tiling.grid(seen, self.size)
+
     def placement(self, source: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Top, left, height, width of an image of size ``(H, W)`` inside the input."""
-        scale = min(self.height / source[0], self.width / source[1])
-        height = min(self.height, max(1, round(source[0] * scale)))
-        width = min(self.width, max(1, round(source[1] * scale)))
-        return (self.height - height) // 2, (self.width - width) // 2, height, width
+        """Top, left, height, width of an image of size ``(H, W)`` in what is :meth:`seen` of it."""
+        if self.tiling is None:
+            scale = min(self.height / source[0], self.width / source[1])
+            height = min(self.height, max(1, round(source[0] * scale)))
+            width = min(self.width, max(1, round(source[1] * scale)))
+        else:
+            height, width = self.tiling.scaled(source)
+        tall, wide = self.seen(source)
+        return (tall - height) // 2, (wide - width) // 2, height, width
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8."""
-        top, left, height, width = self.placement(image.shape[:2])
+        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or all of its tiles."""
+        source = (image.shape[0], image.shape[1])
+        top, left, height, width = self.placement(source)
         resized = image
         if image.shape[:2] != (height, width):
             # Pillow's bicubic filter widens with the scale (antialiasing).
             resized = np.asarray(
                 Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
             )
-        if (height, width) == self.size:
+        seen = self.seen(source)
+        if (height, width) == seen:
             return np.ascontiguousarray(resized)
-        canvas = np.empty((self.height, self.width, 3), np.uint8)
+        canvas = np.empty((*seen, 3), np.uint8)
         canvas[:] = self.fill
         canvas[top : top + height, left : left + width] = resized
         return canvas
@@ -216,7 +244,7 @@ class Preprocessing:
     def map_to_source(
         self, anomaly_map: NDArray[np.float32], source: tuple[int, int]
     ) -> NDArray[np.float32]:
-        """``(H, W)`` float32 at the input size → ``(H_src, W_src)`` of the source image."""
+        """``(H, W)`` float32 at the size seen → ``(H_src, W_src)`` of the source image."""
         top, left, height, width = self.placement(source)
         part = np.ascontiguousarray(anomaly_map[top : top + height, left : left + width])
         if part.shape == source:
@@ -225,8 +253,10 @@ class Preprocessing:
         return np.asarray(resized, dtype=np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values, for the model file."""
-        return {**asdict(self), "fill": list(self.fill)}
+        """As plain JSON values, for the model file; without tiles as versions before had it."""
+        values = {**asdict(self), "fill": list(self.fill)}
+        del values["tiling"]
+        return values if self.tiling is None else {**values, "tiling": self.tiling.to_json()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
@@ -238,9 +268,11 @@ class Preprocessing:
             numbers = [height, width, depth, *fill]
         except (KeyError, TypeError) as error:
             raise ConfigError(f"The preprocessing {values} is not complete.") from error
-        if len(values) != 4 or len(fill) != 3 or any(type(number) is not int for number in numbers):
+        tiling = None if "tiling" not in values else Tiling.from_json(values["tiling"])
+        known = len(values) == 4 + (tiling is not None)
+        if not known or len(fill) != 3 or any(type(number) is not int for number in numbers):
             raise ConfigError(f"The preprocessing {values} is not one this version knows.")
-        return cls(height, width, (fill[0], fill[1], fill[2]), depth)
+        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling)
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:
