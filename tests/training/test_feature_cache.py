@@ -14,7 +14,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import load_input
 from blemish.teachers.teacher import Teacher, build_teacher
-from blemish.training.batches import FeatureCache, build_feature_cache, cache_bytes
+from blemish.training.feature_cache import FeatureCache, build_feature_cache, cache_bytes
 
 PREPARE = Preprocessing(64, 64)
 

@@ -125,6 +125,8 @@ class Batch:
         labels: ``(N,)`` 0 good, 1 labelled anomaly; ``None`` when all are good.
         products: Name of each image's product, as far as the data set says; ``None``: all one.
         parts: What the images of one physical part have in common; ``None``: each shows its own.
+        pictures: Number of the picture that each is a tile of, tiles of one picture one after the
+            other; ``None``: each is a picture.
     """
 
     images: Tensor | None = None
@@ -132,6 +134,7 @@ class Batch:
     labels: Tensor | None = None
     products: tuple[str, ...] | None = None
     parts: tuple[str, ...] | None = None
+    pictures: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

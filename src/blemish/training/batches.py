@@ -1,181 +1,38 @@
-"""Training batches: the teacher's features, computed once and kept on disk, or images from files.
+"""Training batches: the teacher's features, computed before, or images from files.
 
 The teacher is frozen and the systems of the reverse-distillation family use no image augmentation,
-so its features never change during training. They are stored as float16 in memory-mapped files,
-channels last, which is also the order in which convolutions train fastest on a CPU.
+so that its features do for every step. A picture that is cut into tiles gives a row for each of
+those that train.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample, draw_parts
 from blemish.data.sources import load_input
 from blemish.errors import ImageError
 from blemish.methods.base import Batch, Method, Stage
-from blemish.teachers.teacher import Teacher
-
-#: Written last: a folder without it is no cache.
-_RECORD = "complete.json"
-
-
-class FeatureCache:
-    """Features of a list of samples: an array ``(N, H_l, W_l, C_l)`` float16 per level, mapped.
-
-    ``kept`` are the positions of the samples that could be read.
-    """
-
-    def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:
-        self.levels, self.kept = levels, kept
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
-        """Levels ``(n, C_l, H_l, W_l)`` float32, channels last in memory, of the given rows."""
-        index = np.asarray(rows)
-        return tuple(
-            torch.from_numpy(level[index].astype(np.float32)).permute(0, 3, 1, 2)
-            for level in self.levels
-        )
-
-
-def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
-    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk."""
-    values = sum(
-        channels * (size[0] // stride) * (size[1] // stride)
-        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
-    )
-    return 2 * values * count
-
-
-def build_feature_cache(
-    teacher: Teacher,
-    samples: Sequence[Sample],
-    preprocessing: Preprocessing,
-    folder: Path,
-    *,
-    progress: Progress,
-    failures: list[tuple[Path, str]],
-    device: str = "cpu",
-    batch_size: int = 2,
-) -> FeatureCache:
-    """Compute the features of all samples, or open them where they were computed before.
-
-    Each cache is a sub-folder of ``folder``, named by its fingerprint. It is built under another
-    name and renamed when it is complete: an interrupted build leaves nothing that could be taken
-    for a cache, and two processes may build the same one. ``failures`` receives the path and
-    reason of each image that cannot be read.
-    """
-    home = folder / _fingerprint(teacher, samples, preprocessing)
-    shapes = [
-        (channels, preprocessing.height // stride, preprocessing.width // stride)
-        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
-    ]
-
-    def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
-        channels, height, width = shapes[level]
-        shape = (len(samples), height, width, channels)
-        return np.memmap(where / f"level{level}.f16", np.float16, mode, shape=shape)
-
-    def compute(building: Path) -> None:
-        levels = [open_level(building, level, "w+") for level in range(len(shapes))]
-        kept: list[int] = []
-        failed: list[tuple[str, str]] = []
-        with progress.task("Features", len(samples)) as task:
-            for positions, images in _readable_batches(samples, preprocessing, batch_size, failed):
-                with torch.inference_mode():
-                    features = teacher(images.to(device))
-                rows = slice(len(kept), len(kept) + len(positions))
-                for array, feature in zip(levels, features, strict=True):
-                    array[rows] = feature.permute(0, 2, 3, 1).half().cpu().numpy()
-                kept += positions
-                task.advance(len(positions))
-        for array in levels:
-            array.flush()
-        with atomic_write(building / _RECORD) as file:
-            file.write(json.dumps({"kept": kept, "failures": failed}).encode())
-
-    def is_complete() -> bool:
-        sizes = [2 * len(samples) * math.prod(shape) for shape in shapes]
-        files = [home / f"level{level}.f16" for level in range(len(shapes))]
-        return (home / _RECORD).is_file() and all(
-            file.is_file() and file.stat().st_size == size
-            for file, size in zip(files, sizes, strict=True)
-        )
-
-    if not is_complete():
-        shutil.rmtree(home, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
-        try:
-            compute(building)
-            # Another process may have been faster, with the same result.
-            with contextlib.suppress(OSError):
-                building.rename(home)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-    complete = json.loads((home / _RECORD).read_text())
-    failures += [(Path(path), reason) for path, reason in complete["failures"]]
-    levels = [open_level(home, level, "r") for level in range(len(shapes))]
-    return FeatureCache(levels, complete["kept"])
-
-
-def _readable_batches(
-    samples: Sequence[Sample],
-    preprocessing: Preprocessing,
-    batch_size: int,
-    failed: list[tuple[str, str]],
-) -> Iterator[tuple[list[int], Tensor]]:
-    positions: list[int] = []
-    images: list[np.ndarray] = []
-    for position, sample in enumerate(samples):
-        try:
-            images.append(load_input(sample, preprocessing)[0])
-            positions.append(position)
-        except ImageError as error:
-            failed.append((str(sample.path), str(error)))
-        if len(images) == batch_size:
-            yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-            positions, images = [], []
-    if images:
-        yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-
-
-def _fingerprint(teacher: Teacher, samples: Sequence[Sample], preprocessing: Preprocessing) -> str:
-    """Identity of a cache: teacher, preprocessing and the files as they are now."""
-    digest = hashlib.sha256()
-    digest.update(json.dumps([teacher.name, teacher.digest, preprocessing.to_json()]).encode())
-    for sample in samples:
-        digest.update(sample_identity(sample).encode())
-    return digest.hexdigest()[:24]
-
-
-def sample_identity(sample: Sample) -> str:
-    """Text that changes when the image does: path, size and time, or the pixels themselves."""
-    if sample.image is not None:
-        return f"{sample.path}|{hashlib.sha256(sample.image.tobytes()).hexdigest()}"
-    try:
-        status = sample.path.stat()
-    except OSError:
-        return f"{sample.path}|missing"
-    return f"{sample.path}|{status.st_size}|{status.st_mtime_ns}"
+from blemish.training.feature_cache import (
+    FeatureCache,
+    build_feature_cache,
+    cache_bytes,
+    readable_batches,
+)
+from blemish.training.tile_sample import TileSample, choose_tiles
 
 
 class StepBatches(Sampler[list[int]]):
@@ -228,13 +85,22 @@ def _shuffled(rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[list
 
 
 class TrainingBatches(Dataset[Any]):
-    """Batches by row numbers, from a cache or from files."""
+    """Batches by row numbers, from a cache or from files.
+
+    Args:
+        samples: The sample of every row.
+        pictures: Number of every row's picture, where several rows are tiles of one; ``None``:
+            each row is a picture.
+    """
 
     workers = 0
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], pictures: Sequence[int] | None = None) -> None:
         self.samples = samples
         self.labels = [int(sample.label or 0) for sample in samples]
+        self.pictures = pictures
+        #: Whether all tiles of all pictures are there.
+        self.whole = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -269,12 +135,15 @@ class TrainingBatches(Dataset[Any]):
             "labels": torch.tensor([self.labels[row] for row in rows]),
             "products": tuple(self.samples[row].product for row in rows),
             "parts": tuple(self.samples[row].part or f"{row}" for row in rows),
+            "pictures": self.pictures and tuple(self.pictures[row] for row in rows),
         }
 
 
 class CachedBatches(TrainingBatches):
-    def __init__(self, cache: FeatureCache, samples: Sequence[Sample]) -> None:
-        super().__init__(samples)
+    def __init__(
+        self, cache: FeatureCache, samples: Sequence[Sample], pictures: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(samples, pictures)
         self.cache = cache
 
     def collate(self, rows: list[Any]) -> Batch:
@@ -287,13 +156,33 @@ class ImageBatches(TrainingBatches):
         self.preprocessing = preprocessing
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
-        image, _ = load_input(self.samples[row], self.preprocessing)
-        # A copy: what Pillow gives may not be written to, of which torch warns.
-        return row, torch.tensor(image).permute(2, 0, 1)
+        return row, _tensor(load_input(self.samples[row], self.preprocessing)[0])
 
     def collate(self, rows: list[Any]) -> Batch:
         images = torch.stack([image for _, image in rows])
         return Batch(images=images, **self._known([row for row, _ in rows]))
+
+
+class TileBatches(ImageBatches):
+    """Tiles from a file that maps them: to read a large picture for each of them takes too long."""
+
+    def __init__(
+        self,
+        tiles: NDArray[np.uint8],
+        samples: Sequence[Sample],
+        preprocessing: Preprocessing,
+        pictures: Sequence[int],
+    ) -> None:
+        super().__init__(samples, preprocessing)
+        self.tiles, self.pictures = tiles, pictures
+
+    def __getitem__(self, row: int) -> tuple[int, Tensor]:
+        return row, _tensor(self.tiles[row])
+
+
+def _tensor(image: NDArray[np.uint8]) -> Tensor:
+    # A copy: what Pillow gives may not be written to, of which torch warns.
+    return torch.tensor(image).permute(2, 0, 1)
 
 
 def training_batches(
@@ -305,12 +194,28 @@ def training_batches(
     *,
     progress: Progress,
     failures: list[tuple[Path, str]],
+    seed: int = 0,
 ) -> TrainingBatches:
-    """The readable samples, as cached features where stages and ``budget`` (bytes) allow it."""
+    """The readable samples, as cached features where stages and ``budget`` (bytes) allow it.
+
+    Where samples are cut into tiles, ``seed`` draws those that train, if they are too many.
+    """
     wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
     # Half: a disk that fills up under a memory-mapped file kills the process without a word.
     budget = min(budget, _free_bytes(cache_dir) / 2)
-    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(samples)) <= budget:
+    tiles = choose_tiles(samples, preprocessing, seed=seed)
+    pictures: list[int] | None = None
+    rows = list(samples)
+    if preprocessing.tiling is not None:
+        pictures = [picture for picture, _ in tiles.rows()]
+        # Tiles of one picture are views of one part: never measured by each other.
+        rows = [replace(samples[n], part=samples[n].part or f"picture {n}") for n in pictures]
+
+    def of(kept: list[int]) -> tuple[list[Sample], list[int] | None]:
+        return [rows[row] for row in kept], pictures and [pictures[row] for row in kept]
+
+    data: TrainingBatches
+    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(tiles)) <= budget:
         cache = build_feature_cache(
             method.teacher,
             samples,
@@ -318,16 +223,47 @@ def training_batches(
             cache_dir,
             progress=progress,
             failures=failures,
+            tiles=tiles,
         )
-        return CachedBatches(cache, [samples[row] for row in cache.kept])
-    kept: list[Sample] = []
+        data = CachedBatches(cache, *of(cache.kept))
+        data.whole = tiles.whole
+        return data
+    if preprocessing.tiling is not None:
+        mapped, kept = _map_tiles(samples, preprocessing, tiles, cache_dir, progress, failures)
+        own, numbers = of(kept)
+        data = TileBatches(mapped, own, preprocessing, numbers or [])
+        data.whole = tiles.whole
+        return data
+    readable: list[Sample] = []
     for sample in progress.track(samples, "Checking images", len(samples)):
         try:
             load_input(sample, preprocessing)
-            kept.append(sample)
+            readable.append(sample)
         except ImageError as error:
             failures.append((sample.path, str(error)))
-    return ImageBatches(kept, preprocessing)
+    return ImageBatches(readable, preprocessing)
+
+
+def _map_tiles(
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    tiles: TileSample,
+    folder: Path,
+    progress: Progress,
+    failures: list[tuple[Path, str]],
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """Tiles ``(N, H, W, 3)`` in a file that goes with the process, and the positions that are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        mapped = np.memmap(file, np.uint8, "w+", shape=(len(tiles), *preprocessing.size, 3))
+    kept: list[int] = []
+    failed: list[tuple[str, str]] = []
+    read = readable_batches(samples, preprocessing, tiles, 1, failed)
+    for positions, image in progress.track(read, "Cutting tiles", len(tiles)):
+        mapped[len(kept)] = image[0].permute(1, 2, 0).numpy()
+        kept += positions
+    failures += [(Path(path), reason) for path, reason in failed]
+    return mapped, kept
 
 
 def _free_bytes(folder: Path) -> int:

@@ -19,17 +19,17 @@ import torch
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.calibration import CalibrationRecord
-from blemish.calibration.good_scores import known_as
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
-from blemish.methods.base import DEVICES, Method, OutOfFold, resolve_device
+from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.training_state import training_state, write_state
 
 #: Said when no limits could be set because there was nothing to set them from.
@@ -287,6 +287,7 @@ def _train_in(
         budget,
         progress=progress,
         failures=report.failures,
+        seed=options.seed,
     )
     if len(data) < 2:
         raise DataError(
@@ -330,31 +331,8 @@ def _train_in(
         )
         found = method.out_of_fold()
         if found is not None:
-            report.out_of_fold = _records(found, [data.samples[row] for row in good])
+            report.out_of_fold = out_of_fold_records(found, data, good)
         # Where nothing could be set aside, what has trained must do.
         method.fit_held_out(data.in_order(held or good, _STATISTICS))
     report.seconds = time.monotonic() - started
     return report
-
-
-def _records(found: OutOfFold, samples: Sequence[Sample]) -> list[CalibrationRecord]:
-    """What calibration needs of the good training images, each measured by the others."""
-    numbers = zip(
-        found.image.tolist(),
-        found.score.tolist(),
-        found.peak.tolist(),
-        found.map_low.tolist(),
-        torch.stack(list(found.branches.values()), 1).tolist(),
-        strict=True,
-    )
-    return [
-        CalibrationRecord(
-            product=samples[image].product or None,
-            score=score,
-            peak=peak,
-            branches=dict(zip(found.branches, branches, strict=True)),
-            map_low=low,
-            image=known_as(samples[image]),
-        )
-        for image, score, peak, low, branches in numbers
-    ]

@@ -13,7 +13,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.methods.base import Method
-from blemish.training.batches import sample_identity
+from blemish.training.feature_cache import sample_identity
 
 if TYPE_CHECKING:
     from blemish.training.train import TrainingOptions

@@ -1,0 +1,195 @@
+"""Feature cache: the frozen teacher's features of the training inputs, computed once, kept on disk.
+
+They never change during training. They are stored as float16 in memory-mapped files, channels last,
+which is also the order in which convolutions train fastest on a CPU. A picture that is cut into
+tiles gives a row for each of those that train.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.data.images.preprocess import Preprocessing
+from blemish.data.sample import Sample
+from blemish.data.sources import load_input
+from blemish.errors import ImageError
+from blemish.teachers.teacher import Teacher
+from blemish.training.tile_sample import TileSample
+
+#: Written last: a folder without it is no cache.
+_RECORD = "complete.json"
+
+
+class FeatureCache:
+    """Features of a list of inputs: an array ``(N, H_l, W_l, C_l)`` float16 per level, mapped.
+
+    ``kept`` are the positions of the inputs that could be read.
+    """
+
+    def __init__(self, levels: Sequence[np.ndarray], kept: list[int]) -> None:
+        self.levels, self.kept = levels, kept
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """Levels ``(n, C_l, H_l, W_l)`` float32, channels last in memory, of the given rows."""
+        index = np.asarray(rows)
+        return tuple(
+            torch.from_numpy(level[index].astype(np.float32)).permute(0, 3, 1, 2)
+            for level in self.levels
+        )
+
+
+def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
+    """Bytes the cache of ``count`` images of input size ``(H, W)`` takes on disk."""
+    values = sum(
+        channels * (size[0] // stride) * (size[1] // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    )
+    return 2 * values * count
+
+
+def build_feature_cache(
+    teacher: Teacher,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    folder: Path,
+    *,
+    progress: Progress,
+    failures: list[tuple[Path, str]],
+    device: str = "cpu",
+    batch_size: int = 2,
+    tiles: TileSample | None = None,
+) -> FeatureCache:
+    """Compute the features of all samples, or open them where they were computed before.
+
+    Of samples that are cut into tiles ``tiles`` are taken; ``None``: each sample is one input.
+
+    Each cache is a sub-folder of ``folder``, named by its fingerprint. It is built under another
+    name and renamed when it is complete: an interrupted build leaves nothing that could be taken
+    for a cache, and two processes may build the same one. ``failures`` receives the path and
+    reason of each image that cannot be read.
+    """
+    tiles = tiles or TileSample(((0,),) * len(samples), whole=True)
+    home = folder / _fingerprint(teacher, samples, preprocessing, tiles)
+    shapes = [
+        (channels, preprocessing.height // stride, preprocessing.width // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    ]
+
+    def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
+        channels, height, width = shapes[level]
+        shape = (len(tiles), height, width, channels)
+        return np.memmap(where / f"level{level}.f16", np.float16, mode, shape=shape)
+
+    def compute(building: Path) -> None:
+        levels = [open_level(building, level, "w+") for level in range(len(shapes))]
+        kept: list[int] = []
+        failed: list[tuple[str, str]] = []
+        read = readable_batches(samples, preprocessing, tiles, batch_size, failed)
+        with progress.task("Features", len(tiles)) as task:
+            for positions, images in read:
+                with torch.inference_mode():
+                    features = teacher(images.to(device))
+                rows = slice(len(kept), len(kept) + len(positions))
+                for array, feature in zip(levels, features, strict=True):
+                    array[rows] = feature.permute(0, 2, 3, 1).half().cpu().numpy()
+                kept += positions
+                task.advance(len(positions))
+        for array in levels:
+            array.flush()
+        with atomic_write(building / _RECORD) as file:
+            file.write(json.dumps({"kept": kept, "failures": failed}).encode())
+
+    def is_complete() -> bool:
+        sizes = [2 * len(tiles) * math.prod(shape) for shape in shapes]
+        files = [home / f"level{level}.f16" for level in range(len(shapes))]
+        return (home / _RECORD).is_file() and all(
+            file.is_file() and file.stat().st_size == size
+            for file, size in zip(files, sizes, strict=True)
+        )
+
+    if not is_complete():
+        shutil.rmtree(home, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
+        try:
+            compute(building)
+            # Another process may have been faster, with the same result.
+            with contextlib.suppress(OSError):
+                building.rename(home)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    complete = json.loads((home / _RECORD).read_text())
+    failures += [(Path(path), reason) for path, reason in complete["failures"]]
+    levels = [open_level(home, level, "r") for level in range(len(shapes))]
+    return FeatureCache(levels, complete["kept"])
+
+
+def readable_batches(
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    tiles: TileSample,
+    batch_size: int,
+    failed: list[tuple[str, str]],
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Positions among all inputs, and the inputs ``(n, 3, H, W)``, of the samples that are read."""
+    positions: list[int] = []
+    images: list[np.ndarray] = []
+    first = 0
+    for sample, places in zip(samples, tiles.places, strict=True):
+        own = range(first, first + len(places))
+        first += len(places)
+        try:
+            pixels = load_input(sample, preprocessing)[0]
+        except ImageError as error:
+            failed.append((str(sample.path), str(error)))
+            continue
+        grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
+        for position, place in zip(own, places, strict=True):
+            images.append(grid.cut(pixels, place))
+            positions.append(position)
+            if len(images) == batch_size:
+                yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+                positions, images = [], []
+    if images:
+        yield positions, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def _fingerprint(
+    teacher: Teacher, samples: Sequence[Sample], preprocessing: Preprocessing, tiles: TileSample
+) -> str:
+    """Identity of a cache: teacher, preprocessing, tiles and the files as they are now."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([teacher.name, teacher.digest, preprocessing.to_json()]).encode())
+    if preprocessing.tiling is not None:
+        digest.update(json.dumps(tiles.places).encode())
+    for sample in samples:
+        digest.update(sample_identity(sample).encode())
+    return digest.hexdigest()[:24]
+
+
+def sample_identity(sample: Sample) -> str:
+    """Text that changes when the image does: path, size and time, or the pixels themselves."""
+    if sample.image is not None:
+        return f"{sample.path}|{hashlib.sha256(sample.image.tobytes()).hexdigest()}"
+    try:
+        status = sample.path.stat()
+    except OSError:
+        return f"{sample.path}|missing"
+    return f"{sample.path}|{status.st_size}|{status.st_mtime_ns}"
