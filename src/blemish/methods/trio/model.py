@@ -198,10 +198,12 @@ class Trio(Method):
             count = len(features)
             products = batch.products or ("",) * count
             parts = batch.parts or tuple(map(str, range(seen, seen + count)))
-            for at, (name, part) in enumerate(zip(products, parts, strict=True)):
+            pictures = batch.pictures or range(seen, seen + count)
+            named = zip(products, parts, pictures, strict=True)
+            for at, (name, part, picture) in enumerate(named):
                 own = found.setdefault(name, _Pictures(self.config.pictures, generator))
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
-                own.add(features[at], [level[at] for level in levels], where)
+                own.add(features[at], [level[at] for level in levels], where, picture)
             seen += count
         self._notes = [
             f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
@@ -256,36 +258,49 @@ class _Group(NamedTuple):
 
 
 class _Pictures:
-    """Good pictures of one product as they come: features of a sample, moments of all."""
+    """Good pictures of one product as they come: features of a sample, moments of all.
+
+    A picture is kept with all its tiles, or with none.
+    """
 
     def __init__(self, most: int, generator: torch.Generator) -> None:
         self.most, self.generator = most, generator
-        self.kept: list[tuple[Tensor, tuple[int, int]]] = []
-        self.seen = 0
+        self.kept: list[list[tuple[Tensor, tuple[int, int]]]] = []  # of each picture its inputs
+        self.seen = self._inputs = 0
         self._sums: Tensor | float = 0.0
+        self._last: int | None = None  # picture, and its inputs
+        self._own: list[tuple[Tensor, tuple[int, int]]] = []
 
-    def add(self, features: Tensor, levels: list[Tensor], where: tuple[int, int]) -> None:
-        """Take in one picture; ``where`` is its position among all, and its part's number."""
+    def add(
+        self, features: Tensor, levels: list[Tensor], where: tuple[int, int], picture: int
+    ) -> None:
+        """Take in one input; ``where`` is its position among all, and its part's number."""
         flat = [level.double().flatten(1) for level in levels]  # (C_l, H_l·W_l)
         self._sums = self._sums + torch.stack(
             [torch.cat([f.mean(1) for f in flat]), torch.cat([f.square().mean(1) for f in flat])]
         )
-        # Reservoir sampling (Vitter, 1985): each picture is as likely to be kept.
-        at = self.seen
-        if at >= self.most:
-            at = int(torch.randint(self.seen + 1, (), generator=self.generator))
-        self.seen += 1
-        if at == len(self.kept):
-            self.kept.append((features, where))
-        elif at < self.most:
-            self.kept[at] = (features, where)
+        self._inputs += 1
+        if picture != self._last:
+            self._last = picture
+            # Reservoir sampling (Vitter, 1985): each picture is as likely to be kept.
+            at = self.seen
+            if at >= self.most:
+                at = int(torch.randint(self.seen + 1, (), generator=self.generator))
+            self.seen += 1
+            self._own = []
+            if at == len(self.kept):
+                self.kept.append(self._own)
+            elif at < self.most:
+                self.kept[at] = self._own
+        self._own.append((features, where))
 
     def group(self) -> _Group:
-        mean, square = torch.as_tensor(self._sums) / self.seen
+        mean, square = torch.as_tensor(self._sums) / self._inputs
         scale = (square - mean.square()).clamp_min(0).sqrt()
-        image, part = torch.tensor([where for _, where in self.kept]).T
+        kept = [one for inputs in self.kept for one in inputs]
+        image, part = torch.tensor([where for _, where in kept]).T
         part = part.unique(return_inverse=True)[1]  # from 0
-        features = torch.stack([features for features, _ in self.kept])
+        features = torch.stack([features for features, _ in kept])
         return _Group(features, image, part, Moments(mean.float(), scale.float()))
 
 
