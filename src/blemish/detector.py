@@ -23,6 +23,7 @@ from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.inspection.network import Network
 from blemish.inspector import Inspector
 from blemish.methods.base import Method, resolve_device
+from blemish.methods.input_choice import InputChoice
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
@@ -55,13 +56,18 @@ class Detector(Inspector):
         teacher_weights: ``pretrained``, a local file, or ``random``.
         image_size: Input size: a side or ``(H, W)``, which wins over the speed's; ``None``: by the
             speed and the images.
+        tile: Side or ``(H, W)`` of tiles that large pictures are cut into, in place of being scaled
+            to the input; ``auto``: of the speed's size, where pictures are larger.
+        overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
+        scale: Size at which pictures are cut, relative to their own; ``None``: 1.
         bit_depth: Bits used in 16-bit images.
         preset: Named set of settings: ``light``, or ``paper`` for what the method's paper states.
         settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the
             preset's.
 
     Raises:
-        ConfigError: An unknown method, speed, preset, setting, size or bit depth.
+        ConfigError: An unknown method, speed, preset, setting, size or bit depth; tiles that cannot
+            be.
 
     Example:
         >>> import numpy as np
@@ -83,6 +89,9 @@ class Detector(Inspector):
         teacher: str | Teacher | None = None,
         teacher_weights: Weights | str = "pretrained",
         image_size: int | tuple[int, int] | None = None,
+        tile: int | tuple[int, int] | str | None = None,
+        overlap: int | None = None,
+        scale: float | None = None,
         bit_depth: int = 16,
         preset: str = "light",
         settings: dict[str, Any] | None = None,
@@ -91,8 +100,12 @@ class Detector(Inspector):
         self.method_name = method if isinstance(method, str) else method_name(method)
         self.settings = dict(settings or {})
         self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
+        #: What was asked of the input.
+        self.input = InputChoice.of(image_size, tile, overlap, scale)
         #: The point of the dial, and what of it counts.
-        self.speed = choose_speed(self._method_class, speed, teacher=teacher, image_size=image_size)
+        self.speed = choose_speed(
+            self._method_class, speed, teacher=teacher, image_size=self.input.named
+        )
         self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (
             teacher_weights
@@ -100,14 +113,6 @@ class Detector(Inspector):
             else Path(teacher_weights)
         )
         self.bit_depth = check_bit_depth(bit_depth)
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        if self.image_size is not None:
-            if len(self.image_size) != 2:
-                raise ConfigError(
-                    f"image_size is {image_size!r}; expected a side, such as 256, or two of them: "
-                    "(height, width)."
-                )
-            Preprocessing(*self.image_size)
         self.method: Method | None = None
         self.preprocessing: Preprocessing | None = None
         self.products: tuple[str, ...] = ()
@@ -174,6 +179,11 @@ class Detector(Inspector):
             options = replace(options, seed=seed)
         if defects is not None:
             check_labels_are_used(self.method_name, self._method_class)
+            if self.input.tile is not None:
+                raise ConfigError(
+                    "Labelled defects cannot train on tiles: which tile of a picture shows its "
+                    "defect is not known. Leave out the defects, or the tiles."
+                )
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
         product = data_set.products[0] if len(data_set.products) == 1 else ""
         labelled: tuple[Sample, ...] = ()
@@ -186,7 +196,7 @@ class Detector(Inspector):
             build=self._method_class,
             teacher=self.teacher,
             teacher_weights=self.teacher_weights,
-            image_size=self.image_size,
+            choice=self.input,
             speed=self.speed.point,
             bit_depth=self.bit_depth,
             hold_out_share=hold_out_share,
@@ -295,7 +305,7 @@ class Detector(Inspector):
             detector = cls(
                 manifest.method,
                 teacher=manifest.teacher.name,
-                image_size=preprocessing.size,
+                **preprocessing.as_asked(),
                 bit_depth=preprocessing.bit_depth,
                 settings=manifest.config,
             )

@@ -43,7 +43,7 @@ def test_what_is_named_wins_and_what_is_left_is_said() -> None:
     assert Detector(speed="best").speed.to_json() == both
     assert Detector(speed="best").speed.note == ""
     sized = Detector(speed="best", image_size=(64, 96))
-    assert (sized.teacher, sized.image_size) == ("efficientnet_lite2", (64, 96))
+    assert (sized.teacher, sized.input.image_size) == ("efficientnet_lite2", (64, 96))
     assert sized.speed.to_json() == {"name": "best", "keeps": ["teacher"]}
     assert sized.speed.note == (
         "Of the speed 'best' only the teacher (efficientnet_lite2) is left: an input size is named."

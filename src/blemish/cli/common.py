@@ -56,7 +56,7 @@ def need_training_packages(what: str) -> None:
             raise MissingExtraError(what, "train")
 
 
-def parse_size(text: str | None) -> int | tuple[int, int] | None:
+def parse_size(text: str | None, option: str = "--size") -> int | tuple[int, int] | None:
     """``256`` → 256, ``256x512`` → height 256, width 512, nothing → ``None``.
 
     Raises:
@@ -66,7 +66,8 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"--size {text}: expected a side such as 256, or HEIGHTxWIDTH.")
+        auto = ", or auto" if option == "--tile" else ""
+        raise ConfigError(f"{option} {text}: expected a side such as 256, or HEIGHTxWIDTH{auto}.")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 

@@ -69,6 +69,21 @@ def fit(
         str | None,
         typer.Option(help="Input size: a side, or HEIGHTxWIDTH. Default: by speed and images."),
     ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            help="Cut large pictures into tiles of this side, or HEIGHTxWIDTH, in place of scaling "
+            "them down; auto: of the speed's size, where pictures are larger. See `blemish plan`."
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of a tile."),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Cut pictures at this share of their own size. Default: 1."),
+    ] = None,
     preset: Preset = "light",
     settings: Annotated[
         list[str] | None,
@@ -173,6 +188,9 @@ def fit(
             teacher=teacher,
             teacher_weights=teacher_weights,
             image_size=parse_size(size),
+            tile="auto" if tile == "auto" else parse_size(tile, "--tile"),
+            overlap=overlap,
+            scale=scale,
             bit_depth=bit_depth,
             preset=preset,
             settings=parse_assignments(settings),

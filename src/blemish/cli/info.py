@@ -36,7 +36,8 @@ def info(
         + ", ".join(f"{name}={value}" for name, value in manifest.config.items()),
         "teacher": manifest.teacher.name
         + ("" if manifest.teacher.pretrained else " with RANDOM weights: it finds no defects"),
-        "input": f"{size['height']}×{size['width']} pixels, {size['bit_depth']} bits",
+        "input": f"{size['height']}×{size['width']} pixels, {size['bit_depth']} bits"
+        + _tiles(size.get("tiling")),
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images, seed "
         f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
@@ -54,6 +55,13 @@ def info(
         table.add_row(f"[bold]{name}", plain(str(value)))
     Console().print(table)
     _print_limits(manifest.calibration)
+
+
+def _tiles(tiling: dict[str, Any] | None) -> str:
+    if tiling is None:
+        return ""
+    seen = "at their own size" if tiling["scale"] == 1 else f"at {tiling['scale']:g} of their size"
+    return f"; pictures {seen}, in tiles that overlap by {tiling['overlap']} or more"
 
 
 def _speed_line(speed: dict[str, Any] | None) -> str | None:

@@ -49,7 +49,7 @@ def print_speeds_here(
     if len(chosen.keeps) < 2:
         mark = "as given"
         speeds[mark] = Speed(teacher, chosen.point.side)
-        inputs[mark] = detector.image_size or inputs[chosen.name]
+        inputs[mark] = detector.input.named or inputs[chosen.name]
     if tuple(inputs.values()) in inputs_before:
         return
     inputs_before.add(tuple(inputs.values()))

@@ -24,12 +24,14 @@ from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import DEVICES, Method, resolve_device
+from blemish.methods.input_choice import InputChoice
 from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
 from blemish.training.out_of_fold import out_of_fold_records
+from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_state import training_state, write_state
 
 #: Said when no limits could be set because there was nothing to set them from.
@@ -147,7 +149,7 @@ def learn(
     build: type[Method],
     teacher: str | Teacher,
     teacher_weights: Weights,
-    image_size: tuple[int, int] | None,
+    choice: InputChoice,
     speed: Speed,
     bit_depth: int,
     hold_out_share: float | None,
@@ -167,18 +169,19 @@ def learn(
     """
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
+    config = config.settled(sizes)
+    preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
+    # Where not all tiles train, no picture can be measured whole by the others.
+    cross_fits = build.cross_fits and choose_tiles(good, preprocessing, seed=options.seed).whole
     kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
     ignored = ""
     if held and hold_out_share is not None:
         hold_out([], hold_out_share, options.seed)  # an impossible share is refused all the same
         ignored = "The good validation images alone calibrate; no training image was held out."
-    if not held and not (hold_out_share is None and build.cross_fits):
+    if not held and not (hold_out_share is None and cross_fits):
         share = HOLD_OUT_SHARE if hold_out_share is None else hold_out_share
         kept, held = hold_out(good, share, options.seed, training=defects)
     _check_apart(good, defects)
-    config = config.settled(sizes)
-    size = image_size or speed.input_size(config, sizes)
-    preprocessing = Preprocessing(*size, bit_depth=bit_depth)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
@@ -199,6 +202,7 @@ def learn(
         notes=(
             *data_set.problems,
             *(f"{name}: no image could be read, the model does not know it." for name in unknown),
+            *choice.notes(preprocessing, sizes),
             *method.notes(),
             *filter(None, [ignored]),
         ),

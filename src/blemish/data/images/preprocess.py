@@ -252,6 +252,12 @@ class Preprocessing:
         resized = Image.fromarray(part).resize((source[1], source[0]), Image.Resampling.BILINEAR)
         return np.asarray(resized, dtype=np.float32)
 
+    def as_asked(self) -> dict[str, Any]:
+        """As the arguments of a detector that would see pictures the same."""
+        if self.tiling is None:
+            return {"image_size": self.size}
+        return {"tile": self.size, **self.tiling.to_json()}
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file; without tiles as versions before had it."""
         values = {**asdict(self), "fill": list(self.fill)}

@@ -1,0 +1,149 @@
+"""Input choice: the size at which a network sees pictures, squeezed whole or cut into tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from blemish.data.images.preprocess import MULTIPLE, Preprocessing
+from blemish.data.images.tiles import Tiling, default_overlap
+from blemish.errors import ConfigError
+
+if TYPE_CHECKING:
+    from blemish.methods.settings import MethodConfig
+    from blemish.methods.speeds import Speed
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What a user asked of the network's input.
+
+    Attributes:
+        image_size: ``(H, W)`` that whole pictures are scaled to; ``None``: by speed and pictures.
+        tile: ``(H, W)`` of the tiles that pictures are cut into; ``auto``: as large as whole
+            pictures would be scaled to, where pictures are larger; ``None``: pictures are not cut.
+        overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
+        scale: Size at which pictures are cut, relative to their own; ``None``: 1.
+
+    Raises:
+        ConfigError: Sizes that cannot be, both kinds of them, or what only tiles have without any.
+
+    Example:
+        >>> from blemish.methods.input_choice import InputChoice
+        >>> from blemish.methods.settings import MethodConfig
+        >>> from blemish.methods.speeds import SPEEDS
+        >>> choice = InputChoice(tile="auto")
+        >>> choice.preprocessing(SPEEDS["balanced"], MethodConfig(), [(800, 800)]).tiling
+        Tiling(overlap=48, scale=1.0)
+    """
+
+    image_size: Size | None = None
+    tile: Size | Literal["auto"] | None = None
+    overlap: int | None = None
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            Preprocessing(*self.image_size)
+        if self.tile is None:
+            for name, value in (("overlap", self.overlap), ("scale", self.scale)):
+                if value is not None:
+                    raise ConfigError(
+                        f"{name}={value} says how pictures are cut into tiles, and none were asked "
+                        "for. Give a tile's side too, such as 256, or auto."
+                    )
+            return
+        if self.image_size is not None:
+            raise ConfigError(
+                f"An input size {_text(self.image_size)} and tiles "
+                f"{self.tile if self.tile == 'auto' else _text(self.tile)} were asked for; a tile "
+                "is the input. Give one of the two."
+            )
+        if self.tile == "auto":
+            self._tiling((MULTIPLE, MULTIPLE))  # the scale; the overlap, once the tile is known
+        else:
+            Preprocessing(*self.tile, tiling=self._tiling(self.tile))
+
+    @classmethod
+    def of(
+        cls,
+        image_size: int | Size | None = None,
+        tile: int | Size | str | None = None,
+        overlap: int | None = None,
+        scale: float | None = None,
+    ) -> InputChoice:
+        """From values as a user gives them: a side stands for a square."""
+        size = tile if tile == "auto" else _size(tile, "tile")
+        return cls(_size(image_size, "image_size"), size, overlap, scale)  # type: ignore[arg-type]
+
+    @property
+    def named(self) -> Size | None:
+        """The input's size where it was named."""
+        return self.image_size if self.tile in (None, "auto") else self.tile  # type: ignore[return-value]
+
+    def preprocessing(
+        self, speed: Speed, config: MethodConfig, sizes: Sequence[Size], bit_depth: int = 16
+    ) -> Preprocessing:
+        """How pictures of ``sizes`` ``(H, W)`` become the input."""
+        if self.tile is None:
+            size = self.image_size or speed.input_size(config, sizes)
+            return Preprocessing(*size, bit_depth=bit_depth)
+        tile = self.tile
+        if tile == "auto":
+            whole = self._tiling((MULTIPLE, MULTIPLE))
+            scaled = [whole.scaled(size) for size in sizes]
+            # No larger than the largest picture: what is beyond it would be computed for nothing.
+            longest = max(h for h, _ in scaled), max(w for _, w in scaled)
+            fits = [math.ceil(side / MULTIPLE) * MULTIPLE for side in longest]
+            tile = min(speed.side, fits[0]), min(speed.side, fits[1])
+            if self.scale is None and max(longest) <= speed.side:
+                return Preprocessing(*speed.input_size(config, sizes), bit_depth=bit_depth)
+        return Preprocessing(*tile, bit_depth=bit_depth, tiling=self._tiling(tile))
+
+    def notes(self, preprocessing: Preprocessing, sizes: Sequence[Size]) -> list[str]:
+        """What the user should know of tiles that fit the pictures badly."""
+        if self.tile is None:
+            return []
+        if preprocessing.tiling is None:
+            return [
+                f"No picture is larger than {_text(max(sizes))}, less than a tile: they are seen "
+                f"whole, at {_text(preprocessing.size)}."
+            ]
+        scaled = [preprocessing.tiling.scaled(size) for size in sizes]
+        small = [
+            size
+            for size, (height, width) in zip(sizes, scaled, strict=True)
+            if height < preprocessing.height or width < preprocessing.width
+        ]
+        if not small:
+            return []
+        return [
+            f"{len(small)} of {len(sizes)} pictures, of {_text(small[0])} for one, are smaller "
+            f"than a tile of {_text(preprocessing.size)}: around them there is a field of grey, "
+            "which takes as long as what they show. Choose a smaller --tile."
+        ]
+
+    def _tiling(self, tile: Size) -> Tiling:
+        overlap = default_overlap(tile) if self.overlap is None else self.overlap
+        return Tiling(overlap, 1.0 if self.scale is None else self.scale)
+
+
+def _size(value: int | Size | str | None, name: str) -> Size | None:
+    if value is None:
+        return None
+    sides = (value, value) if isinstance(value, int) else value
+    if isinstance(sides, str) or len(sides) != 2:
+        auto = ", or auto" if name == "tile" else ""
+        raise ConfigError(
+            f"{name} is {value!r}; expected a side, such as 256, or two of them: (height, width)"
+            f"{auto}."
+        )
+    return sides
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}×{size[1]}"
