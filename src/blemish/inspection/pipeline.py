@@ -51,7 +51,7 @@ POST_AHEAD = 2
 TILED_AHEAD = 2
 
 
-class Picture(NamedTuple):
+class UnderWay(NamedTuple):
     """A sample, and what the network says of it so far."""
 
     sample: Sample
@@ -62,13 +62,13 @@ class Picture(NamedTuple):
 class Tile(NamedTuple):
     """One input of the network: a tile of a picture, or the whole of it."""
 
-    picture: Picture
+    picture: UnderWay
     place: int
     pixels: NDArray[np.uint8]  # (H, W, 3)
 
 
 #: A picture, the place of one of its tiles, and the network's answer for that.
-Answered = tuple[Picture, int, NetworkOutput]
+Answered = tuple[UnderWay, int, NetworkOutput]
 
 
 class Failed(NamedTuple):
@@ -162,7 +162,7 @@ def judge_samples(
                 continue
             sample, (pixels, source_size) = item
             grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
-            picture = Picture(sample, source_size, TiledAnswer(grid, tiled=tiled))
+            picture = UnderWay(sample, source_size, TiledAnswer(grid, tiled=tiled))
             for place in range(len(grid)):
                 yield Tile(picture, place, grid.cut(pixels, place))
 
