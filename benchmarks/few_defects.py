@@ -69,7 +69,7 @@ def _run(data_set, labelled, tested, kind, settings, seed):  # type: ignore[no-u
         defects=labelled or None,
         training=TrainingOptions(seed=seed, device="cpu"),
         progress=Progress(quiet=True),
-    )
+    ).fit_report
     everything, new = Evaluator(histogram=True), Evaluator(histogram=True)
     for sample, prediction in detector.judge_test_images(tested):
         everything.add(sample, prediction)

@@ -23,4 +23,4 @@ def brief(**kwargs: Any) -> Detector:
 def fit(detector: Detector, data: Any, **options: Any) -> Any:
     return detector.fit(
         data, **{"false_alarm_rate": 0.3, "training": CPU, "progress": QUIET, **options}
-    )
+    ).fit_report

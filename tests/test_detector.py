@@ -110,7 +110,7 @@ def test_a_bit_depth_holds_for_arrays_and_files(
 def test_images_of_mixed_sizes_and_kinds(detector: Detector, good_parts: Pixels) -> None:
     images = [
         np.zeros((1, 1), np.uint8),
-        np.zeros((1, 500, 3), np.uint8),
+        np.zeros((2, 500, 3), np.uint8),
         np.full((700, 3), 255, np.uint8),
         good_parts[0][..., :1],
         np.zeros((40, 50, 4), np.uint8) + 9,

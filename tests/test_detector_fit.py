@@ -74,11 +74,11 @@ def test_validation_images_calibrate_where_there_are_some(
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
     """What ``fit`` trains on and what it calibrates on."""
-    import blemish.inspector as inspector
+    import blemish.inspection.judge as judging
     import blemish.training.train as training
 
     seen: dict[str, list[Sample]] = {"trained": [], "calibrated": []}
-    train, judge = training.train, inspector.judge_samples
+    train, judge = training.train, judging.judge_samples
 
     def watch_train(method: Any, samples: Any, *args: Any, **kwargs: Any) -> Any:
         seen["trained"].extend(samples)
@@ -89,7 +89,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
         return judge(network, preprocessing, samples, **kwargs)
 
     monkeypatch.setattr(training, "train", watch_train)
-    monkeypatch.setattr(inspector, "judge_samples", watch_judge)
+    monkeypatch.setattr(judging, "judge_samples", watch_judge)
     return seen
 
 
@@ -246,10 +246,11 @@ def test_a_product_name_that_is_no_text_is_refused_before_training(
 def test_every_good_image_calibrates_what_measures_it_by_the_others(good_parts: Pixels) -> None:
     quiet = Progress(quiet=True)
     whole = Detector("trio", image_size=64)
-    report = whole.fit(good_parts, false_alarm_rate=0.1, progress=quiet)
+    report = whole.fit(good_parts, false_alarm_rate=0.1, progress=quiet).fit_report
     assert report.training_images == report.calibration_images == len(good_parts)
     halved = Detector("trio", image_size=64)
-    report = halved.fit(good_parts, false_alarm_rate=0.1, hold_out_share=0.5, progress=quiet)
+    halved.fit(good_parts, false_alarm_rate=0.1, hold_out_share=0.5, progress=quiet)
+    report = halved.fit_report
     assert report.training_images + report.calibration_images == len(good_parts)
     assert report.training_images < len(good_parts)
     # What the finished model says of images it has learned from would be far too kind a limit.

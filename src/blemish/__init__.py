@@ -10,42 +10,57 @@ Example:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from blemish.errors import BlemishError, MissingExtraError
 from blemish.results import Prediction, Region, Verdict
 
 if TYPE_CHECKING:
+    from blemish.calibration import Calibration
     from blemish.detector import Detector
     from blemish.inspector import open_model
+    from blemish.methods.registry import names as list_methods
+    from blemish.teachers.teacher import list_teachers
     from blemish.training.train import TrainingOptions
 
 __version__ = "0.1.0"
 __all__ = [
+    "BlemishError",
+    "Calibration",
     "Detector",
     "Prediction",
     "Region",
     "TrainingOptions",
     "Verdict",
     "__version__",
+    "list_methods",
+    "list_teachers",
     "open_model",
 ]
 
+# torch takes a second to import; only those who train or load a model wait for it.
+_LATE = {
+    "Calibration": ("blemish.calibration", "Calibration"),
+    "Detector": ("blemish.detector", "Detector"),
+    "TrainingOptions": ("blemish.training.train", "TrainingOptions"),
+    "list_methods": ("blemish.methods.registry", "names"),
+    "list_teachers": ("blemish.teachers.teacher", "list_teachers"),
+    "open_model": ("blemish.inspector", "open_model"),
+}
+
 
 def __getattr__(name: str) -> Any:
-    # torch takes a second to import; only those who train or load a model wait for it.
-    if name in ("Detector", "TrainingOptions"):
-        from blemish.errors import MissingExtraError
+    if name not in _LATE:
+        raise AttributeError(f"module 'blemish' has no attribute {name!r}")
+    module, attribute = _LATE[name]
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("blemish"):
+            raise
+        raise MissingExtraError("Training and loading a model", "train") from error
 
-        try:
-            from blemish.detector import Detector
-            from blemish.training.train import TrainingOptions
-        except ModuleNotFoundError as error:
-            if error.name and error.name.startswith("blemish"):
-                raise
-            raise MissingExtraError("Training and loading a model", "train") from error
-        return Detector if name == "Detector" else TrainingOptions
-    if name == "open_model":
-        from blemish.inspector import open_model
 
-        return open_model
-    raise AttributeError(f"module 'blemish' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -75,8 +74,8 @@ class Detector(Inspector):
         >>> from blemish._progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
         >>> detector = Detector()
-        >>> report = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
-        >>> prediction = next(detector.predict(good[0]))
+        >>> _ = detector.fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
+        >>> prediction = detector.inspect(good[0])
         >>> prediction.anomaly_map.shape, prediction.verdict in ("ok", "unsure", "defect")
         ((64, 64), True)
     """
@@ -118,6 +117,7 @@ class Detector(Inspector):
         self.products: tuple[str, ...] = ()
         self.calibration: Calibration | None = None
         self.training: dict[str, Any] = {}
+        self._fit_report: FitReport | None = None
 
     def __repr__(self) -> str:
         if self.method is None:
@@ -128,7 +128,7 @@ class Detector(Inspector):
         self,
         data: TrainingSource,
         *,
-        defects: ImageSource | Sequence[Sample] | None = None,
+        defects: ImageSource | None = None,
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
@@ -136,7 +136,7 @@ class Detector(Inspector):
         seed: int | None = None,
         training: TrainingOptions | None = None,
         progress: Progress | None = None,
-    ) -> FitReport:
+    ) -> Detector:
         """Learn from good images, then calibrate on good images held out.
 
         One model is trained for all products. The good validation images calibrate, and those of
@@ -157,6 +157,9 @@ class Detector(Inspector):
             training: Seed, device, precision, checkpoints and feature cache; see
                 :class:`blemish.TrainingOptions`.
             progress: Where progress is shown.
+
+        Returns:
+            Itself; what was done and what there is to know is in :attr:`fit_report`.
 
         Raises:
             DataError: No good images, or too few; defects that are none.
@@ -228,7 +231,7 @@ class Detector(Inspector):
             if len(unreadable) < len(held):
                 raise
         notes += told
-        report = replace(
+        self._fit_report = report = replace(
             report,
             calibration_images=self.calibration.n if self.calibration else 0,
             failures=(*report.failures, *unreadable),
@@ -236,7 +239,14 @@ class Detector(Inspector):
             seconds=time.monotonic() - started,
         )
         self.training = {**report.to_json(options), "speed": self.speed.to_json()}
-        return report
+        return self
+
+    @property
+    def fit_report(self) -> FitReport:
+        """What the last :meth:`fit` did; a file does not hold it."""
+        if self._fit_report is None:
+            raise ConfigError("Nothing was learned here yet, so there is no report. Call fit().")
+        return self._fit_report
 
     @property
     def branch_names(self) -> tuple[str, ...]:

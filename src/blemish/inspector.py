@@ -6,7 +6,7 @@ Torch-free. The two differ in what computes the network's output, and in nothing
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from blemish._progress import Progress
@@ -79,7 +79,7 @@ class Inspector(Judge):
 
     def calibrate(
         self,
-        good: ImageSource | Sequence[Sample],
+        good: ImageSource,
         *,
         how: How = "replace",
         false_alarm_rate: float | None = None,
@@ -250,6 +250,7 @@ class ExportedDetector(Inspector):
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
         self.method_name, self.products = manifest.method, manifest.products
+        self.training = manifest.training
         self.bit_depth = self.preprocessing.bit_depth
 
     @property

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blemish._files import atomic_write
+from blemish.errors import ConfigError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Verdict = Literal["ok", "unsure", "defect"]
 #: The product of a picture that shows none of those the model knows; its verdict is ``unsure``.
@@ -80,6 +89,27 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Note:
+    """How a picture is unlike those that were learned, so that its score may mean less.
+
+    Attributes:
+        kind: ``size``, ``shape`` or ``channels``.
+        sentence: What was found and what to do, with "it" for the picture.
+
+    Example:
+        >>> from blemish.results import Note
+        >>> print(Note("size", "It is far smaller than the good pictures."))
+        It is far smaller than the good pictures.
+    """
+
+    kind: Literal["size", "shape", "channels"]
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The answer for one image. NumPy only, so that it crosses every border.
 
@@ -104,6 +134,11 @@ class Prediction:
             median of the good scores, 1 at the limit, 3 three times as far from the median as the
             limit is. Comparable between products, which scores are not; ``None`` where the limit
             is not above the median, and without calibration.
+        notes: How the picture is unlike those that were learned; usually empty.
+        image: Its pixels ``(H, W, 3)`` uint8 where they are in no file.
+        bit_depth: Bits in use in 16-bit files, to read it again by.
+        map_scale: Map values at 0 % and 100 % of the colours of its overlay; ``None`` without
+            calibration.
 
     Example:
         >>> import numpy as np
@@ -111,23 +146,133 @@ class Prediction:
         >>> p = Prediction(path=None, product=None, score=0.3, anomaly_map=np.zeros((4, 6), "f4"))
         >>> p.verdict is None and p.anomaly_map.shape == (4, 6)
         True
+        >>> p
+        <Prediction: not calibrated, score 0.3>
     """
 
     path: Path | None
     product: str | None
     score: float
-    anomaly_map: NDArray[np.float32] = field(repr=False)
+    anomaly_map: NDArray[np.float32]
     p_value: float | None = None
     verdict: Verdict | None = None
     branches: Mapping[str, Branch] = field(default_factory=dict)
-    mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    mask: NDArray[np.bool_] | None = None
     regions: tuple[Region, ...] = ()
     explanation: Explanation | None = None
     calibration: str | None = None
     recognised: str | None = None
     times_limit: float | None = None
+    notes: tuple[Note, ...] = ()
+    image: NDArray[np.uint8] | None = None
+    bit_depth: int = 16
+    map_scale: tuple[float, float] | None = None
+
+    def __repr__(self) -> str:
+        of = [self.path.name] if self.path is not None else []
+        of += [self.product] if self.product is not None else []
+        parts = [self.verdict or "not calibrated", f"score {self.score:.4g}"]
+        if self.p_value is not None:
+            parts.append(f"p = {self.p_value:.3g}")
+        if self.regions:
+            count = f"{len(self.regions)} areas" if len(self.regions) > 1 else "1 area"
+            parts.append(f"{count}, the worst at {self.regions[0].box}")
+        parts += [f"note: {note.sentence}" for note in self.notes]
+        return f"<Prediction{' of ' if of else ''}{', '.join(of)}: {', '.join(parts)}>"
 
     @property
     def looks_like(self) -> str | None:
         """The product it looks like where another one was named; ``None`` where all agrees."""
         return None if self.recognised == self.product else self.recognised
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pictures, as plain values for ``json``; a line of ``--json`` is this.
+
+        Keys: path, product, recognised where the model knows it, verdict, score, p_value,
+        times_limit, branches (name to score, p_value, verdict, times_limit), regions (box, area,
+        peak, times_limit; the highest peak first), of a method with branches explanation (branch,
+        box, sentence; ``None`` where none objects that has no map), with limits calibration, and
+        notes where there are some. ``None`` for a number that is not finite.
+        """
+        branches: dict[str, dict[str, Any]] = {}
+        for name, branch in self.branches.items():
+            branches[name] = {"score": _finite(branch.score)}
+            if branch.verdict is not None:
+                branches[name].update(
+                    p_value=branch.p_value, verdict=branch.verdict, times_limit=branch.times_limit
+                )
+        row: dict[str, Any] = {
+            "path": None if self.path is None else str(self.path),
+            "product": self.product,
+            **({} if self.recognised is None else {"recognised": self.recognised}),
+            "verdict": self.verdict,
+            "score": _finite(self.score),
+            "p_value": self.p_value,
+            "times_limit": self.times_limit,
+            "branches": branches,
+            "regions": [
+                {**asdict(r), "box": list(r.box), "peak": _finite(r.peak)} for r in self.regions
+            ],
+        }
+        if self.branches:
+            row["explanation"] = None if self.explanation is None else asdict(self.explanation)
+        if self.calibration is not None:
+            row["calibration"] = self.calibration
+        if self.notes:
+            row["notes"] = [note.sentence for note in self.notes]
+        return row
+
+    def overlay(self, *, opacity: float = 0.6) -> Image:
+        """The picture with its heat map, marked areas, boxes and a caption, as a PIL image.
+
+        The colours mean the same in every picture of a product. The picture is read again from its
+        file where it has one.
+
+        Raises:
+            ConfigError: There are no limits, which the colours are tied to, or no picture.
+            ImageError: The file is not there any more, or cannot be read.
+            DataError: The file holds another picture now.
+        """
+        from blemish.outputs.overlay import overlay_of
+
+        return overlay_of(self, opacity=opacity)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as the suffix says: the overlay (``.png``, ``.jpg``, ``.webp``), what
+        :meth:`to_dict` gives (``.json``), or the anomaly map (``.npy``); whole or not at all.
+
+        Raises:
+            ConfigError: Another suffix, or a folder that cannot be written to; those of
+                :meth:`overlay`.
+        """
+        suffix, content = Path(path).suffix.lower(), io.BytesIO()
+        if suffix == ".json":
+            text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+            content.write(f"{text}\n".encode(errors="surrogateescape"))
+        elif suffix == ".npy":
+            np.save(content, self.anomaly_map, allow_pickle=False)
+        elif suffix in _PICTURES:
+            self.overlay().save(content, _PICTURES[suffix], quality=92)
+        else:
+            raise ConfigError(
+                f"Cannot save a prediction as {path}: expected {', '.join(_PICTURES)} for the "
+                "overlay, .json for what is said, or .npy for the anomaly map."
+            )
+        with atomic_write(path) as file:
+            file.write(content.getvalue())
+
+    def _repr_png_(self) -> bytes | None:
+        """The overlay, where a notebook shows a prediction; ``None`` where there are no limits."""
+        if self.map_scale is None:
+            return None
+        content = io.BytesIO()
+        self.overlay().save(content, "PNG")
+        return content.getvalue()
+
+
+_PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def _finite(value: float) -> float | None:
+    """A number JSON can hold: it knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None

@@ -40,7 +40,7 @@ def test_a_row_holds_what_the_detector_says(line: Path, options: Make) -> None:
     torch.manual_seed(0)  # the random teacher
     report = detector.fit(
         line, seed=3, false_alarm_rate=0.4, training=CPU, progress=Progress(quiet=True)
-    )
+    ).fit_report
     expected = detector.evaluate(line)
     assert [row["category"] for row in found["rows"]] == ["bolt", "nut"]
     for row, result in zip(found["rows"], expected.products, strict=True):

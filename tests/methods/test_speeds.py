@@ -86,7 +86,7 @@ def test_the_model_file_keeps_the_speed_and_its_input(tmp_path: Path) -> None:
         detector = Detector(**words)  # type: ignore[arg-type]
         report = detector.fit(
             good, false_alarm_rate=0.3, training=options, progress=Progress(quiet=True)
-        )
+        ).fit_report
         assert [n for n in report.notes if "speed" in n] == [detector.speed.note] * (len(words) - 1)
         detector.save(tmp_path / "m.blemish")
         loaded = Detector.load(tmp_path / "m.blemish")

@@ -24,7 +24,7 @@ BRIEF = {"steps": 2, "batch_size": 4, "distance_steps": 2}
 def fit(detector: Detector, data: Any, **options: Any) -> Any:
     return detector.fit(
         data, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True), **options
-    )
+    ).fit_report
 
 
 def test_a_method_for_good_images_says_that_it_cannot_use_them(

@@ -121,7 +121,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
                 cache_dir=cache,
             ),
             progress=progress,
-        )
+        ).fit_report
     fitted = time.monotonic()
     everything = Evaluator(
         histogram=identity["histogram"],

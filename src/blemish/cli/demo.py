@@ -63,7 +63,7 @@ def demo(
         detector = new
         report = detector.fit(
             data_set, false_alarm_rate=false_alarm_rate, seed=seed, progress=progress
-        )
+        ).fit_report
         detector.training["demo"] = wanted
         detector.save(model)
         print_failures(report.failures)

@@ -199,7 +199,7 @@ def fit(
         try:
             if not quiet:
                 print_speeds_here(detector, good_training_samples(part, [])[1], shown)
-            report = detector.fit(
+            detector.fit(
                 part,
                 defects=defects if learns else None,
                 false_alarm_rate=false_alarm_rate,
@@ -229,7 +229,7 @@ def fit(
             print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
             continue
         shutil.rmtree(work_dir, ignore_errors=True)
-        print_report(path, report, detector.calibration, quiet=quiet)
+        print_report(path, detector.fit_report, detector.calibration, quiet=quiet)
     if left_out:
         print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
         sys.exit(2)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.data.images.given_picture import (
+    Channels,
+    InMemory,
+    is_array,
+    is_encoded,
+    one_or_many,
+    pixels_of,
+    refuse_channels,
+)
 from blemish.data.images.image_list import is_visible_folder_name, list_images
 from blemish.data.images.preprocess import Preprocessing, to_rgb
 from blemish.data.images.reading import image_size, open_file, read_image, read_image_bytes
@@ -19,8 +29,10 @@ from blemish.errors import DataError, ImageError
 
 #: A data set, its folder, folders and what they hold, or images as one array ``(N, H, W[, C])``.
 TrainingSource = DataSet | str | Path | Folders | NDArray
-#: One image or many, as files, folders, arrays or samples.
-ImageSource = str | Path | NDArray | Sample | DataSet | Sequence["str | Path | NDArray | Sample"]
+#: One picture: its file, or what a program holds of it; see :mod:`~.images.given_picture`.
+Picture: TypeAlias = "str | Path | Sample | InMemory"
+#: One picture or many: folders, arrays of several and data sets too, or any number of these.
+ImageSource: TypeAlias = "Picture | DataSet | Iterable[Picture]"
 #: The model's input ``(H, W, 3)``, and the size ``(H_src, W_src)`` of the picture it is made of.
 Loaded = tuple[NDArray[np.uint8], tuple[int, int]]
 
@@ -163,23 +175,39 @@ def images_to_judge(
     product: str | None = None,
     bit_depth: int = 16,
 ) -> list[Sample]:
-    """Samples of unknown label from files, folders and arrays, in order.
+    """Samples of unknown label from files, folders and pictures in memory, in order.
 
     ``product`` is that of images which do not say theirs.
 
     Raises:
-        DataError: A path that does not exist, or a folder without images.
+        DataError: A path that does not exist, a folder without images, an array whose shape
+            leaves open what it is, or something that is no picture.
+        ImageError: A picture in memory that cannot be read.
     """
     samples: list[Sample] = []
     for index, item in enumerate(_items(source)):
         if isinstance(item, Sample):
             samples.append(item)
-        elif isinstance(item, np.ndarray):
-            pixels = to_rgb(item, bit_depth=bit_depth)
-            samples.append(Sample(Path(f"array#{index}"), "", "test", None, image=pixels))
-        else:
+        elif isinstance(item, str | Path):
             samples += _from_path(Path(item), recursive)
+        else:
+            samples.append(_in_memory(item, index, bit_depth=bit_depth))
     return [s if s.product or product is None else replace(s, product=product) for s in samples]
+
+
+def one_picture(
+    picture: Picture, *, channels: Channels = "rgb", product: str | None = None, bit_depth: int = 16
+) -> Sample:
+    """The sample of one picture in any form; errors as those of :func:`images_to_judge`."""
+    if is_array(picture):
+        sample = _in_memory(picture, 0, channels=channels, bit_depth=bit_depth)
+        return replace(sample, product=product or "")
+    refuse_channels(channels)
+    if isinstance(picture, str | Path) and Path(picture).is_dir():
+        raise DataError(f"{picture} is a folder. Give one picture, or the folder to predict().")
+    if not (isinstance(picture, str | Path | Sample) or is_encoded(picture)):
+        raise _no_picture(picture)
+    return images_to_judge(picture, product=product, bit_depth=bit_depth)[0]
 
 
 def load_input(
@@ -203,14 +231,32 @@ def load_input(
     return preprocessing(pixels), (pixels.shape[0], pixels.shape[1])
 
 
-def _items(source: ImageSource) -> Iterable[str | Path | NDArray | Sample]:
+def _items(source: ImageSource) -> Iterable[Any]:
     """The things that were given, one by one."""
     if isinstance(source, DataSet):
         return source.samples
-    if isinstance(source, np.ndarray):
-        single = source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
-        return [source] if single else source
-    return [source] if isinstance(source, str | Path | Sample) else source
+    if is_array(source):
+        return one_or_many(source)  # type: ignore[arg-type]
+    if isinstance(source, str | Path | Sample) or is_encoded(source):
+        return [source]
+    if not isinstance(source, Iterable):
+        raise _no_picture(source)
+    return source
+
+
+def _in_memory(item: Any, index: int, *, channels: Channels = "rgb", bit_depth: int = 16) -> Sample:
+    if not (is_array(item) or is_encoded(item)):
+        raise _no_picture(item)
+    pixels = pixels_of(item, channels=channels, bit_depth=bit_depth)
+    return Sample(Path(f"array#{index}"), "", "test", None, image=pixels)
+
+
+def _no_picture(found: object) -> DataError:
+    return DataError(
+        f"Something of type {type(found).__name__} was given as a picture. Expected a path, the "
+        "bytes of an image file or the file opened for bytes, a PIL image, a NumPy array, or a "
+        "torch tensor."
+    )
 
 
 def _from_path(path: Path, recursive: bool) -> list[Sample]:

@@ -120,7 +120,7 @@ def diagnose(
         >>> from blemish._progress import Progress
         >>> good = np.random.default_rng(0).integers(90, 110, (12, 64, 64, 3)).astype(np.uint8)
         >>> detector = Detector("rd", settings={"steps": 2, "batch_size": 4})
-        >>> report = detector.fit(good, false_alarm_rate=0.4, progress=Progress(quiet=True))
+        >>> _ = detector.fit(good, false_alarm_rate=0.4, progress=Progress(quiet=True))
         >>> found = diagnose(detector, good, images=2)
         >>> found.split, len(found.leakage.copied), found.bottleneck is None
         ('train', 3, True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from blemish.calibration import Calibration
+from blemish.data.images.given_picture import Channels
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import ImageSource, images_to_judge, load_input
+from blemish.data.sources import ImageSource, Picture, images_to_judge, load_input, one_picture
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import Load, OnError, OnTile, judge_samples
 from blemish.results import Prediction
@@ -19,9 +24,11 @@ class Judge(ABC):
 
     Attributes:
         calibration: Its limits, ``None`` before calibration: predictions then have no verdict.
+        training: What is known of its training.
     """
 
     calibration: Calibration | None
+    training: dict[str, Any]
 
     @abstractmethod
     def ready(self) -> tuple[Network, Preprocessing]:
@@ -56,7 +63,7 @@ class Judge(ABC):
 
     def predict(
         self,
-        images: ImageSource | Sequence[Sample],
+        images: ImageSource,
         *,
         product: str | None = None,
         batch_size: int = 8,
@@ -66,7 +73,8 @@ class Judge(ABC):
         """Judge images, in order, one :class:`~blemish.results.Prediction` each.
 
         Args:
-            images: Files, folders, arrays or samples.
+            images: Files, folders, arrays ``(N, H, W[, C])``, samples, or single pictures in any of
+                the forms of :meth:`inspect`.
             product: Product of images that do not say theirs; ``None``: the one that the model
                 recognises, if it can.
             batch_size: Images, or tiles of them, per forward pass.
@@ -82,4 +90,64 @@ class Judge(ABC):
             on_error=on_error,
             on_tile=on_tile,
         )
-        return (prediction for _, prediction in pairs)
+        return (self._finished(*pair) for pair in pairs)
+
+    def inspect(
+        self, picture: Picture, *, channels: Channels = "rgb", product: str | None = None
+    ) -> Prediction:
+        """Judge one picture, in whatever form a program holds it.
+
+        May be called from several threads at once.
+
+        Args:
+            picture: A path; the bytes of an image file, or the file opened for bytes; a PIL image;
+                a NumPy array or torch tensor ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` with 1, 3
+                or 4 channels, uint8, uint16 or floats in [0, 1]; a sample.
+            channels: Order of an array's channels: ``rgb``; ``bgr``, as OpenCV reads; ``gray`` for
+                one channel alone.
+            product: Its product; ``None``: the one that the model recognises, if it can.
+
+        Raises:
+            ImageError: It cannot be read as an image.
+            DataError: It is no picture, several, or an array whose shape leaves open what it is.
+            ConfigError: Another order of channels, or one named for what is no array.
+
+        Example:
+            >>> import io
+            >>> import numpy as np
+            >>> from PIL import Image
+            >>> from blemish import Detector
+            >>> from blemish._progress import Progress
+            >>> good = np.random.default_rng(0).integers(90, 110, (24, 64, 64, 3)).astype(np.uint8)
+            >>> detector = Detector().fit(good, false_alarm_rate=0.2, progress=Progress(quiet=True))
+            >>> file = io.BytesIO()
+            >>> Image.fromarray(good[0]).save(file, "PNG")
+            >>> whole = detector.inspect(good[0])
+            >>> detector.inspect(file).score == whole.score
+            True
+            >>> detector.inspect(good[0].transpose(2, 0, 1)).score == whole.score
+            True
+            >>> whole.overlay().width
+            512
+        """
+        depth = self.ready()[1].bit_depth
+        sample = one_picture(picture, channels=channels, product=product, bit_depth=depth)
+        [pair] = self.judge_samples([sample], calibration=self.calibration, batch_size=1)
+        return self._finished(*pair)
+
+    def _finished(self, sample: Sample, prediction: Prediction) -> Prediction:
+        """The prediction with what only the model and the caller's picture say."""
+        learned = LearnedPictures.from_json(self.training.get("pictures"))
+        size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
+        notes = () if learned is None else learned.notes(size, sample.image, prediction.product)
+        for note in notes:
+            if note.kind == "channels":  # judged as it is, every score of it would be wrong
+                warnings.warn(note.sentence, stacklevel=3)
+        limits = self.calibration and self.calibration.limits(prediction.product)
+        return replace(
+            prediction,
+            notes=notes,
+            image=sample.image,
+            bit_depth=self.ready()[1].bit_depth,
+            map_scale=limits.map_scale if limits else None,
+        )

@@ -7,7 +7,6 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -143,40 +142,14 @@ class CsvSink(LineSink):
 class JsonLinesSink(LineSink):
     """Predictions as JSON lines, UTF-8: one object per image with all regions and branches.
 
-    Keys: path, product, recognised where the model knew it, verdict, score, p_value, times_limit,
-    branches (name to score, p_value, verdict, times_limit), regions (box, area, peak, times_limit;
-    the highest peak first), of a method with branches explanation (branch, box, sentence; null
-    where none objects that has no map), with limits calibration (the version that judged it) and
-    where it was given model. Without a prediction: path, error, model.
+    Keys: those of :meth:`blemish.results.Prediction.to_dict`, and where it was given model. Without
+    a prediction: path, error, model.
     """
 
     opening = '{"path": '
 
     def _row(self, prediction: Prediction) -> str:
-        p = prediction
-        branches: dict[str, dict[str, Any]] = {}
-        for name, branch in p.branches.items():
-            branches[name] = {"score": _finite(branch.score)}
-            if branch.verdict is not None:
-                branches[name].update(
-                    p_value=branch.p_value, verdict=branch.verdict, times_limit=branch.times_limit
-                )
-        row: dict[str, Any] = {
-            "path": None if p.path is None else str(p.path),
-            "product": p.product,
-            **({} if p.recognised is None else {"recognised": p.recognised}),
-            "verdict": p.verdict,
-            "score": _finite(p.score),
-            "p_value": p.p_value,
-            "times_limit": p.times_limit,
-            "branches": branches,
-            "regions": [{**asdict(r), "peak": _finite(r.peak)} for r in p.regions],
-        }
-        if p.branches:
-            row["explanation"] = None if p.explanation is None else asdict(p.explanation)
-        if p.calibration is not None:
-            row["calibration"] = p.calibration
-        complaint = _complaint(p)
+        row, complaint = prediction.to_dict(), _complaint(prediction)
         return self._line({**row, "error": complaint} if complaint else row)
 
     def _failure(self, path: Path, error: str) -> str:
@@ -219,11 +192,6 @@ class JsonLinesSink(LineSink):
 def _complaint(prediction: Prediction) -> str:
     """A reason why the row must not be taken for a judged image; usually empty."""
     return "" if math.isfinite(prediction.score) else f"the score is {prediction.score}"
-
-
-def _finite(value: float) -> float | None:
-    """A number JSON can hold: it knows neither NaN nor infinity."""
-    return float(value) if math.isfinite(value) else None
 
 
 def _verdict(text: object) -> Verdict | None:

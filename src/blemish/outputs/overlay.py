@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from blemish._progress import printable
+from blemish.data.images.reading import read_image
+from blemish.errors import ConfigError
 from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
 from blemish.outputs.products_seen import shown_product
 from blemish.outputs.tally import times
@@ -77,6 +79,20 @@ def draw_overlay(
         scale_of = (picture.width / width, picture.height / height)
         draw_look_box(picture, prediction.explanation.box, scale_of, line)
     return draw_caption(picture, prediction, scale)
+
+
+def overlay_of(prediction: Prediction, *, opacity: float = 0.6) -> Image.Image:
+    """The overlay of a prediction that knows its picture and its colours; see there."""
+    p = prediction
+    if p.map_scale is None:
+        raise ConfigError(
+            "An overlay's colours are tied to the limits, and there are none: calibrate the model "
+            "with good images first, or draw the anomaly_map by colours of your own."
+        )
+    if p.image is None and p.path is None:
+        raise ConfigError("This prediction has neither a picture nor the path of one.")
+    image = read_image(p.path, bit_depth=p.bit_depth) if p.image is None and p.path else p.image
+    return draw_overlay(np.asarray(image), p, scale=p.map_scale, opacity=opacity)
 
 
 def draw_look_box(

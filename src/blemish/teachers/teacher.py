@@ -179,6 +179,18 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
     _REGISTERED[name] = build
 
 
+def list_teachers() -> list[str]:
+    """Names of the teachers known here; any ``timm/<backbone>`` comes beside them.
+
+    Example:
+        >>> from blemish import list_teachers
+        >>> "efficientnet_lite0" in list_teachers()
+        True
+    """
+    brought = [point.name for point in entry_points(group="blemish.teachers")]
+    return list(dict.fromkeys((*efficientnet_lite.NAMES, *_REGISTERED, *brought)))
+
+
 def check_teacher_name(name: str) -> None:
     """Refuse a name by which no teacher is known; the message has the nearest known one."""
     if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
@@ -192,7 +204,7 @@ def check_teacher_name(name: str) -> None:
                     f"The teacher {name!r} of an installed package cannot be loaded: {error}"
                 ) from error
     if name not in _REGISTERED:
-        known = (*efficientnet_lite.NAMES, *_REGISTERED, "timm/<backbone>")
+        known = (*list_teachers(), "timm/<backbone>")
         raise ConfigError(
             f"{unknown_name_message('teacher', name, known)} A teacher of your own has to be "
             "registered first, with blemish.teachers.teacher.register_teacher(name, build)."

@@ -23,6 +23,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.input_choice import InputChoice
 from blemish.methods.registry import method_class, usable_methods
@@ -124,6 +125,7 @@ class FitReport:
     training: TrainingReport = field(repr=False)
     labelled_defects: int = 0  # those that trained
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
+    pictures: LearnedPictures | None = None  # what the good ones had in common
 
     def to_json(self, options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training."""
@@ -133,6 +135,7 @@ class FitReport:
             "calibration_images": self.calibration_images,
             "labelled_defects": self.labelled_defects,
             "input_images": [list(size) for size in self.input_images],
+            "pictures": None if self.pictures is None else self.pictures.to_json(),
             "layout": self.layout,
             "precision": options.precision,
             "seconds": round(self.seconds, 1),
@@ -210,6 +213,7 @@ def learn(
         training=training,
         labelled_defects=len(defects) - unread,
         input_images=(min(sizes), max(sizes)),
+        pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
     )
     return method, preprocessing, held, report
 

@@ -295,7 +295,8 @@ def test_from_scratch_the_loss_falls_and_the_file_needs_no_teacher(
     small_parts: Pixels, tmp_path: Path
 ) -> None:
     detector = Detector("anomem", image_size=32, settings={**SMALL, "steps": 40})
-    report = detector.fit(small_parts, false_alarm_rate=0.3, training=CPU, progress=QUIET)
+    detector.fit(small_parts, false_alarm_rate=0.3, training=CPU, progress=QUIET)
+    report = detector.fit_report
     for losses in report.training.losses.values():
         totals = [parts["total"] for _, parts in losses]
         assert np.mean(totals[-5:]) < 0.95 * np.mean(totals[:3])
@@ -316,7 +317,7 @@ def test_labelled_defects_are_told_from_good_parts(
     detector = Detector("anomem", image_size=32, settings={**SMALL, "steps": 30})
     report = detector.fit(
         small_parts, defects=dark[:6], false_alarm_rate=0.3, training=CPU, progress=QUIET
-    )
+    ).fit_report
     assert report.labelled_defects == detector.training["labelled_defects"] == 6
     assert report.training_images == 19  # of 24, five calibrate; no defect is counted
     assert "labelled" in report.training.losses["distance"][0][1]

@@ -111,7 +111,7 @@ def test_five_good_pictures_are_enough_to_begin(
 ) -> None:
     good = np.stack([draw_part(seed, size=64) for seed in range(5)])
     detector = Detector("patchcore", image_size=64)
-    report = detector.fit(good, training=CPU, progress=QUIET)
+    report = detector.fit(good, training=CPU, progress=QUIET).fit_report
     assert (report.training_images, report.calibration_images) == (4, 1)
     assert any("needs at least 99 good images" in note for note in report.notes)
     clean = np.stack([draw_part(100 + seed, size=64) for seed in range(6)])
@@ -126,7 +126,8 @@ def test_one_picture_is_refused_and_two_learn_without_limits(
 ) -> None:
     with pytest.raises(DataError, match="at least 2 are needed"):
         fit(good_parts[:1])
-    report = Detector("patchcore", image_size=64).fit(good_parts[:2], training=CPU, progress=QUIET)
+    detector = Detector("patchcore", image_size=64)
+    report = detector.fit(good_parts[:2], training=CPU, progress=QUIET).fit_report
     assert any("Not calibrated" in note for note in report.notes)
 
 

@@ -105,7 +105,7 @@ def read_image(
         check_bit_depth(bit_depth)
     path = Path(path)
     with _open_image(path, max_pixels) as image:
-        return _decoded_rgb(image, path, bit_depth)
+        return image_to_rgb(image, path, bit_depth)
 
 
 def read_image_bytes(
@@ -116,7 +116,7 @@ def read_image_bytes(
         check_bit_depth(bit_depth)
     path = Path(name)
     with io.BytesIO(content) as file:
-        return _decoded_rgb(open_header(file, path, max_pixels), path, bit_depth)
+        return image_to_rgb(open_header(file, path, max_pixels), path, bit_depth)
 
 
 def read_mask(
@@ -260,8 +260,8 @@ def _decode(image: Image.Image, path: Path) -> int:
     return _exif_orientation(image.getexif)
 
 
-def _decoded_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.uint8]:
-    """Decode, bring to RGB and turn the right way up."""
+def image_to_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    """Decode, bring to RGB and turn the right way up; ``path`` is used in messages only."""
     if bit_depth != 16:
         # Pillow says in the tiles, until they are decoded, what it will cut to 8 bits.
         tiles = () if image.mode.startswith(("I", "F")) else getattr(image, "tile", ())
