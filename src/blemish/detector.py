@@ -133,6 +133,7 @@ class Detector(Inspector):
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
         hold_out_share: float | None = None,
+        group: str = "auto",
         seed: int | None = None,
         training: TrainingOptions | None = None,
         progress: Progress | None = None,
@@ -153,6 +154,9 @@ class Detector(Inspector):
             unsure_rate: Share of good parts that may be called at least unsure.
             hold_out_share: Share of the good training images set aside for calibration; where
                 given, no method measures its own training images.
+            group: What keeps images on one side of training and calibration: a regular expression
+                for their names, a table, ``auto``, ``none``; see
+                :func:`blemish.data.grouping.grouped`.
             seed: Short for ``training=TrainingOptions(seed=…)``; replaces the seed in there.
             training: Seed, device, precision, checkpoints and feature cache; see
                 :class:`blemish.TrainingOptions`.
@@ -203,6 +207,7 @@ class Detector(Inspector):
             speed=self.speed.point,
             bit_depth=self.bit_depth,
             hold_out_share=hold_out_share,
+            group=group,
             options=options,
             progress=progress,
         )

@@ -35,6 +35,14 @@ UnsureRate = Annotated[
         help="Share of good parts that may be called at least unsure. Default: 5 × the rate above."
     ),
 ]
+Group = Annotated[
+    str,
+    typer.Option(
+        help="Images of one part, strip or lot, which never train and calibrate both: a regular "
+        "expression for their names ('kos[0-9]+'), a table *.csv with the columns image and group, "
+        "auto (a guess from names and folders, which is said) or none."
+    ),
+]
 Histogram = Annotated[
     bool, typer.Option("--histogram", help="Pixel metrics in bounded memory, with a stated error.")
 ]

@@ -14,6 +14,7 @@ from blemish._progress import print_failures, print_notes, printable
 from blemish.cli.common import (
     Device,
     FalseAlarmRate,
+    Group,
     Layout,
     Preset,
     Quiet,
@@ -100,6 +101,7 @@ def fit(
             "method measures each by the others (trio), else 0.2."
         ),
     ] = None,
+    group: Group = "auto",
     products: Annotated[
         str | None, typer.Option(help="Only these products, separated by commas.")
     ] = None,
@@ -205,6 +207,7 @@ def fit(
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,
+                group=group,
                 training=TrainingOptions(
                     seed=seed,
                     device=device,

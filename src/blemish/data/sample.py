@@ -41,6 +41,9 @@ class Sample:
         image: The pixels ``(H, W)`` or ``(H, W, 3)`` uint8, for images that are not files.
         part: Identity of the physical part where several images show one (Real-IAD's views);
             a score of the part is the maximum over its images.
+        group: Name of what the image shares with others that are like it (part, strip, lot, hour);
+            unique within the product. Empty: it stands alone. ``None``: nothing is known beyond
+            the part.
 
     Example:
         >>> from pathlib import Path
@@ -57,6 +60,12 @@ class Sample:
     mask_paths: tuple[Path, ...] = ()
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     part: str | None = None
+    group: str | None = None
+
+    @property
+    def together(self) -> str | None:
+        """What keeps the image on one side of a split with others of its product, if anything."""
+        return self.part if self.group is None else self.group or None
 
     @property
     def is_good(self) -> bool:
@@ -119,7 +128,7 @@ def hold_out(
 ) -> tuple[list[Sample], list[Sample]]:
     """Split good samples into those kept for training and those held out, per product.
 
-    Views of one part (:attr:`Sample.part`) stay together: all are kept or all are held out. The
+    Groups and views of one part (:attr:`Sample.together`) are all kept or all held out. The
     draw depends on the seed and the product's name alone, so that a product's split does not
     change when another product joins. Of each product with at least four images, at least one
     image or part is held out and at least two images are kept; a smaller product, or one of a
@@ -169,15 +178,15 @@ def draw_parts(
 ) -> set[int]:
     """Positions of about a ``share`` of the samples, whole parts only, two images left at least.
 
-    A sample without a part is a part of its own, so that without any the share is exact. Parts
-    that ``training`` shows are not drawn.
+    A sample without a part or group is one of its own, so that without any the share is exact.
+    Parts that ``training`` shows are not drawn.
     """
     groups: list[object] = [
-        position if sample.part is None else (sample.product, sample.part)
+        position if sample.together is None else (sample.product, sample.together)
         for position, sample in enumerate(samples)
     ]
     wanted = min(max(1, round(share * len(groups))), len(groups) - 2) if share > 0 else 0
-    taken = {(sample.product, sample.part) for sample in training}
+    taken = {(sample.product, sample.together) for sample in training}
     sizes = Counter(groups)
     order = list(sizes)  # by first appearance
     drawn: set[object] = set()

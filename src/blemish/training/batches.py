@@ -119,8 +119,8 @@ class TrainingBatches(Dataset[Any]):
     def set_aside(self, share: float, seed: int) -> tuple[list[int], list[int]]:
         """The rows that train, and a seeded share of the good ones that no stage sees.
 
-        Views of one part stay together, and with a labelled anomaly of the part they train. At
-        least one part is set aside where a share is asked for, and two images are kept.
+        Views of one part, and groups, stay together; with a labelled anomaly of theirs they train.
+        At least one part is set aside where a share is asked for, and two images are kept.
         """
         good = [row for row, label in enumerate(self.labels) if label == 0]
         others = [sample for sample, label in zip(self.samples, self.labels, strict=True) if label]
@@ -134,7 +134,7 @@ class TrainingBatches(Dataset[Any]):
         return {
             "labels": torch.tensor([self.labels[row] for row in rows]),
             "products": tuple(self.samples[row].product for row in rows),
-            "parts": tuple(self.samples[row].part or f"{row}" for row in rows),
+            "parts": tuple(self.samples[row].together or f"row {row}" for row in rows),
             "pictures": self.pictures and tuple(self.pictures[row] for row in rows),
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.calibration import CalibrationRecord
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
+from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError
 from blemish.inspection.learned_pictures import LearnedPictures
@@ -32,6 +32,7 @@ from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
 from blemish.training.out_of_fold import out_of_fold_records
+from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_state import training_state, write_state
 
@@ -126,6 +127,7 @@ class FitReport:
     labelled_defects: int = 0  # those that trained
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
     pictures: LearnedPictures | None = None  # what the good ones had in common
+    groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
 
     def to_json(self, options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training."""
@@ -136,6 +138,7 @@ class FitReport:
             "labelled_defects": self.labelled_defects,
             "input_images": [list(size) for size in self.input_images],
             "pictures": None if self.pictures is None else self.pictures.to_json(),
+            "groups": dict(self.groups),
             "layout": self.layout,
             "precision": options.precision,
             "seconds": round(self.seconds, 1),
@@ -156,6 +159,7 @@ def learn(
     speed: Speed,
     bit_depth: int,
     hold_out_share: float | None,
+    group: str,
     options: TrainingOptions,
     progress: Progress,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
@@ -176,14 +180,16 @@ def learn(
     preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
     # Where not all tiles train, no picture can be measured whole by the others.
     cross_fits = build.cross_fits and choose_tiles(good, preprocessing, seed=options.seed).whole
-    kept, held = good, [s for s in data_set.split("validation").samples if s.is_good]
-    ignored = ""
-    if held and hold_out_share is not None:
-        hold_out([], hold_out_share, options.seed)  # an impossible share is refused all the same
-        ignored = "The good validation images alone calibrate; no training image was held out."
-    if not held and not (hold_out_share is None and cross_fits):
-        share = HOLD_OUT_SHARE if hold_out_share is None else hold_out_share
-        kept, held = hold_out(good, share, options.seed, training=defects)
+    split = sides(
+        good,
+        [s for s in data_set.split("validation").samples if s.is_good],
+        defects,
+        group=group,
+        share=hold_out_share,
+        cross_fits=cross_fits,
+        seed=options.seed,
+    )
+    kept, defects = split.kept, split.defects
     _check_apart(good, defects)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
@@ -207,15 +213,16 @@ def learn(
             *(f"{name}: no image could be read, the model does not know it." for name in unknown),
             *choice.notes(preprocessing, sizes),
             *method.notes(),
-            *filter(None, [ignored]),
+            *split.notes,
         ),
         seconds=training.seconds,
         training=training,
         labelled_defects=len(defects) - unread,
         input_images=(min(sizes), max(sizes)),
         pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
+        groups=split.groups,
     )
-    return method, preprocessing, held, report
+    return method, preprocessing, split.held, report
 
 
 def check_labels_are_used(name: str, method: type[Method] | None = None) -> None:

@@ -97,3 +97,11 @@ def test_converted(tmp_path: Path, write_image: WriteImage) -> None:
     assert [len(s.mask_paths) for s in data_set.samples] == [0, 1, 0]
     inner = read_data_set(tmp_path / "1cls", layout="visa")
     assert inner.samples == data_set.samples
+
+
+def test_a_column_of_groups(raw: Path) -> None:
+    table = raw / "split_csv" / "1cls.csv"
+    head, *rows = table.read_text(encoding="utf-8").splitlines()
+    assert {s.together for s in read_data_set(raw).samples} == {None}
+    table.write_text("\n".join([f"{head},group", *(f"{row},lot7" for row in rows)]), "utf-8")
+    assert {s.together for s in read_data_set(raw).samples} == {"lot7"}

@@ -2,7 +2,7 @@
 
 ``visa`` (Zou et al., ECCV 2022), as distributed, or converted by the authors' script::
 
-    split_csv/1cls.csv                          object,split,label,image,mask
+    split_csv/1cls.csv                          object,split,label,image,mask[,group]
     candle/Data/Images/{Normal,Anomaly}/*.JPG
     candle/Data/Masks/Anomaly/*.png             (values are defect ids, > 0 is defect)
 
@@ -60,6 +60,7 @@ from blemish.errors import DataError
 
 _VISA_CSV = Path("split_csv", "1cls.csv")
 _VISA_COLUMNS = ("object", "split", "label", "image", "mask")
+_VISA_GROUP = "group"  # not in VisA's own: a column for who keeps such a list
 _REAL_IAD_LISTS = (Path("realiad_jsons", "realiad_jsons"), Path("realiad_jsons"))
 _REAL_IAD_IMAGES = ("realiad_1024", "realiad_512", "realiad_256", "realiad_raw")
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -110,17 +111,18 @@ def _read_visa(root: Path) -> Reading:
                 "Expected split train or test and label normal or anomaly; copy the file from "
                 "VisA's archive again."
             )
+        group = row[_VISA_GROUP] or None
         image = inside(root, row["image"], source=path)
         of: Split = "train" if split == "train" else "test"
         if image not in listing:
             missing[product] += 1
         elif label == "normal":
-            samples.append(Sample(image, product, of, 0))
+            samples.append(Sample(image, product, of, 0, group=group))
         else:
             mask = inside(root, row["mask"], source=path) if row["mask"] else None
             masks = () if mask is None or mask not in listing else (mask,)
             unmasked[product] += not masks
-            samples.append(Sample(image, product, of, 1, "anomaly", masks))
+            samples.append(Sample(image, product, of, 1, "anomaly", masks, group=group))
     problems = [
         f"{product}: {missing[product]} images named in {path.name} are not there and were left "
         "out."
@@ -140,7 +142,10 @@ def _visa_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             rows = [
-                (reader.line_num, {name: (row.get(name) or "").strip() for name in _VISA_COLUMNS})
+                (
+                    reader.line_num,
+                    {n: (row.get(n) or "").strip() for n in (*_VISA_COLUMNS, _VISA_GROUP)},
+                )
                 for row in reader
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

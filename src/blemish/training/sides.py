@@ -1,0 +1,94 @@
+"""Training and calibration split: which good pictures train and which calibrate, groups whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from blemish.data.grouping import count_groups, grouped
+from blemish.data.sample import HOLD_OUT_SHARE, Sample, hold_out
+
+
+class Sides(NamedTuple):
+    """Who trains, who calibrates, and what the user should know of it.
+
+    Attributes:
+        kept: Good samples that train.
+        held: Good samples that training does not see.
+        defects: Labelled defects, which train.
+        groups: What the model file says of groups: by product the pattern (``by``), empty for a
+            table or what the data set brings, and the ``names`` of those that train.
+        notes: One sentence each.
+    """
+
+    kept: list[Sample]
+    held: list[Sample]
+    defects: list[Sample]
+    groups: dict[str, dict[str, Any]]
+    notes: list[str]
+
+
+def sides(
+    good: Sequence[Sample],
+    validation: Sequence[Sample],
+    defects: Sequence[Sample],
+    *,
+    group: str,
+    share: float | None,
+    cross_fits: bool,
+    seed: int,
+) -> Sides:
+    """Put groups together and take the calibrating ones apart.
+
+    Args:
+        good: Good training samples.
+        validation: Good samples that the data set sets aside for calibration.
+        defects: Labelled defects that train.
+        group: As of :func:`blemish.data.grouping.grouped`.
+        share: Share of the training samples to hold out where nothing else calibrates; ``None``
+            for none where the method cross-fits, else a fifth.
+        cross_fits: Whether the method measures its training images by the others.
+        seed: Seed of the draw.
+
+    Raises:
+        ConfigError: A share or group that cannot be used.
+        DataError: A table of groups that cannot be read.
+    """
+    found = grouped([*good, *validation, *defects], group)
+    # From here on it is known of each, so that nobody guesses again on a part of them.
+    settled = [replace(s, group=s.together or "") for s in found.samples]
+    kept, rest = settled[: len(good)], settled[len(good) :]
+    given, labelled = rest[: len(validation)], rest[len(validation) :]
+    notes = list(found.said)
+    trained = _names([*kept, *labelled])
+    held = [s for s in given if (s.product, s.together) not in trained]
+    if len(held) < len(given):
+        notes.append(
+            f"{len(given) - len(held)} of {len(given)} good validation images are of groups that "
+            "train, and do not calibrate."
+        )
+    if held and share is not None:
+        hold_out([], share, seed)  # an impossible share is refused all the same
+        notes.append("The good validation images alone calibrate; no training image was held out.")
+    if not held and not (share is None and cross_fits):
+        kept, held = hold_out(
+            kept, HOLD_OUT_SHARE if share is None else share, seed, training=labelled
+        )
+    for product in dict.fromkeys(s.product for s in good):
+        own = [s for s in settled[: len(good)] if s.product == product]
+        if len(own) > 1 and count_groups(own) == 1:
+            notes.append(
+                f"{product}: all {len(own)} good images are of one group, which nothing measures "
+                "as new: none of them calibrates. Give further groups, or name smaller ones with "
+                "--group."
+            )
+    groups: dict[str, dict[str, Any]] = {}
+    for product, name in sorted(_names([*kept, *labelled])):
+        entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
+        entry["names"].append(name)
+    return Sides(kept, held, labelled, groups, notes)
+
+
+def _names(samples: Sequence[Sample]) -> set[tuple[str, str]]:
+    return {(s.product, s.together) for s in samples if s.together is not None}
