@@ -20,8 +20,9 @@ from blemish.data.images.given_picture import (
     refuse_channels,
 )
 from blemish.data.images.image_list import is_visible_folder_name, list_images
+from blemish.data.images.open_file import open_file
 from blemish.data.images.preprocess import Preprocessing, to_rgb
-from blemish.data.images.reading import image_size, open_file, read_image, read_image_bytes
+from blemish.data.images.reading import image_size, read_image, read_image_bytes
 from blemish.data.layouts import Folders, read_data_set, recognise
 from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample

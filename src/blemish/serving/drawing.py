@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.images.open_file import open_header
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.images.reading import open_header
 from blemish.errors import ImageError
 from blemish.outputs.heat import heat_colours, heat_opacity, heat_steps
 from blemish.outputs.overlay import draw_overlay

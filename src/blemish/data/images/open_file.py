@@ -1,0 +1,107 @@
+"""Image headers: a file opened by what is in it, or refused by a sentence that names what it is.
+
+Formats are told by content and not by suffix. Pillow's own ``Image.open`` compares with one limit
+for the whole process. The file is therefore handed to the format's reader directly and compared
+with the caller's limit, which changes nothing for other users of Pillow in the same program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from blemish.data.images.orientation import stored_size
+from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
+
+MAX_PIXELS = 200_000_000
+"""Largest image read by default, in pixels: 600 MB as RGB."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_EXPECTED = "Expected a PNG, JPEG, BMP, TIFF or WebP image"
+_FOREIGN = (  # what is found under an image's name in practice
+    (b"GIF8", "a GIF"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x93NUMPY", "a NumPy array file"),
+    (b"version https://git-lfs", "a Git LFS pointer; the image itself was never downloaded"),
+)
+
+
+@contextmanager
+def open_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """The file with its header read, closed afterwards."""
+    with open_file(path) as file:
+        yield open_header(file, path, max_pixels)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """The file, open; an :class:`ImageError` says why it cannot be."""
+    if path.is_dir():
+        raise ImageError(
+            f"Cannot read {path}: it is a folder. Expected a file; list_images gives the images "
+            "of a folder."
+        )
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"Cannot read {path}: there is no such file. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"Cannot read {path}: {error}. Check the file's permissions.") from error
+
+
+def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
+    """The image in an open file with its header read. ``path`` is its name in messages only."""
+    Image.init()  # registers the readers; does nothing the second time
+    start = file.read(32)
+    if not start:
+        raise ImageError(f"Cannot read {path}: the file is empty (0 bytes). Copy it again.")
+    image: Image.Image | None = None
+    failure: Exception | None = None
+    for name in _FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        if factory is None or (accept is not None and accept(start) is not True):
+            continue
+        file.seek(0)
+        try:
+            image = factory(file, os.fspath(path))
+            break
+        except Exception as error:  # a damaged header can raise nearly anything
+            failure = error
+    if image is None and failure is not None:
+        raise ImageError(
+            f"Cannot read {path}: found the beginning of an image, but its header is cut short, "
+            f"damaged, or says that there are no pixels ({failure}). "
+            f"{_EXPECTED}; copy or export it again."
+        ) from failure
+    if image is None:
+        raise UnknownFormatError(
+            f"Cannot read {path}: found {_foreign(start)}. {_EXPECTED}; convert it, or remove it "
+            "from the data."
+        )
+    width, height = stored_size(image)
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"Cannot read {path}: found {height}×{width} = {height * width:,} pixels. "
+            f"Expected at most {max_pixels:,}; crop or shrink it, or raise max_pixels if the "
+            "source can be trusted."
+        )
+    return image
+
+
+def _foreign(start: bytes) -> str:
+    for magic, name in _FOREIGN:
+        if start.startswith(magic):
+            return name
+    if start[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    try:
+        text = start.decode("ascii")
+    except UnicodeDecodeError:
+        return f"an unknown format, first bytes {start[:8].hex(' ')}"
+    return f"text beginning with {text.strip()[:24]!r}"
