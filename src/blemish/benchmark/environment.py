@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from blemish.data.sample import DataSet
-from blemish.inspection.pipeline import usable_cores
+from blemish.runtime.cores import usable_cores
 
 # Packages that decide how fast or how exact a result is; absent ones are left out.
 _PACKAGES = (

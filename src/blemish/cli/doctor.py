@@ -26,11 +26,12 @@ def doctor() -> None:
     from rich.table import Table
 
     from blemish import __version__
+    from blemish.runtime.cores import usable_cores
 
     table = Table(show_header=False, box=None)
     table.add_row("[bold]blemish", f"{__version__}, Python {platform.python_version()}")
     table.add_row("[bold]system", f"{platform.system()} {platform.machine()}")
-    table.add_row("[bold]processor", f"{_usable_cores()} cores, {_accelerator()}")
+    table.add_row("[bold]processor", f"{usable_cores()} cores, {_accelerator()}")
     table.add_row("[bold]memory", _memory())
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     table.add_row("[bold]disk here", f"{free:.1f} GiB free")
@@ -58,13 +59,6 @@ def doctor() -> None:
     Console(width=max(80, shutil.get_terminal_size().columns)).print(table)
     if broken:
         sys.exit(2)
-
-
-def _usable_cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> str:

@@ -106,7 +106,7 @@ def _busy() -> list[str]:
     """A note where other programs want more of the processor than there is."""
     import os
 
-    from blemish.inspection.pipeline import usable_cores
+    from blemish.runtime.cores import usable_cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load <= usable_cores() + 1:

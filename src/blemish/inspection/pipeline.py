@@ -15,7 +15,6 @@ through the same lines.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +34,7 @@ from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction, one_of
 from blemish.inspection.tiling import TiledAnswer
 from blemish.results import Prediction
+from blemish.runtime.cores import usable_cores
 
 OnError = Callable[[Path, ImageError], None]
 Load = Callable[[Sample, Preprocessing], Loaded]
@@ -76,19 +76,6 @@ class Failed(NamedTuple):
 
     sample: Sample
     error: ImageError
-
-
-def usable_cores() -> int:
-    """Number of processor cores this process may use, which a container may have limited.
-
-    Example:
-        >>> from blemish.inspection.pipeline import usable_cores
-        >>> usable_cores() >= 1
-        True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def decoder_threads(cores: int | None = None) -> int:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from blemish.errors import BundleError, ConfigError, MissingExtraError, first_line
 from blemish.inspection.network import NetworkOutput
-from blemish.inspection.pipeline import usable_cores
 from blemish.results import UNKNOWN_PRODUCT
+from blemish.runtime.cores import usable_cores
 
 INPUT = "pixels"
 MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"

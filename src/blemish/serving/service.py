@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ from blemish.errors import (
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.results import Prediction
+from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
 from blemish.serving.drawing import (
     MapKind,
@@ -113,7 +113,7 @@ class InspectionService:
         self.admission = Admission(limits)
         self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
-        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "pictures")
+        self._threads = ThreadPoolExecutor(max(2, usable_cores()), "pictures")
         # Pictures drawn for the page have the memory of these few at most.
         self._drawing = threading.BoundedSemaphore(2)
         self.ready = False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from blemish.inspection.network import NetworkOutput
 from blemish.methods.base import Method
 from blemish.results import UNKNOWN_PRODUCT
+from blemish.runtime.cores import usable_cores
 
 
 class MethodNetwork:
@@ -19,6 +23,7 @@ class MethodNetwork:
     """
 
     def __init__(self, method: Method) -> None:
+        keep_to_usable_cores()
         self.method = method
         self.device = next(method.parameters()).device
 
@@ -41,3 +46,14 @@ class MethodNetwork:
                 None if output.product is None else tuple(known[k] for k in output.product.tolist())
             ),
         )
+
+
+@cache
+def keep_to_usable_cores() -> None:
+    """Let torch have no more threads than this process may use cores, once and for the process.
+
+    It looks at the affinity mask by itself, and not at a quota. Whoever said ``OMP_NUM_THREADS`` is
+    left alone.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
+        torch.set_num_threads(usable_cores())

@@ -31,6 +31,7 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
@@ -191,6 +192,7 @@ def learn(
     )
     kept, defects = split.kept, split.defects
     _check_apart(good, defects)
+    keep_to_usable_cores()
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
