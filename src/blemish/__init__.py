@@ -18,6 +18,7 @@ from blemish.results import Prediction, Region, Verdict
 
 if TYPE_CHECKING:
     from blemish.calibration import Calibration
+    from blemish.data.layouts.roles import Folders
     from blemish.detector import Detector
     from blemish.inspector import open_model
     from blemish.methods.registry import names as list_methods
@@ -29,6 +30,7 @@ __all__ = [
     "BlemishError",
     "Calibration",
     "Detector",
+    "Folders",
     "Prediction",
     "Region",
     "TrainingOptions",
@@ -43,6 +45,7 @@ __all__ = [
 _LATE = {
     "Calibration": ("blemish.calibration", "Calibration"),
     "Detector": ("blemish.detector", "Detector"),
+    "Folders": ("blemish.data.layouts.roles", "Folders"),
     "TrainingOptions": ("blemish.training.train", "TrainingOptions"),
     "list_methods": ("blemish.methods.registry", "names"),
     "list_teachers": ("blemish.teachers.teacher", "list_teachers"),

@@ -178,3 +178,25 @@ def test_a_file_is_read_once_for_its_pixels_and_its_content(
     with pytest.raises(ImageError, match=r"no such file"):
         load_input(Sample(folder / "none.png", "nut", "test", 0), prepare, seen=contents.append)
     assert len(contents) == 1
+
+
+def test_masks_in_a_folder_are_not_judged_unless_they_are_asked_for(tmp_path: Path) -> None:
+    names = [
+        *("test/good/1.png", "test/dent/2.png", "test/dent/3.png", "test/dent/3_mask.png"),
+        *("ground_truth/dent/2_mask.png", "ground_truth/dent/3/1.png", "labels/9.png"),
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    (tmp_path / "more.heic").touch()
+    notes: list[str] = []
+    found = images_to_judge(tmp_path, on_note=notes.append)
+    judged = [s.path.relative_to(tmp_path).as_posix() for s in found]
+    assert judged == ["labels/9.png", "test/dent/2.png", "test/dent/3.png", "test/good/1.png"]
+    assert "1 file was left out: 1 .heic" in notes[0]
+    assert "3 masks of images in" in notes[1]
+    with pytest.warns(UserWarning, match="3 masks"):
+        assert len(images_to_judge(tmp_path)) == 4
+    assert len(images_to_judge(tmp_path / "ground_truth")) == 2
+    mask = tmp_path / "test" / "dent" / "3_mask.png"
+    assert [s.path for s in images_to_judge(mask)] == [mask]

@@ -75,7 +75,9 @@ def predict(
         folders = folders_to_watch(images)
         root = common_root([folder / "picture" for folder in folders])
     else:
-        samples = images_to_judge(images, recursive=recursive)
+        samples = images_to_judge(
+            images, recursive=recursive, on_note=lambda note: print_notes([note])
+        )
         root = common_root([sample.path for sample in samples])
     written = Outputs(
         opened,

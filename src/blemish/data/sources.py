@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.data.folder_pictures import pictures_in
 from blemish.data.images.given_picture import (
     Channels,
     InMemory,
@@ -175,10 +177,12 @@ def images_to_judge(
     recursive: bool = True,
     product: str | None = None,
     bit_depth: int = 16,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Sample]:
     """Samples of unknown label from files, folders and pictures in memory, in order.
 
-    ``product`` is that of images which do not say theirs.
+    ``product`` is that of images which do not say theirs. Masks in a folder are left out;
+    ``on_note`` is told, and by default a warning says it.
 
     Raises:
         DataError: A path that does not exist, a folder without images, an array whose shape
@@ -190,7 +194,7 @@ def images_to_judge(
         if isinstance(item, Sample):
             samples.append(item)
         elif isinstance(item, str | Path):
-            samples += _from_path(Path(item), recursive)
+            samples += _from_path(Path(item), recursive, on_note or _warn)
         else:
             samples.append(_in_memory(item, index, bit_depth=bit_depth))
     return [s if s.product or product is None else replace(s, product=product) for s in samples]
@@ -260,15 +264,16 @@ def _no_picture(found: object) -> DataError:
     )
 
 
-def _from_path(path: Path, recursive: bool) -> list[Sample]:
+def _from_path(path: Path, recursive: bool, on_note: Callable[[str], None]) -> list[Sample]:
     if not path.exists():
         raise DataError(f"{path} does not exist. Give an image or a folder of images.")
     if not path.is_dir():
         return [Sample(path, "", "test", None)]
-    found = list_images(path, recursive=recursive)
-    if not found:
-        raise DataError(
-            f"{path} holds no images (PNG, JPEG, BMP, TIFF or WebP"
-            f"{', sub-folders included' if recursive else '; sub-folders were not searched'})."
-        )
+    found, notes = pictures_in(path, recursive=recursive)
+    for note in notes:
+        on_note(note)
     return [Sample(image, "", "test", None) for image in found]
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, stacklevel=4)

@@ -233,7 +233,7 @@ def test_truncated_files(tmp_path: Path, suffix: str, share: float) -> None:
         (b"not an image at all", "text beginning with 'not an image at all'"),
         (b"<!DOCTYPE html><html>", "text"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
-        (b"GIF89a" + bytes(40), "a GIF"),
+        (b"GIF89a" + bytes(40), "no pixels"),
         (b"\0\0\0\x1cftypheic" + bytes(40), "HEIC"),
         (bytes(range(128, 192)), "first bytes 80 81"),
         (b"\x89PNG\r\n\x1a\n", "cut short"),

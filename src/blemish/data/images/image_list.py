@@ -12,7 +12,13 @@ from pathlib import Path
 
 from blemish.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "tif", "tiff", "webp"),
+        *("pgm", "ppm", "pnm", "pbm", "jp2", "j2k", "jpf", "jpx", "j2c", "gif"),
+    )
+)
 """Suffixes of image files, in lower case; compared without regard to case."""
 
 _DIGITS = re.compile(r"([0-9]+)")

@@ -15,16 +15,17 @@ from typing import IO
 
 from PIL import Image
 
+from blemish.data.images.foreign import WHAT_TO_DO
+from blemish.data.images.libtiff import quiet_libtiff, tiff_depth
 from blemish.data.images.orientation import stored_size
 from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
 
 MAX_PIXELS = 200_000_000
 """Largest image read by default, in pixels: 600 MB as RGB."""
 
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-_EXPECTED = "Expected a PNG, JPEG, BMP, TIFF or WebP image"
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "GIF")
+_EXPECTED = "Expected a PNG, JPEG, BMP, TIFF, WebP, PGM, PPM, JPEG 2000 or GIF image"
 _FOREIGN = (  # what is found under an image's name in practice
-    (b"GIF8", "a GIF"),
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -58,6 +59,7 @@ def open_file(path: Path) -> IO[bytes]:
 def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
     """The image in an open file with its header read. ``path`` is its name in messages only."""
     Image.init()  # registers the readers; does nothing the second time
+    quiet_libtiff()
     start = file.read(32)
     if not start:
         raise ImageError(f"Cannot read {path}: the file is empty (0 bytes). Copy it again.")
@@ -74,6 +76,12 @@ def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
         except Exception as error:  # a damaged header can raise nearly anything
             failure = error
     if image is None and failure is not None:
+        if packed := tiff_depth(file) if start[:2] in (b"II", b"MM") else "":
+            raise ImageError(
+                f"Cannot read {path}: found a TIFF with {packed}, which cannot be read. Export it "
+                "with 8 or 16 bits per sample; where a camera fills fewer than 16, give "
+                "--bit-depth."
+            ) from failure
         raise ImageError(
             f"Cannot read {path}: found the beginning of an image, but its header is cut short, "
             f"damaged, or says that there are no pixels ({failure}). "
@@ -84,6 +92,8 @@ def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
             f"Cannot read {path}: found {_foreign(start)}. {_EXPECTED}; convert it, or remove it "
             "from the data."
         )
+    if 50706 in getattr(image, "tag_v2", ()):  # DNGVersion: Pillow would give its thumbnail
+        raise ImageError(f"Cannot read {path}: found {WHAT_TO_DO['.dng']}.")
     width, height = stored_size(image)
     if width * height > max_pixels:
         raise TooManyPixelsError(
@@ -99,7 +109,10 @@ def _foreign(start: bytes) -> str:
         if start.startswith(magic):
             return name
     if start[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video file"
+        kind = {b"avif": ".avif", b"avis": ".avif", b"heic": ".heic", b"heix": ".heic"}
+        return WHAT_TO_DO[kind.get(start[8:12], ".heic" if start[8:11] == b"mif" else ".mp4")]
+    if start.startswith(b"\x1aE\xdf\xa3") or start[8:11] == b"AVI":
+        return WHAT_TO_DO[".mp4"]
     try:
         text = start.decode("ascii")
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
 """Image files: one function reads them all, by fixed rules and with one kind of error.
 
-Formats: PNG, JPEG, BMP, TIFF and WebP, told by content and not by suffix. Every image becomes
-``(H, W, 3)`` uint8 by the rules of :mod:`blemish.data.images.preprocess`, with these additions:
+Formats: PNG, JPEG, BMP, TIFF, WebP, PGM and PPM, JPEG 2000 and GIF, told by content and not by
+suffix. Every image becomes ``(H, W, 3)`` uint8 by the rules of
+:mod:`blemish.data.images.preprocess`, with these additions:
 
 - The EXIF orientation is applied, here and in :func:`image_size`.
 - Of an animated or multi-page file the first frame is read.
@@ -9,7 +10,8 @@ Formats: PNG, JPEG, BMP, TIFF and WebP, told by content and not by suffix. Every
   profiles are not applied.
 - 32-bit integer images count as 16-bit when no value exceeds 65535, and are refused otherwise.
 - Colour images with 16 bits per channel keep their upper 8 bits, which is all Pillow delivers.
-- A TIFF that declares fewer than 16 bits per sample is scaled by what it declares.
+- A file that declares fewer than 16 bits per sample (TIFF, PGM, JPEG 2000) is scaled by what it
+  declares. Where a TIFF says that 0 is white, so it is.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from blemish.data.images.preprocess import (
     grey_to_rgb,
     to_rgb,
 )
-from blemish.data.images.sixteen_bit import bits_in_use, sixteen_bit_values
+from blemish.data.images.sixteen_bit import bits_in_use, sixteen_bit_values, zero_is_white
 from blemish.errors import DataError, ImageError
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -50,13 +52,15 @@ class ImageHeader:
     Attributes:
         size: ``(H, W)`` in pixels, after the EXIF orientation.
         mode: Pillow's name of the pixel format, e.g. ``L``, ``RGB``, ``I;16``.
-        format: ``PNG``, ``JPEG``, ``MPO`` (a JPEG with several pictures), ``BMP``, ``TIFF`` or
-            ``WEBP``.
+        format: Pillow's name of the file format, such as ``PNG`` or ``MPO`` (a JPEG with several
+            pictures).
+        frames: Pages of a TIFF, frames of a GIF or WebP; the first is read.
     """
 
     size: tuple[int, int]
     mode: str
     format: str
+    frames: int = 1
 
 
 def read_image(
@@ -65,7 +69,7 @@ def read_image(
     """The image in a file, as RGB, the right way up: ``(H, W, 3)`` uint8, contiguous.
 
     Args:
-        path: A PNG, JPEG, BMP, TIFF or WebP file.
+        path: A file of one of the formats above.
         bit_depth: Bits in use in 16-bit grey images; 10, 12 or 14 for cameras that store fewer
             than 16. Other images are not affected.
         max_pixels: Images with more pixels are refused before they are decoded: a file of a few
@@ -146,7 +150,17 @@ def read_header(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> ImageHeade
         width, height = stored_size(image)
         if header_orientation(image) >= 5:
             width, height = height, width
-        return ImageHeader((height, width), image.mode, image.format or "")
+        mode = image.mode
+        return ImageHeader((height, width), mode, image.format or "", _frames(image))
+
+
+def _frames(image: Image.Image) -> int:
+    if image.format not in ("TIFF", "GIF", "WEBP"):
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # what follows the first may be damaged
+        return 1
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -177,7 +191,7 @@ def image_to_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.u
     if bit_depth != 16:
         # Pillow says in the tiles, until they are decoded, what it will cut to 8 bits.
         tiles = () if image.mode.startswith(("I", "F")) else getattr(image, "tile", ())
-        if any(";16" in str(tile[3]) for tile in tiles):
+        if any(";16" in str(tile[3]) or "65535" in str(tile[3]) for tile in tiles):
             raise ImageError(
                 f"Cannot read {path} with bit_depth={bit_depth}: found a colour image with 16 "
                 "bits per channel, of which only the upper 8 bits can be read. Expected a grey "
@@ -195,7 +209,8 @@ def image_to_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.u
 def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:
     mode = image.mode
     if mode == "I" or mode.startswith("I;16"):
-        return grey_to_rgb(full_scale(sixteen_bit_values(image, path), bits))
+        grey = full_scale(sixteen_bit_values(image, path), bits)
+        return grey_to_rgb(255 - grey if zero_is_white(image) else grey)
     if mode == "F":
         return to_rgb(np.asarray(image))
     if mode in _WITH_ALPHA or (mode in _PLAIN and "transparency" in image.info):
@@ -210,12 +225,14 @@ def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:
 
 def _mask_values(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     mode = image.mode
-    if mode == "P":
+    if mode == "P" and image.format != "GIF":  # which orders its colours as it likes
         return np.asarray(image)
     if mode in ("1", "L"):
         return np.asarray(image.convert("L"))
     if mode == "I" or mode.startswith("I;16"):
-        return np.minimum(sixteen_bit_values(image, path), 255).astype(np.uint8)
+        values = sixteen_bit_values(image, path)
+        values = 65535 - values if zero_is_white(image) else values
+        return np.minimum(values, 255).astype(np.uint8)
     if mode not in (*_WITH_ALPHA, *_PLAIN):
         raise ImageError(
             f"Cannot read {path} as a mask: found the pixel format {mode!r}. Expected whole "

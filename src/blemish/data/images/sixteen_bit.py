@@ -11,13 +11,45 @@ from PIL import Image
 
 from blemish.errors import ImageError
 
+_CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: begin, size
+_PRECISION = 42  # where behind it the precision of the first channel stands
+
 
 def bits_in_use(image: Image.Image, asked: int) -> int:
-    """The bits that count of an image not decoded yet: those asked for, or fewer if it says so."""
+    """The bits that count of an image not decoded yet: those asked for, or fewer if it says so.
+
+    PGM and JPEG 2000 say what their largest value is, and Pillow scales it to 16 bits: nothing of
+    that is left to ask for.
+    """
+    if image.format == "PPM":
+        tiles = getattr(image, "tile", ())
+        scaled = any(tile[0] != "raw" and tile[3] != (tile[3][0], 65535) for tile in tiles)
+        return 16 if scaled else asked
+    if image.format == "JPEG2000":
+        return 16 if _precision(image) < 16 else asked
     declared = getattr(image, "tag_v2", {}).get(258, 16)  # bits per sample of a TIFF
     declared = declared[0] if isinstance(declared, tuple) and declared else declared
     fewer = isinstance(declared, int) and 8 < declared < 16
     return min(asked, declared) if fewer else asked
+
+
+def _precision(image: Image.Image) -> int:
+    """Bits per sample that a JPEG 2000 file declares."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return 16
+    position = file.tell()
+    file.seek(0)
+    start = file.read(65536)
+    file.seek(position)
+    size = start.find(_CODESTREAM)
+    place = size + _PRECISION
+    return 16 if size < 0 or place >= len(start) else (start[place] & 0x7F) + 1
+
+
+def zero_is_white(image: Image.Image) -> bool:
+    """Whether a 16-bit TIFF says that 0 is white, which Pillow minds with 8 bits alone."""
+    return image.mode.startswith("I") and getattr(image, "tag_v2", {}).get(262) == 0
 
 
 def sixteen_bit_values(image: Image.Image, path: Path) -> NDArray[np.uint16]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from blemish._names import unknown_name_message
+from blemish.data.images.foreign import left_out
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, Reading, found_in
 from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
@@ -77,6 +78,8 @@ def read_data_set(root: str | Path | Folders, *, layout: str = "auto") -> DataSe
             f"Found no usable images in {path} under the layout {chosen.name}. Looked for "
             f"{chosen.expects}; found {found_in(path)}. {reasons}".rstrip()
         )
+    if path.is_dir() and not (isinstance(root, Folders) and root.root is None):
+        problems = [*problems, *left_out(path)]
     return DataSet(chosen.name, path, tuple(samples), tuple(problems))
 
 
@@ -108,6 +111,7 @@ def _recognised(path: Path) -> str:
     looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
     raise DataError(
         f"{path} is of no known layout: found {found_in(path)}. Looked for\n{looked_for}\n"
-        "Point to the folder that holds one of these. A folder of nothing but good images is "
-        "read with the layout folder, asked for by name."
+        "Point to the folder that holds one of these, or say what folders hold with --good DIR and "
+        "--defects DIR. A folder of nothing but good images is read with the layout folder, asked "
+        f"for by name. {' '.join(left_out(path)) if path.is_dir() else ''}".rstrip()
     )

@@ -1,0 +1,62 @@
+"""Folder of pictures to judge: its images without the masks among them, and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from blemish.data.images.foreign import left_out
+from blemish.data.images.image_list import list_images
+from blemish.data.layouts.masks_of_images import mask_stem, masks_beside
+from blemish.data.layouts.roles import composed, folder_role
+from blemish.errors import DataError
+
+
+def pictures_in(folder: Path, *, recursive: bool = True) -> tuple[list[Path], list[str]]:
+    """The images of a folder in natural order, and a sentence for what was left out.
+
+    A mask is a file in a folder that says so, or beside its image as ``<stem>_mask``, that has the
+    name of an image. A folder of masks that is given itself holds what is asked for.
+
+    Raises:
+        DataError: There is no image.
+    """
+    found = list_images(folder, recursive=recursive)
+    notes = left_out(folder) if recursive else []
+    if not found:
+        reasons = "".join(f" {note}" for note in notes)
+        raise DataError(
+            f"{folder} holds no images (PNG, JPEG, BMP, TIFF, WebP, PGM, JPEG 2000 or GIF"
+            f"{', sub-folders included' if recursive else '; sub-folders were not searched'})."
+            f"{reasons}"
+        )
+    masks = set(_masks(folder, found))
+    if masks:
+        places = Counter(path.parent.relative_to(folder).as_posix() for path in masks)
+        named = ", ".join(f"{name}/" for name, _ in places.most_common(3))
+        notes.append(
+            f"{len(masks)} mask{'s' if len(masks) > 1 else ''} of images in {folder} "
+            f"{'were' if len(masks) > 1 else 'was'} left out, in {named}"
+            f"{' and elsewhere' if len(places) > 3 else ''}. To have them judged, name that folder "
+            "or the files."
+        )
+    return [path for path in found if path not in masks], notes
+
+
+def _masks(folder: Path, found: Iterable[Path]) -> list[Path]:
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    for path in found:
+        by_folder[path.parent].append(path)
+    masks: list[Path] = []
+    suspects: list[Path] = []
+    stems: set[str] = set()
+    for parent, files in by_folder.items():
+        if any(folder_role(part).what == "masks" for part in parent.relative_to(folder).parts):
+            suspects += files
+        else:
+            masks += masks_beside(files).values()
+            stems |= {composed(path.stem) for path in files}
+    return masks + [
+        path for path in suspects if mask_stem(path.stem)[0] in stems or path.parent.name in stems
+    ]
