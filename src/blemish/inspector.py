@@ -84,6 +84,7 @@ class Inspector(Judge):
         how: How = "replace",
         false_alarm_rate: float | None = None,
         unsure_rate: float | None = None,
+        estimate: bool | None = None,
         product: str | None = None,
         progress: Progress | None = None,
         on_error: OnError | None = None,
@@ -100,6 +101,8 @@ class Inspector(Judge):
             false_alarm_rate: Share of good parts that may be called defective; where not given as
                 it was, at first 1 %.
             unsure_rate: Share of good parts that may be called at least unsure.
+            estimate: Estimate the limits for which there are too few good images, without
+                guarantee; where not given as it was, at first not.
             product: Product of images that do not say theirs; a model of one product needs none.
             progress: Where progress is shown.
             on_error: Called for each unreadable image; ``None`` raises.
@@ -129,6 +132,7 @@ class Inspector(Judge):
             how=how,
             false_alarm_rate=false_alarm_rate,
             unsure_rate=unsure_rate,
+            estimate=estimate,
         )
         notes = self.calibration.notes()
         unknown = sorted({r.product for r in records if r.product} - set(self.products))

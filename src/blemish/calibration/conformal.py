@@ -103,8 +103,8 @@ class Judgement(NamedTuple):
     verdict: Verdict
 
 
-def judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Judgement:
-    """The p-value of a score, and the verdict by the ranks of the two limits.
+def judge(score: float, good_scores: Scores, defect: float, unsure: float) -> Judgement:
+    """The p-value of a score, and the verdict by the two limits.
 
     Raises:
         CalibrationError: The score is not a finite number.
@@ -115,9 +115,9 @@ def judge(score: float, good_scores: Scores, k_defect: int, k_unsure: int) -> Ju
             f"The score of this image is {score}, not a finite number: no verdict can be given. "
             "The model file may be damaged, or its training did not converge."
         )
-    if score > good_scores[-k_defect]:
+    if score > defect:
         verdict: Verdict = "defect"
-    elif score > good_scores[-k_unsure]:
+    elif score > unsure:
         verdict = "unsure"
     else:
         verdict = "ok"

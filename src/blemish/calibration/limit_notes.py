@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from blemish.calibration.conformal import images_needed, limit_rank
 from blemish.calibration.good_scores import GoodScores
 from blemish.calibration.limit_setters import setters_note
+from blemish.calibration.tail import is_estimated
 from blemish.results import UNKNOWN_PRODUCT
 
 if TYPE_CHECKING:
@@ -69,13 +70,18 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
         (calibration.unsure_rate, "the limit for 'unsure' and for marked pixels", "a rate"),
     ):
         if limit_rank(rate, n) == 0:
+            if is_estimated(calibration.estimate, n, rate):
+                used = "is an estimate from the tail of their scores. Guaranteed is"
+            else:
+                used = "used has"
             notes.append(
                 f"{prefix}{percent(rate)} needs at least {images_needed(rate)} good images, "
-                f"{n} {'was' if n == 1 else 'were'} given: {limit} used has {effect} of at "
+                f"{n} {'was' if n == 1 else 'were'} given: {limit} {used} {effect} of at "
                 f"most {100 / (n + 1):.2g} %."
             )
     rates = calibration.false_alarm_rate, calibration.unsure_rate
-    if rates[1] > rates[0] and len({max(limit_rank(rate, n), 1) for rate in rates}) == 1:
+    same = len({max(limit_rank(rate, n), 1) for rate in rates}) == 1
+    if rates[1] > rates[0] and same and not is_estimated(calibration.estimate, n, rates[0]):
         notes.append(
             f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
             "the verdict is never 'unsure'."

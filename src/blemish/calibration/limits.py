@@ -9,17 +9,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from statistics import median
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from blemish._names import unknown_name_message
-from blemish.calibration.conformal import Judgement, judge, limit_rank, times_limit
+from blemish.calibration.conformal import Judgement, Scores, judge, limit_rank, times_limit
 from blemish.calibration.good_scores import (
     CalibrationRecord,
     GoodScores,
@@ -27,14 +26,10 @@ from blemish.calibration.good_scores import (
     changed,
 )
 from blemish.calibration.limit_notes import limit_notes, percent
+from blemish.calibration.rates import DEFAULT_FALSE_ALARM_RATE, Rate, checked_rates
+from blemish.calibration.tail import estimated_limit, is_estimated
 from blemish.errors import CalibrationError, ConfigError
 from blemish.results import UNKNOWN_PRODUCT, Branch
-
-DEFAULT_FALSE_ALARM_RATE = 0.01
-UNSURE_FACTOR = 5
-MAX_RATE = 0.5
-
-Rate = Annotated[float, Field(gt=0.0, le=MAX_RATE)]
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,8 @@ class Limits:
         n: Number of good images behind these limits.
         product: The product they belong to; ``None`` for the pooled ones.
         middle: Median of the good scores, from which :meth:`times` counts.
+        estimated: True if ``defect`` is estimated from the tail of the good scores, because they
+            are too few for the rate: what is guaranteed is ``defect_rate`` alone.
     """
 
     defect: float
@@ -65,6 +62,7 @@ class Limits:
     n: int
     product: str | None
     middle: float
+    estimated: bool = False
 
     @property
     def pooled(self) -> bool:
@@ -89,6 +87,8 @@ class Calibration(BaseModel):
         false_alarm_rate: Share of good images that may be called ``defect``.
         unsure_rate: Share of good images that may be called ``unsure`` or ``defect``.
         groups: The good images by product.
+        estimate: Where they are too few for a rate, put its limit where their tail is estimated to
+            reach it instead of at the largest score: see :mod:`blemish.calibration.tail`.
 
     Example:
         >>> from blemish.calibration import CalibrationRecord, calibrate
@@ -105,6 +105,7 @@ class Calibration(BaseModel):
     false_alarm_rate: Rate
     unsure_rate: Rate
     groups: tuple[GoodScores, ...]
+    estimate: bool = False
 
     @model_validator(mode="after")
     def _agrees(self) -> Calibration:
@@ -147,12 +148,16 @@ class Calibration(BaseModel):
         return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:12]
 
     def at(
-        self, *, false_alarm_rate: float | None = None, unsure_rate: float | None = None
+        self,
+        *,
+        false_alarm_rate: float | None = None,
+        unsure_rate: float | None = None,
+        estimate: bool | None = None,
     ) -> Calibration:
-        """The same good images judged at other rates.
+        """The same good images judged at other rates, or with limits estimated or not.
 
-        The false-alarm rate is as it was where not given; the unsure rate follows it, unless
-        neither is given.
+        The false-alarm rate is as it was where not given, and so is ``estimate``; the unsure rate
+        follows the other, unless neither is given.
 
         Raises:
             ConfigError: A rate outside (0, 0.5], or an unsure rate below the other.
@@ -163,29 +168,46 @@ class Calibration(BaseModel):
             >>> calibrate(records).at(false_alarm_rate=0.1).limits().defect
             89.0
         """
-        if false_alarm_rate is None and unsure_rate is None:
-            return self
-        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        alarm, unsure = checked_rates(rate, unsure_rate)
+        alarm, unsure = self.false_alarm_rate, self.unsure_rate
+        if not (false_alarm_rate is None and unsure_rate is None):
+            rate = alarm if false_alarm_rate is None else false_alarm_rate
+            alarm, unsure = checked_rates(rate, unsure_rate)
         # Not a copy: what is cached of this one would come along.
-        return Calibration(false_alarm_rate=alarm, unsure_rate=unsure, groups=self.groups)
+        return Calibration(
+            false_alarm_rate=alarm,
+            unsure_rate=unsure,
+            groups=self.groups,
+            estimate=self.estimate if estimate is None else estimate,
+        )
 
     def limits(self, product: str | None = None) -> Limits:
         """The limits of a product; the pooled ones if it is ``None`` or was not calibrated."""
         group = self._group(product)
-        k_defect, k_unsure = self._ranks(group.n)
+        found = self._found.get(group.product)
+        if found is None:
+            found = self._found[group.product] = self._limits_of(group)
+        return found
+
+    def _limits_of(self, group: GoodScores) -> Limits:
+        defect, unsure = self._pair(group.scores)
+        peak, mark = self._pair(group.ascending_peaks)
         low = median(group.map_lows)
-        high = low + 2.0 * (group.ascending_peaks[-k_defect] - low)
+        high = low + 2.0 * (peak - low)
+        rates = [
+            max(limit_rank(rate, group.n), 1) / (group.n + 1)
+            for rate in (self.false_alarm_rate, self.unsure_rate)
+        ]
         return Limits(
-            defect=group.scores[-k_defect],
-            unsure=group.scores[-k_unsure],
-            map=group.ascending_peaks[-k_unsure],
+            defect=defect,
+            unsure=unsure,
+            map=mark,
             map_scale=(low, high if high > low else low + 1.0),  # good maps without any structure
-            defect_rate=k_defect / (group.n + 1),
-            unsure_rate=k_unsure / (group.n + 1),
+            defect_rate=rates[0],
+            unsure_rate=rates[1],
             n=group.n,
             product=group.product,
             middle=median(group.scores),
+            estimated=is_estimated(self.estimate, group.n, self.false_alarm_rate),
         )
 
     def judge(self, score: float, product: str | None = None) -> Judgement:
@@ -197,8 +219,8 @@ class Calibration(BaseModel):
         Raises:
             CalibrationError: The score is not a finite number.
         """
-        group = self._group(product)
-        judgement = judge(score, group.scores, *self._ranks(group.n))
+        limits = self.limits(product)
+        judgement = judge(score, self._group(product).scores, limits.defect, limits.unsure)
         return judgement._replace(verdict="unsure") if product == UNKNOWN_PRODUCT else judgement
 
     def judge_branches(
@@ -214,13 +236,13 @@ class Calibration(BaseModel):
             CalibrationError: A score is not a finite number.
         """
         group = self._group(product)
-        ranks = self._ranks(group.n)
         judged = {name: Branch(score) for name, score in branches.items()}
         for name in branches.keys() & group.branches.keys():
             good = group.ascending_branches[name]
             score = branches[name]
-            times = times_limit(score, median(good), good[-ranks[0]])
-            judged[name] = Branch(score, *judge(score, good, *ranks), times)
+            defect, unsure = self._pair(good)
+            times = times_limit(score, median(good), defect)
+            judged[name] = Branch(score, *judge(score, good, defect, unsure), times)
         return judged
 
     def mask(
@@ -246,7 +268,10 @@ class Calibration(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for ``json``; scores come back from it to the last bit."""
-        return self.model_dump(mode="json")
+        content = self.model_dump(mode="json")
+        if not self.estimate:
+            del content["estimate"]  # the digest, and earlier versions, know files without it
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
@@ -276,34 +301,23 @@ class Calibration(BaseModel):
                     return group
         return self._pooled
 
-    def _ranks(self, n: int) -> tuple[int, int]:
-        """Ranks of the two limits; with too few images the largest score, at rate 1 / (n + 1)."""
-        alarm, unsure = limit_rank(self.false_alarm_rate, n), limit_rank(self.unsure_rate, n)
-        return max(alarm, 1), max(unsure, 1)
+    @cached_property
+    def _found(self) -> dict[str | None, Limits]:
+        """Limits by their product, as far as they were asked for."""
+        return {}
 
+    def _pair(self, good: Scores) -> tuple[float, float]:
+        """Limits for ``defect`` and ``unsure`` by ascending good scores.
 
-def checked_rates(false_alarm_rate: float, unsure_rate: float | None) -> tuple[float, float]:
-    """Both rates, the second five times the first where not given.
+        With too few for a rate the largest, which holds the rate 1 / (n + 1), or an estimate.
+        """
+        alarm, unsure = self.false_alarm_rate, self.unsure_rate
+        return self._limit(good, alarm), self._limit(good, unsure)
 
-    Raises:
-        ConfigError: A rate outside (0, 0.5], or an unsure rate below the false-alarm rate.
-    """
-    alarm = float(false_alarm_rate)
-    if not 0 < alarm <= MAX_RATE:
-        raise ConfigError(
-            f"The false-alarm rate is {alarm}; it must be above 0 and at most {MAX_RATE}, "
-            "e.g. 0.01 for 1 %."
-        )
-    if unsure_rate is None:
-        # In decimals, so that 5 times 7 % is 35 % and not a hair beside it.
-        return alarm, min(float(UNSURE_FACTOR * Decimal(repr(alarm))), MAX_RATE)
-    unsure = float(unsure_rate)
-    if not alarm <= unsure <= MAX_RATE:
-        raise ConfigError(
-            f"The unsure rate is {unsure}; it must be at least the false-alarm rate ({alarm}) and "
-            f"at most {MAX_RATE}."
-        )
-    return alarm, unsure
+    def _limit(self, good: Scores, rate: float) -> float:
+        if is_estimated(self.estimate, len(good), rate):
+            return estimated_limit(good, rate)
+        return good[-max(limit_rank(rate, len(good)), 1)]
 
 
 def calibrate(
@@ -313,6 +327,7 @@ def calibrate(
     how: How = "replace",
     false_alarm_rate: float | None = None,
     unsure_rate: float | None = None,
+    estimate: bool | None = None,
 ) -> Calibration:
     """Limits from held-out good images: images that took no part in training.
 
@@ -329,6 +344,8 @@ def calibrate(
             given as it was, at first 1 %.
         unsure_rate: Share of good images that may be called ``unsure`` or ``defect``. Where
             neither rate is given as it was; else five times the false-alarm rate, at most 0.5.
+        estimate: Estimate the limits for which there are too few images; where not given as it
+            was, at first not.
 
     Raises:
         CalibrationError: No records, a number that is not finite, records whose branches differ
@@ -361,4 +378,5 @@ def calibrate(
         false_alarm_rate=rates[0],
         unsure_rate=rates[1],
         groups=groups,
+        estimate=(current is not None and current.estimate) if estimate is None else estimate,
     )

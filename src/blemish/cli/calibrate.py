@@ -39,6 +39,13 @@ def calibrate(
         typer.Option(help="Share of good parts that may be called defective. Default: as it is."),
     ] = None,
     unsure_rate: UnsureRate = None,
+    estimate: Annotated[
+        bool | None,
+        typer.Option(
+            help="Where good images are too few for a rate, estimate its limit from the tail of "
+            "their scores, without guarantee. Default: as it is, at first not."
+        ),
+    ] = None,
     product: Annotated[
         str | None, typer.Option(help="Which product the images show. Default: unknown.")
     ] = None,
@@ -69,6 +76,7 @@ def calibrate(
             how=how,  # type: ignore[arg-type]
             false_alarm_rate=false_alarm_rate,
             unsure_rate=unsure_rate,
+            estimate=estimate,
             product=product,
             progress=Progress(quiet=quiet),
             on_error=lambda path, error: failures.append((path, str(error))),
@@ -85,6 +93,7 @@ def calibrate(
             how="exclude",
             false_alarm_rate=false_alarm_rate,
             unsure_rate=unsure_rate,
+            estimate=estimate,
         )
         notes = detector.calibration.notes()
         if exclude and detector.manifest and detector.manifest.training.get("cross_fitted"):

@@ -109,7 +109,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
             plain(name or "unknown product"),
             str(limits.n),
             f"{limits.unsure:.4g}",
-            f"{limits.defect:.4g}",
+            f"{limits.defect:.4g}" + (" (estimate)" if limits.estimated else ""),
             f"≤ {100 * limits.defect_rate:.3g} %",
             plain(", ".join(setters[name].names) if name in setters else ""),
         )

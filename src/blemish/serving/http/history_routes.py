@@ -122,6 +122,7 @@ def history_routes(service: InspectionService) -> APIRouter:
                 how=how,
                 false_alarm_rate=None if active is None else active.false_alarm_rate,
                 unsure_rate=None if active is None else active.unsure_rate,
+                estimate=None if active is None else active.estimate,
             )
         except CalibrationError as error:
             raise RefusalError(409, "cannot_recalibrate", str(error)) from error

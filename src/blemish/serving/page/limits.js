@@ -130,7 +130,8 @@ function promise(judged) {
   }
   const few = judged.limits.filter((l) => l.product !== null && l.defect_rate > judged.false_alarm_rate + 1e-12);
   const names = few.length ? few.map((l) => `${l.product} ${percent(l.defect_rate)}`).join(", ") : percent(weakest.defect_rate);
-  return `Too few good pictures for ${percent(judged.false_alarm_rate)}. What can be promised: ${names}.`;
+  const how = judged.limits.some((l) => l.estimated) ? " The limits are estimates for it, without a promise." : "";
+  return `Too few good pictures for ${percent(judged.false_alarm_rate)}. What can be promised: ${names}.${how}`;
 }
 
 onChange(() => {
