@@ -116,8 +116,8 @@ def test_what_is_named_wins_and_the_other_product_is_said(
         "3 images were named bright and look like dark: dark0.png, dark1.png, dark2.png."
     )
     header, row, *_ = (tmp_path / "v.csv").read_text().splitlines()
-    assert header.startswith("path,product,recognised,verdict,")
-    assert ",bright,dark," in row
+    assert header.startswith("path,product,recognised,rival,verdict,")
+    assert ",bright,dark,," in row
     assert '"product": "bright", "recognised": "dark"' in (tmp_path / "v.jsonl").read_text()
     # A run that goes on says it of the rows before as well.
     again = Outputs(trained, root=root, csv=tmp_path / "v.csv", resume=True)

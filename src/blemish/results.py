@@ -134,6 +134,8 @@ class Prediction:
             median of the good scores, 1 at the limit, 3 three times as far from the median as the
             limit is. Comparable between products, which scores are not; ``None`` where the limit
             is not above the median, and without calibration.
+        rival: Another product that the model cannot tell it from, where none was named: the limits
+            of both judge, and the stricter ones count. ``None`` where it is clear.
         notes: How the picture is unlike those that were learned; usually empty.
         image: Its pixels ``(H, W, 3)`` uint8 where they are in no file.
         bit_depth: Bits in use in 16-bit files, to read it again by.
@@ -163,6 +165,7 @@ class Prediction:
     calibration: str | None = None
     recognised: str | None = None
     times_limit: float | None = None
+    rival: str | None = None
     notes: tuple[Note, ...] = ()
     image: NDArray[np.uint8] | None = None
     bit_depth: int = 16
@@ -188,8 +191,8 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pictures, as plain values for ``json``; a line of ``--json`` is this.
 
-        Keys: path, product, recognised where the model knows it, verdict, score, p_value,
-        times_limit, branches (name to score, p_value, verdict, times_limit), regions (box, area,
+        Keys: path, product, recognised where the model knows it, rival where it doubts, verdict,
+        score, p_value, times_limit, branches (name to score, p_value, verdict, times_limit), regions (box, area,
         peak, times_limit; the highest peak first), of a method with branches explanation (branch,
         box, sentence; ``None`` where none objects that has no map), with limits calibration, and
         notes where there are some. ``None`` for a number that is not finite.
@@ -205,6 +208,7 @@ class Prediction:
             "path": None if self.path is None else str(self.path),
             "product": self.product,
             **({} if self.recognised is None else {"recognised": self.recognised}),
+            **({} if self.rival is None else {"rival": self.rival}),
             "verdict": self.verdict,
             "score": _finite(self.score),
             "p_value": self.p_value,

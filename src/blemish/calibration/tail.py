@@ -5,8 +5,9 @@ of light tails (Pickands, *Statistical inference using extreme order statistics*
 0). Their mean is not put in as if it were known: of excesses that sum to S the next is beyond x
 with probability (1 + x / S)^-k, its predictive distribution, and a new score is above the threshold
 with probability (k + 1) / (n + 1). Where the tail is exponential the rate is then met on average,
-however small n is. A generalised Pareto tail with a fitted shape lets through two to four times the
-rate: of so few excesses the shape is noise (``benchmarks/simulate_tail.py``).
+however small n is. A generalised Pareto tail with a fitted shape lets through more,
+four times the rate at n = 8: of so few excesses the shape is noise
+(``benchmarks/simulate_tail.py``).
 """
 
 from __future__ import annotations

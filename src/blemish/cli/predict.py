@@ -103,6 +103,7 @@ def predict(
             print_notes(["The model is not calibrated: scores only. Run `blemish calibrate`."])
         seen = outputs.tally.products
         print_notes(seen.notes(named=product is not None, calibration=opened.calibration))
+        print_notes(outputs.tally.branches.notes(opened.calibration))
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)

@@ -27,7 +27,7 @@ class InferenceGraph(nn.Module):
 
     Shapes: pixels ``(N, H, W, 3)`` uint8 → map ``(N, H, W)``, score ``(N,)``, branches ``(N,)``,
     the departure ``(N, h, w)`` of a method that gives one, and of one that recognises products the
-    place ``(N,)`` of the product shown.
+    places ``(N,)`` of the product shown and of its rival.
 
     Args:
         method: Trained.
@@ -45,6 +45,8 @@ class InferenceGraph(nn.Module):
             values.append(output.departure.squeeze(1))
         if output.product is not None:
             values.append(output.product)
+        if output.rival is not None:
+            values.append(output.rival)
         return tuple(values)
 
 
@@ -78,6 +80,7 @@ def onnx_graph(method: Method) -> bytes:
                 branches,
                 departs=output.departure is not None,
                 recognises=output.product is not None,
+                doubts=output.rival is not None,
             )
             program = torch.onnx.export(
                 graph,

@@ -22,6 +22,8 @@ class NetworkOutput:
         products: Name of the product that each picture shows, one of those the model was trained
             on or :data:`blemish.results.UNKNOWN_PRODUCT`; ``None`` from networks that do not
             recognise it.
+        rivals: Name of another product that each picture may as well show, empty where it is
+            clear; ``None`` from networks that do not tell.
 
     Example:
         >>> import numpy as np
@@ -35,6 +37,7 @@ class NetworkOutput:
     branches: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # {name: (N,)}
     departures: NDArray[np.float32] | None = None  # (N, h, w)
     products: tuple[str, ...] | None = None  # (N,)
+    rivals: tuple[str, ...] | None = None  # (N,)
 
 
 class Network(Protocol):

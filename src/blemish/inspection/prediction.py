@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration import Calibration
+from blemish.calibration.strictest import judged_as, strictest
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import DataError
@@ -37,6 +38,7 @@ def one_of(output: NetworkOutput, row: int) -> NetworkOutput:
         {name: values[one] for name, values in output.branches.items()},
         None if output.departures is None else output.departures[one],
         None if output.products is None else output.products[one],
+        None if output.rivals is None else output.rivals[one],
     )
 
 
@@ -52,7 +54,8 @@ def make_prediction(
 
     Args:
         sample: The image. Its product, or where none is named the one that the network recognises,
-            says whose limits judge it; the pooled ones do where there is neither.
+            says whose limits judge it; the pooled ones do where there is neither. Where the
+            network cannot tell it from another, that one's limits judge as well.
         output: The network's answer for this picture alone, N = 1.
         source_size: ``(H_src, W_src)`` in pixels.
         preprocessing: The one that made the input.
@@ -60,17 +63,23 @@ def make_prediction(
     """
     recognised = (output.products[0] or None) if output.products else None
     product = sample.product or recognised
+    rival = (output.rivals[0] or None) if output.rivals and not sample.product else None
     path = None if sample.image is not None else sample.path
     score = float(output.scores[0])
     anomaly_map = preprocessing.map_to_source(output.maps[0], source_size)  # (H_src, W_src)
     branches = {name: float(values[0]) for name, values in output.branches.items()}
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
-        return Prediction(path, product, score, anomaly_map, branches=scores, recognised=recognised)
-    limits = calibration.limits(product)
-    p_value, verdict = calibration.judge(score, product)
-    judged = calibration.judge_branches(branches, product)
-    mask = calibration.mask(anomaly_map, product)
+        return Prediction(
+            *(path, product, score, anomaly_map),
+            branches=scores,
+            recognised=recognised,
+            rival=rival,
+        )
+    products = judged_as(calibration, product, rival)
+    p_value, verdict, times_limit, judged = strictest(calibration, products, score, branches)
+    marking = min(products, key=lambda one: calibration.limits(one).map)
+    limits, mask = calibration.limits(marking), calibration.mask(anomaly_map, marking)
     explanation = None
     # Where the logical branch is the only one, the verdict is its own.
     objects = judged[_LOGICAL].verdict if _LOGICAL in judged else verdict
@@ -97,7 +106,8 @@ def make_prediction(
         explanation=explanation,
         calibration=calibration.version,
         recognised=recognised,
-        times_limit=limits.times(score),
+        times_limit=times_limit,
+        rival=rival,
     )
 
 

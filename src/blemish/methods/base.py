@@ -90,6 +90,8 @@ class MethodOutput(NamedTuple):
         product: ``(N,)`` int64, place among :attr:`Method.products` of the product that the
             picture shows, −1 where it shows none of them; ``None`` from methods that do not
             recognise it.
+        rival: ``(N,)`` int64, place of another product that the picture may as well show, −1 where
+            it is clear; ``None`` from methods that do not tell.
     """
 
     anomaly_map: Tensor
@@ -97,6 +99,7 @@ class MethodOutput(NamedTuple):
     branches: dict[str, Tensor]
     departure: Tensor | None = None
     product: Tensor | None = None
+    rival: Tensor | None = None
 
 
 class OutOfFold(NamedTuple):

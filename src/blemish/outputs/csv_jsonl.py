@@ -21,12 +21,12 @@ _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
 class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
-    Columns: path, product, of a model that recognises products also recognised, verdict, score,
-    p_value, times_limit, per branch its raw score ``branch_<name>``, ``branch_<name>_verdict`` and
-    ``branch_<name>_times_limit``, with branches also the box to look at (``look_left`` …) where one
-    objects that has no map, n_regions, then box, area, peak and times_limit of the region with the
-    highest peak, error, which is empty unless there is no prediction, and where it was given the
-    model. What is not known is left empty. ``branches`` and
+    Columns: path, product, of a model that recognises products also recognised and rival, verdict,
+    score, p_value, times_limit, per branch its raw score ``branch_<name>``,
+    ``branch_<name>_verdict`` and ``branch_<name>_times_limit``, with branches also the box to look
+    at (``look_left`` …) where one objects that has no map, n_regions, then box, area, peak and
+    times_limit of the region with the highest peak, error, which is empty unless there is no
+    prediction, and where it was given the model. What is not known is left empty. ``branches`` and
     ``recognises`` must be said, as by the model: the columns are known before the first prediction.
     """
 
@@ -44,7 +44,7 @@ class CsvSink(LineSink):
         self.recognises = recognises
         self.columns = (
             *("path", "product"),
-            *(["recognised"] if recognises else []),
+            *(["recognised", "rival"] if recognises else []),
             *("verdict", "score", "p_value", "times_limit"),
             *(f"branch_{name}{what}" for name in self.branches for what in _OF_BRANCH),
             *(_LOOK if self.branches else ()),
@@ -75,7 +75,7 @@ class CsvSink(LineSink):
         return _csv_line(
             [
                 *("" if p.path is None else p.path, p.product),
-                *([p.recognised] if self.recognises else []),
+                *([p.recognised, p.rival] if self.recognises else []),
                 *(p.verdict, float(p.score), p.p_value, p.times_limit),
                 *branches,
                 len(p.regions),
@@ -132,6 +132,7 @@ class CsvSink(LineSink):
                 areas=int(row["n_regions"] or 0),
                 recognised=row.get("recognised") or None,
                 times_limit=_number(row["times_limit"]),
+                rival=row.get("rival") or None,
             )
         except ValueError as error:
             raise self._foreign(f"a row holds {error}") from error
@@ -183,6 +184,7 @@ class JsonLinesSink(LineSink):
                     areas=len(row.get("regions", ())),
                     recognised=row.get("recognised"),
                     times_limit=row.get("times_limit"),
+                    rival=row.get("rival"),
                 )
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._foreign(f"line {number} is none of its rows") from error

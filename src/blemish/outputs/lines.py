@@ -31,6 +31,7 @@ class VerdictRow:
     areas: int = 0
     recognised: str | None = None
     times_limit: float | None = None
+    rival: str | None = None
 
     @property
     def looks_like(self) -> str | None:
@@ -46,6 +47,7 @@ class VerdictRow:
             areas=len(p.regions),
             recognised=p.recognised,
             times_limit=p.times_limit,
+            rival=p.rival,
         )
 
 

@@ -214,7 +214,7 @@ def _numbers(prediction: Prediction) -> str:
 def _origin(prediction: Prediction) -> str:
     parts = []
     if prediction.product is not None:
-        parts.append(shown_product(prediction.product, prediction.looks_like))
+        parts.append(shown_product(prediction))
     if prediction.path is not None:
         parts.append("/".join(prediction.path.parts[-2:]))
     return printable("  ·  ".join(parts))

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from blemish.outputs.lines import VerdictRow
-from blemish.results import UNKNOWN_PRODUCT
+from blemish.results import UNKNOWN_PRODUCT, Prediction
 
 if TYPE_CHECKING:
     from blemish.calibration import Calibration
 
+Pair = tuple[str, str]
 #: Names of pictures that a note gives; the table has all of them.
 _NAMED = 3
 
@@ -35,8 +36,9 @@ class ProductsSeen:
     def __init__(self) -> None:
         self.judged: Counter[str | None] = Counter()
         self.recognised: Counter[str] = Counter()
-        self._misnamed: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], list[str]] = {}
+        self._misnamed: Counter[Pair] = Counter()
+        self._alike: Counter[Pair] = Counter()
+        self._examples: dict[Pair, list[str]] = {}
 
     def add(self, row: VerdictRow) -> None:
         """Count one more image."""
@@ -44,11 +46,21 @@ class ProductsSeen:
         if row.recognised is not None:
             self.recognised[row.recognised] += 1
             if row.product is not None and row.product != row.recognised:
-                pair = row.product, row.recognised
-                self._misnamed[pair] += 1
-                examples = self._examples.setdefault(pair, [])
-                if row.path is not None and len(examples) < _NAMED:
-                    examples.append(row.path.name)
+                self._count(self._misnamed, (row.product, row.recognised), row)
+        if row.product is not None and row.rival is not None:
+            first, second = sorted((row.product, row.rival))
+            self._count(self._alike, (first, second), row)
+
+    def _count(self, found: Counter[Pair], pair: Pair, row: VerdictRow) -> None:
+        found[pair] += 1
+        examples = self._examples.setdefault(pair, [])
+        if row.path is not None and len(examples) < _NAMED:
+            examples.append(row.path.name)
+
+    def _listed(self, pair: Pair, count: int) -> str:
+        examples = self._examples[pair]
+        more = f" and {count - len(examples)} more" if count > len(examples) else ""
+        return f"{', '.join(examples)}{more}"
 
     def notes(self, *, named: bool, calibration: Calibration | None = None) -> list[str]:
         """What the user should know of products and limits, one sentence each.
@@ -66,17 +78,24 @@ class ProductsSeen:
             found.append(f"Recognised in the pictures: {counts}{limits}.")
         for pair, count in self._misnamed.items():
             named_as, looks = pair
-            examples = self._examples[pair]
-            more = f" and {count - len(examples)} more" if count > len(examples) else ""
             found.append(
                 f"{count} image{' was' if count == 1 else 's were'} named {named_as} and "
-                f"look{'s' if count == 1 else ''} like {looks}: {', '.join(examples)}{more}."
+                f"look{'s' if count == 1 else ''} like {looks}: {self._listed(pair, count)}."
+            )
+        for pair, count in self._alike.items():
+            found.append(
+                f"{count} image{' may show' if count == 1 else 's may show'} {pair[0]} as well as "
+                f"{pair[1]}: the stricter of their limits judged {self._listed(pair, count)}, and "
+                "good ones may be stopped up to twice as often as the rate says. Name the product "
+                "with --product where you know it."
             )
         if calibration is not None and self.judged:
             found += calibration.notes(self.judged)
         return found
 
 
-def shown_product(product: str | None, looks_like: str | None) -> str:
+def shown_product(judged: Prediction | VerdictRow) -> str:
     """The product in a table or picture, with the one it looks like where that is another."""
-    return (product or "") + (f" (looks like {looks_like})" if looks_like else "")
+    looks_like, rival = judged.looks_like, judged.rival
+    shown = (judged.product or "") + (f" (looks like {looks_like})" if looks_like else "")
+    return f"{shown} or {rival}" if rival else shown

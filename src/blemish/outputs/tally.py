@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blemish._progress import printable
+from blemish.outputs.branches_seen import BranchesSeen
 from blemish.outputs.lines import VerdictRow
 from blemish.outputs.products_seen import ProductsSeen, shown_product
 from blemish.results import Prediction, Verdict
@@ -32,6 +33,7 @@ class Tally:
         verdicts: Number of images by verdict.
         failures: Number of images that could not be judged.
         products: Number of images by product, and those that look like another.
+        branches: Images that are ok and a defect to a branch.
         root: The deepest folder that holds all judged images; ``None`` where there is none.
     """
 
@@ -40,6 +42,7 @@ class Tally:
         self.verdicts: Counter[Verdict | None] = Counter()
         self.failures = 0
         self.products = ProductsSeen()
+        self.branches = BranchesSeen()
         self.root: Path | None = None
         self._rootless = False
         self._kept: list[VerdictRow] = []
@@ -49,6 +52,7 @@ class Tally:
         judged = prediction if isinstance(prediction, VerdictRow) else VerdictRow.of(prediction)
         self.verdicts[judged.verdict] += 1
         self.products.add(judged)
+        self.branches.add(judged)
         if judged.path is not None:
             self._widen(judged.path)
         self._kept.append(judged)
@@ -113,7 +117,7 @@ class Tally:
             far = p.times_limit if beyond else None
             numbers.append(f"{p.score:.4g}" if far is None else _rounded(far))
             words = [name]
-            words += [shown_product(p.product, p.looks_like)] if products else []
+            words += [shown_product(p)] if products else []
             # Text, not markup: a file may be called "[red].png".
             table.add_row(
                 Text(p.verdict or "–", style=_STYLES[p.verdict]),
@@ -154,13 +158,16 @@ def _rounded(times_limit: float) -> str:
     return text
 
 
-def _severity(judged: VerdictRow) -> tuple[int, float, float, float, str]:
-    """Sorts the worst first: by verdict, then times the limit, then p-value, then score.
+def _severity(judged: VerdictRow) -> tuple[int, bool, float, float, float, str]:
+    """Sorts the worst first: by verdict, among those that are ok the ones that are a defect to some
+    branch, then times the limit, then p-value, then score.
 
     Scores of different products do not compare, so they come last.
     """
+    defect_to_some = any(branch.verdict == "defect" for branch in judged.branches.values())
     return (
         _SEVERITY[judged.verdict],
+        judged.verdict == "ok" and not defect_to_some,
         math.inf if judged.times_limit is None else -judged.times_limit,
         1.0 if judged.p_value is None else judged.p_value,
         -math.inf if math.isnan(judged.score) else -judged.score,

@@ -3,14 +3,15 @@
 A graph takes ``pixels (N, H, W, 3)`` uint8 and gives ``anomaly_map (N, H, W)``, ``score (N,)``,
 ``branch_<name> (N,)`` for each branch, and from methods that explain themselves ``departure
 (N, h, w)``; all float32. From methods that recognise the product it gives its place among the
-model's products, ``product (N,)`` int64, −1 where it is none of them.
+model's products, ``product (N,)`` int64, −1 where it is none of them; and as ``rival (N,)`` the
+place of another one that the picture may as well show, −1 where it is clear.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +25,7 @@ from blemish.runtime.cores import usable_cores
 
 INPUT = "pixels"
 MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"
-PRODUCT = "product"
+PRODUCT, RIVAL = "product", "rival"
 #: Members of a model file that holds OpenVINO's intermediate representation.
 IR = ("model.xml", "model.bin")
 #: Images of one pass at most: their features still fit the second-level cache, and 4 together cost
@@ -36,11 +37,23 @@ OWN_PASS = 2
 
 
 def output_names(
-    branches: tuple[str, ...], *, departs: bool = False, recognises: bool = False
+    branches: tuple[str, ...],
+    *,
+    departs: bool = False,
+    recognises: bool = False,
+    doubts: bool = False,
 ) -> list[str]:
     """Names of a graph's outputs, in order."""
-    last = ([DEPARTURE] if departs else []) + ([PRODUCT] if recognises else [])
+    given = {DEPARTURE: departs, PRODUCT: recognises, RIVAL: doubts}
+    last = [name for name, is_there in given.items() if is_there]
     return [MAP, SCORE, *(BRANCH + name for name in branches), *last]
+
+
+def names_of(given: Container[str], branches: tuple[str, ...]) -> list[str]:
+    """Names of the outputs that a graph should have, seeing which of the optional ones it gives."""
+    return output_names(
+        branches, departs=DEPARTURE in given, recognises=PRODUCT in given, doubts=RIVAL in given
+    )
 
 
 class OnnxPasses:
@@ -128,7 +141,7 @@ class OnnxNetwork:
         session = self.passes.session
         given = {output.name for output in session.get_outputs()}
         self.products, self.recognises = products, PRODUCT in given
-        self.names = output_names(branches, departs=DEPARTURE in given, recognises=self.recognises)
+        self.names = names_of(given, branches)
         missing = set(self.names) - given
         if missing or [i.name for i in session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
@@ -178,9 +191,7 @@ class OpenVinoNetwork:
             self.request = self.compiled.create_infer_request()
             given = {name for output in self.compiled.outputs for name in output.names}
             self.products, self.recognises = products, PRODUCT in given
-            self.names = output_names(
-                branches, departs=DEPARTURE in given, recognises=self.recognises
-            )
+            self.names = names_of(given, branches)
             self.outputs = [self.compiled.output(name) for name in self.names]
         except Exception as error:  # OpenVINO raises RuntimeError for nearly anything
             raise BundleError(f"OpenVINO cannot load the graph: {first_line(error)}") from error
@@ -223,6 +234,7 @@ def _network_output(
 ) -> NetworkOutput:
     found = dict(zip(names, values, strict=True))
     shown, known = found.get(PRODUCT), (*products, UNKNOWN_PRODUCT)  # -1 is the last
+    rivals, other = found.get(RIVAL), (*products, "")
     return NetworkOutput(
         maps=found[MAP],
         scores=found[SCORE].astype(np.float64),
@@ -233,6 +245,7 @@ def _network_output(
         },
         departures=found.get(DEPARTURE),
         products=None if shown is None else tuple(known[place] for place in shown.tolist()),
+        rivals=None if rivals is None else tuple(other[place] for place in rivals.tolist()),
     )
 
 

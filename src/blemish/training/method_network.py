@@ -33,6 +33,7 @@ class MethodNetwork:
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
             output = self.method(images.to(self.device))
         known = (*self.method.products, UNKNOWN_PRODUCT)  # -1 is the last
+        other = (*self.method.products, "")
         return NetworkOutput(
             maps=output.anomaly_map[:, 0].float().cpu().numpy(),
             scores=output.score.double().cpu().numpy(),
@@ -45,6 +46,7 @@ class MethodNetwork:
             products=(
                 None if output.product is None else tuple(known[k] for k in output.product.tolist())
             ),
+            rivals=None if output.rival is None else tuple(other[k] for k in output.rival.tolist()),
         )
 
 

@@ -121,8 +121,11 @@ def test_a_product_is_told_from_the_picture() -> None:
         for images in (pictures(5, 7), pictures(5, 8, colour=40))
     ]
     for group, product in ((0, codes[0]), (1, codes[1])):
-        assert [found.tolist() for found in method.product(product)] == [[group] * 5] * 2
-    group, product = method.product(method.patches(method.teacher(strangers(5))).mean((2, 3)))
+        assert [found.tolist() for found in method.product(product)] == [
+            *[[group] * 5] * 2,
+            [-1] * 5,  # no rival
+        ]
+    group, product, _ = method.product(method.patches(method.teacher(strangers(5))).mean((2, 3)))
     assert product.tolist() == [-1] * 5
     assert group.min() >= 0  # it is measured by one of them all the same
 
@@ -200,10 +203,31 @@ def test_the_user_is_told_of_pictures_that_are_all_the_same() -> None:
     assert fitted(Batch(images=pictures(9))).notes() == []
 
 
+@pytest.mark.parametrize(
+    ("apart", "few", "many"), [(0.0, 0.9, 1.0), (4.0, 0.1, 0.7), (9.0, 0.0, 0.01)]
+)
+def test_products_are_rivals_as_far_as_they_overlap(apart: float, few: float, many: float) -> None:
+    """Two normal clouds: log-odds of at most 99 to 1 are the exact share that is not clear."""
+    torch.manual_seed(0)
+    offset = torch.tensor([apart, 0.0, 0.0])
+    clouds = [torch.randn(400, 3), torch.randn(400, 3) + offset]
+    code = ProductCode(3)
+    code.fit(clouds, [torch.arange(400)] * 2)
+    group, shown, rival = code(torch.cat([torch.randn(400, 3), torch.randn(400, 3) + offset]))
+    doubted = rival >= 0
+    assert few <= float(doubted.float().mean()) <= many
+    assert (rival[doubted] == 1 - group[doubted]).all()
+    assert (shown == group).all()
+    # Those that are clear are right, 99 times in 100.
+    truth = torch.arange(800) // 400
+    assert float((shown == truth)[~doubted].float().mean() if (~doubted).any() else 1.0) > 0.98
+
+
 def test_a_code_knows_one_product() -> None:
     code = ProductCode(2)
     code.fit([torch.tensor([[1.0, 2.0], [3.0, 1.0]])], [torch.arange(2)])
-    assert [found.tolist() for found in code(1e6 * torch.randn(3, 2))] == [[0, 0, 0]] * 2
+    found = [each.tolist() for each in code(1e6 * torch.randn(3, 2))]
+    assert found == [[0, 0, 0], [0, 0, 0], [-1, -1, -1]]
 
 
 def test_what_is_far_from_all_products_belongs_to_none() -> None:

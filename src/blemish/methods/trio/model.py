@@ -148,7 +148,7 @@ class Trio(Method):
     def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
         """Anomaly map and scores of pictures, given the teacher's levels."""
         features = self.patches(levels)  # (N, D, h, w)
-        group, product = self.product(features.mean((2, 3)))  # (N,), (N,)
+        group, product, rival = self.product(features.mean((2, 3)))  # (N,) each
         features = self.standardise(features, group)
         rows = self.usual.of_rows()
         distances, usual = self.bank.nearest(_queries(features), rows, group)  # (N, P), (N, P, 2)
@@ -162,6 +162,7 @@ class Trio(Method):
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
             product if self.recognises else None,
+            rival if self.recognises else None,
         )
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from blemish.methods.trio.blocks import whitening
@@ -14,6 +16,8 @@ from blemish.nn.picture_groups import GroupBuffers
 #: shows none of the products. Of eight products' defective parts the farthest lay at 8.0, of
 #: pictures of other products the nearest at 10.1 (a board, of a model that knew a tray).
 _FAR = 9.0
+#: Probability of the nearest of two products below which a picture does not tell them apart.
+_SURE = 0.99
 _FOLDS = 5
 #: Parts of a product below which its usual distance is not known.
 _FEW = 8
@@ -23,15 +27,17 @@ class ProductCode(GroupBuffers):
     """Product of a picture: the nearest mean, in the covariance that all products share.
 
     Linear discriminant analysis (Fisher, 1936) on the mean features. What is many times as far from
-    the nearest mean as good pictures are, which are measured by the others, belongs to none.
+    the nearest mean as good pictures are, which are measured by the others, belongs to none. Where
+    the next product is nearly as near, by the same analysis less than 99 to 1, it is its rival.
 
-    Shapes: codes ``(N, D)`` → places among the groups ``(N,)``, and the same with −1 where the
-    picture belongs to none.
+    Shapes: codes ``(N, D)`` → places among the groups ``(N,)``; the products shown ``(N,)``, −1
+    where the picture belongs to none; their rivals ``(N,)``, −1 where there is none.
     """
 
     centre: Tensor  # (G, D), whitened
     whiten: Tensor  # (D, D)
     limit: Tensor  # (G,), largest squared distance
+    doubt: Tensor  # (1,), difference of squared distances below which products are rivals
     shows: Tensor  # (G,), place of the product that a group shows
     codes: Tensor  # (n, D), of the good pictures, for when another product is learned
     code_of: Tensor  # (n, 2), group and part of each
@@ -41,6 +47,7 @@ class ProductCode(GroupBuffers):
         self.register_buffer("centre", torch.zeros(1, dimensions))
         self.register_buffer("whiten", torch.eye(dimensions))
         self.register_buffer("limit", torch.full((1,), torch.inf))
+        self.register_buffer("doubt", torch.zeros(1))
         self.register_buffer("shows", torch.zeros(1, dtype=torch.long))
         self.register_buffer("codes", torch.zeros(0, dimensions))
         self.register_buffer("code_of", torch.zeros(0, 2, dtype=torch.long))
@@ -48,10 +55,12 @@ class ProductCode(GroupBuffers):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Earlier files have no limit: to them every picture shows one of the products. Nor codes.
+        # Earlier files have no limit: to them every picture shows one of the products. Nor rivals,
+        # nor codes.
         centre = state_dict.get(f"{prefix}centre")
         if centre is not None:
             state_dict.setdefault(f"{prefix}limit", torch.full((len(centre),), torch.inf))
+            state_dict.setdefault(f"{prefix}doubt", torch.zeros(1))
             state_dict.setdefault(f"{prefix}shows", torch.arange(len(centre)))
             for name in ("codes", "code_of"):
                 state_dict.setdefault(f"{prefix}{name}", getattr(self, name)[:0])
@@ -69,10 +78,12 @@ class ProductCode(GroupBuffers):
         self.shows = torch.arange(len(groups), device=self.codes.device)
         self.centre, self.whiten = _means(groups)
         self.limit = self.centre.new_full((len(groups),), torch.inf)
+        self.doubt = self.centre.new_zeros(1)
         if len(groups) == 1:
             return
         folds = [part.unique(return_inverse=True)[1] % _FOLDS for part in parts]
         squares: list[list[Tensor]] = [[] for _ in groups]
+        along: list[Tensor] = []  # offsets of good pictures towards the other products, squared
         for fold in range(_FOLDS):
             # A group of few parts may lie in one fold: it is then measured by itself.
             others = [
@@ -81,10 +92,16 @@ class ProductCode(GroupBuffers):
             ]
             centre, whiten = _means(others)
             for g, (codes, own) in enumerate(zip(groups, folds, strict=True)):
-                squares[g].append((codes[own == fold] @ whiten.T - centre[g]).square().sum(1))
+                apart = codes[own == fold] @ whiten.T - centre[g]  # (n, D)
+                squares[g].append(apart.square().sum(1))
+                others_from_here = F.normalize(torch.cat([centre[:g], centre[g + 1 :]]) - centre[g])
+                along.append((apart @ others_from_here.T).square().flatten())
         for g, part in enumerate(parts):
             if len(part.unique()) >= _FEW:
                 self.limit[g] = _FAR**2 * torch.cat(squares[g]).median()
+        # The log-odds of two products are the difference of their squared distances over twice the
+        # variance within a product, which is 1 only for the pictures that were whitened by.
+        self.doubt[0] = 2 * math.log(_SURE / (1 - _SURE)) * torch.cat(along).mean()
 
     def known(self) -> tuple[list[Tensor], list[Tensor]]:
         """Codes ``(n, D)`` and parts ``(n,)`` of every group, as they were given to :meth:`fit`."""
@@ -92,13 +109,18 @@ class ProductCode(GroupBuffers):
         parts = [self.code_of[own, 1] for own in rows]
         return [self.codes[own.to(self.codes.device)] for own in rows], parts
 
-    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
         squares = apart.square().sum(2)  # (N, G)
         group = squares.argmin(1)
-        near = squares.amin(1) <= self.limit.index_select(0, group)
+        nearest = squares.amin(1)
+        near = nearest <= self.limit.index_select(0, group)
         shown = self.shows.index_select(0, group)
-        return group, torch.where(near, shown, torch.full_like(group, -1))
+        others = torch.where(self.shows == shown[:, None], torch.inf, squares)  # (N, G)
+        rival = self.shows.index_select(0, others.argmin(1))
+        none = torch.full_like(group, -1)
+        alike = near & (others.amin(1) - nearest < self.doubt)
+        return group, torch.where(near, shown, none), torch.where(alike, rival, none)
 
 
 def _means(groups: list[Tensor]) -> tuple[Tensor, Tensor]:
