@@ -192,10 +192,10 @@ class Prediction:
         """Everything but the pictures, as plain values for ``json``; a line of ``--json`` is this.
 
         Keys: path, product, recognised where the model knows it, rival where it doubts, verdict,
-        score, p_value, times_limit, branches (name to score, p_value, verdict, times_limit), regions (box, area,
-        peak, times_limit; the highest peak first), of a method with branches explanation (branch,
-        box, sentence; ``None`` where none objects that has no map), with limits calibration, and
-        notes where there are some. ``None`` for a number that is not finite.
+        score, p_value, times_limit, branches (name to score, p_value, verdict, times_limit),
+        regions (box, area, peak, times_limit; the highest peak first), of a method with branches
+        explanation (branch, box, sentence; ``None`` where none objects that has no map), with
+        limits calibration, and notes where there are any. Numbers that are not finite are ``None``.
         """
         branches: dict[str, dict[str, Any]] = {}
         for name, branch in self.branches.items():
