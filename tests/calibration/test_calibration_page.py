@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from scipy.stats import beta
@@ -40,3 +42,18 @@ def test_it_quotes_the_note_word_for_word() -> None:
     quoted = " ".join(PAGE.read_text("utf-8").replace("\n> ", "\n").split())
     assert calibrate(records).notes()[0] in quoted
     assert (images_needed(0.05), images_needed(0.1)) == (19, 9)
+
+
+def test_its_estimates_are_the_simulated_ones() -> None:
+    result = PAGE.parents[1] / "benchmarks/results/simulated-tail.json"
+    percent = json.loads(result.read_text("utf-8"))["percent"]
+    rows = re.findall(r"^\| n = (\d+) \|(.*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert [n for n, _ in rows] == list(percent["exponential"])
+    for n, rest in rows:
+        means = {name: [v[0] for v in by_n[n].values()] for name, by_n in percent.items()}
+        own = means["exponential"]
+        expected = [fmean(means["largest"]), fmean(own), min(own), max(own)]
+        expected.append(max(v[2] for v in percent["exponential"][n].values()))
+        expected += [fmean(means[f"Pareto, {how}"]) for how in ("moments", "likelihood")]
+        stated = [float(x) for x in re.findall(r"[\d.]+", rest)]
+        assert stated == pytest.approx(expected, abs=0.051)
