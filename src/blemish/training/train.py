@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from blemish._names import unknown_name_message
-from blemish._progress import Progress
+from blemish._progress import Progress, print_notes
 from blemish.calibration import CalibrationRecord
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
@@ -31,6 +31,7 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.label_check import Suspect, suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.sides import sides
@@ -111,6 +112,7 @@ class TrainingReport:
     seconds: float = 0.0  # wall time, the feature cache included
     cached: bool = False  # whether it ran on cached features
     out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
+    suspects: list[Suspect] = field(default_factory=list)  # good images that perhaps are none
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,14 @@ def learn(
         frozen = build_teacher(teacher, weights=teacher_weights)
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
-        training = train(method, [*kept, *defects], preprocessing, options, progress=progress)
+        training = train(
+            method,
+            [*kept, *defects],
+            preprocessing,
+            options,
+            set_aside=split.held,
+            progress=progress,
+        )
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
     paths = {sample.path for sample in defects}
@@ -215,6 +224,7 @@ def learn(
             *(f"{name}: no image could be read, the model does not know it." for name in unknown),
             *choice.notes(preprocessing, sizes),
             *method.notes(),
+            *suspects_note(training.suspects, [*kept, *split.held]),
             *split.notes,
         ),
         seconds=training.seconds,
@@ -259,11 +269,13 @@ def train(
     preprocessing: Preprocessing,
     options: TrainingOptions,
     *,
+    set_aside: Sequence[Sample] = (),
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Train all stages of a freshly built method and fit its statistics, in place.
 
-    ``label`` 1 marks the few labelled anomalies among the samples.
+    ``label`` 1 marks the few labelled anomalies among the samples; the good ones that are
+    ``set_aside`` are looked at for wrong labels alone.
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is safely written.
@@ -277,9 +289,10 @@ def train(
             raise ConfigError(f"{name} is {folder}, a file; expected a folder, there or not.")
     if options.work_dir is not None:
         work_dir = Path(options.work_dir)
-        return _train_in(work_dir, method, samples, preprocessing, options, progress)
+        return _train_in(work_dir, method, samples, preprocessing, options, set_aside, progress)
     with tempfile.TemporaryDirectory() as folder:
-        return _train_in(Path(folder), method, samples, preprocessing, options, progress)
+        home = Path(folder)
+        return _train_in(home, method, samples, preprocessing, options, set_aside, progress)
 
 
 def _train_in(
@@ -288,6 +301,7 @@ def _train_in(
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
     options: TrainingOptions,
+    set_aside: Sequence[Sample],
     progress: Progress,
 ) -> TrainingReport:
     started = time.monotonic()
@@ -318,6 +332,24 @@ def _train_in(
     with torch.inference_mode():
         method.prepare(data.in_order(good, _STATISTICS))
     report.cached = isinstance(data, CachedBatches)
+    if method.uses_teacher and not method.cross_fits:
+        looked_at = [(data, sorted([*good, *held]))]
+        if set_aside:
+            aside = training_batches(
+                method,
+                set_aside,
+                preprocessing,
+                cache_dir,
+                budget,
+                progress=progress,
+                failures=[],  # calibrating says so
+                seed=options.seed,
+            )
+            looked_at.append((aside, list(range(len(aside)))))
+        report.suspects = suspects_among(method, looked_at, seed=options.seed)
+        # Before the training, which is then perhaps not worth waiting for.
+        if not progress.quiet:
+            print_notes(suspects_note(report.suspects, [*samples, *set_aside]))
     for index, stage in enumerate(method.stages()):
         # Importing Lightning takes seconds, for which only what trains should wait.
         from blemish.training.stage import load_weights, run_stage
@@ -349,6 +381,7 @@ def _train_in(
         found = method.out_of_fold()
         if found is not None:
             report.out_of_fold = out_of_fold_records(found, data, good)
+            report.suspects = suspects_among(method, [(data, good)], found=found, seed=options.seed)
         # Where nothing could be set aside, what has trained must do.
         method.fit_held_out(data.in_order(held or good, _STATISTICS))
     report.seconds = time.monotonic() - started
