@@ -101,8 +101,8 @@ def test_fit_names_them_and_fit_without_them_is_calm(
     def notes(data: DataSet) -> list[str]:
         detector = Detector(method, teacher_weights="random", image_size=64, settings=settings)
         options = TrainingOptions(seed=1, device="cpu")
-        report = detector.fit(data, training=options, progress=Progress(quiet=False))
-        return [note for note in report.notes if note.startswith("Perhaps not good")]
+        detector.fit(data, training=options, progress=Progress(quiet=False))
+        return [note for note in detector.fit_report.notes if note.startswith("Perhaps not good")]
 
     (note,) = notes(data_set)
     said = capsys.readouterr().err
