@@ -130,3 +130,29 @@ def plant_anomaly(
     if chosen not in KINDS:
         raise ConfigError(unknown_name_message("kind of planted anomaly", chosen, KINDS))
     return KINDS[chosen](image, rng)
+
+
+def plant_spot(image: Pixels, rng: np.random.Generator, diameter: int) -> tuple[Pixels, Mask]:
+    """Plant a spot of a true size: what a defect of so many pixels is to a model that scales down.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, larger than the spot; not changed.
+        rng: Source of place, shape and brightness.
+        diameter: Pixels across, about.
+
+    Returns:
+        As :func:`plant_anomaly`.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.planted import plant_spot
+        >>> good = np.full((64, 96, 3), 128, np.uint8)
+        >>> bad, mask = plant_spot(good, np.random.default_rng(0), 8)
+        >>> 20 < mask.sum() < 110
+        True
+    """
+    height, width = image.shape[:2]
+    share = np.pi * (diameter / 2) ** 2 / (height * width)
+    mask = _blob((height, width), rng, share)
+    shift = rng.uniform(35, 90) * rng.choice((-1, 1))
+    return _blend(image, image + shift, mask), mask
