@@ -55,12 +55,8 @@ def spots(good: list[Sample], diameter: int) -> list[Sample]:
 
 def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
     detector = Detector("trio", **WAYS[way])
-    report = detector.fit(
-        data,
-        false_alarm_rate=RATE,
-        hold_out_share=None,
-        training=TrainingOptions(seed=seed, device="cpu"),
-    )
+    options = TrainingOptions(seed=seed, device="cpu")
+    report = detector.fit(data, false_alarm_rate=RATE, training=options).fit_report
     assert detector.calibration is not None
     assert detector.preprocessing is not None
     samples = [s for s in data.split("test").samples if s.label is not None]

@@ -56,7 +56,7 @@ def test_a_record_is_what_the_tiles_said_at_worst(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(train, "out_of_fold_records", keep)
     detector = tiled(settings={"groups": 1})
-    report = detector.fit(pictures(9), false_alarm_rate=0.2, training=CPU, progress=QUIET)
+    report = detector.fit(pictures(9), false_alarm_rate=0.2, training=CPU, progress=QUIET).fit_report
     ((found, data),) = seen
     tiles = len(data.pictures) // 9
     assert tiles == 6
@@ -94,7 +94,7 @@ def test_the_model_file_tiles_alike(trained: Detector, tmp_path: Path) -> None:
 
 def test_pictures_of_other_sizes_are_judged_too(trained: Detector) -> None:
     sizes = [(20, 20), (64, 64), (300, 70), (1, 500)]
-    found = trained.predict([pictures(1, *size)[0] for size in sizes])
+    found = trained.predict([pictures(1, *size)[0][..., 0] for size in sizes])
     assert [p.anomaly_map.shape for p in found] == sizes
 
 
@@ -103,7 +103,7 @@ def test_where_not_all_tiles_train_some_pictures_are_set_aside(
 ) -> None:
     monkeypatch.setattr(tile_sample, "MOST_PIXELS", 40 * 64 * 64)  # of 72
     detector = tiled()
-    report = detector.fit(pictures(12), false_alarm_rate=0.4, training=CPU, progress=QUIET)
+    report = detector.fit(pictures(12), false_alarm_rate=0.4, training=CPU, progress=QUIET).fit_report
     assert report.training_images == 10
     assert report.calibration_images == 2
 
@@ -151,6 +151,25 @@ def test_labelled_defects_cannot_train_on_tiles() -> None:
 
 def test_pictures_smaller_than_a_tile_are_told_of() -> None:
     detector = tiled(tile=128)
-    report = detector.fit(pictures(6), false_alarm_rate=0.4, training=CPU, progress=QUIET)
+    report = detector.fit(pictures(6), false_alarm_rate=0.4, training=CPU, progress=QUIET).fit_report
     told = "6 of 6 pictures, of 96×160 for one, are smaller than a tile of 128×128"
     assert any(told in note for note in report.notes)
+
+
+def test_an_exported_model_tiles_the_same_without_torch(trained: Detector, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from blemish import open_model
+    from blemish.export.exporter import export_model
+
+    trained.save(tmp_path / "m.blemish")
+    report = export_model(tmp_path / "m.blemish", tmp_path / "e.blemish")
+    assert report.parity.score < 1e-3
+    assert report.parity.anomaly_map < 1e-3
+    exported = open_model(tmp_path / "e.blemish", threads=1)
+    large = pictures(2, 200, 300)
+    large[1, 90:96, 150:156] = 255
+    pairs = zip(trained.predict(large), exported.predict(large), strict=True)
+    for one, other in pairs:
+        assert other.score == pytest.approx(one.score, rel=1e-3)
+        np.testing.assert_allclose(other.anomaly_map, one.anomaly_map, atol=2e-3, rtol=1e-3)
+        assert one.verdict == other.verdict

@@ -20,6 +20,7 @@ from PIL import Image
 
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.images.tiles import Tiling
 from blemish.inspection.network import NetworkOutput
 from blemish.serving.model import ServedModel
 
@@ -80,6 +81,9 @@ if __name__ == "__main__":
     from blemish.serving.http import server
 
     network = SpotNetwork(float(os.environ.get("SPOT_SECONDS", "0")))
-    server.open_served = lambda path, device="cpu": spot_model(network=network)  # type: ignore[assignment]
+    prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
+    server.open_served = lambda path, device="cpu": spot_model(  # type: ignore[assignment]
+        network=network, preprocessing=prepare
+    )
     sys.argv[0] = "blemish"
     command_line.main()

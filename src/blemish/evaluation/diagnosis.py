@@ -134,6 +134,11 @@ def diagnose(
     method, preprocessing, name = trained.method, trained.preprocessing, trained.method_name
     if method is None or preprocessing is None:
         raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
+    if preprocessing.tiling is not None:
+        raise ConfigError(
+            "This model sees pictures in tiles, of which the diagnostics know nothing. Diagnose "
+            "one of the same method that is trained without --tile."
+        )
     if not isinstance(method, Rebuilds):
         raise ConfigError(
             f"The method {name!r} does not rebuild features from a bottleneck, so "

@@ -24,6 +24,7 @@ from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.inspection.prediction import make_prediction
+from blemish.inspection.tiling import judge_picture
 from blemish.runtime.networks import INPUT, OnnxNetwork, OnnxPasses, OpenVinoNetwork
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def measure(
     Args:
         model: What judges.
         samples: Pictures, all readable.
-        batch_size: Images per call of the network in the pipeline.
+        batch_size: Images, or tiles of them, per call of the network.
         seconds: Time for the throughput, and again for the latency.
         make_floor: Gives the teacher alone; called after the memory was measured.
     """
@@ -108,7 +109,7 @@ def measure(
     images, rate = _throughput(model, samples, batch_size, seconds)
     peak = peak_memory_mib()
     floor = make_floor()
-    times = _latencies(model, samples, seconds, floor)
+    times = _latencies(model, samples, seconds, floor, batch_size)
     return LatencyReport(
         stages={name: Spread.of(times[name]) for name in STAGES},
         after_decoding=Spread.of(_summed(times, AFTER_DECODING)),
@@ -152,7 +153,11 @@ def _throughput(
 
 
 def _latencies(
-    model: Inspector, samples: Sequence[Sample], seconds: float, floor: Floor | None
+    model: Inspector,
+    samples: Sequence[Sample],
+    seconds: float,
+    floor: Floor | None,
+    batch_size: int,
 ) -> dict[str, list[float]]:
     network, preprocessing = model.ready()
     times: dict[str, list[float]] = {name: [] for name in (*STAGES, "floor")}
@@ -168,8 +173,7 @@ def _latencies(
         marks.append(time.perf_counter())
         prepared = preprocessing(pixels)
         marks.append(time.perf_counter())
-        batch = np.stack([prepared])  # (1, H, W, 3)
-        output = network(batch)
+        output = judge_picture(network, preprocessing, prepared, batch_size=batch_size)
         marks.append(time.perf_counter())
         make_prediction(
             sample,
@@ -182,7 +186,9 @@ def _latencies(
         taken = dict(zip(STAGES, np.diff(marks).tolist(), strict=True))
         if floor is not None:
             begun = time.perf_counter()
-            floor(batch)
+            seen = prepared.shape[0], prepared.shape[1]
+            for batch in preprocessing.grid(seen).cuts(prepared, batch_size):
+                floor(batch)
             taken["floor"] = time.perf_counter() - begun
         if number >= 3:  # the first ones warm up
             for name, value in taken.items():

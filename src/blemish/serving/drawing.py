@@ -21,6 +21,7 @@ from blemish.results import Prediction
 
 MapKind = Literal["heat", "grey", "overlay"]
 
+_HEAT = 2048  # pixels of the longer side of a heat layer at most
 _THUMBNAIL = 360  # pixels of the longer side: a tile of the page on a dense screen
 _HEADER = struct.Struct("<II")
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
@@ -66,16 +67,22 @@ def heat_layer(
 ) -> bytes:
     """The colours of a map as a PNG to lay over the picture, clear where nothing is odd.
 
-    At the resolution of the model, which is all there is to see; whoever shows it stretches it
-    over the picture.
+    At the resolution of the model, which is all there is to see, and of tiled pictures no larger
+    than a screen, where a cell shows its highest value; whoever shows it stretches it over the
+    picture.
 
     Args:
-        input_map: ``(H, W)`` float32 at the model's input size.
+        input_map: ``(H, W)`` float32 at the size at which the model sees the picture.
         source: ``(H, W)`` of the source image.
         scale: Map values at 0 % and 100 % of the colours.
     """
     top, left, height, width = preprocessing.placement(source)
-    return _heat_png(input_map[top : top + height, left : left + width], scale)
+    seen = input_map[top : top + height, left : left + width]
+    step = -(-max(seen.shape) // _HEAT)
+    if step > 1:
+        seen = np.maximum.reduceat(seen, np.arange(0, height, step), 0)
+        seen = np.maximum.reduceat(seen, np.arange(0, width, step), 1)
+    return _heat_png(seen, scale)
 
 
 def map_png(

@@ -48,6 +48,7 @@ def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
             "method": manifest.method,
             "teacher": manifest.teacher.name,
             "input_size": list(preprocessing.size),
+            "tiled": preprocessing.tiling is not None,
             "bit_depth": preprocessing.bit_depth,
             "created": manifest.created,
             "training_images": manifest.training.get("training_images"),

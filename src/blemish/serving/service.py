@@ -34,6 +34,7 @@ from blemish.errors import (
 )
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
+from blemish.inspection.tiling import TiledAnswer
 from blemish.results import Prediction
 from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
@@ -111,7 +112,10 @@ class InspectionService:
         self.limits = limits
         self.metrics = metrics
         self.admission = Admission(limits)
-        self.queue = BatchQueue(model.network, batch=limits.batch, capacity=limits.queue)
+        self._tiled = model.preprocessing.tiling is not None
+        # Of each picture that is accepted as many tiles wait as fit one pass.
+        capacity = limits.queue * (limits.batch if self._tiled else 1)
+        self.queue = BatchQueue(model.network, batch=limits.batch, capacity=capacity)
         # Decoded pictures are the largest thing in memory: as many at once as there are threads.
         self._threads = ThreadPoolExecutor(max(2, usable_cores()), "pictures")
         # Pictures drawn for the page have the memory of these few at most.
@@ -212,7 +216,7 @@ class InspectionService:
     ) -> Judged | NotJudged:
         try:
             pixels, size = await self._in_thread(lambda: self._prepare(upload))
-            answer = await asyncio.wrap_future(self.queue.submit(pixels))
+            answer = await self._answer(pixels)
             del pixels
             judged = await self._in_thread(
                 lambda: self._finish(upload, size, answer, order, active)
@@ -225,6 +229,18 @@ class InspectionService:
             return NotJudged(upload.name, RefusalError(500, "model", str(error)))
         self.metrics.count_verdict(judged.prediction.verdict)
         return judged
+
+    async def _answer(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        """The network's answer for one picture; tiles wait in turn with those of other pictures."""
+        grid = self.model.preprocessing.grid((pixels.shape[0], pixels.shape[1]))
+        whole = TiledAnswer(grid, tiled=self._tiled)
+        for first in range(0, len(grid), self.limits.batch):
+            places = range(first, min(first + self.limits.batch, len(grid)))
+            waiting = [self.queue.submit(grid.cut(pixels, place)) for place in places]
+            outputs = await asyncio.gather(*map(asyncio.wrap_future, waiting))
+            for place, output in zip(places, outputs, strict=True):
+                whole.add(place, output)
+        return whole.output()
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
