@@ -56,7 +56,8 @@ def test_a_record_is_what_the_tiles_said_at_worst(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(train, "out_of_fold_records", keep)
     detector = tiled(settings={"groups": 1})
-    report = detector.fit(pictures(9), false_alarm_rate=0.2, training=CPU, progress=QUIET).fit_report
+    detector.fit(pictures(9), false_alarm_rate=0.2, training=CPU, progress=QUIET)
+    report = detector.fit_report
     ((found, data),) = seen
     tiles = len(data.pictures) // 9
     assert tiles == 6
@@ -103,7 +104,8 @@ def test_where_not_all_tiles_train_some_pictures_are_set_aside(
 ) -> None:
     monkeypatch.setattr(tile_sample, "MOST_PIXELS", 40 * 64 * 64)  # of 72
     detector = tiled()
-    report = detector.fit(pictures(12), false_alarm_rate=0.4, training=CPU, progress=QUIET).fit_report
+    detector.fit(pictures(12), false_alarm_rate=0.4, training=CPU, progress=QUIET)
+    report = detector.fit_report
     assert report.training_images == 10
     assert report.calibration_images == 2
 
@@ -151,7 +153,8 @@ def test_labelled_defects_cannot_train_on_tiles() -> None:
 
 def test_pictures_smaller_than_a_tile_are_told_of() -> None:
     detector = tiled(tile=128)
-    report = detector.fit(pictures(6), false_alarm_rate=0.4, training=CPU, progress=QUIET).fit_report
+    detector.fit(pictures(6), false_alarm_rate=0.4, training=CPU, progress=QUIET)
+    report = detector.fit_report
     told = "6 of 6 pictures, of 96×160 for one, are smaller than a tile of 128×128"
     assert any(told in note for note in report.notes)
 
