@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from blemish._progress import Progress
@@ -27,8 +25,11 @@ from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
+from blemish.model_file.versions import installed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
+from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
 from blemish.training.train import (
     NOT_CALIBRATED,
     FitReport,
@@ -37,7 +38,6 @@ from blemish.training.train import (
     learn,
 )
 
-_WEIGHTS = "model.safetensors"
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
 
 
@@ -212,7 +212,7 @@ class Detector(Inspector):
             progress=progress,
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
-        self.method, self.preprocessing = _ready(method), preprocessing
+        self.method, self.preprocessing = to_predict(method), preprocessing
         self.calibration, self.products, self.manifest = None, report.products, None
         notes = [self.speed.note] if self.speed.note else []
         unreadable: list[tuple[Path, str]] = []
@@ -253,6 +253,50 @@ class Detector(Inspector):
             raise ConfigError("Nothing was learned here yet, so there is no report. Call fit().")
         return self._fit_report
 
+    def learn(
+        self,
+        good: TrainingSource,
+        *,
+        product: str | None = None,
+        layout: str = "auto",
+        group: str = "auto",
+        training: TrainingOptions | None = None,
+        progress: Progress | None = None,
+    ) -> LearnReport:
+        """Add good images of known products, or of new ones, without the images of :meth:`fit`.
+
+        Args:
+            good: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
+            product: Which one they show, where folders do not say it; a model of one needs none.
+            layout: Name of the layout, ``auto`` to recognise it.
+            group: As for :meth:`fit`; ``auto``: as the product was grouped then.
+            training: Seed and feature cache; see :class:`blemish.TrainingOptions`.
+            progress: Where progress is shown.
+
+        Raises:
+            ConfigError: The method cannot learn on, or the product is not known.
+            DataError: No good images, or none that can be read.
+        """
+        method, preprocessing = self._trained()
+        check_learns_on(self.method_name, self._method_class)
+        data_set = training_data(good, layout=layout, bit_depth=self.bit_depth)
+        options, progress = training or TrainingOptions(), progress or Progress()
+        learned, limits, report = learn_more(
+            method,
+            preprocessing,
+            self.calibration,
+            data_set,
+            product=product,
+            group=group,
+            trained=self.training.get("groups", {}),
+            options=options,
+            progress=progress,
+        )
+        # Only now: learning that fails or is stopped leaves this detector as it was.
+        self.method, self.calibration, self.products = to_predict(learned), limits, learned.products
+        self.training = report.added_to(self.training, options)
+        return report
+
     @property
     def branch_names(self) -> tuple[str, ...]:
         """Names of the method's branches, empty where it has one only."""
@@ -284,11 +328,11 @@ class Detector(Inspector):
             products=self.products,
             calibration=None if limits is None else limits.to_json(),
             training=self.training,
-            versions=_versions(),
+            versions=installed(_RECORDED),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         tensors = {key: value.contiguous() for key, value in method.inference_state().items()}
-        self.manifest = write_bundle(path, manifest, {_WEIGHTS: save_tensors(tensors)})
+        self.manifest = write_bundle(path, manifest, {WEIGHTS: save_tensors(tensors)})
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Detector:
@@ -339,10 +383,10 @@ class Detector(Inspector):
                 method = detector._method_class(detector.config, teacher, preprocessing.size)
         except ConfigError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
-        _load_weights(path, bundle, method)
+        load_weights(path, bundle, method)
         teacher.pretrained = manifest.teacher.pretrained
         method.drop_training_only()
-        detector.method = _ready(method).to(device)
+        detector.method = to_predict(method).to(device)
         detector.preprocessing = preprocessing
         detector.products = method.products = manifest.products
         detector.training = manifest.training
@@ -353,39 +397,3 @@ class Detector(Inspector):
         if self.method is None or self.preprocessing is None:
             raise ConfigError("This detector is not trained yet. Call fit(), or Detector.load().")
         return self.method, self.preprocessing
-
-
-def _ready(method: Method) -> Method:
-    """Ready to predict: a trained and a loaded method compute with the same memory layout."""
-    return method.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _load_weights(path: str | Path, bundle: Bundle, method: Method) -> None:
-    """Put the weights of a model file into the method that it describes."""
-    if _WEIGHTS not in bundle.files:
-        raise BundleError(f"{path} holds no trained weights but {sorted(bundle.files)}.")
-    try:
-        tensors = load_tensors(bundle.files[_WEIGHTS])
-        missing, unexpected = method.load_state_dict(tensors, strict=False)
-    except Exception as error:
-        # PyTorch lists every tensor on a line of its own; the first two say enough.
-        reason = " ".join(str(error).split("\n")[:2])
-        raise BundleError(f"{path}: the weights do not fit the method: {reason}") from error
-    needed = method.inference_state().keys()
-    misfits = [key for key in missing if key in needed] + unexpected
-    if misfits:
-        raise BundleError(
-            f"{path}: the weights do not fit the method {bundle.manifest.method!r} of this version "
-            f"(first: {misfits[0]}). It was written by blemish "
-            f"{bundle.manifest.versions.get('blemish', '?')}; use that version, or train again."
-        )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _RECORDED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

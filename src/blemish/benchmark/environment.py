@@ -12,14 +12,13 @@ import platform
 import re
 import subprocess
 import sys
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from blemish.data.sample import DataSet
+from blemish.model_file.versions import installed
 from blemish.runtime.cores import usable_cores
 
 # Packages that decide how fast or how exact a result is; absent ones are left out.
@@ -50,21 +49,13 @@ def environment() -> dict[str, Any]:
         "date_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": _versions(),
+        "packages": installed(_PACKAGES),
         "cpu_model": _cpu_model(),
         "cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "git_commit": commit,
         "git_modified": modified,
     }
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def _cpu_model() -> str:

@@ -25,6 +25,7 @@ from blemish.cli.export import export
 from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.latency import latency
+from blemish.cli.learn import learn
 from blemish.cli.methods import methods
 from blemish.cli.predict import predict
 from blemish.cli.report import report
@@ -78,6 +79,7 @@ for verb in (
     report,
     diagnose,
     calibrate,
+    learn,
     export,
     serve,
     latency,

@@ -41,6 +41,10 @@ def info(
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images, seed "
         f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
+        "learned since": ", ".join(
+            f"{entry['images']} of {entry['product']}" for entry in training.get("learned", [])
+        )
+        or None,
         "speed": _speed_line(training.get("speed")),
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
     }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +17,7 @@ from blemish.export.images import compared_samples, good_samples
 from blemish.export.parity import Parity, compare
 from blemish.inspector import ExportedDetector
 from blemish.model_file.bundle import GRAPH, ExportEntry, read_bundle, read_model, write_exported
+from blemish.model_file.versions import installed
 from blemish.runtime.networks import IR
 
 Format = Literal["onnx", "openvino"]
@@ -119,7 +118,7 @@ def export_model(
         precision="int8" if int8 else "float32",
         source_digest=manifest.digest,
         branches=detector.branch_names,
-        versions=_versions(),
+        versions=installed(_RECORDED),
     )
     manifest = manifest.model_copy(update={"kind": "exported", "export": entry})
     notes: list[str] = []
@@ -186,11 +185,3 @@ def _recalibrate(
             "the images into folders named as the products to keep limits by product."
         )
     return [*notes, *after.notes()]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _RECORDED:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

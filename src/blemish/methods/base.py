@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -116,6 +116,20 @@ class OutOfFold(NamedTuple):
     peak: Tensor
     map_low: Tensor
     branches: dict[str, Tensor]
+
+    @classmethod
+    def joined(cls, several: Sequence[OutOfFold]) -> OutOfFold:
+        """Those of several groups of images as one."""
+        return cls(
+            torch.cat([one.image for one in several]),
+            torch.cat([one.score for one in several]),
+            torch.cat([one.peak for one in several]),
+            torch.cat([one.map_low for one in several]),
+            {
+                name: torch.cat([one.branches[name] for one in several])
+                for name in several[0].branches
+            },
+        )
 
 
 @dataclass
@@ -232,6 +246,8 @@ class Method(nn.Module, ABC):
     held_out_share: ClassVar[float] = 0.0
     #: True for a method whose :meth:`out_of_fold` scores calibrate, so that none is held out.
     cross_fits: ClassVar[bool] = False
+    #: True for a method that :meth:`learn` adds good images to once it is fitted.
+    learns: ClassVar[bool] = False
     #: Prefixes of state that training needs and prediction does not; left out of the model file.
     training_only: ClassVar[tuple[str, ...]] = ()
 
@@ -282,6 +298,18 @@ class Method(nn.Module, ABC):
         They are a share :attr:`held_out_share` of the training images; the ones that calibrate
         the verdicts are never among them, for those must be new to everything that was fitted.
         """
+
+    def learn(self, batches: Iterable[Batch], product: str) -> None:
+        """Add good images of one product, known or new, without those it was fitted on.
+
+        ``batches`` can be gone through again and again. What is known of other products stays as it
+        is. :attr:`products`, :meth:`notes` and
+        :meth:`out_of_fold`, which is then of these images, speak of the outcome.
+
+        Raises:
+            ConfigError: The file it was read from does not hold what this needs.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not learn on")
 
     @abstractmethod
     def forward(self, images: Tensor) -> MethodOutput:

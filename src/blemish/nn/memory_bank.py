@@ -9,7 +9,7 @@ pictures, and a picture is compared with its own group's block alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,6 @@ _CHUNK = 2**22
 _NEARLY = 0.02
 #: Squared distance below which rounding decides, as a share of the query's squared length.
 _ROUNDING = 1e-4
-#: Half the squared length of a row that is none: far from everything, and still a number.
-_BEYOND = 1e30
 
 
 class MemoryBank(nn.Module):
@@ -43,6 +41,9 @@ class MemoryBank(nn.Module):
         >>> bank(torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 9.0]]])).tolist()
         [[0.0, 3.0, 5.0]]
     """
+
+    #: Half the squared length of a row that is none: far from everything, and still a number.
+    beyond: ClassVar[float] = 1e30
 
     columns: Tensor  # (G, D, M): rows of a block side by side, as the product reads them
     half_squares: Tensor  # (G, 1, M): ‖r‖²/2
@@ -75,10 +76,20 @@ class MemoryBank(nn.Module):
         """
         most, (_, dimensions, _) = max(map(len, blocks)), self.columns.shape
         self.columns = self.columns.new_zeros(len(blocks), dimensions, most)
-        self.half_squares = self.half_squares.new_full((len(blocks), 1, most), _BEYOND)
+        self.half_squares = self.half_squares.new_full((len(blocks), 1, most), self.beyond)
         for g, rows in enumerate(blocks):
-            self.columns[g, :, : len(rows)] = rows.T
-            self.half_squares[g, 0, : len(rows)] = rows.float().square().sum(1) / 2
+            for name, values in self.columns_of(rows).items():
+                getattr(self, name)[g, :, : len(rows)] = values
+
+    @staticmethod
+    def columns_of(rows: Tensor) -> dict[str, Tensor]:
+        """Rows ``(M, D)`` as they stand in a block, under the buffers' names."""
+        halves = rows.float().square().sum(1) / 2
+        return {"columns": rows.T, "half_squares": halves[None]}
+
+    def rows_of(self, group: int) -> Tensor:
+        """The rows ``(M_g, D)`` of a block."""
+        return self.columns[group, :, self.half_squares[group, 0] < self.beyond / 2].T
 
     def forward(self, queries: Tensor, group: Tensor | None = None) -> Tensor:
         if torch.compiler.is_exporting():  # a graph has no loop over pictures
@@ -140,7 +151,7 @@ class MemoryBank(nn.Module):
             return nearest[:, 0]
         apart = (_distances(query, around) - nearest).clamp_max(80)  # e⁸⁰ is still a float32
         # A row that is none crowds nothing.
-        crowd = (apart.exp() * (near.values[:, 0] > -_BEYOND / 2)).sum(1)  # (N,)
+        crowd = (apart.exp() * (near.values[:, 0] > -self.beyond / 2)).sum(1)  # (N,)
         return (1 - 1 / crowd) * nearest[:, 0]
 
     def _block(self, group: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -170,3 +170,32 @@ def test_the_exported_graph_says_the_same(
         for a, b in pairs:  # pictures that trained: distances near nothing, where rounding shows
             assert a.score == pytest.approx(b.score, rel=1e-3)
             assert np.abs(a.anomaly_map - b.anomaly_map).max() < 1e-3 * a.anomaly_map.max()
+
+
+def test_it_learns_on_and_leaves_other_groups_as_they_were() -> None:
+    method = fitted(12)
+    method.products = ("noise",)
+    before = method.bank.rows_of(0)
+    grey = torch.full((12, 3, *SIZE), 90, dtype=torch.uint8)
+    grey[:, :, 8:24, 8:24] += (images(12, 3)[:, :, 8:24, 8:24] // 8) + 60
+    noise, new = images(3, 9), grey[:2]
+    with torch.inference_mode():
+        known, odd = method(noise), method(new)
+        method.learn([Batch(images=grey[2:])], "grey")
+        assert method.products == ("noise", "grey")
+        assert torch.equal(method.bank.rows_of(0), before)
+        assert torch.equal(method(noise).score, known.score)
+        assert float(method(new).score.max()) < 0.5 * float(odd.score.min())
+        # More of a known one: the rows are chosen anew from old and new.
+        method.learn([Batch(images=images(6, 20))], "noise")
+        assert method.bank.rows_of(0).shape == before.shape
+        assert not torch.equal(method.bank.rows_of(0), before)
+        assert len(method.groups.centre) == method.bank.groups == 2
+
+
+def test_a_share_of_the_new_patches_stays_where_a_share_is_asked_for() -> None:
+    method = fitted(6, share=0.1, groups=1, patches=None)
+    count = method.bank.columns.shape[2]
+    with torch.inference_mode():
+        method.learn([Batch(images=images(3, 20))], "other")
+    assert method.bank.columns.shape == (1, 176, count + round(0.1 * 3 * 8 * 12 + 0.5))

@@ -17,7 +17,7 @@ the score is not re-weighted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -54,6 +54,7 @@ class PatchCore(Method):
 
     config: PatchCoreConfig
     config_class: ClassVar[type[MethodConfig]] = PatchCoreConfig
+    learns: ClassVar[bool] = True
 
     def __init__(
         self, config: PatchCoreConfig, teacher: Teacher, input_size: tuple[int, int]
@@ -101,21 +102,47 @@ class PatchCore(Method):
             self.groups.fit(torch.cat(scaled, 1).flatten(1), most=self.config.groups)
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        count = len(self.groups.centre)
+        none = self.bank.columns.new_zeros(0, sum(self.channels))
+        self.bank.fill(self._chosen(batches, [none] * count, self._rows(self.pictures, count)))
+
+    def learn(self, batches: Iterable[Batch], product: str) -> None:
+        blocks = [self.bank.rows_of(group) for group in range(self.bank.groups)]
+        levels = (self.standardise(self.taken_of(self.levels(batch))) for batch in batches)
+        codes = torch.cat([_means(some) for some in levels])
+        if product not in self.products and self.config.groups > 1:
+            kinds = PictureGroups(codes.shape[1])
+            kinds.fit(codes, most=self.config.groups)
+            blocks += [blocks[0][:0]] * len(kinds.centre)
+            self.groups.centre = torch.cat([self.groups.centre, kinds.centre.to(codes.device)])
+        self.products = tuple(dict.fromkeys([*self.products, product]))
+        self.bank.fill(self._chosen(batches, blocks, self._rows(len(codes), 1)))
+
+    def _rows(self, pictures: int, groups: int) -> int:
+        """Rows of each group that pictures of so many groups may leave."""
+        share, each = self.config.share, math.prod(self.patches.size)
+        rows = self.config.rows
+        return rows if share is None else max(1, math.ceil(share * pictures * each / groups))
+
+    def _chosen(
+        self, batches: Iterable[Batch], before: Sequence[Tensor], rows: int
+    ) -> list[Tensor]:
+        """Rows of every group, of those before and of the patches of more pictures."""
         # The stream's own numbers: they follow from the training's seed and nothing in between.
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        count, each = len(self.groups.centre), math.prod(self.patches.size)
-        rows = self.config.rows
-        if self.config.share is not None:
-            rows = max(1, math.ceil(self.config.share * self.pictures * each / count))
-        bound = min(_POOL, _POOLS // count)
-        pools = [StreamedCoreset(rows, bound=bound, generator=generator) for _ in range(count)]
+        each, bound = math.prod(self.patches.size), min(_POOL, _POOLS // len(before))
+        pools = []
+        for block in before:
+            more = len(block) if self.config.share is not None else 0
+            pools.append(StreamedCoreset(rows + more, bound=bound, generator=generator))
+            pools[-1].add(block)
         drawn = min(self.config.patches or each, each)
         for batch in batches:
             queries, group = self.embed(self.taken_of(self.levels(batch)))
             for own, g in zip(queries, group.tolist(), strict=True):
                 order = torch.randperm(each, generator=generator)[:drawn].to(own.device)
                 pools[g].add(own[order])
-        self.bank.fill([pool.points() for pool in pools])
+        return [pool.points() for pool in pools]
 
     def embed(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Patches ``(N, P, D)`` and the group ``(N,)`` of pictures, given the levels taken."""

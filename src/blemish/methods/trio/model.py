@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -36,6 +37,7 @@ from blemish.methods.trio.blocks import (
     nearest_of_others,
 )
 from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.usual import Moments
 from blemish.nn.anomaly_map import MapFusion
@@ -71,6 +73,7 @@ class Trio(Method):
     config_class: ClassVar[type[MethodConfig]] = TrioConfig
     branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
     cross_fits: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
 
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
@@ -100,7 +103,7 @@ class Trio(Method):
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         # The pictures' own numbers: they follow from the training's seed and nothing in between.
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        groups = self._by_product(batches, generator)
+        groups = self.by_product(batches, generator)
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
         self.product.fit([features.float().mean((2, 3)) for features in kept], parts)
@@ -116,27 +119,39 @@ class Trio(Method):
             )
         owners = self._remember(kept, generator)
         measured = [
-            (*nearest_of_others(self.bank, g, _queries(features), own, part), len(own))
+            (*nearest_of_others(self.bank, g, patches_of(features), own, part), len(own))
             for g, (features, own, part) in enumerate(zip(kept, owners, parts, strict=True))
         ]
         patchwise = self.usual.fit(measured, parts)
         placewise = self.gaussian.fit((f.float().flatten(2) for f in kept), parts)
         local = [(a + b) / 2 for a, b in zip(patchwise, placewise, strict=True)]
-        quarters = self.layout.fit((self._regions(f.float()) for f in kept), parts)
+        quarters = self.layout.fit((self.region_means(f.float()) for f in kept), parts)
         pairs = zip(local, quarters, strict=True)
         branches = torch.cat(
             self.scores.fit([torch.stack([a.amax(1), b.amax(1)], 1) for a, b in pairs], parts)
         )
-        maps = [self._map(some).flatten(1) for some in torch.cat(local).split(64)]
         # A product's only part is measured by no other, which says nothing of a new one.
         among = [len(part.unique()) > 1 for part in parts for _ in part]
-        new = torch.nonzero(torch.tensor(among))[:, 0].to(branches.device)
-        self._out_of_fold = OutOfFold(
-            torch.cat([group.image for group in groups])[new.cpu()],
-            self._score(branches)[new],
-            torch.cat([some.amax(1) for some in maps])[new],
-            torch.cat([some.median(1).values for some in maps])[new],
-            {name: branches[new, i] for i, name in enumerate(self.branch_names)},
+        new = torch.nonzero(torch.tensor(among))[:, 0]
+        image = torch.cat([group.image for group in groups])
+        there = new.to(branches.device)
+        self._out_of_fold = self.unseen(image[new], torch.cat(local)[there], branches[there])
+
+    def learn(self, batches: Iterable[Batch], product: str) -> None:
+        # One product, whose kinds of picture are not told apart, as in a fit of several.
+        new = Trio(replace(self.config, groups=1), self.teacher, self.input_size)
+        learn = learn_more if product in self.products else learn_product
+        self._out_of_fold, self._notes = learn(self, new, batches, product)
+
+    def unseen(self, image: Tensor, local: Tensor, branches: Tensor) -> OutOfFold:
+        """What pictures score that were measured by others, given patches and branches."""
+        maps = [self._map(some).flatten(1) for some in local.split(64)]
+        return OutOfFold(
+            image,
+            self._score(branches),
+            torch.cat([some.amax(1) for some in maps]),
+            torch.cat([some.median(1).values for some in maps]),
+            {name: branches[:, i] for i, name in enumerate(self.branch_names)},
         )
 
     def out_of_fold(self) -> OutOfFold | None:
@@ -151,10 +166,10 @@ class Trio(Method):
         group, product, rival = self.product(features.mean((2, 3)))  # (N,) each
         features = self.standardise(features, group)
         rows = self.usual.of_rows()
-        distances, usual = self.bank.nearest(_queries(features), rows, group)  # (N, P), (N, P, 2)
+        distances, usual = self.bank.nearest(patches_of(features), rows, group)  # (N, P), (N, P, 2)
         placewise = self.gaussian(features.flatten(2), group)
         local = (self.usual(distances, usual, group) + placewise) / 2
-        quarters = self.layout(self._regions(features), group)  # (N, regions)
+        quarters = self.layout(self.region_means(features), group)  # (N, regions)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
             self._map(local),
@@ -183,12 +198,12 @@ class Trio(Method):
         """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""
         return self.fusion([local.view(-1, 1, *self.patches.size)])
 
-    def _regions(self, features: Tensor) -> Tensor:
+    def region_means(self, features: Tensor) -> Tensor:
         """Mean features ``(N, D, regions)`` of the regions of ``(N, D, h, w)``."""
         (height, across), (rows, columns) = self.patches.size, self.regions
         return F.avg_pool2d(features, (height // rows, across // columns)).flatten(2)
 
-    def _by_product(self, batches: Iterable[Batch], generator: torch.Generator) -> list[_Group]:
+    def by_product(self, batches: Iterable[Batch], generator: torch.Generator) -> list[_Group]:
         """Patch features, and what goes with them, of the pictures of each product, or kind."""
         found: dict[str, _Pictures] = {}
         number: dict[str, int] = {}  # of each part
@@ -202,7 +217,7 @@ class Trio(Method):
             pictures = batch.pictures or range(seen, seen + count)
             named = zip(products, parts, pictures, strict=True)
             for at, (name, part, picture) in enumerate(named):
-                own = found.setdefault(name, _Pictures(self.config.pictures, generator))
+                own = found.setdefault(name, _Pictures(self.config.pictures, _again(generator)))
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
                 own.add(features[at], [level[at] for level in levels], where, picture)
             seen += count
@@ -237,10 +252,11 @@ class Trio(Method):
         """Fill the memory; says which picture of its group each row came from."""
         rows, owners = [], []
         for features in kept:
+            generator = _again(generator)
             count, places = len(features), features[0, 0].numel()
             each = min(places, math.ceil(self.config.pool / count))
             order = torch.rand(count, places, generator=generator).topk(each, 1).indices
-            drawn = zip(_queries(features), order.to(features.device), strict=True)
+            drawn = zip(patches_of(features), order.to(features.device), strict=True)
             pool = torch.cat([own[at] for own, at in drawn]).float()
             taken = greedy_k_centre(pool, self.config.rows, generator=generator)
             rows.append(pool[taken])
@@ -305,7 +321,12 @@ class _Pictures:
         return _Group(features, image, part, Moments(mean.float(), scale.float()))
 
 
-def _queries(features: Tensor) -> Tensor:
+def _again(generator: torch.Generator) -> torch.Generator:
+    """The same numbers for every product: what is drawn of one does not depend on the others."""
+    return torch.Generator().manual_seed(generator.initial_seed())
+
+
+def patches_of(features: Tensor) -> Tensor:
     """Patches ``(N, P, D)`` of features ``(N, D, h, w)``."""
     return features.flatten(2).transpose(1, 2)
 

@@ -21,6 +21,8 @@ _SURE = 0.99
 _FOLDS = 5
 #: Parts of a product below which its usual distance is not known.
 _FEW = 8
+#: Most codes of a group that are kept; only tiles, and much learning on, leave more.
+_KEPT = 1000
 
 
 class ProductCode(GroupBuffers):
@@ -72,9 +74,11 @@ class ProductCode(GroupBuffers):
         ``parts`` ``(n,)`` says which part each picture shows; its views are never measured by each
         other. Every group shows a product of its own.
         """
-        self.codes = torch.cat(groups)
-        own = [torch.full_like(part, g) for g, part in enumerate(parts)]
-        self.code_of = torch.stack([torch.cat(own), torch.cat(parts)], 1)
+        kept = [_spread(len(codes)) for codes in groups]
+        self.codes = torch.cat([codes[own] for codes, own in zip(groups, kept, strict=True)])
+        of = [torch.full_like(own, g) for g, own in enumerate(kept)]
+        own_parts = [part[own] for part, own in zip(parts, kept, strict=True)]
+        self.code_of = torch.stack([torch.cat(of), torch.cat(own_parts)], 1)
         self.shows = torch.arange(len(groups), device=self.codes.device)
         self.centre, self.whiten = _means(groups)
         self.limit = self.centre.new_full((len(groups),), torch.inf)
@@ -109,9 +113,13 @@ class ProductCode(GroupBuffers):
         parts = [self.code_of[own, 1] for own in rows]
         return [self.codes[own.to(self.codes.device)] for own in rows], parts
 
-    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def squares(self, codes: Tensor) -> Tensor:
+        """Squared distances ``(N, G)`` from the means."""
         apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
-        squares = apart.square().sum(2)  # (N, G)
+        return apart.square().sum(2)
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        squares = self.squares(codes)
         group = squares.argmin(1)
         nearest = squares.amin(1)
         near = nearest <= self.limit.index_select(0, group)
@@ -121,6 +129,11 @@ class ProductCode(GroupBuffers):
         none = torch.full_like(group, -1)
         alike = near & (others.amin(1) - nearest < self.doubt)
         return group, torch.where(near, shown, none), torch.where(alike, rival, none)
+
+
+def _spread(count: int) -> Tensor:
+    """Positions of the codes of a group that are kept: all, or as many as may be, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, _KEPT)).round().long()
 
 
 def _means(groups: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -62,6 +62,7 @@ def by_row(
     everything = sums(torch.ones_like(part, dtype=torch.bool))
     if known is not None:
         everything = everything + moved(known, -typical)
+        least = max(1e-6, _NARROW * (typical + float(everything[1].sum() / everything[0].sum())))
     apart_of_mean = _squares(everything, moments(everything, 0.0).mean)
     variance = apart_of_mean.sum() / everything[0].sum()
     apart = torch.empty_like(centred)
@@ -98,6 +99,7 @@ def by_place(
     everything = powers.sum(1, keepdim=True)  # (3, 1, P)
     if known is not None:
         everything = everything + moved(known, -typical)[:, None]
+        least = max(1e-6, _NARROW * (typical + float(everything[1].sum() / everything[0].sum())))
     apart_of_mean = _squares(everything, moments(everything, 0.0).mean)
     variance = apart_of_mean.sum() / everything[0].sum()
     mean, scale = moments(everything, variance)

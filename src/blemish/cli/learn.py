@@ -1,0 +1,127 @@
+"""``blemish learn``: add good images, or a product, to a finished model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blemish._files import writable_target
+from blemish._progress import print_failures, print_notes
+from blemish.cli.common import (
+    Group,
+    Layout,
+    ModelFile,
+    Quiet,
+    need_training_packages,
+    plain,
+)
+from blemish.cli.folders import print_read_as
+
+if TYPE_CHECKING:
+    from blemish.calibration.limits import Limits
+    from blemish.training.learning import LearnReport
+
+
+def learn(
+    model: ModelFile,
+    good: Annotated[
+        str, typer.Argument(help="Folder of good images, or a data set in any known layout.")
+    ],
+    product: Annotated[
+        str | None,
+        typer.Option(
+            help="Which product they show, one that the model knows or a new one. Default: as "
+            "folders say, or the only one that it knows."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write here instead of into MODEL.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the limits before and after, write nothing.")
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Good image that is none, by its name or the end of its path. Repeatable."
+        ),
+    ] = None,
+    layout: Layout = "auto",
+    group: Group = "auto",
+    seed: Annotated[int, typer.Option(help="Same seed, same machine, same model.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Add good images, or a product, to a finished model, without the images it was fitted on.
+
+    What it knows of other products stays as it is; all limits are shown before and after.
+    """
+    need_training_packages("Learning")
+    from blemish._progress import Progress
+    from blemish.data.left_out import without_images
+    from blemish.data.sources import training_data
+    from blemish.detector import Detector
+    from blemish.errors import ConfigError
+    from blemish.inspector import open_model
+    from blemish.training.train import TrainingOptions
+
+    detector = open_model(model)
+    if not isinstance(detector, Detector):
+        raise ConfigError(
+            f"{model} is an exported model, a finished graph that cannot learn. Give the trained "
+            "model it was made from, then export that again: blemish export"
+        )
+    if not dry_run:
+        writable_target(out or model)  # found out now, not after the work
+    data_set = training_data(good, layout=layout, bit_depth=detector.bit_depth)
+    if not quiet:
+        print_read_as(data_set, sys.stdout)
+    report = detector.learn(
+        without_images(data_set, leave_out or ()),
+        product=product,
+        group=group,
+        training=TrainingOptions(seed=seed),
+        progress=Progress(quiet=quiet),
+    )
+    print_failures(report.failures)
+    if not report.images:
+        print_notes(report.notes)
+        print("Nothing new to learn; nothing was written.")
+        return
+    if not dry_run:
+        detector.save(out or model)
+    if not quiet:
+        _print_changes(report)
+        print_notes(report.notes)
+        learned = ", ".join(
+            f"{count} good images of {name}{' (new)' if name in report.new_products else ''}"
+            for name, count in report.images.items()
+        )
+        end = "Nothing was written (--dry-run)." if dry_run else f"Wrote {out or model}."
+        print(f"Learned {learned} in {report.seconds:.0f} s. {end}")
+
+
+def _print_changes(report: LearnReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    for heading in ("limits of", "good images", "defect above", "false alarms"):
+        table.add_column(heading)
+    for product, before, after in report.limits:
+        cells = [
+            " → ".join(dict.fromkeys([_cell(before, kind), _cell(after, kind)]))
+            for kind in ("n", "defect", "defect_rate")
+        ]
+        table.add_row(plain(product), *cells)
+    Console().print(table)
+
+
+def _cell(limits: Limits | None, kind: str) -> str:
+    if limits is None:
+        return "none"
+    if kind == "n":
+        return str(limits.n)
+    return f"{limits.defect:.4g}" if kind == "defect" else f"≤ {100 * limits.defect_rate:.3g} %"

@@ -1,0 +1,344 @@
+"""Learning on: more good images, or a new product, for a finished model, without its old images.
+
+The method adds them (:meth:`blemish.methods.base.Method.learn`); here images that it knows are
+left out, its limits take in those that are new, and the old model stays until all of it is done.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from blemish._progress import Progress
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
+from blemish.calibration.good_scores import known_as, same_image
+from blemish.calibration.limits import Limits
+from blemish.data.grouping import grouped
+from blemish.data.images.preprocess import Preprocessing
+from blemish.data.sample import DataSet, Sample
+from blemish.errors import ConfigError, DataError
+from blemish.inspection.good_records import good_records
+from blemish.inspection.pipeline import judge_samples
+from blemish.methods.base import Batch, Method
+from blemish.methods.registry import usable_methods
+from blemish.training.batches import TrainingBatches, training_batches
+from blemish.training.method_network import MethodNetwork
+from blemish.training.out_of_fold import out_of_fold_records
+from blemish.training.sides import Sides, sides
+from blemish.training.tile_sample import choose_tiles
+from blemish.training.train import TrainingOptions
+
+_TOGETHER = 16  # images that a method sees at a time
+_NAMED = 3  # images that a sentence names
+
+
+class LimitChange(NamedTuple):
+    """Limits of a product before and after; ``None`` where there are none."""
+
+    product: str
+    before: Limits | None
+    after: Limits | None
+
+
+@dataclass(frozen=True)
+class LearnReport:
+    """What :meth:`Detector.learn` did."""
+
+    images: Mapping[str, int]  # good ones that were learned, by product
+    new_products: tuple[str, ...]
+    known: int  # images that the model knew already, and repeated ones
+    limits: tuple[LimitChange, ...]  # of every product
+    failures: tuple[tuple[Path, str], ...]  # path and reason of images that cannot be read
+    notes: tuple[str, ...]  # what the user should know, one sentence each
+    seconds: float  # wall time
+    groups: Mapping[str, Any] = field(default_factory=dict)  # as of blemish.training.sides
+
+    def added_to(self, training: Mapping[str, Any], options: TrainingOptions) -> dict[str, Any]:
+        """What the model file says of the training, and now of this as well."""
+        learned = [
+            {"product": product, "images": count, "seed": options.seed}
+            for product, count in self.images.items()
+        ]
+        groups = dict(training.get("groups", {}))
+        for product, new in self.groups.items():
+            names = [*groups.get(product, {}).get("names", []), *new["names"]]
+            groups[product] = {"by": new["by"], "names": sorted(set(names))}
+        more = [*training.get("learned", []), *learned]
+        return {**training, "groups": groups, "learned": more}
+
+
+class _Again:
+    """Batches of some of the images, which can be gone through again and again."""
+
+    def __init__(self, data: TrainingBatches, rows: Sequence[int], progress: Progress) -> None:
+        self.data, self.rows, self.progress = data, rows, progress
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self.data.in_order(self.rows, _TOGETHER)
+        return self.progress.track(batches, "Learning", math.ceil(len(self.rows) / _TOGETHER))
+
+
+def check_learns_on(name: str, method: type[Method]) -> None:
+    """A trained network would forget what it is not shown again.
+
+    Raises:
+        ConfigError: The method cannot add to what it has learned.
+    """
+    if not method.learns:
+        able = ", ".join(other for other, known in usable_methods() if known.learns)
+        raise ConfigError(
+            f"{name} cannot learn on: its weights would forget the images that it is not shown "
+            "again. Fit again with the old and the new images, or use a method that can: "
+            f"{able}."
+        )
+
+
+def learn_more(
+    method: Method,
+    preprocessing: Preprocessing,
+    calibration: Calibration | None,
+    data_set: DataSet,
+    *,
+    product: str | None,
+    group: str,
+    trained: Mapping[str, Any],
+    options: TrainingOptions,
+    progress: Progress,
+) -> tuple[Method, Calibration | None, LearnReport]:
+    """Add the good training images of a data set to a copy of a method, and to its limits.
+
+    The good validation images join the limits alone; of a method that does not measure each image
+    by the others so does a share of the training images. ``trained`` are the groups that the method
+    was trained on, by product (:mod:`blemish.training.sides`): of these no image calibrates.
+
+    Raises:
+        ConfigError: It cannot be told which product the images show.
+        DataError: No good image, none that can be read, or one only of a new product.
+    """
+    started = time.monotonic()
+    new, known, notes = _new_images(method, calibration, data_set, product)
+    if not new:
+        return method, calibration, LearnReport({}, (), known, (), (), tuple(notes), 0.0)
+    split = _split(method, preprocessing, new, group, trained, options.seed)
+    failures: list[tuple[Path, str]] = []
+    # Of a group that has trained: by which they would be measured, as nothing new is.
+    old = [s for s in (*split.kept, *split.held) if _has_trained(s, trained)]
+    familiar = {_identity(sample) for sample in old} - {""}
+    if old:
+        notes.append(
+            f"{len(old)} images are of groups that were learned before, and do not calibrate: "
+            f"{_some(old)}."
+        )
+    learned = copy.deepcopy(method).cpu()
+    notes, records = [*data_set.problems, *notes, *split.notes], []
+    counts: dict[str, int] = {}
+    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(options.seed)
+        data = training_batches(
+            learned,
+            split.kept,
+            preprocessing,
+            Path(options.cache_dir or folder),
+            options.cache_budget_gib * 2**30,
+            progress=progress,
+            failures=failures,
+            seed=options.seed,
+        )
+        if not len(data):
+            raise DataError(f"None of the images can be read. {failures[0][1]}")
+        for name in dict.fromkeys(sample.product for sample in data.samples):
+            rows = [row for row, sample in enumerate(data.samples) if sample.product == name]
+            counts[name] = len({data.samples[row].path for row in rows})  # not of tiles
+            if name not in method.products and counts[name] < 2:
+                raise DataError(
+                    f"One readable good image of the new product {name} was found; at least 2 are "
+                    "needed, and some 20 for useful limits."
+                )
+            with torch.inference_mode():
+                learned.learn(_Again(data, rows, progress), name)
+            found = learned.out_of_fold()
+            if found is not None:
+                records += [
+                    record
+                    for record in out_of_fold_records(found, data, rows)
+                    if record.image not in familiar
+                ]
+            notes += learned.notes()
+    learned = learned.eval().to(next(method.parameters()).device)
+    if split.held:
+        records += good_records(
+            partial(judge_samples, MethodNetwork(learned), preprocessing),
+            [sample for sample in split.held if _identity(sample) not in familiar],
+            progress=progress,
+            on_error=lambda path, error: failures.append((path, str(error))),
+        )
+    limits = calibration
+    if calibration is None:
+        notes.append("The model has no limits, as before: blemish calibrate sets them.")
+    elif records:
+        notes += _once_defects(calibration, records)
+        limits = calibrate(records, current=calibration, how="join")
+        notes += limits.notes()
+    report = LearnReport(
+        images=counts,
+        new_products=tuple(name for name in counts if name not in method.products),
+        known=known,
+        limits=tuple(
+            LimitChange(name, _limits(calibration, name), _limits(limits, name))
+            for name in learned.products
+        ),
+        failures=tuple(failures),
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+        groups=split.groups,
+    )
+    return learned, limits, report
+
+
+def _new_images(
+    method: Method, calibration: Calibration | None, data_set: DataSet, product: str | None
+) -> tuple[list[Sample], int, list[str]]:
+    """Good images under the names of their products; how many were known, and what is said."""
+    good = [s for s in data_set.samples if s.is_good and s.split != "test"]
+    if not good:
+        raise DataError(
+            f"{data_set.root} (layout {data_set.layout}) has no good image to learn. Put them into "
+            "a folder named good, or give a folder of nothing but good images."
+        )
+    if all(sample.split == "validation" for sample in good):
+        raise DataError(
+            f"{data_set.root} has good validation images only, which set limits and are not "
+            "learned: blemish calibrate MODEL IMAGES --how join"
+        )
+    name = _product(method, data_set, product)
+    if name is not None:
+        good = [replace(sample, product=name) for sample in good]
+    there = {
+        same_image(image): group.product
+        for group in (() if calibration is None else calibration.groups)
+        for image in group.images
+        if image
+    }
+    new, repeated, elsewhere = [], [], []
+    for sample in good:
+        content = same_image(_identity(sample))
+        if content in there:
+            repeated.append(sample)
+            elsewhere += [sample] if there[content] not in (None, sample.product) else []
+            continue
+        if content:
+            there[content] = sample.product
+        new.append(sample)
+    notes = []
+    if repeated:
+        notes.append(f"{len(repeated)} images are known already and count once: {_some(repeated)}.")
+    if elsewhere:
+        notes.append(
+            f"{len(elsewhere)} of them are known as images of another product than the one named: "
+            f"{_some(elsewhere)}."
+        )
+    return new, len(repeated), notes
+
+
+def _split(
+    method: Method,
+    preprocessing: Preprocessing,
+    new: Sequence[Sample],
+    group: str,
+    trained: Mapping[str, Any],
+    seed: int,
+) -> Sides:
+    """Who of the new images is learned and who calibrates alone."""
+    rules = {product: entry["by"] for product, entry in trained.items() if entry["by"]}
+    found = grouped(new, group, known=rules)
+    good = [sample for sample in found.samples if sample.split == "train"]
+    split = sides(
+        good,
+        [sample for sample in found.samples if sample.split == "validation"],
+        [],
+        group="auto",
+        share=None,
+        cross_fits=method.cross_fits and choose_tiles(good, preprocessing, seed=seed).whole,
+        seed=seed,
+    )
+    for product, entry in split.groups.items():
+        entry["by"] = found.rules.get(product, "")
+    return split._replace(notes=[*found.said, *split.notes])
+
+
+def _identity(sample: Sample) -> str:
+    """As it is known by in a calibration; nothing where it cannot be opened, as will be said."""
+    try:
+        return known_as(sample)
+    except OSError:
+        return ""
+
+
+def _product(method: Method, data_set: DataSet, product: str | None) -> str | None:
+    """The one product that all images show; ``None`` where the data set names them."""
+    found, known = data_set.products, method.products
+    if product is not None:
+        if len(found) > 1:
+            raise ConfigError(
+                f"{data_set.root} holds the products {', '.join(found)}, and {product} was named "
+                "for all. Give the folder of one product, or name none."
+            )
+        if "" in (product, *(known if product not in known else ())):
+            raise ConfigError(
+                "A product without a name cannot stand beside another. Fit a model with both, each "
+                "in a folder of its own."
+            )
+        return product
+    # What the folder itself is called, such as more_good, names no product unless it is known.
+    unnamed = data_set.layout == "array" or found == (data_set.root.resolve().name,)
+    if not unnamed or found[0] in known:
+        return None
+    if len(known) == 1:
+        return known[0]
+    raise ConfigError(
+        f"Which product do the images in {data_set.root} show? The model knows {', '.join(known)}: "
+        "name one of them, or a new one, with --product."
+    )
+
+
+def _has_trained(sample: Sample, trained: Mapping[str, Any]) -> bool:
+    names = trained.get(sample.product, {}).get("names", ())
+    return sample.together is not None and sample.together in names
+
+
+def _limits(calibration: Calibration | None, product: str) -> Limits | None:
+    known = calibration is not None and product in calibration.products
+    return calibration.limits(product) if calibration is not None and known else None
+
+
+def _once_defects(before: Calibration, records: Sequence[CalibrationRecord]) -> list[str]:
+    """What the old limits say of new good images: one that is far out may be no good part."""
+    odd: dict[str, list[CalibrationRecord]] = {}
+    of = Counter(record.product for record in records)
+    for record in sorted(records, key=lambda record: -record.score):
+        if record.product in before.products:
+            assert record.product is not None
+            if record.score > before.limits(record.product).defect:
+                odd.setdefault(record.product, []).append(record)
+    return [
+        f"By the limits before, {len(found)} of the {of[product]} new good images of {product} are "
+        f"defects: {', '.join(r.image.rpartition('#')[0] or '?' for r in found[:_NAMED])}"
+        f"{', …' if len(found) > _NAMED else ''}. Look at them: a defect that is learned as good "
+        "is found no more."
+        for product, found in odd.items()
+    ]
+
+
+def _some(samples: Sequence[Sample]) -> str:
+    names = ", ".join(sample.path.name for sample in samples[:_NAMED])
+    return names + (", …" if len(samples) > _NAMED else "")
