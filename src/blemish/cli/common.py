@@ -49,6 +49,7 @@ Histogram = Annotated[
 Compatibility = Annotated[
     str, typer.Option(help="none, or ader: pixel F1-max also as the framework ADer computes it.")
 ]
+BitDepth = Annotated[int, typer.Option(help="Bits used in 16-bit images: 10, 12, 14, 16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 

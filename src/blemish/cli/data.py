@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import Layout, plain
+from blemish.cli.common import BitDepth, Layout, plain
 from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source
 
 data_app = typer.Typer(name="data", help="Look at data sets.", no_args_is_help=True)
@@ -25,6 +25,7 @@ def describe_data(
     masks: Masks = None,
     test: Test = None,
     layout: Layout = "auto",
+    bit_depth: BitDepth = 16,
     fast: Annotated[
         bool, typer.Option("--fast", help="Read headers only: truncated files go unnoticed.")
     ] = False,
@@ -39,7 +40,7 @@ def describe_data(
 
     source = data_source(path, good, defects, masks, test)
     data_set = read_data_set(source, layout=layout)
-    description = describe(data_set, decode=not fast)
+    description = describe(data_set, decode=not fast, bit_depth=bit_depth)
     console = Console()
     console.print(f"{description.root}: layout {description.layout}", markup=False)
     for line in read_as(data_set):

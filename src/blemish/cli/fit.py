@@ -12,6 +12,7 @@ import typer
 from blemish._files import writable_target
 from blemish._progress import print_failures, print_notes, printable
 from blemish.cli.common import (
+    BitDepth,
     Device,
     FalseAlarmRate,
     Group,
@@ -129,9 +130,7 @@ def fit(
     cache_budget: Annotated[
         float, typer.Option(help="Largest feature cache on disk, in GiB; above it none is made.")
     ] = 8.0,
-    bit_depth: Annotated[
-        int, typer.Option(help="Bits used in 16-bit images: 10, 12, 14, 16.")
-    ] = 16,
+    bit_depth: BitDepth = 16,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
     quiet: Quiet = False,

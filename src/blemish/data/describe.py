@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blemish.data.images.reading import read_header, read_image, read_mask
+from blemish.data.images.reading import read_header, read_mask, read_with_largest
+from blemish.data.pixel_checks import PixelChecks
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 
@@ -61,14 +62,20 @@ class Description:
 
 
 def describe(
-    data_set: DataSet, *, decode: bool = True, on_progress: Callable[[int, int], None] | None = None
+    data_set: DataSet,
+    *,
+    decode: bool = True,
+    bit_depth: int = 16,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Description:
     """Look at every file of a data set.
 
     Args:
         data_set: From :func:`blemish.data.layouts.read_data_set`.
-        decode: Decode every image and mask, which finds files that are cut short. ``False`` reads
-            headers only: sizes and formats, much faster.
+        decode: Decode every image and mask, which finds files that are cut short and what
+            :mod:`blemish.data.pixel_checks` looks for. ``False`` reads headers only: sizes and
+            formats, much faster.
+        bit_depth: Bits that 16-bit images are taken to use.
         on_progress: Called after each image with the number done and the number of all.
 
     Example:
@@ -85,8 +92,9 @@ def describe(
         ('a: 1 image occurs more than once in train: a#0 = a#1.',)
     """
     products = {name: ProductDescription(name) for name in data_set.products}
+    checks = PixelChecks(bit_depth)
     for done, sample in enumerate(data_set.samples, start=1):
-        _look_at(sample, products[sample.product], decode)
+        _look_at(sample, products[sample.product], checks if decode else None)
         if on_progress is not None:
             on_progress(done, len(data_set.samples))
     problems = list(data_set.problems)
@@ -103,10 +111,11 @@ def describe(
                 f"{_first(found.misfits)}."
             )
     problems += _repetitions(data_set.samples, data_set.root)
+    problems += checks.sentences()
     return Description(data_set.layout, data_set.root, tuple(products.values()), tuple(problems))
 
 
-def _look_at(sample: Sample, found: ProductDescription, decode: bool) -> None:
+def _look_at(sample: Sample, found: ProductDescription, checks: PixelChecks | None) -> None:
     kind = {0: "good", None: "unknown"}.get(sample.label, sample.defect_kind or "defective")
     found.counts[sample.split][kind] += 1
     if sample.label == 1 and not sample.mask_paths:
@@ -117,8 +126,9 @@ def _look_at(sample: Sample, found: ProductDescription, decode: bool) -> None:
         return
     try:
         header = read_header(sample.path)
-        if decode:
-            read_image(sample.path)
+        if checks is not None:
+            pixels, largest = read_with_largest(sample.path, bit_depth=checks.bit_depth)
+            checks.picture(sample, pixels, largest=largest, frames=header.frames)
     except ImageError as error:
         found.unreadable.append(str(error))
         return
@@ -126,8 +136,10 @@ def _look_at(sample: Sample, found: ProductDescription, decode: bool) -> None:
     found.modes[header.mode] += 1
     for path in sample.mask_paths:
         try:
-            if decode:
-                if not read_mask(path, expected_size=header.size).any():
+            if checks is not None:
+                values = read_mask(path, expected_size=header.size)
+                checks.mask(path, values, sample.product)
+                if not values.any():
                     found.bad_masks.append(f"{path} marks no pixel.")
             elif read_header(path).size != header.size:
                 raise DataError(f"{path} has another size")

@@ -98,6 +98,19 @@ def read_image(
         return image_to_rgb(image, path, bit_depth)
 
 
+def read_with_largest(
+    path: str | Path, *, bit_depth: int = 16
+) -> tuple[NDArray[np.uint8], int | None]:
+    """As :func:`read_image`, and the largest value of a 16-bit grey image as it is stored.
+
+    ``None`` for other images, and for those that say themselves how many bits they use.
+    """
+    with open_image(Path(path), MAX_PIXELS) as image:
+        deep = image.mode.startswith("I") and bits_in_use(image, 15) == 15
+        pixels = image_to_rgb(image, Path(path), bit_depth)
+        return pixels, int(sixteen_bit_values(image, Path(path)).max()) if deep else None
+
+
 def read_image_bytes(
     content: bytes, name: str, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
