@@ -125,6 +125,10 @@ def test_auto_cuts_only_what_is_larger_than_the_input() -> None:
     cut = choice.preprocessing(speed, config, [(100, 2000)] * 5)
     assert cut.size == (128, 256)
     assert cut.tiling == Tiling(overlap=16)
+    # Two rows and three columns as with tiles of 256², which need be no larger than this.
+    cut = choice.preprocessing(speed, config, [(300, 600)] * 5)
+    assert cut.size == (192, 224)
+    assert len(cut.grid(cut.seen((300, 600)))) == 6
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from blemish.cli.info import info
 from blemish.cli.latency import latency
 from blemish.cli.learn import learn
 from blemish.cli.methods import methods
+from blemish.cli.plan import plan
 from blemish.cli.predict import predict
 from blemish.cli.report import report
 from blemish.cli.serve import serve
@@ -73,6 +74,7 @@ app = typer.Typer(
 )
 for verb in (
     demo,
+    plan,
     fit,
     predict,
     evaluate,

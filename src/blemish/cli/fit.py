@@ -149,6 +149,7 @@ def fit(
     from blemish.detector import Detector
     from blemish.errors import ConfigError, DataError
     from blemish.methods.registry import method_class
+    from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.train import TrainingOptions
 
     learns = bool(defects) and method_class(method).uses_labelled_anomalies
@@ -199,7 +200,9 @@ def fit(
         work_dir = path.with_name(f"{path.name}.training")
         try:
             if not quiet:
-                print_speeds_here(detector, good_training_samples(part, [])[1], shown)
+                sizes = good_training_samples(part, [])[1]
+                print_speeds_here(detector, sizes, shown)
+                print(line(seen_by(detector, sizes), other_ways(detector, sizes)))
             detector.fit(
                 part,
                 defects=defects if learns else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,8 +25,9 @@ class InputChoice:
 
     Attributes:
         image_size: ``(H, W)`` that whole pictures are scaled to; ``None``: by speed and pictures.
-        tile: ``(H, W)`` of the tiles that pictures are cut into; ``auto``: as large as whole
-            pictures would be scaled to, where pictures are larger; ``None``: pictures are not cut.
+        tile: ``(H, W)`` of the tiles that pictures are cut into; ``auto``: at most of the speed's
+            side, as few as will do and no larger than they need be, where pictures are larger;
+            ``None``: pictures are not cut.
         overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
         scale: Size at which pictures are cut, relative to their own; ``None``: 1.
 
@@ -38,7 +40,7 @@ class InputChoice:
         >>> from blemish.methods.speeds import SPEEDS
         >>> choice = InputChoice(tile="auto")
         >>> choice.preprocessing(SPEEDS["balanced"], MethodConfig(), [(800, 800)]).tiling
-        Tiling(overlap=48, scale=1.0)
+        Tiling(overlap=40, scale=1.0)
     """
 
     image_size: Size | None = None
@@ -94,14 +96,10 @@ class InputChoice:
             return Preprocessing(*size, bit_depth=bit_depth)
         tile = self.tile
         if tile == "auto":
-            whole = self._tiling((MULTIPLE, MULTIPLE))
-            scaled = [whole.scaled(size) for size in sizes]
-            # No larger than the largest picture: what is beyond it would be computed for nothing.
-            longest = max(h for h, _ in scaled), max(w for _, w in scaled)
-            fits = [math.ceil(side / MULTIPLE) * MULTIPLE for side in longest]
-            tile = min(speed.side, fits[0]), min(speed.side, fits[1])
-            if self.scale is None and max(longest) <= speed.side:
+            longest = max(map(max, sizes))
+            if self.scale is None and longest <= speed.side:
                 return Preprocessing(*speed.input_size(config, sizes), bit_depth=bit_depth)
+            tile = self._fitting(speed.side, sizes)
         return Preprocessing(*tile, bit_depth=bit_depth, tiling=self._tiling(tile))
 
     def notes(self, preprocessing: Preprocessing, sizes: Sequence[Size]) -> list[str]:
@@ -127,9 +125,27 @@ class InputChoice:
             "which takes as long as what they show. Choose a smaller --tile."
         ]
 
+    def _fitting(self, most: int, sizes: Sequence[Size]) -> Size:
+        """Tiles of sides up to ``most`` that are no larger than pictures of the usual size need."""
+        overlap = default_overlap((most, most)) if self.overlap is None else self.overlap
+        Tiling(overlap).check((most, most))
+        scaled = self._tiling((most, most)).scaled(usual_size(sizes))
+        counts = [max(1, math.ceil((side - overlap) / (most - overlap))) for side in scaled]
+        height, width = (
+            min(most, math.ceil((side + (n - 1) * overlap) / n / MULTIPLE) * MULTIPLE)
+            for side, n in zip(scaled, counts, strict=True)
+        )
+        return height, width
+
     def _tiling(self, tile: Size) -> Tiling:
         overlap = default_overlap(tile) if self.overlap is None else self.overlap
         return Tiling(overlap, 1.0 if self.scale is None else self.scale)
+
+
+def usual_size(sizes: Sequence[Size]) -> Size:
+    """``(H, W)`` of most pictures; the largest, where as many have another."""
+    counts = Counter(sizes)
+    return max(counts, key=lambda size: (counts[size], size))
 
 
 def _size(value: int | Size | str | None, name: str) -> Size | None:

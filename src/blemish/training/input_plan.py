@@ -1,0 +1,151 @@
+"""Input plan: what each way of seeing the pictures at hand makes of a small defect, and costs.
+
+Said before any training, for the most usual size of the pictures: how large the network's input is,
+how many of them a picture is, how large a defect is that has ten pixels in the picture, and what
+the teacher takes for a picture on this machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from blemish.data.images.preprocess import MULTIPLE, Preprocessing
+from blemish.methods.input_choice import InputChoice, Size, usual_size
+from blemish.teachers.timing import time_teachers
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+
+#: Pixels of the defect whose size is told.
+DEFECT = 10
+#: Larger inputs that are told of, as shares of the picture's own size.
+_LARGER = (0.5, 1.0)
+#: Pixels of an input beyond which one picture fills too much memory on the way.
+_LARGEST = 1024**2
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One way of seeing pictures.
+
+    Attributes:
+        flags: What asks for it.
+        teacher: Name of the teacher.
+        preprocessing: How a picture becomes the input.
+        source: ``(H, W)`` of the picture that all is told of.
+        ms: Milliseconds of the teacher for a picture on this machine; ``None``: not timed.
+        chosen: Whether nothing else would be asked for.
+    """
+
+    flags: str
+    teacher: str
+    preprocessing: Preprocessing
+    source: Size
+    ms: float | None = None
+    chosen: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of the network that the picture is."""
+        return len(self.preprocessing.grid(self.preprocessing.seen(self.source)))
+
+    @property
+    def scale(self) -> float:
+        """Size at which the picture is seen, relative to its own."""
+        _, _, height, width = self.preprocessing.placement(self.source)
+        return math.sqrt(height * width / (self.source[0] * self.source[1]))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that the network sees of a picture, those of overlaps twice."""
+        return self.inputs * self.preprocessing.height * self.preprocessing.width
+
+    def sentence(self) -> str:
+        """What it means for a defect of ten pixels."""
+        tall, wide = self.source
+        height, width = self.preprocessing.size
+        if self.preprocessing.tiling is not None:
+            tiles = f"{self.inputs} tile(s) of {height}×{width}"
+            size = "their own size" if self.scale > 0.999 else f"{self.scale:.2g} of their size"
+            how = f"at {size}, in {tiles}"
+        else:
+            how = f"at {height}×{width}"
+        return (
+            f"Pictures of {tall}×{wide} are seen {how}: a defect of {DEFECT} pixels is "
+            f"{DEFECT * self.scale:.3g} there."
+        )
+
+
+def seen_by(detector: Detector, sizes: Sequence[Size]) -> Seen:
+    """How a detector that is not trained yet will see pictures of ``sizes`` ``(H, W)``."""
+    choice, point = detector.input, detector.speed.point
+    preprocessing = choice.preprocessing(point, detector.config, sizes, detector.bit_depth)
+    return Seen("", _teacher(detector), preprocessing, usual_size(sizes), chosen=True)
+
+
+def other_ways(detector: Detector, sizes: Sequence[Size]) -> list[Seen]:
+    """The other speeds of its dial; larger inputs and tiles, where pictures are larger than it."""
+    chosen, source = seen_by(detector, sizes), usual_size(sizes)
+    found: list[Seen] = []
+
+    def add(flags: str, choice: InputChoice, teacher: str, side: int) -> None:
+        point = replace(detector.speed.point, side=side)
+        preprocessing = choice.preprocessing(point, detector.config, sizes, detector.bit_depth)
+        known = [(one.teacher, one.preprocessing) for one in (chosen, *found)]
+        if (teacher, preprocessing) not in known:
+            found.append(Seen(flags, teacher, preprocessing, source))
+
+    if detector.speed.name is not None:
+        for name, speed in detector.config.speeds.items():
+            add(f"--speed {name}", InputChoice(), speed.teacher, speed.side)
+    if chosen.preprocessing.tiling is None and chosen.scale >= 1:
+        return found
+    side = detector.speed.point.side
+    for share in _LARGER:
+        tall, wide = (MULTIPLE * max(1, round(share * one / MULTIPLE)) for one in source)
+        if 1.5 * side**2 < tall * wide <= _LARGEST:
+            size = f"{tall}" if tall == wide else f"{tall}x{wide}"
+            add(f"--size {size}", InputChoice((tall, wide)), chosen.teacher, side)
+    if max(source) > side:
+        add("--tile auto", InputChoice(tile="auto"), chosen.teacher, side)
+    if max(source) / 2 > side:
+        half = InputChoice(tile="auto", scale=0.5)
+        add("--tile auto --scale 0.5", half, chosen.teacher, side)
+    return found
+
+
+def timed(ways: Sequence[Seen], *, seconds: float = 3.0) -> tuple[list[Seen], int]:
+    """The ways with their times, and of how many passes of each teacher that is the fastest.
+
+    A teacher is timed on its smallest input; time grows with the pixels. Timed one by one, a busy
+    machine would make the larger input the faster one now and then.
+    """
+    if any(way.teacher == "none" for way in ways):
+        return list(ways), 0
+    smallest: dict[str, Size] = {}
+    for way in sorted(ways, key=lambda way: math.prod(way.preprocessing.size)):
+        smallest.setdefault(way.teacher, way.preprocessing.size)
+    times, passes = time_teachers(list(smallest.items()), seconds=seconds)
+    per_pixel = {
+        teacher: ms / math.prod(size)
+        for (teacher, size), ms in zip(smallest.items(), times, strict=True)
+    }
+    return [replace(way, ms=per_pixel[way.teacher] * way.pixels) for way in ways], passes
+
+
+def line(chosen: Seen, others: Sequence[Seen]) -> str:
+    """One line: what is chosen, and what larger inputs and tiles would cost of it."""
+    told = chosen.sentence()
+    larger = [way for way in others if "--size" in way.flags or "--tile" in way.flags]
+    for way in larger:
+        tiles = f"{way.inputs} tiles, " if way.preprocessing.tiling is not None else ""
+        times = way.pixels / chosen.pixels
+        told += f" `{way.flags}`: {DEFECT * way.scale:.3g}, {tiles}{times:.1f} × the time."
+    return told
+
+
+def _teacher(detector: Detector) -> str:
+    return detector.teacher if isinstance(detector.teacher, str) else detector.teacher.name

@@ -1,0 +1,84 @@
+"""``blemish plan``: what each way of seeing pictures means, and that fit does what it said."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from blemish import Detector
+from blemish.cli.app import app
+from blemish.training.input_plan import line, other_ways, seen_by
+
+
+def folder(root: Path, *sizes: tuple[int, int]) -> Path:
+    (root / "good").mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        Image.fromarray(np.full(size, 99, np.uint8)).save(root / "good" / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One millisecond per thousand pixels."""
+
+    def measured(inputs: list[tuple[str, tuple[int, int]]], **_: Any) -> tuple[list[float], int]:
+        return [h * w / 1000 for _, (h, w) in inputs], 3
+
+    monkeypatch.setattr("blemish.training.input_plan.time_teachers", measured)
+
+
+@pytest.mark.usefixtures("no_timing")
+def test_the_table_has_size_and_time_of_every_way(tmp_path: Path) -> None:
+    root = folder(tmp_path, (800, 800), (800, 800), (700, 800))
+    result = CliRunner().invoke(app, ["plan", str(root)])
+    assert result.exit_code == 0, result.output
+    assert "800×800 (2), 700×800 (1)" in result.output
+    assert "seen at 384×384: a defect of 10 pixels is 4.8 there" in result.output
+    lines = re.findall(r"^(\S.*?)\s+efficientnet_\w+\s+(.*)$", result.output, re.M)
+    rows = {flags: figures.split() for flags, figures in lines}
+    assert rows["(default)"] == ["384×384", "1", "4.8", "147", "1.0"]
+    assert rows["--size 800"] == ["800×800", "1", "10", "640", "4.3"]
+    assert rows["--tile auto"] == ["320×320", "9", "10", "922", "6.2"]
+    assert rows["--tile auto --scale 0.5"] == ["224×224", "4", "5", "201", "1.4"]
+
+
+def test_small_pictures_have_the_speeds_alone() -> None:
+    ways = other_ways(Detector(), [(300, 300)] * 4)
+    assert {way.flags for way in ways} == {"--speed fast", "--speed best"}
+
+
+def test_each_way_is_what_fit_would_do() -> None:
+    sizes = [(500, 1250)] * 3
+    for way in other_ways(Detector(), sizes):
+        words = dict(re.findall(r"--(\w+) (\S+)", way.flags))
+        if "size" in words:
+            words["image_size"] = tuple(map(int, words.pop("size").split("x")))  # type: ignore[assignment]
+        if "scale" in words:
+            words["scale"] = float(words["scale"])  # type: ignore[assignment]
+        assert seen_by(Detector(**words), sizes).preprocessing == way.preprocessing  # type: ignore[arg-type]
+
+
+def test_fit_says_it_in_one_line() -> None:
+    detector, sizes = Detector(), [(800, 800)]
+    told = line(seen_by(detector, sizes), other_ways(detector, sizes))
+    assert told == (
+        "Pictures of 800×800 are seen at 384×384: a defect of 10 pixels is 4.8 there. `--size 800`:"
+        " 10, 4.3 × the time. `--tile auto`: 10, 9 tiles, 6.2 × the time. `--tile auto --scale "
+        "0.5`: 5, 4 tiles, 1.4 × the time."
+    )
+    tiled = Detector(tile=256)
+    assert line(seen_by(tiled, sizes), []) == (
+        "Pictures of 800×800 are seen at their own size, in 16 tile(s) of 256×256: a defect of 10 "
+        "pixels is 10 there."
+    )
+
+
+def test_nothing_to_plan_is_an_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["plan", str(tmp_path / "missing")])
+    assert result.exit_code != 0
