@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,28 @@ class SpotNetwork:
         return NetworkOutput(maps, maps.max(axis=(1, 2)).astype(float), {})
 
 
+class TwoProducts(SpotNetwork):
+    """The same, of two products: bright ground shows a bolt, and what is in between may be both."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
+        output = super().__call__(pixels)
+        ground = [float(np.median(one)) for one in pixels]
+        products = tuple("bolt" if level > 80 else "nut" for level in ground)
+        rivals = tuple("nut" if 80 < level < 90 else "" for level in ground)
+        return replace(output, products=products, rivals=rivals)
+
+
+def two_products_model(**changes: Any) -> ServedModel:
+    """Nuts have the limits of :func:`spot_calibration`, bolts 50 higher ones."""
+    records = [
+        CalibrationRecord(product, score=s + more, peak=s + more, map_low=60.0)
+        for product, more in (("nut", 0), ("bolt", 50))
+        for s in GOOD
+    ]
+    content = {"products": ("nut", "bolt"), "calibration": calibrate(records)}
+    return spot_model(**{"network": TwoProducts(), **content, **changes})
+
+
 def spot_calibration(product: str | None = "nut") -> Calibration:
     """Limits 124.5 for a defect and 123.5 for unsure, from 99 good pictures."""
     return calibrate(CalibrationRecord(product, score=s, peak=s, map_low=60.0) for s in GOOD)
@@ -60,9 +83,15 @@ def spot_model(**changes: Any) -> ServedModel:
     return ServedModel(**{**content, **changes})
 
 
-def part(level: int = 110, *, spot: int | None = None, size: tuple[int, int] = (64, 64)) -> NDArray:
+def part(
+    level: int = 110,
+    *,
+    spot: int | None = None,
+    size: tuple[int, int] = (64, 64),
+    ground: int = 60,
+) -> NDArray:
     """A grey picture ``(H, W, 3)``, with a bright square where there is a defect."""
-    image = np.full((*size, 3), 60, np.uint8)
+    image = np.full((*size, 3), ground, np.uint8)
     image[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = level
     if spot is not None:
         image[-size[0] // 4 : -size[0] // 8, -size[1] // 4 : -size[1] // 8] = spot
@@ -80,10 +109,12 @@ if __name__ == "__main__":
     from blemish.cli import app as command_line
     from blemish.serving.http import server
 
-    network = SpotNetwork(float(os.environ.get("SPOT_SECONDS", "0")))
-    prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
-    server.open_served = lambda path, device="cpu": spot_model(  # type: ignore[assignment]
-        network=network, preprocessing=prepare
+    several = "SPOT_PRODUCTS" in os.environ
+    kind = TwoProducts if several else SpotNetwork
+    made = (two_products_model if several else spot_model)(
+        network=kind(float(os.environ.get("SPOT_SECONDS", "0"))),
+        preprocessing=Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None),
     )
+    server.open_served = lambda path, device="cpu": made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()

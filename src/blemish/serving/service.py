@@ -138,14 +138,8 @@ class InspectionService:
 
     def check_order(self, order: Order) -> Order:
         """The order with its product filled in where there is only one, or a refusal."""
-        product, known = order.product or None, self.model.products
-        if product is not None and product not in known:
-            raise RefusalError(
-                422,
-                "no_such_product",
-                f"Found the product {product[:60]!r}. This model knows "
-                f"{', '.join(known) or 'none'}; leave it out if you do not know.",
-            )
+        product = self.check_product(order.product or None)
+        known = self.model.products
         if order.map is not None and self.versions.active.calibration is None:
             raise RefusalError(
                 409,
@@ -155,6 +149,18 @@ class InspectionService:
         if product is None and len(known) == 1:
             product = known[0]
         return order.model_copy(update={"product": product})
+
+    def check_product(self, product: str | None) -> str | None:
+        """The product, or a refusal (422) where the model does not know it."""
+        known = self.model.products
+        if product is not None and product not in known:
+            raise RefusalError(
+                422,
+                "no_such_product",
+                f"Found the product {product[:60]!r}. This model knows "
+                f"{', '.join(known) or 'none'}; leave it out if you do not know.",
+            )
+        return product
 
     async def judge(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
         """Judge the images of one request, in order and all by the same calibration.
@@ -198,9 +204,14 @@ class InspectionService:
             np.array([picture.score]),
             {name: np.array([score]) for name, score in picture.branches.items()},
             None if departure is None else unpack_map(departure)[None],
+            None if picture.recognised is None else (picture.recognised,),
+            None if picture.rival is None else (picture.rival,),
         )
+        named = picture.named or picture.recognised is None
         with self._drawing:
-            return self._prediction(answer, picture.product, picture.size, calibration)
+            return self._prediction(
+                answer, picture.product if named else None, picture.size, calibration
+            )
 
     def shown(self, picture: Picture) -> tuple[bytes, str]:
         """A kept picture as a browser can show it, and its type."""
@@ -279,7 +290,10 @@ class InspectionService:
         order: Order,
         active: CalibrationVersion,
     ) -> Judged:
-        prediction = self._prediction(answer, order.product, size, active.calibration)
+        digest = hashlib.sha256(upload.content).hexdigest()
+        # What somebody said of this very file holds until somebody says otherwise.
+        named = order.product or (self.pictures.named_product(digest) if order.keep else None)
+        prediction = self._prediction(answer, named, size, active.calibration)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
         png = key = not_kept = None
@@ -292,7 +306,10 @@ class InspectionService:
                 png = map_png(order.map, image, prediction, scale)
             if order.keep:
                 try:
-                    key = self._keep(upload, image, answer, prediction, active.version)
+                    key = self._keep(
+                        *(upload, image, answer, prediction, digest, active.version),
+                        named=named is not None,
+                    )
                 except RefusalError as refusal:  # the verdict is no worse for it
                     self.metrics.count_error(refusal.code)
                     not_kept = _apart(refusal)
@@ -312,10 +329,13 @@ class InspectionService:
         image: NDArray[np.uint8],
         answer: NetworkOutput,
         prediction: Prediction,
+        digest: str,
         version: int,
+        *,
+        named: bool,
     ) -> int:
         picture = Picture(
-            digest=hashlib.sha256(upload.content).hexdigest(),
+            digest=digest,
             product=prediction.product,
             name=upload.name,
             size=(image.shape[0], image.shape[1]),
@@ -325,6 +345,10 @@ class InspectionService:
             branches={name: branch.score for name, branch in prediction.branches.items()},
             verdict=prediction.verdict,
             version=version,
+            recognised=prediction.recognised,
+            # Of no weight now, but where the name is taken back.
+            rival=(answer.rivals[0] or None) if answer.rivals else None,
+            named=named,
         )
         contents = Contents(
             upload.content,

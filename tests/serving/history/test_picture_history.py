@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blemish.errors import ConfigError
+from blemish.serving.history import database as database_module
 from blemish.serving.history.database import FILE, Database, HistoryError
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
 from blemish.serving.limits import RefusalError, ServeLimits
@@ -62,8 +63,43 @@ def test_the_same_file_again_is_the_same_picture(tmp_path: Path) -> None:
     assert kept.keep(replace(picture(1), name="again.png"), CONTENTS) == key
     assert kept.get(key).mark == "defect"
     assert kept.get(key).name == "again.png"
-    assert kept.keep(picture(1, "bolt"), CONTENTS) != key  # judged by other limits
+    assert kept.keep(picture(1, "bolt"), CONTENTS) == key  # judged by other limits: still one
+    assert [(p.id, p.product, p.mark) for p in kept.all()] == [(key, "bolt", "defect")]
     database.close()
+
+
+def test_a_history_that_kept_a_file_for_each_product_goes_on_with_one(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    old = sqlite3.connect(tmp_path / "state" / FILE)
+    tables = database_module._TABLES.replace("digest TEXT NOT NULL UNIQUE", "digest TEXT NOT NULL")
+    for column in ("recognised TEXT", "rival TEXT", "named INTEGER NOT NULL DEFAULT 0"):
+        tables = tables.replace(f"    {column},\n", "")
+    old.executescript(
+        tables.replace("bytes INTEGER NOT NULL", "bytes INTEGER NOT NULL, UNIQUE (digest, product)")
+    )
+    old.execute("INSERT INTO meta VALUES ('schema', '2'), ('model', 'model')")
+    for digest, product, mark in (
+        ("a", "nut", "good"),
+        ("a", "bolt", None),
+        ("b", "nut", None),
+        ("b", "bolt", None),
+    ):
+        key = old.execute(
+            "INSERT INTO pictures (digest, product, name, judged, height, width, score, peak, "
+            "map_low, branches, version, mark, bytes) "
+            "VALUES (?, ?, 'n', 't', 4, 4, 1, 1, 0, '{}', 1, ?, 9)",
+            (digest, product, mark),
+        ).lastrowid
+        old.execute("INSERT INTO contents VALUES (?, 's', 't', 'm', NULL)", (key,))
+    old.commit()
+    old.close()
+    database, kept = history(tmp_path)
+    found = [(p.digest, p.product, p.mark, p.named) for p in kept.all()]
+    assert found == [("b", "bolt", None, False), ("a", "nut", "good", False)]  # marked, or newest
+    assert database.rows("SELECT COUNT(*) FROM contents")[0][0] == 2
+    assert kept.keep(replace(picture(1), digest="b"), CONTENTS) == kept.all()[0].id
+    database.close()
+    history(tmp_path)[0].close()  # once
 
 
 def test_the_oldest_unmarked_give_way(tmp_path: Path) -> None:

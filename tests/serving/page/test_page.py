@@ -229,3 +229,43 @@ def test_bottles_the_broken_ones_come_first(
     page.wait_for_selector(".tile")
     assert limit(page) == after
     assert server.stop() == 0
+
+
+def test_the_product_is_corrected_and_the_picture_judged_again(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    for name, image in (
+        ("bolt.png", part(150, ground=100)),
+        ("either.png", part(150, ground=85)),
+        ("nut.png", part(99)),
+    ):
+        (tmp_path / name).write_bytes(png(image))
+    server = start(SPOT_PRODUCTS="2")
+    page = look(server.url)
+    page.select_option("#product", "")  # from the picture
+    upload(page, [str(tmp_path / n) for n in ("bolt.png", "either.png", "nut.png")], 3)
+    assert names(page) == ["either.png", "bolt.png", "nut.png"]
+    assert page.locator(".tile.defect").count() == 1
+    page.locator(".tile .open").first.click()
+    note = page.locator("#detail-product-note")
+    assert "may show nut as well" in note.inner_text()
+    assert page.locator("#detail-product option").first.inner_text() == "from the picture: bolt"
+    assert "at 3.08 × limit" in page.inner_text("#detail-meaning")
+    page.select_option("#detail-product", "bolt")
+    page.wait_for_selector("#detail-verdict.ok")
+    assert note.is_hidden()
+    page.click("#detail-next")
+    assert page.inner_text("#detail-name") == "bolt.png"
+    page.select_option("#detail-product", "nut")
+    page.wait_for_selector("#detail-verdict.defect")
+    assert "looks like bolt" in note.inner_text()
+    page.locator("#detail-product").focus()
+    page.keyboard.press("d")  # a letter for the list is no mark
+    assert page.locator("#detail-defect").get_attribute("aria-pressed") == "false"
+    page.keyboard.press("Escape")
+    until(page, "document.querySelectorAll('.tile').length === 3")  # one entry each
+    assert page.locator(".tile.defect .name").all_text_contents() == ["bolt.png"]
+    page.reload()
+    page.wait_for_selector(".tile.defect")
+    assert page.locator(".tile.defect .name").all_text_contents() == ["bolt.png"]
+    assert server.stop() == 0

@@ -16,7 +16,7 @@ from typing import Any
 
 from blemish.errors import BlemishError, ConfigError
 
-SCHEMA = 2  # since 2 calibrations name their pictures
+SCHEMA = 3  # since 2 calibrations name their pictures, since 3 a file is one picture
 FILE = "history.sqlite"
 
 _TABLES = """
@@ -35,8 +35,11 @@ CREATE TABLE active (
 );
 CREATE TABLE pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    digest TEXT NOT NULL,
+    digest TEXT NOT NULL UNIQUE,
     product TEXT NOT NULL,
+    recognised TEXT,
+    rival TEXT,
+    named INTEGER NOT NULL DEFAULT 0,
     name TEXT NOT NULL,
     judged TEXT NOT NULL,
     height INTEGER NOT NULL,
@@ -49,8 +52,7 @@ CREATE TABLE pictures (
     version INTEGER NOT NULL,
     mark TEXT CHECK (mark IN ('good', 'defect')),
     marked TEXT,
-    bytes INTEGER NOT NULL,
-    UNIQUE (digest, product)
+    bytes INTEGER NOT NULL
 );
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
@@ -59,6 +61,20 @@ CREATE TABLE contents (
     map BLOB NOT NULL,
     departure BLOB
 );
+"""
+
+
+# A file that was kept once for each product it was judged by: what somebody marked stays.
+_FROM_2 = """
+ALTER TABLE pictures ADD COLUMN recognised TEXT;
+ALTER TABLE pictures ADD COLUMN rival TEXT;
+ALTER TABLE pictures ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
+DELETE FROM pictures WHERE EXISTS (
+    SELECT 1 FROM pictures AS other WHERE other.digest = pictures.digest
+    AND (other.mark IS NOT NULL, other.id) > (pictures.mark IS NOT NULL, pictures.id)
+);
+CREATE UNIQUE INDEX pictures_by_digest ON pictures (digest);
+UPDATE meta SET value = '3' WHERE key = 'schema';
 """
 
 
@@ -122,12 +138,13 @@ class Database:
     def _prepare(self, path: Path, identity: str) -> None:
         with self.transaction():
             if not self.rows("SELECT name FROM sqlite_master WHERE name = 'meta'"):
-                for statement in _TABLES.split(";"):
-                    if statement.strip():
-                        self.run(statement)
+                self._run_all(_TABLES)
                 for key, value in (("schema", str(SCHEMA)), ("model", identity)):
                     self.run("INSERT INTO meta VALUES (?, ?)", (key, value))
             found = {row["key"]: row["value"] for row in self.rows("SELECT * FROM meta")}
+            if found == {"schema": "2", "model": identity}:
+                self._run_all(_FROM_2)
+                found["schema"] = str(SCHEMA)
         if found.get("schema") != str(SCHEMA):
             raise HistoryError(
                 f"The history {path} has schema {found.get('schema')}, this blemish reads "
@@ -161,6 +178,11 @@ class Database:
         """Change something; returns the id of an inserted row."""
         with self._lock:
             return self._connection.execute(statement, values).lastrowid or 0
+
+    def _run_all(self, statements: str) -> None:
+        for statement in statements.split(";"):
+            if statement.strip():
+                self.run(statement)
 
     def close(self) -> None:
         """Write the log back into the file and let it go."""

@@ -7,6 +7,7 @@ everything anew without the network. What is stored is the verdict at the time, 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Literal
 
 from blemish.calibration import Calibration, CalibrationRecord, How
 from blemish.calibration.good_scores import same_image
+from blemish.calibration.strictest import Findings, judged_as, strictest
 from blemish.errors import CalibrationError
 from blemish.results import Verdict
 from blemish.serving.history.database import Database
@@ -23,8 +25,9 @@ from blemish.serving.limits import RefusalError, ServeLimits
 Mark = Literal["good", "defect"]
 _COLUMNS = (
     "id, digest, product, name, judged, height, width, score, peak, map_low, branches, verdict, "
-    "version, mark"
+    "version, mark, recognised, rival, named"
 )
+_AS_JUDGED = ("product", "verdict", "version", "recognised", "rival", "named")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ class Picture:
     judged: str = ""  # UTC time
     mark: Mark | None = None  # what a person said
     id: int = 0
+    recognised: str | None = None  # what the model takes it for; None where it recognises nothing
+    rival: str | None = None  # what it may show as well; of no weight where the product is named
+    named: bool = False  # whether somebody said the product
+
+    def judged_by(self, calibration: Calibration) -> Findings:
+        """What limits say of it, by its score: verdicts follow from them without the network."""
+        products = judged_as(calibration, self.product, None if self.named else self.rival)
+        branches = {name: s for name, s in self.branches.items() if math.isfinite(s)}
+        return strictest(calibration, products, self.score, branches)
 
     @property
     def record(self) -> CalibrationRecord:
@@ -72,36 +84,31 @@ class PictureHistory:
         self._limits = limits
 
     def keep(self, picture: Picture, contents: Contents) -> int:
-        """Store a picture and return its id; the same file again takes the place of the first.
+        """Store a picture and return its id; the same file again takes the place of the first,
+        whatever product it is judged by.
 
         The oldest unmarked pictures give way. Marked ones are somebody's work and stay; where they
         fill the history, or the disk is full, this one is refused (507).
         """
         parts = (contents.source, contents.thumbnail, contents.map, contents.departure)
         size = sum(len(part) for part in parts if part is not None)
-        product = picture.product or ""
+        as_judged = {name: getattr(picture, name) for name in _AS_JUDGED}
+        as_judged["product"] = picture.product or ""
         try:
             with self._db.transaction():
-                found = self._db.rows(
-                    "SELECT id FROM pictures WHERE digest = ? AND product = ?",
-                    (picture.digest, product),
-                )
+                found = self._db.rows("SELECT id FROM pictures WHERE digest = ?", (picture.digest,))
                 if found:
-                    self._db.run(
-                        "UPDATE pictures SET name = ?, judged = ?, verdict = ?, version = ? "
-                        "WHERE id = ?",
-                        (picture.name, now(), picture.verdict, picture.version, found[0]["id"]),
-                    )
+                    self._judged_again(found[0]["id"], {**as_judged, "name": picture.name})
                     return int(found[0]["id"])
                 self._make_room(size)
                 key = self._db.run(
-                    "INSERT INTO pictures (digest, product, name, judged, height, width, score, "
-                    "peak, map_low, branches, verdict, version, bytes) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO pictures (digest, name, judged, height, width, score, peak, "
+                    f"map_low, branches, bytes, {', '.join(as_judged)}) "
+                    f"VALUES ({', '.join('?' * (10 + len(as_judged)))})",
                     (
-                        *(picture.digest, product, picture.name, now(), *picture.size),
+                        *(picture.digest, picture.name, now(), *picture.size),
                         *(picture.score, picture.peak, picture.map_low),
-                        *(json.dumps(picture.branches), picture.verdict, picture.version, size),
+                        *(json.dumps(picture.branches), size, *as_judged.values()),
                     ),
                 )
                 self._db.run("INSERT INTO contents VALUES (?, ?, ?, ?, ?)", (key, *parts))
@@ -136,6 +143,37 @@ class PictureHistory:
                 "UPDATE pictures SET mark = ?, marked = ? WHERE id = ?", (mark, now(), _small(key))
             )
             return self.get(key)
+
+    def named_product(self, digest: str) -> str | None:
+        """The product that somebody said a file shows, where it is kept and somebody did."""
+        rows = self._db.rows(
+            "SELECT product FROM pictures WHERE digest = ? AND named AND product <> ''", (digest,)
+        )
+        return rows[0]["product"] if rows else None
+
+    def judge_as(
+        self, key: int, product: str | None, calibration: Calibration | None, version: int
+    ) -> Picture:
+        """Write down which product a person says it shows, and judge it again by that one.
+
+        ``None`` takes it back: it is then what the model takes it for.
+        """
+        with self._db.transaction():
+            before = self.get(key)
+            shown = product if product is not None else before.recognised
+            after = replace(before, product=shown, named=product is not None)
+            verdict = None if calibration is None else after.judged_by(calibration).verdict
+            self._judged_again(
+                key,
+                {"product": shown or "", "named": after.named}
+                | {"verdict": verdict, "version": version},
+            )
+            return self.get(key)
+
+    def _judged_again(self, key: int, changes: dict[str, object]) -> None:
+        changes = {**changes, "judged": now()}
+        names = ", ".join(f"{name} = ?" for name in changes)
+        self._db.run(f"UPDATE pictures SET {names} WHERE id = ?", (*changes.values(), key))
 
     def remove(self, keys: Sequence[int] | None = None) -> int:
         """Forget the pictures named, or all without a mark; returns how many."""
@@ -224,6 +262,9 @@ def _picture(row: sqlite3.Row) -> Picture:
         judged=row["judged"],
         mark=row["mark"],
         id=row["id"],
+        recognised=row["recognised"],
+        rival=row["rival"],
+        named=bool(row["named"]),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration, How
-from blemish.results import Prediction, Verdict
+from blemish.results import Branch, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
 from blemish.serving.service import Judged, NotJudged
@@ -65,6 +65,9 @@ class PredictionAnswer(BaseModel):
     recognised: str | None = Field(
         default=None, description="what the model takes it for, whatever was named"
     )
+    rival: str | None = Field(
+        default=None, description="what it may show as well: the stricter limits judged"
+    )
     size: tuple[int, int] | None = Field(default=None, description="height and width of the image")
     verdict: Verdict | None = None
     score: float | None = Field(default=None, description="raw and unbounded; higher is worse")
@@ -95,12 +98,16 @@ class PictureAnswer(BaseModel):
     id: int
     name: str
     product: str | None
+    recognised: str | None = Field(description="what the model takes it for, whatever was said")
+    rival: str | None = Field(description="what it may show as well, where no product was said")
+    named: bool = Field(description="whether somebody said the product")
     judged: str
     size: tuple[int, int]
     score: float
     p_value: float | None
     verdict: Verdict | None
     times_limit: float | None
+    objecting: list[str] = Field(description="branches that are beyond their own limits")
     verdict_then: Verdict | None = Field(description="when it was judged, by the limits of then")
     mark: Mark | None
 
@@ -133,6 +140,12 @@ class MarkRequest(BaseModel):
     """What a person says of a picture; ``null`` takes it back."""
 
     mark: Mark | None
+
+
+class ProductRequest(BaseModel):
+    """Which product a person says a picture shows; ``null``: what the model takes it for."""
+
+    product: str | None = Field(max_length=200)
 
 
 class RecalibrationRequest(BaseModel):
@@ -177,6 +190,7 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
         id=item.id,
         product=judged.product,
         recognised=judged.recognised,
+        rival=judged.rival,
         size=item.size,
         verdict=judged.verdict,
         score=judged.score,
@@ -203,26 +217,36 @@ def _found(prediction: Prediction) -> dict[str, Any]:
 def picture_answer(picture: Picture, calibration: Calibration | None) -> PictureAnswer:
     """A kept picture, judged anew by its score."""
     if calibration is None:
-        return PictureAnswer(**_picture(picture, None, None, None))
-    judged = calibration.judge(picture.score, picture.product)
-    times = calibration.limits(picture.product).times(picture.score)
-    return PictureAnswer(**_picture(picture, *judged, times))
+        return PictureAnswer(**_picture(picture, None, None, None, {}))
+    return PictureAnswer(**_picture(picture, *picture.judged_by(calibration)))
 
 
 def detail_answer(picture: Picture, prediction: Prediction) -> DetailAnswer:
     """A kept picture with what is found in it, judged anew by its map."""
-    judged = _picture(picture, prediction.p_value, prediction.verdict, prediction.times_limit)
+    p = prediction
+    judged = _picture(picture, p.p_value, p.verdict, p.times_limit, p.branches)
     return DetailAnswer(**judged, **_found(prediction))
 
 
 def _picture(
-    picture: Picture, p_value: float | None, verdict: Verdict | None, times_limit: float | None
+    picture: Picture,
+    p_value: float | None,
+    verdict: Verdict | None,
+    times_limit: float | None,
+    branches: Mapping[str, Branch],
 ) -> dict[str, Any]:
     kept = {
         name: getattr(picture, name) for name in PictureAnswer.model_fields if name in vars(picture)
     }
-    judged = {"p_value": p_value, "verdict": verdict, "times_limit": times_limit}
-    return {**kept, **judged, "verdict_then": picture.verdict}
+    return {
+        **kept,
+        "rival": None if picture.named else picture.rival,
+        "p_value": p_value,
+        "verdict": verdict,
+        "times_limit": times_limit,
+        "objecting": [name for name, found in branches.items() if found.verdict == "defect"],
+        "verdict_then": picture.verdict,
+    }
 
 
 def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswer:
@@ -260,8 +284,8 @@ def comparison(
     marked = {mark: Counter[str]() for mark in ("good", "defect")}
     changed = []
     for picture in pictures:
-        old = "none" if before is None else before.judge(picture.score, picture.product).verdict
-        new = after.judge(picture.score, picture.product).verdict
+        old = "none" if before is None else picture.judged_by(before).verdict
+        new = picture.judged_by(after).verdict
         verdicts["before"][old] += 1
         verdicts["after"][new] += 1
         if old != new:

@@ -19,6 +19,7 @@ from blemish.serving.http.answers import (
     DetailAnswer,
     MarkRequest,
     PictureAnswer,
+    ProductRequest,
     RecalibrationRequest,
     RemoveRequest,
     VersionAnswer,
@@ -106,6 +107,17 @@ def history_routes(service: InspectionService) -> APIRouter:
     def mark(key: int, request: MarkRequest) -> PictureAnswer:
         return picture_answer(pictures.set_mark(key, request.mark), versions.active.calibration)
 
+    @router.put(
+        "/pictures/{key}/product",
+        response_model=PictureAnswer,
+        summary="Say which product it shows, and have it judged again by that one's limits",
+    )
+    def product(key: int, request: ProductRequest) -> PictureAnswer:
+        active = versions.active
+        said = service.check_product(request.product)
+        picture = pictures.judge_as(key, said, active.calibration, active.version)
+        return picture_answer(picture, active.calibration)
+
     def proposed(how: How | None, rate: float | None) -> tuple[Calibration, int]:
         """New limits, and how many marked pictures they follow from."""
         active = versions.active.calibration
@@ -179,8 +191,8 @@ def _csv(
 ) -> Iterator[str]:
     kept = service.pictures.all()
     branches = list(dict.fromkeys(name for picture in kept for name in picture.branches))
-    columns = ["id", "name", "product", "judged", "verdict", "score", "p_value"]
-    columns += ["times_limit", "mark"]
+    columns = ["id", "name", "product", "recognised", "rival", "judged"]
+    columns += ["verdict", "score", "p_value", "times_limit", "mark"]
     columns += [f"branch_{name}" for name in branches]
     columns += ["calibration", "false_alarm_rate", "verdict_then", "calibration_then"]
     columns += ["height", "width", "sha256"]
@@ -190,7 +202,8 @@ def _csv(
         answer = picture_answer(picture, calibration)
         yield _line(
             [
-                *(picture.id, _cell(picture.name), picture.product, picture.judged),
+                *(picture.id, _cell(picture.name), picture.product, picture.recognised),
+                *(answer.rival, picture.judged),
                 *(answer.verdict, picture.score, answer.p_value),
                 *(answer.times_limit, picture.mark),
                 *(picture.branches.get(name) for name in branches),

@@ -2,7 +2,7 @@
 
 import { call, get } from "./api.js";
 import { focus, onOpen, toggleMark } from "./grid.js";
-import { changed, heatUrl, limitsOf, onChange, refresh, shown, state } from "./state.js";
+import { UNKNOWN, changed, heatUrl, limitsOf, onChange, refresh, shown, state } from "./state.js";
 import { byId, make, oneIn, score, several, time, times, verdictWord } from "./words.js";
 
 const dialog = byId("detail");
@@ -45,7 +45,8 @@ function draw() {
     ["size", `${picture.size[1]} × ${picture.size[0]}`],
     ["judged", time(picture.judged)],
   ];
-  if (picture.product) rows.splice(2, 0, ["product", picture.product]);
+  if (picture.product && state.model.products.length < 2) rows.splice(3, 0, ["product", picture.product]);
+  drawProduct(picture);
   if (picture.verdict_then !== picture.verdict) rows.push(["was then", verdictWord(picture.verdict_then)]);
   byId("detail-list").replaceChildren(...rows.flatMap(([term, text]) => [make("dt", "", term), make("dd", "", text)]));
   byId("detail-good").setAttribute("aria-pressed", String(picture.mark === "good"));
@@ -60,6 +61,36 @@ function draw() {
   const at = order.indexOf(picture.id);
   byId("detail-before").disabled = at <= 0;
   byId("detail-next").disabled = at < 0 || at >= order.length - 1;
+}
+
+function drawProduct(picture) {
+  const { products } = state.model;
+  byId("detail-product-field").hidden = products.length < 2;
+  const seen = picture.recognised ? `from the picture: ${picture.recognised}` : "not known: all products together";
+  const wanted = [["", seen], ...products.map((product) => [product, product])];
+  const select = byId("detail-product");
+  if (JSON.stringify(wanted) !== select.dataset.options) {
+    select.replaceChildren(...wanted.map(([value, text]) => new Option(text, value)));
+    select.dataset.options = JSON.stringify(wanted);
+  }
+  select.value = picture.named ? picture.product : "";
+  const note = productNote(picture);
+  byId("detail-product-note").hidden = !note;
+  byId("detail-product-note").textContent = note;
+}
+
+function productNote({ product, recognised, rival, named }) {
+  if (named && recognised && recognised !== product) return `It looks like ${recognised}. Its score is as the model measured it; the limits are those of ${product}.`;
+  if (product === UNKNOWN) return "It shows none of the products the model knows. Say it here if it does.";
+  if (rival) return `It may show ${rival} as well: the stricter limits of both judge. Say which it is.`;
+  return "";
+}
+
+async function correct(product) {
+  const { id } = current;
+  await call("PUT", `/v1/pictures/${id}/product`, { json: { product: product || null } });
+  await refresh();
+  if (current?.id === id) more();
 }
 
 function meaning(picture) {
@@ -171,6 +202,7 @@ byId("detail-defect").addEventListener("click", () => mark("defect"));
 byId("detail-before").addEventListener("click", () => step(-1));
 byId("detail-next").addEventListener("click", () => step(1));
 byId("detail-remove").addEventListener("click", remove);
+byId("detail-product").addEventListener("change", (event) => correct(event.target.value));
 byId("detail-heat-on").addEventListener("change", (event) => setHeat(event.target.checked));
 byId("detail-boxes-on").addEventListener("change", draw);
 byId("detail-opacity").addEventListener("input", (event) => { state.opacity = event.target.value / 100; changed(); });
@@ -188,7 +220,8 @@ const KEYS = {
 dialog.addEventListener("keydown", (event) => {
   const adjusts = event.target.matches('input[type="range"]') && event.key.startsWith("Arrow");
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action || adjusts || event.ctrlKey || event.metaKey || event.altKey) return;
+  const chooses = event.target.matches("select"); // by the arrows, or a product's first letter
+  if (!action || adjusts || chooses || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   event.stopPropagation();
   action();

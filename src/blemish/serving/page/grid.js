@@ -60,13 +60,15 @@ function markButton(mark, sign, id) {
 function update(item, picture) {
   item.className = `tile ${picture.verdict ?? ""}`;
   const [verdict, number, name] = item.querySelector(".says").children;
-  verdict.replaceChildren(make("span", `dot ${picture.verdict ?? ""}`), verdictWord(picture.verdict));
+  // The verdict is the whole score's; a branch beyond its own limit must be seen all the same.
+  const objects = picture.verdict === "ok" && picture.objecting.length > 0 ? ` (${picture.objecting.join(", ")}: defect)` : "";
+  verdict.replaceChildren(make("span", `dot ${picture.verdict ?? ""}`), verdictWord(picture.verdict) + objects);
   number.textContent = score(picture.score);
   name.replaceChildren(make("bdi", "", picture.name));
   name.title = picture.name;
   const marked = picture.mark ? `, marked ${picture.mark}` : "";
   item.querySelector(".open").setAttribute("aria-label",
-    `${picture.name}: ${verdictWord(picture.verdict)}, score ${score(picture.score)}${marked}. Open`);
+    `${picture.name}: ${verdictWord(picture.verdict)}${objects}, score ${score(picture.score)}${marked}. Open`);
   for (const [kind, mark] of [["good", "good"], ["bad", "defect"]]) {
     const button = item.querySelector(`.marks .${kind}`);
     button.setAttribute("aria-pressed", String(picture.mark === mark));
@@ -112,7 +114,7 @@ function drawFilters() {
     const button = make("button", "", ...(word !== name && name in { defect: 1, unsure: 1, ok: 1 } ? [make("span", `dot ${name}`)] : []), word, make("b", "", String(count)));
     button.type = "button";
     button.dataset.filter = name;
-    button.hidden = count === 0 && name.startsWith("marked") && state.filter !== name;
+    button.hidden = count === 0 && !["all", "defect", "unsure", "ok"].includes(name) && state.filter !== name;
     button.setAttribute("aria-pressed", String(state.filter === name));
     button.addEventListener("click", () => { state.filter = name; changed(); });
     return button;

@@ -42,20 +42,23 @@ const ORDERS = {
   newest: (a, b) => b.judged.localeCompare(a.judged) || b.id - a.id,
   name: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }) || a.id - b.id,
 };
+export const UNKNOWN = "unknown product"; // shows none of those the model knows
 export const FILTERS = {
   all: () => true,
   defect: (p) => p.verdict === "defect",
   unsure: (p) => p.verdict === "unsure",
   ok: (p) => p.verdict === "ok",
+  "unknown product": (p) => p.product === UNKNOWN,
   "marked good": (p) => p.mark === "good",
   "marked defect": (p) => p.mark === "defect",
 };
 
 export const shown = () => state.pictures.filter(FILTERS[state.filter]).sort(ORDERS[state.order]);
 
-// Colours depend on the limits: another version or rate is another picture.
+// Colours depend on the limits: another version, product or rate is another picture.
 export function heatUrl(picture) {
   if (!state.judgedBy) return null;
   const rate = state.judgedBy.preview ? `&false_alarm_rate=${state.judgedBy.false_alarm_rate}` : "";
-  return `/v1/pictures/${picture.id}/heat?v=${state.calibration.version}${rate}`;
+  const product = encodeURIComponent(picture.product ?? "");
+  return `/v1/pictures/${picture.id}/heat?v=${state.calibration.version}&of=${product}${rate}`;
 }
