@@ -111,10 +111,9 @@ if __name__ == "__main__":
 
     several = "SPOT_PRODUCTS" in os.environ
     kind = TwoProducts if several else SpotNetwork
-    made = (two_products_model if several else spot_model)(
-        network=kind(float(os.environ.get("SPOT_SECONDS", "0"))),
-        preprocessing=Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None),
-    )
+    network = kind(float(os.environ.get("SPOT_SECONDS", "0")))
+    prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
+    made = (two_products_model if several else spot_model)(network=network, preprocessing=prepare)
     server.open_served = lambda path, device="cpu": made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()
