@@ -64,6 +64,14 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.told: set[str] = set()  # notes that were printed, to be said once
+
+    def say(self, notes: Iterable[str]) -> None:
+        """Print those notes at once that were not printed yet."""
+        new = [note for note in dict.fromkeys(notes) if note not in self.told]
+        self.told.update(new)
+        if not self.quiet:
+            print_notes(new)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, *, done: int = 0) -> Iterator[Task]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blemish._files import writable_target
-from blemish._progress import print_failures, print_notes, printable
+from blemish._progress import print_failures, printable
 from blemish.cli.common import (
     BitDepth,
     Device,
@@ -27,6 +27,7 @@ from blemish.cli.common import (
 from blemish.cli.folders import Data, Good, Masks, Test, data_source, print_read_as
 
 if TYPE_CHECKING:
+    from blemish._progress import Progress
     from blemish.calibration import Calibration
     from blemish.training.train import FitReport
 
@@ -198,6 +199,7 @@ def fit(
             settings=parse_assignments(settings),
         )
         work_dir = path.with_name(f"{path.name}.training")
+        progress = Progress(quiet=quiet)
         try:
             if not quiet:
                 sizes = good_training_samples(part, [])[1]
@@ -220,7 +222,7 @@ def fit(
                     cache_dir=cache_dir,
                     cache_budget_gib=cache_budget,
                 ),
-                progress=Progress(quiet=quiet),
+                progress=progress,
             )
             detector.save(path)
         except BaseException as error:
@@ -234,21 +236,21 @@ def fit(
             print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
             continue
         shutil.rmtree(work_dir, ignore_errors=True)
-        print_report(path, detector.fit_report, detector.calibration, quiet=quiet)
+        print_report(path, detector.fit_report, detector.calibration, progress)
     if left_out:
         print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
         sys.exit(2)
 
 
 def print_report(
-    path: Path, report: FitReport, calibration: Calibration | None, *, quiet: bool
+    path: Path, report: FitReport, calibration: Calibration | None, progress: Progress
 ) -> None:
     """Say what was trained, what could not be read, and what to know about the limits."""
     from blemish.calibration.limit_setters import set_by_line
 
     print_failures(report.failures)
-    if not quiet:
-        print_notes(report.notes)
+    progress.say(report.notes)
+    if not progress.quiet:
         labelled = ""
         if report.labelled_defects:
             labelled = f"{report.labelled_defects} labelled defects and "

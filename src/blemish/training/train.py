@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from blemish._names import unknown_name_message
-from blemish._progress import Progress, print_notes
+from blemish._progress import Progress
 from blemish.calibration import CalibrationRecord
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
@@ -31,6 +31,7 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.first_look import first_look
 from blemish.training.label_check import Suspect, suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
@@ -195,6 +196,8 @@ def learn(
     kept, defects = split.kept, split.defects
     _check_apart(good, defects)
     keep_to_usable_cores()
+    seen = [*data_set.problems, *first_look([*kept, *split.held], bit_depth=bit_depth)]
+    progress.say(seen)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
@@ -220,7 +223,7 @@ def learn(
         layout=data_set.layout,
         failures=(*failures, *training.failures),
         notes=(
-            *data_set.problems,
+            *seen,
             *(f"{name}: no image could be read, the model does not know it." for name in unknown),
             *choice.notes(preprocessing, sizes),
             *method.notes(),
@@ -348,8 +351,7 @@ def _train_in(
             looked_at.append((aside, list(range(len(aside)))))
         report.suspects = suspects_among(method, looked_at, seed=options.seed)
         # Before the training, which is then perhaps not worth waiting for.
-        if not progress.quiet:
-            print_notes(suspects_note(report.suspects, [*samples, *set_aside]))
+        progress.say(suspects_note(report.suspects, [*samples, *set_aside]))
     for index, stage in enumerate(method.stages()):
         # Importing Lightning takes seconds, for which only what trains should wait.
         from blemish.training.stage import load_weights, run_stage
