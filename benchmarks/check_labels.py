@@ -2,6 +2,8 @@
 
     python benchmarks/check_labels.py RESULT.json DATA [DATA …] --products bottle,pill --draws 20
 
+A result that is there already is added to, so that a long list may be measured in turns.
+
 Random folders of 60 good pictures of each product (of all but one tenth, where it has no more), as
 `blemish fit` would be given them: clean ones, and ones in which three pictures are replaced by
 defective test pictures *of one kind*, which hide each other. Counted are the folders of which any
@@ -129,7 +131,11 @@ def main() -> None:
     given = parser.parse_args()
     wanted = given.products.split(",") if given.products else None
     teacher, progress = build_teacher(), Progress()
-    products: dict[str, Any] = {}
+    content: dict[str, Any] = {"products": {}}
+    if given.result.exists():
+        content = json.loads(given.result.read_text())  # further products join those
+    products = content["products"]
+    given.result.parent.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
         for root in given.data:
             data = read_data_set(root)
@@ -138,16 +144,13 @@ def main() -> None:
                 products[name] = check_product(
                     data.of_products([name]), teacher, given.side, given.draws, given.seed
                 )
-    content = {
-        "command": "python benchmarks/check_labels.py RESULT DATA … "
-        f"--side {given.side} --draws {given.draws} --seed {given.seed}",
-        "data": [Path(root).name for root in given.data],
-        "environment": environment(),
-        "products": products,
-    }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+                content |= {
+                    "command": "python benchmarks/check_labels.py RESULT DATA … "
+                    f"--side {given.side} --draws {given.draws} --seed {given.seed}",
+                    "environment": environment(),
+                }
+                with atomic_write(given.result) as out:
+                    out.write((json.dumps(content, indent=1) + "\n").encode())
     print("| product | pictures | clean: warned | culprits named | all three | good ones too |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, row in products.items():
