@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.calibration import Calibration, CalibrationRecord, calibrate
+from blemish.calibration import Calibration, CalibrationRecord, calibrate, image_identity
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import Tiling
 from blemish.inspection.network import NetworkOutput
@@ -69,6 +69,13 @@ def spot_calibration(product: str | None = "nut") -> Calibration:
     return calibrate(CalibrationRecord(product, score=s, peak=s, map_low=60.0) for s in GOOD)
 
 
+def named_calibration() -> Calibration:
+    """The usual limits by pictures with names, and one that is no good part among them."""
+    good = [CalibrationRecord("nut", s, s, image=f"{k}.png#{k}") for k, s in enumerate(GOOD)]
+    scratch = image_identity("scratch.png", png(part(150)))
+    return calibrate([*good, CalibrationRecord("nut", 150.0, 150.0, image=scratch)])
+
+
 def spot_model(**changes: Any) -> ServedModel:
     """The model, ready to serve."""
     content: dict[str, Any] = {
@@ -113,7 +120,8 @@ if __name__ == "__main__":
     kind = TwoProducts if several else SpotNetwork
     network = kind(float(os.environ.get("SPOT_SECONDS", "0")))
     prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
-    made = (two_products_model if several else spot_model)(network=network, preprocessing=prepare)
+    named = {"calibration": named_calibration()} if "SPOT_NAMED" in os.environ else {}
+    made = (two_products_model if several else spot_model)(network=network, preprocessing=prepare, **named)
     server.open_served = lambda path, device="cpu": made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()

@@ -53,6 +53,7 @@ def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
             "created": manifest.created,
             "training_images": manifest.training.get("training_images"),
             "seed": manifest.training.get("seed"),
+            "cross_fitted": bool(manifest.training.get("cross_fitted")),
         },
     )
 

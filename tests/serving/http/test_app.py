@@ -15,7 +15,15 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from spot_model import GOOD, SpotNetwork, part, png, spot_calibration, spot_model
+from spot_model import (
+    GOOD,
+    SpotNetwork,
+    named_calibration,
+    part,
+    png,
+    spot_calibration,
+    spot_model,
+)
 
 from blemish.calibration import CalibrationRecord, calibrate, image_identity
 from blemish.errors import ConfigError
@@ -227,6 +235,45 @@ def test_a_defect_among_the_models_own_pictures_is_left_out(app: Watched) -> Non
     made = ask(app, path="/v1/recalibration", json={"how": "exclude", "expected": 1}).json()
     assert made["limits"][0]["defect"] == 124.5
     assert made["note"] == "1 marked picture left out of the model's, at 1 %"
+
+
+def test_who_sets_the_limit_is_seen_and_left_out_for_good(tmp_path: Path) -> None:
+    with service_of(spot_model(calibration=named_calibration()), tmp_path) as service:
+        app = create_app(service, Gate(token=None, loopback=True))
+
+        def setters() -> list[dict[str, Any]]:
+            found = ask(app, "GET", "/v1/history").json()["judged_by"]["setters"]
+            return [dict(one) for one in found]
+
+        (found,) = setters()
+        assert found["images"][0]["name"] == "scratch.png"
+        assert (found["far"], found["images"][0]["id"]) == (True, None)
+        assert found["times"] == pytest.approx((150 - 112.375) / (124.5 - 112.375))
+        kept = ask(app, content=png(part(150)), headers=RAW, params={"keep": "true"}).json()
+        (found,) = setters()
+        assert found["images"][0]["id"] == kept["results"][0]["id"]  # it can be shown now
+        gone = [found["images"][0]["image"]]
+        both = {"how": "join", "leave_out": gone}
+        assert ask(app, "GET", "/v1/recalibration", params=both).status_code == 422
+        seen = ask(app, "GET", "/v1/recalibration", params={"leave_out": gone}).json()
+        assert (seen["before"][0]["defect"], seen["after"][0]["defect"]) == (150, 124.5)
+        made = ask(app, path="/v1/recalibration", json={"leave_out": gone, "expected": 1}).json()
+        assert made["note"] == "scratch.png left out of the good pictures, at 1 %"
+        assert (made["n"], made["source"], made["limits"][0]["defect"]) == (99, "marks", 124.5)
+        assert setters()[0]["images"][0]["name"] == "98.png"
+        again = ask(app, path="/v1/recalibration", json={"leave_out": gone})
+        assert (again.status_code, again.json()["error"]) == (409, "cannot_recalibrate")
+
+        # New limits from marks begin with the model's own pictures, and not with this one.
+        other = ask(app, content=png(part(126)), headers=RAW, params={"keep": "true"}).json()
+        picture = other["results"][0]["id"]
+        ask(app, "PUT", f"/v1/pictures/{picture}/mark", json={"mark": "good"})
+        joined = ask(app, path="/v1/recalibration", json={"how": "join"}).json()
+        assert (joined["n"], joined["limits"][0]["defect"]) == (100, 126)
+        # Taken back, it is as if nobody had said so.
+        ask(app, path="/v1/calibrations/activate", json={"version": 1})
+        joined = ask(app, path="/v1/recalibration", json={"how": "join"}).json()
+        assert (joined["n"], joined["limits"][0]["defect"]) == (101, 150)
 
 
 def test_a_model_without_limits_has_scores_and_says_what_to_do(tmp_path: Path) -> None:

@@ -269,3 +269,34 @@ def test_the_product_is_corrected_and_the_picture_judged_again(
     page.wait_for_selector(".tile.defect")
     assert page.locator(".tile.defect .name").all_text_contents() == ["bolt.png"]
     assert server.stop() == 0
+
+
+def test_who_sets_the_limit_is_seen_and_left_out_by_a_click(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start(SPOT_NAMED="1")
+    page = look(server.url)
+    page.wait_for_selector("#setters li")
+    assert limit(page) == 150
+    (row,) = page.locator("#setters li").all()
+    assert "scratch.png" in row.inner_text()
+    assert "3.1 times as far above the median good score as the next" in row.inner_text()
+    assert row.locator("img").count() == 0
+    file = tmp_path / "again.png"
+    file.write_bytes(png(part(150)))
+    upload(page, [str(file)], 1)  # once it is judged here, it can be shown
+    until(page, "document.querySelector('#setters img')?.naturalWidth > 0")
+    page.click("#setters li button")
+    page.wait_for_selector("#proposal[open]")
+    assert page.inner_text("#proposal-title") == "New limits without scratch.png"
+    cells = page.locator("#proposal tr", has_text="defect above").first.locator("td")
+    assert cells.all_text_contents()[1:] == ["150.0", "124.5"]
+    page.click("#proposal-use")
+    page.wait_for_selector('#versions [data-version="2"] .now')
+    assert limit(page) == 124.5
+    assert "scratch.png" not in page.inner_text("#setters")
+    assert "No good picture stands far" in page.inner_text("#setters-card")
+    page.click("#undo")
+    page.wait_for_selector('#versions [data-version="1"] .now')
+    assert "scratch.png" in page.inner_text("#setters")
+    assert server.stop() == 0

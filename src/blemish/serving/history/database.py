@@ -77,6 +77,15 @@ CREATE UNIQUE INDEX pictures_by_digest ON pictures (digest);
 UPDATE meta SET value = '3' WHERE key = 'schema';
 """
 
+#: Good pictures of the model that people left out by name, by the version they were left out in.
+#: A table that came later: it is made where a history has none.
+_LEFT_OUT = """
+CREATE TABLE IF NOT EXISTS left_out (
+    version INTEGER NOT NULL REFERENCES calibrations (version),
+    image TEXT NOT NULL
+)
+"""
+
 
 class HistoryError(BlemishError):
     """A history that cannot be opened or written."""
@@ -141,6 +150,7 @@ class Database:
                 self._run_all(_TABLES)
                 for key, value in (("schema", str(SCHEMA)), ("model", identity)):
                     self.run("INSERT INTO meta VALUES (?, ?)", (key, value))
+            self.run(_LEFT_OUT)
             found = {row["key"]: row["value"] for row in self.rows("SELECT * FROM meta")}
             if found == {"schema": "2", "model": identity}:
                 self._run_all(_FROM_2)

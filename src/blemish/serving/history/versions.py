@@ -10,18 +10,28 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from blemish.calibration import Calibration
+from blemish.calibration import Calibration, CalibrationRecord, calibrate
+from blemish.calibration.good_scores import same_image
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import now
 from blemish.serving.limits import RefusalError
 
 Source = Literal["model", "marks", "rate"]
 _FROM_MODEL = "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
+# Since the model's own: a step that was taken back leaves nothing out.
+_LEFT_OUT = """
+WITH RECURSIVE line (version) AS (
+    SELECT version FROM active
+    UNION SELECT parent FROM calibrations JOIN line USING (version)
+    WHERE parent IS NOT NULL AND source != 'model'
+)
+SELECT DISTINCT image FROM left_out JOIN line USING (version)
+"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +70,16 @@ class CalibrationVersions:
         return self._active
 
     def base(self) -> Calibration | None:
-        """The calibration of the model's file, which marked pictures join."""
-        return _version(self._db.rows(_FROM_MODEL)[0]).calibration
+        """The calibration of the model's file, which marked pictures join.
+
+        Without the pictures that people have left out of it by name: they do not come back unseen.
+        """
+        model = _version(self._db.rows(_FROM_MODEL)[0]).calibration
+        if model is None:
+            return None
+        there = {same_image(image) for group in model.groups for image in group.images if image}
+        gone = [row["image"] for row in self._db.rows(_LEFT_OUT)]
+        return without(model, [image for image in gone if same_image(image) in there])
 
     def all(self) -> list[CalibrationVersion]:
         """Every version, the newest first."""
@@ -78,15 +96,23 @@ class CalibrationVersions:
         return _version(rows[0])
 
     def put(
-        self, calibration: Calibration, *, source: Source, note: str, expected: int | None = None
+        self,
+        calibration: Calibration,
+        *,
+        source: Source,
+        note: str,
+        expected: int | None = None,
+        left_out: Sequence[str] = (),
     ) -> CalibrationVersion:
-        """Write a new version and put it in force.
+        """Write a new version and put it in force; ``left_out`` are images it leaves out by name.
 
         ``expected`` is the version the user saw in force; refused (409) where it is another by now,
         here and below.
         """
         with self._change(expected) as active:
             version = self._write(calibration, source, note, active)
+            for image in left_out:
+                self._db.run("INSERT INTO left_out VALUES (?, ?)", (version, image))
         return self.get(version)
 
     def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
@@ -147,6 +173,18 @@ class CalibrationVersions:
     def _read_active(self) -> CalibrationVersion:
         rows = self._db.rows("SELECT calibrations.* FROM calibrations JOIN active USING (version)")
         return _version(rows[0])
+
+
+def without(calibration: Calibration, images: Sequence[str]) -> Calibration:
+    """A calibration without the good images of these identities.
+
+    Raises:
+        CalibrationError: One is not there, or none would be left.
+    """
+    if not images:
+        return calibration  # the very same: another rate is told by that
+    records = [CalibrationRecord(None, 0.0, 0.0, image=image) for image in images]
+    return calibrate(records, current=calibration, how="exclude")
 
 
 def _version(row: sqlite3.Row) -> CalibrationVersion:

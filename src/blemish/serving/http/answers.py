@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration, How
+from blemish.calibration.good_scores import same_image
+from blemish.calibration.limit_setters import image_name, limit_setters
 from blemish.results import Branch, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
@@ -157,6 +159,12 @@ class RecalibrationRequest(BaseModel):
         "as defect out of the model's own; null: change the rate alone",
     )
     false_alarm_rate: float | None = Field(None, gt=0, le=0.5)
+    leave_out: list[str] = Field(
+        [],
+        max_length=1000,
+        description="good images, as `setters` of the history names them, to leave out of the "
+        "limits in force; then how is null",
+    )
     expected: int | None = Field(None, description="the version seen in force; another gives 409")
 
 
@@ -274,6 +282,28 @@ def limits_json(calibration: Calibration) -> list[dict[str, Any]]:
     names += ("n", "estimated")  # type: ignore[assignment]
     found = [calibration.limits(product) for product in products]
     return [{name: getattr(limits, name) for name in names} for limits in found]
+
+
+def setters_json(calibration: Calibration, pictures: Iterable[Picture]) -> list[dict[str, Any]]:
+    """The good images that each product's limit rests on, those that stand far first, for JSON.
+
+    ``id`` is that of the kept picture with the same content, where there is one to be shown.
+    """
+    kept = {picture.digest[:12]: picture.id for picture in pictures}
+    found = [setters for setters in limit_setters(calibration) if setters.names]
+    return [
+        {
+            "product": setters.product,
+            "images": [
+                {"image": image, "name": image_name(image), "id": kept.get(same_image(image))}
+                for image in setters.images
+                if image
+            ],
+            "far": setters.far,
+            "times": setters.times if math.isfinite(setters.times) else None,
+        }
+        for setters in sorted(found, key=lambda setters: -setters.times)
+    ]
 
 
 def comparison(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from blemish.calibration import Calibration, How, calibrate
+from blemish.calibration.limit_setters import image_name
 from blemish.errors import CalibrationError
 from blemish.serving.drawing import heat_layer, unpack_map
 from blemish.serving.history.pictures import marked_records
+from blemish.serving.history.versions import without
 from blemish.serving.http.answers import (
     ActivateRequest,
     DetailAnswer,
@@ -27,12 +29,14 @@ from blemish.serving.http.answers import (
     detail_answer,
     limits_json,
     picture_answer,
+    setters_json,
     version_answer,
 )
 from blemish.serving.limits import RefusalError
 from blemish.serving.service import InspectionService
 
 Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
+LeaveOut = Annotated[Sequence[str], Query(max_length=1000, description="as in the POST")]
 #: Pictures never change under their number, but they can be removed.
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
@@ -48,7 +52,7 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     @router.get("/history", summary="Everything kept, judged by the limits in force or at a rate")
     def history(false_alarm_rate: Rate = None) -> dict[str, Any]:
-        active, calibration = versions.active, at(false_alarm_rate)
+        active, calibration, kept = versions.active, at(false_alarm_rate), pictures.all()
         return {
             "calibration": version_answer(active, active=True),
             "judged_by": None
@@ -59,9 +63,10 @@ def history_routes(service: InspectionService) -> APIRouter:
                 "preview": calibration is not active.calibration,
                 "limits": limits_json(calibration),
                 "good_scores": {group.product or "": group.scores for group in calibration.groups},
+                "setters": setters_json(calibration, kept),
                 "notes": calibration.notes(),
             },
-            "pictures": [picture_answer(p, calibration) for p in pictures.all()],
+            "pictures": [picture_answer(p, calibration) for p in kept],
         }
 
     @router.get("/history.csv", summary="Everything kept, as CSV")
@@ -118,15 +123,21 @@ def history_routes(service: InspectionService) -> APIRouter:
         picture = pictures.judge_as(key, said, active.calibration, active.version)
         return picture_answer(picture, active.calibration)
 
-    def proposed(how: How | None, rate: float | None) -> tuple[Calibration, int]:
+    def proposed(
+        how: How | None, rate: float | None, leave_out: list[str]
+    ) -> tuple[Calibration, int]:
         """New limits, and how many marked pictures they follow from."""
         active = versions.active.calibration
-        if how is None:
-            return at_rate(service.calibrated(), rate), 0
-        # From the model's own pictures and never from the last calibration: a picture counts once,
-        # however often one recalibrates, and a mark taken back is gone with the next calibration.
-        base = versions.base()
+        if leave_out and how is not None:
+            raise RefusalError(
+                422, "two_ways", f"Found leave_out and how={how}; expected one of them at a time."
+            )
         try:
+            if how is None:
+                return at_rate(without(service.calibrated(), leave_out), rate), 0
+            # From the model's own pictures and never from the last calibration: a picture counts
+            # once, however often one recalibrates, and a mark taken back is gone with the next.
+            base = versions.base()
             records = marked_records(pictures.all(), how, base)
             made = calibrate(
                 records,
@@ -141,9 +152,11 @@ def history_routes(service: InspectionService) -> APIRouter:
         return at_rate(made, rate), len(records)
 
     @router.get("/recalibration", summary="What new limits would change; changes nothing")
-    def preview(how: How | None = None, false_alarm_rate: Rate = None) -> dict[str, Any]:
+    def preview(
+        how: How | None = None, false_alarm_rate: Rate = None, leave_out: LeaveOut = ()
+    ) -> dict[str, Any]:
         active = versions.active
-        after, _ = proposed(how, false_alarm_rate)
+        after, _ = proposed(how, false_alarm_rate, list(leave_out))
         return {
             "version": active.version,
             **comparison(active.calibration, after, pictures.all()),
@@ -151,7 +164,8 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     @router.post("/recalibration", response_model=VersionAnswer, summary="Put new limits in force")
     def recalibrate(request: RecalibrationRequest) -> VersionAnswer:
-        calibration, count = proposed(request.how, request.false_alarm_rate)
+        gone = request.leave_out
+        calibration, count = proposed(request.how, request.false_alarm_rate, gone)
         few = f"{count} marked picture{'' if count == 1 else 's'}"
         note = {
             None: "same good images",
@@ -159,12 +173,15 @@ def history_routes(service: InspectionService) -> APIRouter:
             "replace": f"{few} instead of the model's,",
             "exclude": f"{few} left out of the model's,",
         }[request.how]
+        if gone:
+            note = f"{', '.join(map(image_name, gone))} left out of the good pictures,"
         note += f" at {100 * calibration.false_alarm_rate:.4g} %"
         version = versions.put(
             calibration,
-            source="rate" if request.how is None else "marks",
+            source="marks" if request.how or gone else "rate",
             note=note,
             expected=request.expected,
+            left_out=gone,
         )
         return version_answer(version, active=True)
 

@@ -36,6 +36,7 @@ export async function call(method, path, { json, body, type, signal } = {}) {
 }
 
 export const get = (path, query = {}) => {
-  const asked = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
+  const asked = Object.entries(query).filter(([, value]) => value !== null && value !== undefined)
+    .flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
   return call("GET", asked.length ? `${path}?${new URLSearchParams(asked)}` : path);
 };

@@ -42,12 +42,18 @@ async function activate(version) {
 }
 
 let proposal = null;
-async function propose(how, rate) {
+export async function propose(how, rate, images = []) {
+  const leave_out = images.map((image) => image.image);
   try {
-    const found = await get("/v1/recalibration", { how, false_alarm_rate: rate });
-    proposal = { how, false_alarm_rate: rate, expected: found.version };
-    byId("proposal-title").textContent = how ? "New limits from marked pictures" : `A false-alarm rate of ${percent(rate)}`;
+    const found = await get("/v1/recalibration", { how, false_alarm_rate: rate, leave_out });
+    proposal = { how, false_alarm_rate: rate, leave_out, expected: found.version };
+    const names = images.map((image) => image.name).join(", ");
+    byId("proposal-title").textContent = how ? "New limits from marked pictures"
+      : names ? `New limits without ${names}` : `A false-alarm rate of ${percent(rate)}`;
     byId("proposal-body").replaceChildren(...proposalBody(found));
+    if (names && state.model.facts.cross_fitted) {
+      byId("proposal-body").append(make("p", "dim", `The model has learned ${names} and still takes what is seen there for good. Where it is no good part, learn without it: blemish fit, with --leave-out.`));
+    }
     document.querySelector(".caveat").hidden = !how;
     byId("proposal").showModal();
     byId("proposal-use").focus();

@@ -5,6 +5,7 @@ import "./detail.js";
 import { focus } from "./grid.js";
 import "./histogram.js";
 import { onSay } from "./limits.js";
+import "./setters.js";
 import { changed, refresh, state } from "./state.js";
 import "./upload.js";
 import { byId, several } from "./words.js";
