@@ -28,6 +28,7 @@ from blemish.results import Branch, Prediction, Verdict
 if TYPE_CHECKING:
     from blemish.evaluation.diagnosis import Diagnosis
     from blemish.model_file.bundle import Manifest
+    from blemish.report.setters import ShownSetters
 
 
 @dataclass(frozen=True)
@@ -324,6 +325,7 @@ class Report:
         calibration: The model's limits.
         notes: What the reader should know, one sentence each.
         diagnosis: Why the model misses, where that was asked for.
+        setters: By product the good images that its limit rests on.
     """
 
     model: str
@@ -338,6 +340,7 @@ class Report:
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    setters: Mapping[str, ShownSetters] = field(default_factory=dict)
 
     @cached_property
     def good(self) -> Group:

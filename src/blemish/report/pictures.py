@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +159,19 @@ def draw_figure(
         truth=None if outlined is None else _data_uri(outlined, plan.most_bytes),
         size=(image.shape[1], image.shape[0]),
     )
+
+
+def small_picture(
+    path: Path, *, bit_depth: int = 16, side: int = 224
+) -> tuple[str, tuple[int, int]]:
+    """An image file, small, as a data URI, and its ``(width, height)``.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    image = read_image(path, bit_depth=bit_depth)  # (H, W, 3)
+    image, _, _ = _fit(image, np.zeros(image.shape[:2], np.float32), [], side)
+    return _data_uri(image, _MOST_PER_PICTURE), (image.shape[1], image.shape[0])
 
 
 def _point_out(pixels: NDArray[np.uint8], truth: NDArray[np.bool_], line: int) -> NDArray[np.uint8]:

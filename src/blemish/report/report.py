@@ -34,6 +34,7 @@ from blemish.report.pictures import (
     draw_figure,
     plan_pictures,
 )
+from blemish.report.setters import shown_setters
 from blemish.report.summary import summary_cards
 
 if TYPE_CHECKING:
@@ -140,6 +141,11 @@ def make_report(
         calibration=detector.calibration,
         notes=_notes(detector, products, data_set.problems, pictures),
         diagnosis=diagnosis,
+        setters=shown_setters(
+            detector.calibration,
+            (s for s in data_set.samples if s.is_good and s.image is None),
+            bit_depth=detector.bit_depth,
+        ),
     )
 
 
