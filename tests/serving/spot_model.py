@@ -120,8 +120,10 @@ if __name__ == "__main__":
     kind = TwoProducts if several else SpotNetwork
     network = kind(float(os.environ.get("SPOT_SECONDS", "0")))
     prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
-    named = {"calibration": named_calibration()} if "SPOT_NAMED" in os.environ else {}
-    made = (two_products_model if several else spot_model)(network=network, preprocessing=prepare, **named)
+    changes: dict[str, Any] = {"network": network, "preprocessing": prepare}
+    if "SPOT_NAMED" in os.environ:
+        changes["calibration"] = named_calibration()
+    made = (two_products_model if several else spot_model)(**changes)
     server.open_served = lambda path, device="cpu": made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()
