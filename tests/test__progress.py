@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from blemish._progress import Progress, Task, print_failures
+from blemish._progress import (
+    Important,
+    Progress,
+    Task,
+    grouped,
+    print_failures,
+    print_notes,
+)
 
 
 def test_plain_lines_in_a_log(
@@ -21,8 +28,8 @@ def test_plain_lines_in_a_log(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "Training: 2/5 (12 s) loss 0.5",
-        "Training: 4/5 (24 s) loss 0.5",
+        "Training: 2/5 (12 s, about 18 s left) loss 0.5",
+        "Training: 4/5 (24 s, about 6 s left) loss 0.5",
         "Training: 5/5 (30 s) loss 0.5",
     ]
 
@@ -94,3 +101,60 @@ def test_an_error_inside_a_task_is_not_swallowed() -> None:
 def test_a_file_name_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     print_failures([(Path("x"), "Cannot read \x1b[2Jparts.png: damaged.")])
     assert capsys.readouterr().err.splitlines()[1] == "  Cannot read �[2Jparts.png: damaged."
+
+
+def test_the_time_left_is_said_early_and_for_what_is_done_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("blemish._progress.time.monotonic", lambda: now[0])
+    with Progress().task("Training", 1000, done=400) as task:
+        for _ in range(8):
+            now[0] += 1.5
+            task.advance()
+    # 598 more at 1.5 s; the next line comes ten seconds later.
+    assert capsys.readouterr().err == "Training: 402/1000 (3 s, about 15 min left)\n"
+
+
+def test_notes_of_many_products_become_one_of_each_kind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from blemish.calibration import CalibrationRecord, calibrate
+
+    records = [
+        CalibrationRecord(f"p{product:02}", score, score)
+        for product in range(50)
+        for score in range(15 + product % 3)
+    ]
+    notes = calibrate(records).notes()
+    assert len(notes) > 140
+    print_notes(notes)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) <= 4
+    assert (
+        "Note: p00, p01, p02 and 47 more: 1 % needs at least 99 good images, 15 to 17 were given: "
+        "the limit used has a false-alarm rate of at most 5.6 to 6.2 %."
+    ) in lines
+
+
+def test_the_important_comes_first_and_what_differs_stays_apart() -> None:
+    few = ["a: 3 are few.", "b: 4 are few."]
+    notes = ["Recognised in the pictures: 3 a, 4 b.", *few, Important("c: no image."), "Twice."]
+    assert grouped([*notes, "Twice."]) == [notes[3], notes[0], *few, "Twice."]
+    alike = [Important(f"{name}: no image.") for name in "abc"]
+    assert grouped(["x", *alike]) == ["a, b, c: no image.", "x"]
+    assert isinstance(grouped(alike)[0], Important)
+    assert grouped([*(f"{n}: took {n} s" for n in "abc"), "d: took 9.5 s"]) == [
+        *(f"{n}: took {n} s" for n in "abc"),
+        "d: took 9.5 s",
+    ]
+    assert grouped([f"{n}: {10**k:,} of {k}" for k, n in enumerate("abcd", 2)]) == [
+        "a, b, c and 1 more: 100 to 100,000 of 2 to 5"
+    ]
+
+
+def test_what_is_important_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_notes(["small", Important("large")])
+    Progress().announce("To do: much.")
+    Progress(quiet=True).announce("To do: nothing.")
+    assert capsys.readouterr().err == "Important: large\nNote: small\nTo do: much.\n"

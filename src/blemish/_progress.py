@@ -6,6 +6,7 @@ named is shown by :func:`printable`.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+#: Seconds and units after which it is first said how long the rest will take.
+_FIRST_SECONDS, _FIRST_UNITS = 2.0, 2
+#: So many notes that differ in a name and in numbers alone become one.
+_ALIKE = 3
+_NAMED = 3
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class Task:
@@ -28,20 +36,28 @@ class Task:
     def __init__(self, description: str, total: int | None, *, interval: float = 10.0) -> None:
         self.description, self.total, self.interval = description, total, interval
         self.done = 0
+        self._here = 0  # of these, since it was begun here
+        self._estimated = False
         self._started = self._last = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count ``count`` more units as done; ``note`` is shown behind the bar."""
         self.done += count
+        self._here += count
         now = time.monotonic()
-        if now - self._last >= self.interval or self.done == self.total:
-            self._last = now
-            self._line(note, now - self._started)
+        seconds = now - self._started
+        first = not self._estimated and seconds >= _FIRST_SECONDS and self._here >= _FIRST_UNITS
+        if first or now - self._last >= self.interval or self.done == self.total:
+            self._last, self._estimated = now, True
+            self._line(note, seconds)
 
     def _line(self, note: str, seconds: float) -> None:
         of = f"/{self.total}" if self.total else ""
+        left = ""
+        if self.total and self.total > self.done and self._here:
+            left = f", about {duration(seconds / self._here * (self.total - self.done))} left"
         print(
-            f"{self.description}: {self.done}{of} ({seconds:.0f} s) {note}".rstrip(),
+            f"{self.description}: {self.done}{of} ({seconds:.0f} s{left}) {note}".rstrip(),
             file=sys.stderr,
             flush=True,
         )
@@ -104,6 +120,11 @@ class Progress:
             task.done = done
             yield task
 
+    def announce(self, text: str) -> None:
+        """Say what is about to be done."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterator[Item]:
@@ -144,10 +165,75 @@ def print_failures(failures: Iterable[tuple[Path, str]], *, total: int | None = 
             print(f"  … and {total - len(listed)} more.", file=sys.stderr)
 
 
+class Important(str):
+    """A note without which what else is said is misread; it comes first."""
+
+
 def print_notes(notes: Iterable[str]) -> None:
-    """List on standard error what the user should know."""
+    """List on standard error what the user should know: by kind, the important first."""
+    for note in grouped(notes):
+        print(
+            f"{type(note).__name__ if isinstance(note, Important) else 'Note'}: {note}",
+            file=sys.stderr,
+        )
+
+
+def grouped(notes: Iterable[str]) -> list[str]:
+    """Notes by kind, the important first: three or more that say the same of others become one.
+
+    The same is ``NAME: sentence`` with another name and other numbers; of these the smallest and
+    largest are given.
+
+    Example:
+        >>> from blemish._progress import grouped
+        >>> grouped([f"{name}: {n} images are too few." for n, name in enumerate("abcde", 20)])
+        ['a, b, c and 2 more: 20 to 24 images are too few.']
+    """
+    kinds: dict[tuple[bool, str], list[str]] = {}
     for note in notes:
-        print(f"Note: {note}", file=sys.stderr)
+        _, colon, rest = note.partition(": ")
+        kind = _NUMBER.sub("#", rest) if colon else note
+        kinds.setdefault((not isinstance(note, Important), kind), []).append(note)
+    found: list[str] = []
+    for (minor, _), alike in sorted(kinds.items(), key=lambda item: item[0][0]):
+        if len(alike) < _ALIKE or ": " not in alike[0]:
+            found += dict.fromkeys(alike)
+            continue
+        parts = [note.partition(": ") for note in alike]
+        names = ", ".join(name for name, _, _ in parts[:_NAMED])
+        more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+        text = f"{names}{more}: {_ranges([rest for _, _, rest in parts])}"
+        found.append(text if minor else Important(text))
+    return found
+
+
+def _ranges(texts: list[str]) -> str:
+    """One of several texts that differ in numbers alone, with the span of each number."""
+    columns = zip(*(_NUMBER.findall(text) for text in texts), strict=True)
+    spans = iter(
+        low if low == high else f"{low} to {high}"
+        for column in columns
+        for low, high in [(min(column, key=_value), max(column, key=_value))]
+    )
+    return _NUMBER.sub(lambda _: next(spans), texts[0])
+
+
+def _value(number: str) -> float:
+    plain = number.replace(",", "")
+    return float(plain) if plain.count(".") < 2 else 0.0
+
+
+def duration(seconds: float) -> str:
+    """A time to wait in the unit that is best read: ``40 s``, ``4 min``, ``2.5 h``.
+
+    Example:
+        >>> from blemish._progress import duration
+        >>> [duration(value) for value in (0.3, 40, 240, 9000)]
+        ['1 s', '40 s', '4 min', '2.5 h']
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def printable(text: str, *, keep: str = "") -> str:

@@ -33,7 +33,8 @@ from blemish.inspection.judge import Judge
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError
 from blemish.metrics.pixel import Compatibility
-from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_model, write_exported
+from blemish.model_file.bundle import Bundle, ExportEntry, Manifest, read_model
+from blemish.model_file.new_limits import write_limits
 from blemish.results import Prediction
 from blemish.runtime.networks import build_network
 
@@ -281,13 +282,7 @@ class ExportedDetector(Inspector):
             ConfigError: The folder cannot be written to, or a graph of another format is to be
                 written as ``.onnx``.
         """
-        calibration = None if self.calibration is None else self.calibration.to_json()
-        changes: dict[str, object] = {"calibration": calibration}
-        before = (self.manifest.calibration or {}).get("groups")
-        if calibration is not None and calibration["groups"] != before:
-            # Not the rates alone: the limits are now from this graph's own scores.
-            changes["export"] = self.export.model_copy(update={"recalibrated": True})
-        self.manifest = write_exported(path, self.manifest.model_copy(update=changes), self._files)
+        self.manifest = write_limits(path, Bundle(self.manifest, self._files), self.calibration)
 
 
 def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Inspector:

@@ -26,7 +26,7 @@ def test_an_export_is_proved_described_and_used(
     assert "Verdicts that differ: 0 of 24" in result.stdout
     assert "Wrote " in result.stdout
     assert "No real image" not in result.stderr
-    said = blemish("info", "m.onnx")
+    said = blemish("info", "m.onnx", "--all")
     assert "onnx, float32, from the trained model" in said.stdout
     trained = blemish("predict", model_file, part / "test", "--csv", "t.csv", "--product", "part")
     exported = blemish("predict", "m.onnx", part / "test", "--csv", "e.csv", "--product", "part")

@@ -118,3 +118,19 @@ def test_without_calibration_the_scores_are_told(tmp_path: Path) -> None:
         ("rust", "AUROC 0.500."),
         ("dent", "AUROC 1.000."),
     )
+
+
+def test_a_count_above_the_promise_that_breaks_none_is_explained(tmp_path: Path) -> None:
+    write_product(tmp_path, [OK] * 14 + [DEFECT] * 4, {"dent": [DEFECT]}, product="nut")
+    few = limits_at(3.0, n=20, products=["nut"])
+    good = cards(make_report(BrightSpots(few), tmp_path, pictures=1))["Good parts"]
+    assert good.figure == "4 of 18"
+    said = good.sentence.replace("\u00a0", " ")
+    assert "the true share is likely 6.4 % to 48 %" in said
+    assert "Promised: at most 4.8 % on average. The count is above that and yet does not" in said
+    assert "with only 20 good images behind the limits and 18 good images tested, up to 4" in said
+    two = limits_at(3.0, n=20, products=["cap", "nut"])
+    for name in ("cap", "nut"):
+        write_product(tmp_path / "2", [OK] * 14 + [DEFECT] * 4, {"dent": [80]}, product=name)
+    both = cards(make_report(BrightSpots(two), tmp_path / "2", pictures=1))["Good parts"]
+    assert "within what is usual for each product" in both.sentence

@@ -44,8 +44,14 @@ def test_the_time_to_wait_follows_from_how_fast_images_are_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"queue": 0}, {"images": 9, "queue": 8}, {"body_bytes": 9, "upload_bytes": 8}]
+    ("bad", "flag"),
+    [
+        ({"queue": 0}, "--queue is 0"),
+        ({"images": 9, "queue": 8}, "Raise --queue"),
+        ({"body_bytes": 9, "upload_bytes": 8}, "lower --max-mib"),
+        ({"pixels": -1}, "--max-megapixels is -1"),
+    ],
 )
-def test_bounds_that_cannot_work_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(ConfigError):
+def test_bounds_that_cannot_work_are_refused_by_their_flags(bad: dict[str, int], flag: str) -> None:
+    with pytest.raises(ConfigError, match=flag):
         ServeLimits(**bad)

@@ -166,3 +166,11 @@ def test_a_record_without_its_checkpoints_begins_anew(
     again = two_stages()
     run_training(again, tmp_path / "uninterrupted", resume=True)
     assert _equal(again.state_dict(), uninterrupted)
+
+
+def test_without_a_folder_no_checkpoint_is_promised(two_stages: Any, run_training: Any) -> None:
+    stopped = two_stages()
+    stopped.watch = _interrupt("first", 4)
+    with pytest.raises(TrainingInterruptedError, match=r"step 5 of 10.*work_dir=") as caught:
+        run_training(stopped, None)
+    assert "--resume" not in str(caught.value)

@@ -115,6 +115,24 @@ def _parse(path: Path) -> tuple[list[dict[str, Any]], int]:
     return lines, whole
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something and is no results folder.
+
+    Raises:
+        ConfigError: It holds files that no benchmark wrote.
+    """
+    if not folder.is_dir() or (folder / FILE_NAME).is_file():
+        return
+    own = {"cache", "work", "tables.md", "tables.csv"}  # what a killed one may have left
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in own and p.name[0] != ".")
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise ConfigError(
+            f"--out {folder} holds {foreign[0]}{more}, and no {FILE_NAME}: it is no folder of "
+            "results. Name a new folder, or an empty one."
+        )
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the system lets go of it even after a kill."""

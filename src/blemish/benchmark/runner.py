@@ -20,7 +20,7 @@ from blemish.benchmark.plan import (
     command_line,
     plan_runs,
 )
-from blemish.benchmark.rows import ResultFile
+from blemish.benchmark.rows import ResultFile, refuse_foreign
 from blemish.benchmark.run import failed_line
 from blemish.errors import BlemishError, ConfigError
 
@@ -58,7 +58,7 @@ def run_benchmark(
         say: Called with one line of text for each run.
 
     Raises:
-        ConfigError: Options no run can work with, or ``out`` is in use.
+        ConfigError: Options no run can work with, or ``out`` is in use, or holds files of others.
         BlemishError: The sources of blemish changed under way.
 
     Example:
@@ -76,6 +76,7 @@ def run_benchmark(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file. Expected a folder, or a name to make one.")
+    refuse_foreign(out)
     out.mkdir(parents=True, exist_ok=True)
     caches = out / "cache" if cache_dir is None else Path(cache_dir)
     command = command_line(options, str(out))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from blemish._progress import Important
 from blemish.calibration.conformal import images_needed, limit_rank
 from blemish.calibration.good_scores import GoodScores
 from blemish.calibration.limit_setters import setters_note
@@ -41,9 +42,11 @@ def limit_notes(
     notes = [note for group in groups for note in _of_group(calibration, group, several)]
     if unknown:
         notes.append(
-            f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
-            f"pooled over all {calibration.n} good images; for limits of their own, calibrate with "
-            "good images of these products."
+            Important(
+                f"Not calibrated: {', '.join(unknown)}. Such images are judged by the limits "
+                f"pooled over all {calibration.n} good images; for limits of their own, calibrate "
+                "with good images of these products."
+            )
         )
     if UNKNOWN_PRODUCT in wanted:
         notes.append(
@@ -56,7 +59,7 @@ def limit_notes(
             f"{calibration.n} good images, which hold the rate on average over the products and "
             "for none of them. Name the product with --product."
         )
-    return notes if wanted else [*notes, *setters_note(calibration)]
+    return notes if wanted else [*notes, *map(Important, setters_note(calibration))]
 
 
 def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> list[str]:
@@ -88,7 +91,9 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
         )
     if n > 1 and group.scores[0] == group.scores[-1]:
         notes.append(
-            f"{prefix}all {n} good images have the same score: the model tells nothing apart."
+            Important(
+                f"{prefix}all {n} good images have the same score: the model tells nothing apart."
+            )
         )
     return notes
 

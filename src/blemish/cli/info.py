@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish._progress import print_notes
+from blemish._progress import Important, print_notes
 from blemish.cli.common import ModelFile, plain
 
 if TYPE_CHECKING:
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 def info(
     model: ModelFile,
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
+    all: Annotated[
+        bool, typer.Option("--all", help="Also settings, versions, digests and how it was trained.")
+    ] = False,
 ) -> None:
-    """Show what a model file holds: method, teacher, products, limits, versions."""
+    """Show what a model file holds: method, teacher, products, limits."""
     from blemish.model_file.bundle import model_manifest
 
     manifest = model_manifest(model)
@@ -30,26 +33,33 @@ def info(
     size = manifest.preprocessing
     training = manifest.training
     rows: dict[str, Any] = {
-        "file": f"{model} ({model.stat().st_size / 2**20:.1f} MiB, schema "
-        f"{manifest.schema_version}, written {manifest.created})",
-        "method": f"{manifest.method} "
-        + ", ".join(f"{name}={value}" for name, value in manifest.config.items()),
+        "file": f"{model} ({model.stat().st_size / 2**20:.1f} MiB, written "
+        f"{manifest.created[:10]})",
+        "method": manifest.method,
         "teacher": manifest.teacher.name
         + ("" if manifest.teacher.pretrained else " with RANDOM weights: it finds no defects"),
-        "input": f"{size['height']}×{size['width']} pixels, {size['bit_depth']} bits"
+        "input": f"{size['height']}×{size['width']} pixels, "
+        + _bits(size["bit_depth"], (training.get("pictures") or {}).get("deep"))
         + _tiles(size.get("tiling")),
         "products": ", ".join(manifest.products),
-        "trained on": f"{training.get('training_images', '?')} good images, seed "
-        f"{training.get('seed', '?')}, {training.get('seconds', '?')} s",
+        "trained on": f"{training.get('training_images', '?')} good images",
         "learned since": ", ".join(
             f"{entry['images']} of {entry['product']}" for entry in training.get("learned", [])
         )
         or None,
         "speed": _speed_line(training.get("speed")),
-        "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
     }
     if manifest.export is not None:
-        rows["exported"] = _export_line(manifest.export)
+        rows["exported"] = _export_line(manifest.export, all=all)
+    if all:
+        rows |= {
+            "settings": ", ".join(f"{name}={value}" for name, value in manifest.config.items()),
+            "training": f"seed {training.get('seed', '?')}, {training.get('seconds', '?')} s, "
+            f"layout {training.get('layout', '?')}",
+            "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
+            "schema": f"{manifest.schema_version}, written {manifest.created}",
+            "digest": manifest.digest,
+        }
     if manifest.teacher.name == "none":
         rows["teacher"] = "no teacher"
     table = Table(show_header=False, box=None)
@@ -59,6 +69,11 @@ def info(
         table.add_row(f"[bold]{name}", plain(str(value)))
     Console().print(table)
     _print_limits(manifest.calibration)
+
+
+def _bits(depth: int, deep: bool | None) -> str:
+    """Bits of the pictures it has learned; what is in use counts for 16-bit ones alone."""
+    return f"{'up to ' if deep is None else ''}{depth if deep is not False else 8} bits"
 
 
 def _tiles(tiling: dict[str, Any] | None) -> str:
@@ -76,10 +91,12 @@ def _speed_line(speed: dict[str, Any] | None) -> str | None:
     return str(speed.get("name", "?")) + ("" if len(parts) == 2 else f", only its {parts[0]}")
 
 
-def _export_line(entry: ExportEntry) -> str:
+def _export_line(entry: ExportEntry, *, all: bool) -> str:
     parity = entry.parity
-    line = f"{entry.format}, {entry.precision}, from the trained model {entry.source_digest[:12]}…"
-    if parity:
+    line = f"{entry.format}, {entry.precision}"
+    if all:
+        line += f", from the trained model {entry.source_digest[:12]}…"
+    if parity and all:
         line += (
             f"; compared on {parity.get('source', '?')}: largest relative difference of a score "
             f"{parity.get('score', float('nan')):.2g}, of a map "
@@ -96,7 +113,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
     from blemish.calibration.limit_setters import limit_setters
 
     if content is None:
-        print_notes(["Not calibrated: it gives scores but no verdicts."])
+        print_notes([Important("Not calibrated: it gives scores but no verdicts.")])
         return
     calibration = Calibration.from_json(content)
     table = Table(header_style="bold")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish._progress import print_failures, print_notes
+from blemish._progress import Important, print_failures, print_notes
 from blemish.cli.common import Device, ModelFile, Quiet
 
 if TYPE_CHECKING:
@@ -99,11 +99,14 @@ def predict(
             judge_into(outputs, samples, progress=Progress(quiet=quiet), **how)
     if not quiet:
         Console().print(outputs.tally.table())
+        notes: list[str] = outputs.unlike.sentences()
         if opened.calibration is None:
-            print_notes(["The model is not calibrated: scores only. Run `blemish calibrate`."])
+            said = "The model is not calibrated: scores only. Run `blemish calibrate`."
+            notes.append(Important(said))
         seen = outputs.tally.products
-        print_notes(seen.notes(named=product is not None, calibration=opened.calibration))
-        print_notes(outputs.tally.branches.notes(opened.calibration))
+        notes += seen.notes(named=product is not None, calibration=opened.calibration)
+        notes += outputs.tally.branches.notes(opened.calibration)
+        print_notes(notes)
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)

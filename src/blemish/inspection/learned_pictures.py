@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.images.reading import read_image
+from blemish.data.images.reading import read_header, read_image
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
 from blemish.results import Note
@@ -37,6 +37,7 @@ class LearnedPictures:
         sides: Smallest and largest side of a square of as many pixels.
         shapes: Smallest and largest height per width.
         colours: Mean red, green and blue of each product, where some could be read.
+        deep: Whether there are pictures of 16 bits; ``None`` where they are in no file.
 
     Example:
         >>> from blemish.inspection.learned_pictures import LearnedPictures
@@ -48,6 +49,7 @@ class LearnedPictures:
     sides: tuple[float, float]
     shapes: tuple[float, float]
     colours: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    deep: bool | None = None
 
     @classmethod
     def of(
@@ -58,14 +60,18 @@ class LearnedPictures:
         products = list(dict.fromkeys(sample.product for sample in samples))
         each = max(1, min(_READ, _READ_IN_ALL // len(products)))
         colours = {}
+        deep: list[bool] = []
         for product in products:
             own = [sample for sample in samples if sample.product == product]
-            means = [_colour(s, bit_depth) for s in own[:: max(1, len(own) // each)][:each]]
+            chosen = own[:: max(1, len(own) // each)][:each]
+            deep += [_is_deep(sample) for sample in chosen if sample.image is None]
+            means = [_colour(sample, bit_depth) for sample in chosen]
             readable = [mean for mean in means if mean is not None]
             if readable:
                 red, green, blue = np.mean(readable, axis=0).round(1).tolist()
                 colours[product] = (red, green, blue)
-        return cls((min(sides), max(sides)), (min(shapes), max(shapes)), colours)
+        ends = (min(sides), max(sides)), (min(shapes), max(shapes))
+        return cls(*ends, colours, any(deep) if deep else None)
 
     def notes(
         self, size: tuple[int, int], pixels: NDArray[np.uint8] | None, product: str | None
@@ -130,9 +136,17 @@ class LearnedPictures:
         """The inverse of :meth:`to_json`; ``None`` from files that do not say it."""
         try:
             sides, shapes, colours = (dict(content)[n] for n in ("sides", "shapes", "colours"))  # type: ignore[call-overload]
-            return cls(tuple(sides), tuple(shapes), dict(colours))
-        except (KeyError, TypeError, ValueError):
+            deep = content.get("deep")  # type: ignore[attr-defined]
+            return cls(tuple(sides), tuple(shapes), dict(colours), deep)
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
+
+
+def _is_deep(sample: Sample) -> bool:
+    try:
+        return read_header(sample.path).mode.startswith(("I", "F"))
+    except ImageError:  # said elsewhere, when it was to train
+        return False
 
 
 def _colour(sample: Sample, bit_depth: int) -> NDArray[np.float64] | None:

@@ -17,6 +17,7 @@ from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
 from blemish.outputs.lines import LineSink
 from blemish.outputs.resume import Done, take_up
 from blemish.outputs.tally import Tally
+from blemish.outputs.unlike_learned import UnlikeLearned
 from blemish.results import Prediction
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Outputs:
 
     Attributes:
         tally: Counts and the worst images, those of the earlier run included.
+        unlike: Images unlike those that were learned.
         reasons: Why images could not be judged, the first ones.
 
     Raises:
@@ -75,6 +77,7 @@ class Outputs:
         self.model = model
         self.resume = resume
         self.tally = Tally(limit=rows)
+        self.unlike = UnlikeLearned()
         self.reasons: list[tuple[Path, str]] = []
         self._done: Done | None = None  # of an earlier run
         self._lines: list[LineSink] = []
@@ -146,6 +149,7 @@ class Outputs:
         for sink in self._lines:
             sink.write(prediction)
         self.tally.add(prediction)
+        self.unlike.add(prediction)
 
     def fail(self, path: Path, error: Exception) -> None:
         """Write down an image that could not be judged."""

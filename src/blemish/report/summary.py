@@ -92,10 +92,7 @@ def _stopped(report: Report) -> Card:
             "images like these."
         )
     elif rates and len(rates) == len(promised):
-        lines.append(
-            f"Promised: at most {words.percent(max(rates))} on average. The count does not "
-            "contradict that."
-        )
+        lines.append(_kept_promise(report, max(rates), above=share.low > max(rates)))
     return Card(
         title,
         f"{verdicts.defect} of {verdicts.total}",
@@ -105,6 +102,26 @@ def _stopped(report: Report) -> Card:
         tone="defect" if broken else "unsure" if verdicts.defect else "ok",
         about="alarms",
         worst_product=_most(report, "defect", lambda product: product.good),
+    )
+
+
+def _kept_promise(report: Report, rate: float, *, above: bool) -> str:
+    """The promise beside a count that does not contradict it, also where the two look apart."""
+    said = f"Promised: at most {words.percent(rate)} on average."
+    if not above:
+        return f"{said} The count does not contradict that."
+    [first, *others] = [p for p in report.products if p.promise and p.promise.good]
+    if others or first.limits is None or first.promise is None:
+        return (
+            f"{said} The count is above that and yet within what is usual for each product: limits "
+            "from few good images promise an average over many calibrations, not this one's rate."
+        )
+    behind = words.count(first.limits.n, "good image")
+    return (
+        f"{said} The count is above that and yet does not contradict it: with only {behind} behind "
+        f"the limits and {words.count(first.promise.good, 'good image')} tested, up to "
+        f"{first.promise.usual} stopped ones are usual. The promise is an average over many "
+        "calibrations; more good images bring this one nearer to it."
     )
 
 

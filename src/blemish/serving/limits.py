@@ -9,6 +9,18 @@ from dataclasses import dataclass
 from blemish.errors import ConfigError
 
 MIB = 2**20
+#: Flags of ``blemish serve`` that set a limit, by its name.
+_FLAGS = {
+    "body_bytes": "--max-mib",
+    "pixels": "--max-megapixels",
+    "images": "--max-images",
+    "queue": "--queue",
+    "body_seconds": "--timeout",
+    "answer_seconds": "--timeout",
+    "batch": "--batch-size",
+    "keep_pictures": "--keep",
+    "keep_bytes": "--keep-gib",
+}
 _LONGEST_WAIT = 30  # seconds a refused client is told to wait at most
 
 
@@ -46,16 +58,17 @@ class ServeLimits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value <= 0:
-                raise ConfigError(f"The limit {name} is {value}; it must be above 0.")
+                flag = _FLAGS.get(name, f"the limit {name}")
+                raise ConfigError(f"{flag} is {value}; it must be above 0.")
         if self.images > self.queue:
             raise ConfigError(
                 f"One request may hold {self.images} images, but only {self.queue} are accepted "
-                "at once: such a request would always be refused. Raise the queue."
+                "at once: such a request would always be refused. Raise --queue."
             )
         if self.body_bytes > self.upload_bytes:
             raise ConfigError(
                 f"One request may hold {self.body_bytes:,} bytes, but all together only "
-                f"{self.upload_bytes:,}: raise the bytes for all uploads."
+                f"{self.upload_bytes:,}: lower --max-mib."
             )
 
 

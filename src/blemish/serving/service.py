@@ -180,7 +180,7 @@ class InspectionService:
             raise RefusalError(
                 504,
                 "too_slow",
-                f"There was no answer after {self.limits.answer_seconds:g} seconds.",
+                f"There was no answer after {self.limits.answer_seconds:g} seconds (--timeout).",
             )
         return [task.result() for task in tasks]
 
@@ -272,7 +272,13 @@ class InspectionService:
         except UnknownFormatError as error:
             raise RefusalError(415, "not_an_image", str(error)) from error
         except TooManyPixelsError as error:
-            raise RefusalError(413, "too_many_pixels", str(error)) from error
+            found = str(error).partition(" Expected ")[0]
+            raise RefusalError(
+                413,
+                "too_many_pixels",
+                f"{found} This server takes at most {self.limits.pixels:,}: shrink or crop the "
+                "picture, or start the server with a larger --max-megapixels.",
+            ) from error
         except ImageError as error:
             raise RefusalError(422, "damaged_image", str(error)) from error
         except MemoryError:

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from blemish._names import unknown_name_message
-from blemish._progress import Progress
+from blemish._progress import Important, Progress
 from blemish.calibration import CalibrationRecord
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
-from blemish.errors import ConfigError, DataError
+from blemish.errors import ConfigError, DataError, TrainingInterruptedError
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.input_choice import InputChoice
@@ -35,15 +35,17 @@ from blemish.training.first_look import first_look
 from blemish.training.label_check import Suspect, suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
+from blemish.training.plan import announce_plan
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_state import training_state, write_state
 
 #: Said when no limits could be set because there was nothing to set them from.
-NOT_CALIBRATED = (
+NOT_CALIBRATED = Important(
     "Not calibrated, so no verdicts: no readable good image could be set aside. Run "
     "`blemish calibrate` with good images that training has not seen."
 )
+_UNREAD = "{}: no image could be read, the model does not know it."
 _PRECISIONS = ("32-true", "bf16-mixed")
 _STATISTICS = 16  # images that the closed-form parts see at a time
 
@@ -224,7 +226,7 @@ def learn(
         failures=(*failures, *training.failures),
         notes=(
             *seen,
-            *(f"{name}: no image could be read, the model does not know it." for name in unknown),
+            *map(Important, (_UNREAD.format(name) for name in unknown)),
             *choice.notes(preprocessing, sizes),
             *method.notes(),
             *suspects_note(training.suspects, [*kept, *split.held]),
@@ -295,7 +297,13 @@ def train(
         return _train_in(work_dir, method, samples, preprocessing, options, set_aside, progress)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        return _train_in(home, method, samples, preprocessing, options, set_aside, progress)
+        try:
+            return _train_in(home, method, samples, preprocessing, options, set_aside, progress)
+        except TrainingInterruptedError as error:
+            raise TrainingInterruptedError(
+                f"{str(error).partition(' The checkpoint')[0]} Nothing of it is kept. To be able "
+                "to go on, train with TrainingOptions(work_dir=…) and then resume=True."
+            ) from None
 
 
 def _train_in(
@@ -313,6 +321,8 @@ def _train_in(
     state = training_state(method, samples, preprocessing, options, work_dir)
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
+    in_tiles = preprocessing.tiling is not None
+    announce_plan(method, len(samples), preprocessing.size, progress, in_tiles=in_tiles)
     data = training_batches(
         method,
         samples,

@@ -138,6 +138,24 @@ def test_refusals_say_what_and_why(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("flag", "request_"),
+    [
+        ("--max-megapixels", {"content": png(part(size=(1001, 1000))), "headers": RAW}),
+        ("--max-mib", {"content": b"\x89PNG" + bytes(2 * 2**20), "headers": RAW}),
+        ("--max-images", {"files": [("f", ("a.png", png(part())))] * 9}),
+    ],
+)
+def test_a_refusal_names_the_flag_that_would_let_it_in(
+    server: RunningServer, flag: str, request_: dict[str, Any]
+) -> None:
+    answer = server.client.post("/v1/predict", **request_)
+    assert answer.status_code == 413
+    said = str(answer.json())
+    assert f"a larger {flag}" in said
+    assert "max_pixels" not in said
+
+
 def test_a_body_without_a_declared_length_is_counted_all_the_same(server: RunningServer) -> None:
     def chunks(count: int) -> Any:
         yield png(part())

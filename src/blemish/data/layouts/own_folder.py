@@ -87,8 +87,8 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
     images = list_images(root, recursive=False)
     if images and not inside:
         problem = (
-            f"{name}: the folder holds images only; all {len(images)} are taken as good and for "
-            "training. To test, add folders of good and defective images."
+            f"{name}: the folder holds images only; all {len(images)} are taken as good, for "
+            "learning and for the limits. To test, add folders of good and defective images."
         )
         return [Sample(path, name, "train", 0) for path in images], [problem]
     raise DataError(

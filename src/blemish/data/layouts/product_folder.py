@@ -177,8 +177,8 @@ def read_product(
     trained = sum(s.is_good for s in samples if s.split == "train")
     if trained and not walk.splits:
         problems.append(
-            f"{product}: there is no train/ and test/; all {trained} good images are used for "
-            "training. Set good images aside in test/good/ to measure false alarms."
+            f"{product}: there is no train/ and test/; all {trained} good images are for learning "
+            "and for the limits. Set good images aside in test/good/ to measure false alarms."
         )
     return samples, problems
 

@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish._progress import Important
 from blemish.methods.anomem.blocks import (
     DeviationHead,
     DeviationScores,
@@ -366,8 +367,10 @@ class AnoMem(Method):
         said = [f"Memory: {shown} prototypes in use, shallow to deep."]
         if any(used < _COLLAPSED * count for used, count in counts):
             said.append(
-                "The memory has collapsed: nearly all prototypes are idle. Train longer, with a "
-                "larger batch_size or variance_weight, or with fewer prototypes."
+                Important(
+                    "The memory has collapsed: nearly all prototypes are idle. Train longer, with "
+                    "a larger batch_size or variance_weight, or with fewer prototypes."
+                )
             )
         return said
 

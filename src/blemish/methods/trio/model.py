@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blemish._progress import Important
 from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import (
@@ -113,9 +114,11 @@ class Trio(Method):
                 own.copy_(self.standardise(own.float(), torch.full((len(own),), g)))
         if any(len(f) > 1 and float((f - f[:1]).abs().amax()) < _ALIKE for f in kept):
             self._notes.append(
-                "The good images of a product are all the same to the network, so that any picture "
-                "may be a defect. Give ones of different parts; for 16-bit images, name the bits "
-                "in use (--bit-depth)."
+                Important(
+                    "The good images of a product are all the same to the network, so that any "
+                    "picture may be a defect. Give ones of different parts; for 16-bit images, "
+                    "name the bits in use (--bit-depth)."
+                )
             )
         owners = self._remember(kept, generator)
         measured = [

@@ -59,7 +59,8 @@ class Body:
             raise RefusalError(
                 408,
                 "too_slow",
-                f"The request was not complete after {self._limits.body_seconds:g} seconds.",
+                f"The request was not complete after {self._limits.body_seconds:g} seconds "
+                "(--timeout).",
                 headers={"Connection": "close"},
             ) from None
         if not files:
@@ -86,7 +87,7 @@ class Body:
                     413,
                     "too_many_images",
                     f"Found more than {self._limits.images} images in one request. Send them in "
-                    "several.",
+                    "several, or start the server with a larger --max-images.",
                 ) from error
             raise RefusalError(
                 400, "bad_form", f"The form data cannot be read: {error.message}"
@@ -133,7 +134,7 @@ class Body:
             413,
             "too_large",
             f"A request may hold at most {self._limits.body_bytes:,} bytes. Send fewer or smaller "
-            "images.",
+            "images, or start the server with a larger --max-mib.",
             headers={"Connection": "close"},
         )
 
