@@ -121,3 +121,10 @@ def test_the_note_names_ten_and_counts_the_rest() -> None:
     (one,) = suspects_note([Suspect(chosen[4], 20.0)], chosen)
     assert one.endswith("Look at it, and where it is none: `blemish fit … --leave-out 004.png`")
     assert suspects_note([], chosen) == []
+
+
+def test_pictures_that_are_all_the_same_are_no_suspects() -> None:
+    assert named(samples(np.repeat(pictures(1), 24, axis=0))) == []
+    almost = np.repeat(pictures(1), 24, axis=0)
+    almost[3, 20:40, 24:44] = 240
+    assert named(samples(almost)) == ["nut/train/good/003.png"]

@@ -15,6 +15,7 @@ Simonoff, "Procedures for the Identification of Multiple Outliers in Linear Mode
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blemish._progress import Progress
 from blemish.data.left_out import leave_out_flags, short_names
 from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Method, OutOfFold
@@ -73,6 +75,7 @@ def mislabelled(
     *,
     first: NDArray[np.float64] | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Suspect]:
     """The good pictures that stand apart from the others of their product, the oddest first.
 
@@ -87,9 +90,12 @@ def mislabelled(
         first: Out-of-fold scores ``(n,)`` where the method has some, for the first look; not a
             number for samples that it has not measured.
         seed: Of the patches that are drawn.
+        progress: Where progress is shown.
     """
     odd: dict[Path, Suspect] = {}
-    for rows in _together(samples, first):
+    together = list(_together(samples, first))
+    shown = progress if progress and together else Progress(quiet=True)
+    for rows in shown.track(together, "Checking labels", len(together)):
         parts = np.array([samples[row].part or f"#{row}" for row in rows])
 
         def measure(as_parts: NDArray[Any], rows: Sequence[int] = rows) -> NDArray[np.float64]:
@@ -120,6 +126,7 @@ def suspects_among(
     *,
     found: OutOfFold | None = None,
     seed: int,
+    progress: Progress,
 ) -> list[Suspect]:
     """:func:`mislabelled` of good images by a method's teacher.
 
@@ -128,6 +135,7 @@ def suspects_among(
         sources: What there is of good images, and their rows in it.
         found: What the method has measured of them, in their order.
         seed: Of the training.
+        progress: Where progress is shown.
     """
     where = [(source, row) for source, (_, rows) in enumerate(sources) for row in rows]
     samples = []
@@ -145,7 +153,15 @@ def suspects_among(
             own = [where[at][1] for at in asked if where[at][0] == source]
             yield from data.in_order(own, _AT_A_TIME)
 
-    return mislabelled(method.teacher, method.input_size, samples, batches, first=first, seed=seed)
+    return mislabelled(
+        method.teacher,
+        method.input_size,
+        samples,
+        batches,
+        first=first,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def suspects_note(suspects: Sequence[Suspect], good: Sequence[Sample]) -> list[str]:
@@ -195,7 +211,8 @@ def _by_others(
             yield replace(batch, parts=tuple(parts[seen : seen + count]), products=None)
             seen += count
 
-    with torch.random.fork_rng(), torch.inference_mode():
+    with torch.random.fork_rng(), torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of equal pictures k-means complains
         torch.manual_seed(seed)
         trio = Trio(_CONFIG, teacher, input_size).eval()
         trio.fit_statistics(named())

@@ -30,7 +30,7 @@ from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
-from blemish.training.batches import CachedBatches, training_batches
+from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
 from blemish.training.first_look import first_look
 from blemish.training.label_check import Suspect, suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
@@ -323,16 +323,20 @@ def _train_in(
     budget = options.cache_budget_gib * 2**30
     in_tiles = preprocessing.tiling is not None
     announce_plan(method, len(samples), preprocessing.size, progress, in_tiles=in_tiles)
-    data = training_batches(
-        method,
-        samples,
-        preprocessing,
-        cache_dir,
-        budget,
-        progress=progress,
-        failures=report.failures,
-        seed=options.seed,
-    )
+
+    def batches_of(some: Sequence[Sample], failures: list[tuple[Path, str]]) -> TrainingBatches:
+        return training_batches(
+            method,
+            some,
+            preprocessing,
+            cache_dir,
+            budget,
+            progress=progress,
+            failures=failures,
+            seed=options.seed,
+        )
+
+    data = batches_of(samples, report.failures)
     if len(data) < 2:
         raise DataError(
             f"{len(data)} readable training images were found, at least 2 are needed."
@@ -348,18 +352,9 @@ def _train_in(
     if method.uses_teacher and not method.cross_fits:
         looked_at = [(data, sorted([*good, *held]))]
         if set_aside:
-            aside = training_batches(
-                method,
-                set_aside,
-                preprocessing,
-                cache_dir,
-                budget,
-                progress=progress,
-                failures=[],  # calibrating says so
-                seed=options.seed,
-            )
+            aside = batches_of(set_aside, [])  # calibrating says what cannot be read
             looked_at.append((aside, list(range(len(aside)))))
-        report.suspects = suspects_among(method, looked_at, seed=options.seed)
+        report.suspects = suspects_among(method, looked_at, seed=options.seed, progress=progress)
         # Before the training, which is then perhaps not worth waiting for.
         progress.say(suspects_note(report.suspects, [*samples, *set_aside]))
     for index, stage in enumerate(method.stages()):
@@ -393,7 +388,9 @@ def _train_in(
         found = method.out_of_fold()
         if found is not None:
             report.out_of_fold = out_of_fold_records(found, data, good)
-            report.suspects = suspects_among(method, [(data, good)], found=found, seed=options.seed)
+            report.suspects = suspects_among(
+                method, [(data, good)], found=found, seed=options.seed, progress=progress
+            )
         # Where nothing could be set aside, what has trained must do.
         method.fit_held_out(data.in_order(held or good, _STATISTICS))
     report.seconds = time.monotonic() - started
