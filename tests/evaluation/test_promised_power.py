@@ -80,6 +80,20 @@ def test_what_too_few_good_images_guarantee_is_marked() -> None:
     ]
 
 
+def test_an_estimated_limit_is_called_one() -> None:
+    asked = good_scores(0.01, nut=42).at(estimate=True)
+    given = [("nut", "good", 5.0), ("nut", "dent", 43.0), ("nut", "dent", 1000.0)]
+    (nut,) = measured(asked, *given).products
+    one, five = nut.power
+    assert (one.found_share, one.guaranteed, one.estimated) == (0.5, 1 / 43, True)
+    assert (five.found_share, five.estimated) == (1.0, False)
+    assert one.figures()["estimated"] is True
+    assert shortfalls([("nut", nut.power)]) == [
+        "Too few good images for 1 %: the limit is an estimate from their tail; guaranteed: "
+        "nut 2.3 %."
+    ]
+
+
 def test_each_image_by_the_limits_of_the_product_it_was_judged_as() -> None:
     calibration = good_scores(nut=99, bolt=9)
     own = measured(calibration, ("nut", "good", 5.0), ("nut", "dent", 50.0))

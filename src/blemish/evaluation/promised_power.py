@@ -1,8 +1,8 @@
 """Power at the promise: what a model's own limits find at 1 % and 5 %, whatever rate it runs at.
 
 The limits are those the calibration has for the product as which an image was judged. Where the
-good images are too few for a rate its limit is the largest good score, as in every verdict, and
-the rate that this guarantees stands beside the figure.
+good images are too few for a rate its limit is the largest good score, or an estimate where that
+was asked for, as in every verdict, and the rate that this guarantees stands beside the figure.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class PromisedPower:
         roc_recall: Largest recall of a threshold that stops no more good images.
         wasted: ``roc_recall`` less ``found_share``.
         counts: The images behind the shares; ``None`` for a mean.
+        estimated: Whether some limit is an estimate, see :mod:`blemish.calibration.tail`.
     """
 
     rate: float
@@ -46,6 +47,7 @@ class PromisedPower:
     roc_recall: float
     wasted: float
     counts: Power | None = None
+    estimated: bool = False
 
     @property
     def promise(self) -> str:
@@ -61,7 +63,9 @@ class PromisedPower:
         """All of it by name, flat, for JSON."""
         shares = {name: getattr(self, name) for name in SHARES}
         counts = {} if self.counts is None else self.counts._asdict()
-        rates = {"false_alarm_rate": self.rate, "guaranteed_rate": self.guaranteed}
+        rates: dict[str, Any] = {"false_alarm_rate": self.rate, "guaranteed_rate": self.guaranteed}
+        if self.estimated:
+            rates["estimated"] = True
         return rates | counts | shares
 
 
@@ -90,7 +94,10 @@ def promised_power(
         pooled = any(limit.pooled for limit in own)
         guaranteed = None if pooled else max(limit.defect_rate for limit in own)
         shares = {name: getattr(counts, name) for name in SHARES}
-        measured.append(PromisedPower(rate, guaranteed, **shares, counts=counts))
+        estimated = any(limit.estimated for limit in own)
+        measured.append(
+            PromisedPower(rate, guaranteed, **shares, counts=counts, estimated=estimated)
+        )
     return tuple(measured)
 
 
@@ -119,7 +126,7 @@ def shortfalls(products: Iterable[tuple[str, Sequence[PromisedPower]]]) -> list[
         >>> shortfalls([("nut", (nut,))])
         ['Too few good images for 1 %: the limit is the largest good score; guaranteed: nut 2.3 %.']
     """
-    by_rate: dict[float, list[str]] = {}
+    by_rate: dict[tuple[float, bool], list[str]] = {}
     pooled: dict[str, None] = {}
     for product, at_rates in products:
         for one in at_rates:
@@ -127,11 +134,12 @@ def shortfalls(products: Iterable[tuple[str, Sequence[PromisedPower]]]) -> list[
                 pooled[product] = None
             elif one.short:
                 said = f"{product} {100 * one.guaranteed:.2g} %"
-                by_rate.setdefault(one.rate, []).append(said)
+                by_rate.setdefault((one.rate, one.estimated), []).append(said)
     sentences = [
-        f"Too few good images for {100 * rate:g} %: the limit is the largest good score; "
+        f"Too few good images for {100 * rate:g} %: the limit is "
+        f"{'an estimate from their tail' if estimated else 'the largest good score'}; "
         f"guaranteed: {', '.join(said)}."
-        for rate, said in sorted(by_rate.items())
+        for (rate, estimated), said in sorted(by_rate.items())
     ]
     if pooled:
         named = ", ".join(pooled)
