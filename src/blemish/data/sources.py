@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -189,15 +189,37 @@ def images_to_judge(
             leaves open what it is, or something that is no picture.
         ImageError: A picture in memory that cannot be read.
     """
-    samples: list[Sample] = []
+    return list(_each(source, recursive, product, bit_depth, on_note or _warn))
+
+
+def stream_to_judge(
+    source: ImageSource, *, product: str | None = None, bit_depth: int = 16
+) -> Iterable[Sample]:
+    """As :func:`images_to_judge`, and of an iterator one by one, as they are asked for.
+
+    A program's own iterator may go on for as long as a line runs; everything else is looked at now,
+    so that what is wrong is said now.
+    """
+    samples = _each(source, True, product, bit_depth, _warn)
+    return samples if isinstance(source, Iterator) else list(samples)
+
+
+def _each(
+    source: ImageSource,
+    recursive: bool,
+    product: str | None,
+    bit_depth: int,
+    on_note: Callable[[str], None],
+) -> Iterator[Sample]:
     for index, item in enumerate(_items(source)):
         if isinstance(item, Sample):
-            samples.append(item)
+            found = [item]
         elif isinstance(item, str | Path):
-            samples += _from_path(Path(item), recursive, on_note or _warn)
+            found = _from_path(Path(item), recursive, on_note)
         else:
-            samples.append(_in_memory(item, index, bit_depth=bit_depth))
-    return [s if s.product or product is None else replace(s, product=product) for s in samples]
+            found = [_in_memory(item, index, bit_depth=bit_depth)]
+        for s in found:
+            yield s if s.product or product is None else replace(s, product=product)
 
 
 def one_picture(
@@ -276,4 +298,4 @@ def _from_path(path: Path, recursive: bool, on_note: Callable[[str], None]) -> l
 
 
 def _warn(note: str) -> None:
-    warnings.warn(note, stacklevel=4)
+    warnings.warn(note, stacklevel=5)

@@ -12,7 +12,7 @@ from blemish.calibration import Calibration
 from blemish.data.images.given_picture import Channels
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import ImageSource, Picture, images_to_judge, load_input, one_picture
+from blemish.data.sources import ImageSource, Picture, load_input, one_picture, stream_to_judge
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import Load, OnError, OnTile, judge_samples
@@ -74,7 +74,8 @@ class Judge(ABC):
 
         Args:
             images: Files, folders, arrays ``(N, H, W[, C])``, samples, or single pictures in any of
-                the forms of :meth:`inspect`.
+                the forms of :meth:`inspect`. Of an iterator pictures are taken as they are needed,
+                about three batches ahead, so that it may be endless.
             product: Product of images that do not say theirs; ``None``: the one that the model
                 recognises, if it can.
             batch_size: Images, or tiles of them, per forward pass.
@@ -84,7 +85,7 @@ class Judge(ABC):
                 it has; of pictures that are not cut it is not.
         """
         pairs = self.judge_samples(
-            images_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
+            stream_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
             calibration=self.calibration,
             batch_size=batch_size,
             on_error=on_error,
