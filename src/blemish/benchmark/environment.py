@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from blemish.data.images.polygons import is_polygons
 from blemish.data.sample import DataSet
 from blemish.model_file.versions import installed
 from blemish.runtime.cores import usable_cores
@@ -128,6 +129,8 @@ def _relative(path: Path, root: Path) -> str:
 
 def _file_digest(path: Path) -> bytes:
     content = hashlib.blake2b(digest_size=12)
+    if is_polygons(path):
+        path = path.with_name(path.name.partition("#")[0])
     try:
         with path.open("rb") as file:
             while block := file.read(2**20):

@@ -31,6 +31,7 @@ from blemish.data.images.orientation import (
     stored_size,
     turned,
 )
+from blemish.data.images.polygons import is_polygons, polygon_mask
 from blemish.data.images.preprocess import (
     check_bit_depth,
     composite_on_black,
@@ -130,19 +131,23 @@ def read_mask(
     The values are not binarised: in MVTec LOCO and VisA they name the kind of defect. Palette
     images give the palette's indices; colour images the largest channel, transparent pixels 0;
     values above 255 become 255. A mask saved as JPEG carries compression noise around its
-    edges: there, values below 128 count as 0.
+    edges: there, values below 128 count as 0. Polygons of LabelMe and COCO are filled; see
+    :mod:`blemish.data.images.polygons`.
 
     Raises:
         ImageError: The file cannot be read, or holds floats or negative numbers.
         DataError: Its size is not ``expected_size``, the ``(H, W)`` of the image it belongs to.
     """
     path = Path(path)
-    with open_image(path, max_pixels) as image:
-        orientation = _decode(image, path)
-        values = _mask_values(image, path)
-        if image.format in ("JPEG", "MPO"):
-            values = np.where(values < 128, 0, values).astype(np.uint8)
-    mask = np.ascontiguousarray(turned(values, orientation))  # (H, W)
+    if is_polygons(path):
+        mask = polygon_mask(path)  # (H, W)
+    else:
+        with open_image(path, max_pixels) as image:
+            orientation = _decode(image, path)
+            values = _mask_values(image, path)
+            if image.format in ("JPEG", "MPO"):
+                values = np.where(values < 128, 0, values).astype(np.uint8)
+        mask = np.ascontiguousarray(turned(values, orientation))  # (H, W)
     if expected_size is not None and mask.shape != tuple(expected_size):
         raise DataError(
             f"The mask {path} has {mask.shape[0]}×{mask.shape[1]} pixels (H×W), its image "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -147,3 +148,15 @@ class Listing:
                 names = frozenset()
             self._names[path.parent] = names
         return path.name in names
+
+    def find(self, path: Path) -> Path | None:
+        """The file of that path as it is called on disk, however its accents are stored there."""
+        if path in self:
+            return path
+        for name in self._names[path.parent]:
+            if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name):
+                return path.with_name(name)
+        if path.parent == path or path.parent.is_dir():
+            return None
+        parent = self.find(path.parent)
+        return None if parent is None else self.find(parent / path.name)

@@ -112,15 +112,15 @@ def _read_visa(root: Path) -> Reading:
                 "VisA's archive again."
             )
         group = row[_VISA_GROUP] or None
-        image = inside(root, row["image"], source=path)
+        image = listing.find(inside(root, row["image"], source=path))
         of: Split = "train" if split == "train" else "test"
-        if image not in listing:
+        if image is None:
             missing[product] += 1
         elif label == "normal":
             samples.append(Sample(image, product, of, 0, group=group))
         else:
-            mask = inside(root, row["mask"], source=path) if row["mask"] else None
-            masks = () if mask is None or mask not in listing else (mask,)
+            drawn = row["mask"] and listing.find(inside(root, row["mask"], source=path))
+            masks = (drawn,) if drawn else ()
             unmasked[product] += not masks
             samples.append(Sample(image, product, of, 1, "anomaly", masks, group=group))
     problems = [

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
-from blemish.data.layouts.product_folder import read_product
+from blemish.data.layouts.product_folder import has_annotations, read_product
 from blemish.data.layouts.roles import Folders, RoleBook
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
@@ -34,13 +34,18 @@ def _says(folder: Path, book: RoleBook) -> bool:
 
 
 def _is_product(folder: Path, book: RoleBook) -> bool:
-    """A product's folder has folders that say good or a split, or images with masks beside."""
+    """A product's folder has folders that say good or a split, or images with masks or polygons."""
     if _says(folder, book):
         return True
     inside = subfolders(folder)
+    masked = has_annotations(folder) or any(book.of(p, inside).what == "masks" for p in inside)
+    if masked and list_images(folder, recursive=False):
+        return True
     wrappers = [path for path in inside if book.of(path).what == "wrapper"]
-    masks = any(book.of(path, inside).what == "masks" for path in inside)
-    return any(_says(path, book) or (masks and list_images(path)) for path in wrappers)
+    return any(
+        _says(path, book) or ((masked or has_annotations(path)) and list_images(path))
+        for path in wrappers
+    )
 
 
 def _products(root: Path, book: RoleBook) -> dict[str, Path]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from blemish.data.images.image_list import list_images
+from blemish.data.images.polygons import is_polygons, polygon_kind, read_polygons
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts.base import Reading, defects_in_training, subfolders
 from blemish.data.layouts.masks_of_images import (
@@ -22,11 +23,12 @@ from blemish.data.layouts.masks_of_images import (
     masks_beside,
     match,
 )
-from blemish.data.layouts.roles import FolderRole, RoleBook, same_name
+from blemish.data.layouts.roles import FolderRole, RoleBook, composed, same_name
 from blemish.data.sample import Sample, Split
 from blemish.errors import DataError, ImageError
 
 _MOST_VALUES = 32  # in a mask; a picture of labels has more
+_LOOKED_AT = 3  # JSON files, to know whether there are polygons
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class _Walk:
             for path in files
             if path not in masks
         ]
+        self._polygons(folder, place.split, place.parts, folder)
         if place.label is None:
             if own:
                 self.loose.setdefault(place.folder or f"{folder.resolve().name}/", []).extend(own)
@@ -139,6 +142,7 @@ class _Walk:
         if self._was_in(folder):
             return 0
         found = list_images(folder, recursive=False)
+        self._polygons(folder, split, parts, scope)
         for path in found:
             stem, marked = mask_stem(path.stem)
             self.masks.append(FoundMask(path, stem, split, parts, marked, scope))
@@ -151,6 +155,29 @@ class _Walk:
                 more = ()
             self._masks(sub, role.split or split, (*parts, *more), scope)
         return len(found)
+
+    def _polygons(
+        self, folder: Path, split: Split | None, parts: tuple[str, ...], scope: Path | None
+    ) -> None:
+        """Masks drawn as polygons in the JSON files of a folder."""
+        for file in json_files(folder):
+            try:
+                drawn = read_polygons(file)
+            except ImageError as error:
+                self.problems.append(f"{self.product}: {error}")
+                continue
+            for name, polygons in (drawn or {}).items():
+                if "#" not in name:  # LabelMe: the file is called as its image
+                    named = FoundMask(file, composed(file.stem), split, parts, True, scope)
+                else:
+                    of = PurePosixPath(polygons.file_name)
+                    roles = {part: self.book.named(part) for part in of.parts[:-1]}
+                    told = next((role.split for role in roles.values() if role.split), split)
+                    kinds = [part for part in roles if roles[part].what in ("kind", "defects")]
+                    below = (*parts, *map(same_name, kinds))
+                    path, stem = file.with_name(name), composed(of.stem)
+                    named = FoundMask(path, stem, told, below, True, scope)
+                self.masks.append(named)
 
 
 def read_product(
@@ -169,8 +196,18 @@ def read_product(
         FoundImage(i.path, _split(i.place), i.place.parts, i.place.label == 0) for i in walk.images
     ]
     masks, orphans = match(found, walk.masks)
-    samples = [_sample(product, i, i.masks or masks.get(i.path, ())) for i in walk.images]
+    drawn = [i.path for i in walk.images if i.place.label == 0 and _drawn(masks.get(i.path, ()))]
+    samples = [
+        _sample(product, i, i.masks or masks.get(i.path, ()))
+        for i in walk.images
+        if i.path not in set(drawn)
+    ]
     problems = walk.problems + _defect_problems(product, samples)
+    if drawn:
+        problems.append(
+            f"{product}: {len(drawn)} images in folders of good ones have polygons drawn on them "
+            f"and were left out: {', '.join(path.name for path in drawn[:3])}."
+        )
     for kind, count in Counter(m.path.parent.name if m.parts else "" for m in orphans).items():
         of = f" of kind {kind!r}" if kind else ""
         problems.append(f"{product}: {count} masks{of} belong to no image.")
@@ -214,7 +251,8 @@ def _sort_loose(walk: _Walk, name: str, loose: list[_Found]) -> None:
         for image in loose:
             label = int(image.path in marked) if image.path in told else unsaid
             if label is not None or place.split == "test":
-                here = replace(place, label=label, kind="defect" if label else None)
+                kind = _drawn(told.get(image.path, ())) or "defect"
+                here = replace(place, label=label, kind=kind if label else None)
                 walk.images.append(_Found(image.path, here, told.get(image.path, ())))
         without = len(loose) - len(told)
         are = {"test": "are unlabelled", None: "were left out"}.get(place.split, "count as good")
@@ -227,6 +265,28 @@ def _sort_loose(walk: _Walk, name: str, loose: list[_Found]) -> None:
     else:
         label = None if place.split == "test" else 0
         walk.images += [replace(image, place=replace(place, label=label)) for image in loose]
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files of a folder, which may hold polygons."""
+    return sorted(
+        path for path in folder.glob("*.[jJ][sS][oO][nN]") if not path.name.startswith(".")
+    )
+
+
+def has_annotations(folder: Path) -> bool:
+    """Whether images in a folder have masks or polygons beside them; no image is read."""
+    if masks_beside(list_images(folder, recursive=False)):
+        return True
+    try:
+        return any(read_polygons(path) for path in json_files(folder)[:_LOOKED_AT])
+    except ImageError:
+        return True
+
+
+def _drawn(masks: Iterable[Path]) -> str:
+    """The kind that polygons among masks say; empty where there are none, or none that mark."""
+    return next(filter(None, (polygon_kind(mask) for mask in masks if is_polygons(mask))), "")
 
 
 def _mark_something(masks: Iterable[Path]) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from blemish._names import unknown_name_message
 from blemish.data.images.foreign import left_out
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, Reading, found_in
+from blemish.data.layouts.kolektor import KOLEKTOR
 from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
+from blemish.data.layouts.manifest import MANIFEST
 from blemish.data.layouts.own_folder import FOLDER, given_root, read_folder
-from blemish.data.layouts.roles import Folders
+from blemish.data.layouts.roles import Folders, composed
 from blemish.data.layouts.trees import BTAD, MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO
-from blemish.data.sample import DataSet
+from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
 
 #: In the order in which they are tried: the special before the general.
@@ -22,7 +25,7 @@ LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         *(ELPV, CIFAR10, FASHION_MNIST, MNIST, REAL_IAD),
-        *(VISA, MVTEC_LOCO, BTAD, MVTEC_AD_2, MVTEC_AD, FOLDER, ELPV_SHIFT),
+        *(VISA, KOLEKTOR, MANIFEST, MVTEC_LOCO, BTAD, MVTEC_AD_2, MVTEC_AD, FOLDER, ELPV_SHIFT),
     )
 }
 
@@ -80,7 +83,13 @@ def read_data_set(root: str | Path | Folders, *, layout: str = "auto") -> DataSe
         )
     if path.is_dir() and not (isinstance(root, Folders) and root.root is None):
         problems = [*problems, *left_out(path)]
-    return DataSet(chosen.name, path, tuple(samples), tuple(problems))
+    return DataSet(chosen.name, path, tuple(map(_composed, samples)), tuple(problems))
+
+
+def _composed(sample: Sample) -> Sample:
+    """A product has one name, whichever system wrote its folder."""
+    product = composed(sample.product)
+    return sample if product == sample.product else replace(sample, product=product)
 
 
 def recognise(root: str | Path) -> str | None:

@@ -238,6 +238,10 @@ class RoleBook:
                     return replace(role, split=role.split or folder_role(folder.name).split)
         return folder_role(folder.name, [path.name for path in beside])
 
+    def named(self, name: str) -> FolderRole:
+        """The role of a folder of which the name alone is known."""
+        return self._given.get(same_name(name)) or folder_role(name)
+
     def unmet(self) -> list[Path | str]:
         """Given folders, as resolved paths or names, that were not met so far."""
         return [key for key in self._given if key not in self._used]
