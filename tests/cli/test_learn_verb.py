@@ -53,10 +53,13 @@ def test_a_product_is_added_and_limits_are_shown(blemish: Any, model: Path, more
     result = blemish("learn", model, more, "--product", "lid")
     assert result.returncode == 0, result.stderr
     assert read_manifest(model).products == ("part", "lid")
-    assert "none → 6" in result.stdout
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("lid: ")]
+    assert line.endswith("from 6 good images.")
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("part: ")]
+    assert "(as before)" in line
     assert "Learned 6 good images of lid (new)" in result.stdout
-    assert [line for line in tried.stdout.splitlines() if "│" in line] == [
-        line for line in result.stdout.splitlines() if "│" in line
+    assert [line for line in tried.stdout.splitlines() if ": defect above" in line] == [
+        line for line in result.stdout.splitlines() if ": defect above" in line
     ]
     assert "6 of lid" in blemish("info", model).stdout
     again = blemish("learn", model, more, "--product", "lid")
@@ -81,7 +84,7 @@ def test_more_images_go_into_another_file(
     assert result.returncode == 0, result.stderr
     assert "1 image(s) could not be read" in result.stderr
     assert "Learned 3 good images of part in" in result.stdout
-    assert "12 → 15" in result.stdout
+    assert "from 15 good images." in result.stdout
     assert digest(model) == before
     assert (tmp_path / "n.blemish").is_file()
 

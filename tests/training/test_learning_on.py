@@ -94,6 +94,7 @@ def test_a_new_product_is_judged_by_limits_of_its_own(
         assert [p.score for p in judged] == [p.score for p in detector.predict(new, product=named)]
         verdicts = [p.verdict for p in judged]
         assert verdicts.count("defect") == 4 if odd else verdicts.count("defect") < 4
+    assert again.training["pictures"]["colours"].keys() == {"dark", "bright", "middle"}
     assert again.training["learned"] == [
         {"product": "middle", "images": report.images["middle"], "seed": 0}
     ]
@@ -181,6 +182,16 @@ def test_defects_among_the_good_images_are_named(
     notes = model().learn(more, product="dark", training=CPU, progress=QUIET).notes
     [said] = [note for note in notes if note.startswith("By the limits before, ")]
     assert "of the 7 new good images of dark are defects: dark090.png" in said
+
+
+def test_pictures_apart_from_the_others_of_a_new_product_are_named(
+    model: Callable[..., Detector], tmp_path: Path
+) -> None:
+    new = write(tmp_path / "new", "middle", range(30))
+    write(new, "middle", range(90, 91), odd=True)
+    notes = model().learn(new, product="middle", training=CPU, progress=QUIET).notes
+    [said] = [note for note in notes if note.startswith("Perhaps not good: middle090")]
+    assert "`blemish learn … --leave-out" in said
 
 
 def test_groups_that_were_learned_do_not_calibrate_again(tmp_path: Path) -> None:

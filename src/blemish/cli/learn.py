@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,13 +16,8 @@ from blemish.cli.common import (
     ModelFile,
     Quiet,
     need_training_packages,
-    plain,
 )
 from blemish.cli.folders import print_read_as
-
-if TYPE_CHECKING:
-    from blemish.calibration.limits import Limits
-    from blemish.training.learning import LearnReport
 
 
 def learn(
@@ -59,7 +54,8 @@ def learn(
     What it knows of other products stays as it is; all limits are shown before and after.
     """
     need_training_packages("Learning")
-    from blemish._progress import Progress
+    from blemish._progress import Progress, printable
+    from blemish.calibration.limit_changes import limit_changes
     from blemish.data.left_out import without_images
     from blemish.data.sources import training_data
     from blemish.detector import Detector
@@ -78,6 +74,7 @@ def learn(
     data_set = training_data(good, layout=layout, bit_depth=detector.bit_depth)
     if not quiet:
         print_read_as(data_set, sys.stdout)
+    before = detector.calibration
     report = detector.learn(
         without_images(data_set, leave_out or ()),
         product=product,
@@ -93,35 +90,12 @@ def learn(
     if not dry_run:
         detector.save(out or model)
     if not quiet:
-        _print_changes(report)
         print_notes(report.notes)
+        if detector.calibration is not None:
+            print("\n".join(map(printable, limit_changes(before, detector.calibration))))
         learned = ", ".join(
             f"{count} good images of {name}{' (new)' if name in report.new_products else ''}"
             for name, count in report.images.items()
         )
         end = "Nothing was written (--dry-run)." if dry_run else f"Wrote {out or model}."
         print(f"Learned {learned} in {report.seconds:.0f} s. {end}")
-
-
-def _print_changes(report: LearnReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(header_style="bold")
-    for heading in ("limits of", "good images", "defect above", "false alarms"):
-        table.add_column(heading)
-    for product, before, after in report.limits:
-        cells = [
-            " → ".join(dict.fromkeys([_cell(before, kind), _cell(after, kind)]))
-            for kind in ("n", "defect", "defect_rate")
-        ]
-        table.add_row(plain(product), *cells)
-    Console().print(table)
-
-
-def _cell(limits: Limits | None, kind: str) -> str:
-    if limits is None:
-        return "none"
-    if kind == "n":
-        return str(limits.n)
-    return f"{limits.defect:.4g}" if kind == "defect" else f"≤ {100 * limits.defect_rate:.3g} %"

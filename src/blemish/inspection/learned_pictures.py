@@ -73,6 +73,14 @@ class LearnedPictures:
         ends = (min(sides), max(sides)), (min(shapes), max(shapes))
         return cls(*ends, colours, any(deep) if deep else None)
 
+    def joined(self, more: LearnedPictures) -> LearnedPictures:
+        """What these and more pictures have in common; of a known product the colour stays."""
+        both = zip((self.sides, self.shapes), (more.sides, more.shapes), strict=True)
+        sides, shapes = ((min(a[0], b[0]), max(a[1], b[1])) for a, b in both)
+        known = [deep for deep in (self.deep, more.deep) if deep is not None]
+        colours = {**more.colours, **self.colours}
+        return LearnedPictures(sides, shapes, colours, any(known) if known else None)
+
     def notes(
         self, size: tuple[int, int], pixels: NDArray[np.uint8] | None, product: str | None
     ) -> tuple[Note, ...]:

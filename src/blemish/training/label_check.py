@@ -164,7 +164,9 @@ def suspects_among(
     )
 
 
-def suspects_note(suspects: Sequence[Suspect], good: Sequence[Sample]) -> list[str]:
+def suspects_note(
+    suspects: Sequence[Suspect], good: Sequence[Sample], *, verb: str = "fit"
+) -> list[str]:
     """One sentence that names the suspects, with the flags that leave them out."""
     if not suspects:
         return []
@@ -176,7 +178,7 @@ def suspects_note(suspects: Sequence[Suspect], good: Sequence[Sample]) -> list[s
         f"Perhaps not good: {which}. {'It stands' if one else 'They stand'} far apart from the "
         f"other good pictures; a defect among them would be learned as good. Look at "
         f"{'it' if one else 'them'}, and where it is none: "
-        f"`blemish fit … {leave_out_flags(names)}`"
+        f"`blemish {verb} … {leave_out_flags(names)}`"
     ]
 
 

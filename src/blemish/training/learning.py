@@ -12,30 +12,29 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from blemish._progress import Progress
+from blemish._progress import Important, Progress
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
-from blemish.calibration.good_scores import known_as, same_image
 from blemish.calibration.limits import Limits
-from blemish.data.grouping import grouped
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
 from blemish.inspection.good_records import good_records
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.pipeline import judge_samples
 from blemish.methods.base import Batch, Method
 from blemish.methods.registry import usable_methods
 from blemish.training.batches import TrainingBatches, training_batches
+from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import MethodNetwork
+from blemish.training.new_images import identity, new_images, sizes_of, some, split_new
 from blemish.training.out_of_fold import out_of_fold_records
-from blemish.training.sides import Sides, sides
-from blemish.training.tile_sample import choose_tiles
 from blemish.training.train import TrainingOptions
 
 _TOGETHER = 16  # images that a method sees at a time
@@ -52,7 +51,20 @@ class LimitChange(NamedTuple):
 
 @dataclass(frozen=True)
 class LearnReport:
-    """What :meth:`Detector.learn` did."""
+    """What :meth:`Detector.learn` did.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish import Detector
+        >>> from blemish._progress import Progress
+        >>> quiet, rng = Progress(quiet=True), np.random.default_rng(0)
+        >>> make = lambda low: rng.integers(low, low + 9, (20, 64, 64, 3)).astype(np.uint8)
+        >>> nuts, caps = make(50), make(150)
+        >>> detector = Detector().fit(nuts, false_alarm_rate=0.1, progress=quiet)
+        >>> report = detector.learn(caps, product="cap", progress=quiet)
+        >>> detector.products, report.images, report.limits[1].after.n
+        (('product', 'cap'), {'cap': 20}, 20)
+    """
 
     images: Mapping[str, int]  # good ones that were learned, by product
     new_products: tuple[str, ...]
@@ -62,6 +74,7 @@ class LearnReport:
     notes: tuple[str, ...]  # what the user should know, one sentence each
     seconds: float  # wall time
     groups: Mapping[str, Any] = field(default_factory=dict)  # as of blemish.training.sides
+    pictures: LearnedPictures | None = None  # what the new ones had in common
 
     def added_to(self, training: Mapping[str, Any], options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training, and now of this as well."""
@@ -73,8 +86,15 @@ class LearnReport:
         for product, new in self.groups.items():
             names = [*groups.get(product, {}).get("names", []), *new["names"]]
             groups[product] = {"by": new["by"], "names": sorted(set(names))}
-        more = [*training.get("learned", []), *learned]
-        return {**training, "groups": groups, "learned": more}
+        pictures = LearnedPictures.from_json(training.get("pictures"))
+        if pictures is not None and self.pictures is not None:
+            pictures = pictures.joined(self.pictures)
+        return {
+            **training,
+            "groups": groups,
+            "pictures": None if pictures is None else pictures.to_json(),
+            "learned": [*training.get("learned", []), *learned],
+        }
 
 
 class _Again:
@@ -126,24 +146,23 @@ def learn_more(
         DataError: No good image, none that can be read, or one only of a new product.
     """
     started = time.monotonic()
-    new, known, notes = _new_images(method, calibration, data_set, product)
+    new, known, notes = new_images(method, calibration, data_set, product)
     if not new:
         return method, calibration, LearnReport({}, (), known, (), (), tuple(notes), 0.0)
-    split = _split(method, preprocessing, new, group, trained, options.seed)
+    split = split_new(method, preprocessing, new, group, trained, options.seed)
     failures: list[tuple[Path, str]] = []
     # Of a group that has trained: by which they would be measured, as nothing new is.
     old = [s for s in (*split.kept, *split.held) if _has_trained(s, trained)]
-    familiar = {_identity(sample) for sample in old} - {""}
+    familiar = {identity(sample) for sample in old} - {""}
     if old:
         notes.append(
             f"{len(old)} images are of groups that were learned before, and do not calibrate: "
-            f"{_some(old)}."
+            f"{some(old)}."
         )
     learned = copy.deepcopy(method).cpu()
     notes, records = [*data_set.problems, *notes, *split.notes], []
     counts: dict[str, int] = {}
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(options.seed)
         data = training_batches(
             learned,
             split.kept,
@@ -164,6 +183,7 @@ def learn_more(
                     f"One readable good image of the new product {name} was found; at least 2 are "
                     "needed, and some 20 for useful limits."
                 )
+            torch.manual_seed(options.seed)  # for each product, as if it were learned alone
             with torch.inference_mode():
                 learned.learn(_Again(data, rows, progress), name)
             found = learned.out_of_fold()
@@ -173,12 +193,15 @@ def learn_more(
                     for record in out_of_fold_records(found, data, rows)
                     if record.image not in familiar
                 ]
-            notes += learned.notes()
+            odd = suspects_among(
+                learned, [(data, rows)], found=found, seed=options.seed, progress=progress
+            )
+            notes += [*learned.notes(), *suspects_note(odd, split.kept, verb="learn")]
     learned = learned.eval().to(next(method.parameters()).device)
     if split.held:
         records += good_records(
             partial(judge_samples, MethodNetwork(learned), preprocessing),
-            [sample for sample in split.held if _identity(sample) not in familiar],
+            [sample for sample in split.held if identity(sample) not in familiar],
             progress=progress,
             on_error=lambda path, error: failures.append((path, str(error))),
         )
@@ -201,114 +224,11 @@ def learn_more(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         groups=split.groups,
+        pictures=LearnedPictures.of(
+            split.kept, sizes_of(split.kept), bit_depth=preprocessing.bit_depth
+        ),
     )
     return learned, limits, report
-
-
-def _new_images(
-    method: Method, calibration: Calibration | None, data_set: DataSet, product: str | None
-) -> tuple[list[Sample], int, list[str]]:
-    """Good images under the names of their products; how many were known, and what is said."""
-    good = [s for s in data_set.samples if s.is_good and s.split != "test"]
-    if not good:
-        raise DataError(
-            f"{data_set.root} (layout {data_set.layout}) has no good image to learn. Put them into "
-            "a folder named good, or give a folder of nothing but good images."
-        )
-    if all(sample.split == "validation" for sample in good):
-        raise DataError(
-            f"{data_set.root} has good validation images only, which set limits and are not "
-            "learned: blemish calibrate MODEL IMAGES --how join"
-        )
-    name = _product(method, data_set, product)
-    if name is not None:
-        good = [replace(sample, product=name) for sample in good]
-    there = {
-        same_image(image): group.product
-        for group in (() if calibration is None else calibration.groups)
-        for image in group.images
-        if image
-    }
-    new, repeated, elsewhere = [], [], []
-    for sample in good:
-        content = same_image(_identity(sample))
-        if content in there:
-            repeated.append(sample)
-            elsewhere += [sample] if there[content] not in (None, sample.product) else []
-            continue
-        if content:
-            there[content] = sample.product
-        new.append(sample)
-    notes = []
-    if repeated:
-        notes.append(f"{len(repeated)} images are known already and count once: {_some(repeated)}.")
-    if elsewhere:
-        notes.append(
-            f"{len(elsewhere)} of them are known as images of another product than the one named: "
-            f"{_some(elsewhere)}."
-        )
-    return new, len(repeated), notes
-
-
-def _split(
-    method: Method,
-    preprocessing: Preprocessing,
-    new: Sequence[Sample],
-    group: str,
-    trained: Mapping[str, Any],
-    seed: int,
-) -> Sides:
-    """Who of the new images is learned and who calibrates alone."""
-    rules = {product: entry["by"] for product, entry in trained.items() if entry["by"]}
-    found = grouped(new, group, known=rules)
-    good = [sample for sample in found.samples if sample.split == "train"]
-    split = sides(
-        good,
-        [sample for sample in found.samples if sample.split == "validation"],
-        [],
-        group="auto",
-        share=None,
-        cross_fits=method.cross_fits and choose_tiles(good, preprocessing, seed=seed).whole,
-        seed=seed,
-    )
-    for product, entry in split.groups.items():
-        entry["by"] = found.rules.get(product, "")
-    return split._replace(notes=[*found.said, *split.notes])
-
-
-def _identity(sample: Sample) -> str:
-    """As it is known by in a calibration; nothing where it cannot be opened, as will be said."""
-    try:
-        return known_as(sample)
-    except OSError:
-        return ""
-
-
-def _product(method: Method, data_set: DataSet, product: str | None) -> str | None:
-    """The one product that all images show; ``None`` where the data set names them."""
-    found, known = data_set.products, method.products
-    if product is not None:
-        if len(found) > 1:
-            raise ConfigError(
-                f"{data_set.root} holds the products {', '.join(found)}, and {product} was named "
-                "for all. Give the folder of one product, or name none."
-            )
-        if "" in (product, *(known if product not in known else ())):
-            raise ConfigError(
-                "A product without a name cannot stand beside another. Fit a model with both, each "
-                "in a folder of its own."
-            )
-        return product
-    # What the folder itself is called, such as more_good, names no product unless it is known.
-    unnamed = data_set.layout == "array" or found == (data_set.root.resolve().name,)
-    if not unnamed or found[0] in known:
-        return None
-    if len(known) == 1:
-        return known[0]
-    raise ConfigError(
-        f"Which product do the images in {data_set.root} show? The model knows {', '.join(known)}: "
-        "name one of them, or a new one, with --product."
-    )
 
 
 def _has_trained(sample: Sample, trained: Mapping[str, Any]) -> bool:
@@ -331,14 +251,11 @@ def _once_defects(before: Calibration, records: Sequence[CalibrationRecord]) -> 
             if record.score > before.limits(record.product).defect:
                 odd.setdefault(record.product, []).append(record)
     return [
-        f"By the limits before, {len(found)} of the {of[product]} new good images of {product} are "
-        f"defects: {', '.join(r.image.rpartition('#')[0] or '?' for r in found[:_NAMED])}"
-        f"{', …' if len(found) > _NAMED else ''}. Look at them: a defect that is learned as good "
-        "is found no more."
+        Important(
+            f"By the limits before, {len(found)} of the {of[product]} new good images of {product} "
+            f"are defects: {', '.join(r.image.rpartition('#')[0] or '?' for r in found[:_NAMED])}"
+            f"{', …' if len(found) > _NAMED else ''}. Look at them: a defect that is learned as "
+            "good is found no more."
+        )
         for product, found in odd.items()
     ]
-
-
-def _some(samples: Sequence[Sample]) -> str:
-    names = ", ".join(sample.path.name for sample in samples[:_NAMED])
-    return names + (", …" if len(samples) > _NAMED else "")

@@ -97,6 +97,15 @@ def test_more_pictures_leave_what_all_of_them_would(two: Trio) -> None:
     assert abs(float(unseen.score.median() - own.median())) < 0.5
 
 
+def test_the_unit_of_the_score_is_what_the_new_pictures_leave(two: Trio) -> None:
+    """Those of before had less to be measured by, and scored higher."""
+    own = learned(two, of("b", 40, 60, seed=3), "b").out_of_fold()
+    assert own is not None
+    for scores in own.branches.values():
+        assert abs(float(scores.median())) < 0.1
+        assert float(scores.std()) == pytest.approx(1.0, abs=0.05)
+
+
 def test_what_was_odd_is_known_afterwards(two: Trio) -> None:
     """A good variant of a product: its bar is shorter."""
 
@@ -147,7 +156,7 @@ def test_kinds_of_an_only_product_stay_its_kinds_beside_another() -> None:
 def test_pictures_that_show_another_product_are_said(two: Trio) -> None:
     assert learned(two, of("b", 40, seed=3), "b").notes() == []
     wrong = learned(two, of("b", 120, seed=3), "b").notes()
-    assert [note for note in wrong if "20 of the 20 images of b show a" in note]
+    assert [note for note in wrong if "20 of the 20 images of b look like a" in note]
 
 
 @pytest.mark.parametrize(("before", "count"), [(2, 3), (2, 20), (20, 1), (20, 2)])

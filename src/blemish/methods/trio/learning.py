@@ -132,12 +132,12 @@ def _taken_for(trio: Trio, codes: Tensor, product: str) -> list[str]:
     """A sentence about pictures of ``product`` that seem to show another."""
     if not trio.recognises:
         return []
-    names = (*trio.products, "no product that it knew")  # -1 is the last
+    names = (*trio.products, "no product that it knew")  # the last for -1
     own = product if product in trio.products else names[-1]
     seen = Counter(names[k] for k in trio.product(codes)[1].tolist())
     return [
-        f"{count} of the {len(codes)} images of {product} show {name}, to the model as it was. "
-        "Look at them: what shows another product is learned as that one (--product)."
+        f"{count} of the {len(codes)} images of {product} look like {name} to the model as it was. "
+        "If they show another product, learn them under its name: --product."
         for name, count in seen.items()
         if name != own and count > _STRAYS * len(codes)
     ]
