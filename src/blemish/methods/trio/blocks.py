@@ -27,6 +27,8 @@ FOLDS = 5
 _LEAST = 0.1
 #: Most observations that a covariance is taken from.
 OBSERVED = 30000
+#: Pictures, or places, whose features are in full precision at a time.
+_TOGETHER = 64
 #: Of the mean variance, added to all.
 JITTER = 1e-6
 
@@ -155,14 +157,18 @@ class PlaceGaussian(GroupBuffers):
     def fit(self, groups: Iterable[Tensor], parts: list[Tensor]) -> list[Tensor]:
         """Take means and covariances from good pictures ``(n, D, J)`` of every group.
 
-        Returns the pictures' own results ``(n, J)``, each measured by other parts.
+        They may be in half precision: of many, few are in memory in full at a time. Returns the
+        pictures' own results ``(n, J)``, each measured by other parts.
         """
         fitted, results = [], []
         for features, part in zip(groups, parts, strict=True):
             usual, apart = by_place(_cross_fitted(features, part), part)
-            covariance, shrinkage = _covariance(residuals(features, len(part.unique()) < FOLDS))
+            everything = torch.arange(len(features), device=features.device)
+            drawn = _drawn_residuals(features, everything, len(part.unique()) < FOLDS)
+            covariance, shrinkage = _covariance(drawn)
             whiten = whitened(covariance).to(features.device)
-            fitted.append((features.mean(0), whiten, *usual, features.new_tensor(shrinkage)))
+            mean = _mean(features, everything)
+            fitted.append((mean, whiten, *usual, mean.new_tensor(shrinkage)))
             results.append(apart)
         found = map(torch.stack, zip(*fitted, strict=True))
         self.mean, self.whiten, self.usual, self.scale, self.sums, self.shrinkage = found
@@ -287,21 +293,52 @@ def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
     """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold's from the others."""
     parts = part.unique()
     few = len(parts) < FOLDS
+    everything = torch.arange(len(features), device=features.device)
     if len(parts) == 1:
-        apart = features - features.mean(2, keepdim=True)
-        return (whitening(residuals(features, few)) @ apart).square().sum(1).sqrt()
-    fold = torch.searchsorted(parts, part) % FOLDS
-    result = features.new_empty(len(features), features.shape[2])
+        whiten = _whitening_of(features, everything, few)
+        some = [one.float() for one in features.split(_TOGETHER)]
+        return torch.cat([_lengths(whiten, one - one.mean(2, keepdim=True)) for one in some])
+    fold = (torch.searchsorted(parts, part) % FOLDS).to(features.device)
+    result = torch.empty(len(features), features.shape[2], device=features.device)
     for k in fold.unique():
-        others = features[fold != k]
-        apart = features[fold == k] - others.mean(0)
-        result[fold == k] = (whitening(residuals(others, few)) @ apart).square().sum(1).sqrt()
+        others = everything[fold != k]
+        mean, whiten = _mean(features, others), _whitening_of(features, others, few)
+        for own in everything[fold == k].split(_TOGETHER):
+            result[own] = _lengths(whiten, features[own].float() - mean)
     return result
+
+
+def _lengths(whiten: Tensor, apart: Tensor) -> Tensor:
+    return (whiten @ apart).square().sum(1).sqrt()
+
+
+def _mean(features: Tensor, chosen: Tensor) -> Tensor:
+    """Mean ``(D, J)`` of the chosen of pictures ``(n, D, J)``, some places at a time."""
+    some = features.split(_TOGETHER, 2)
+    return torch.cat([places[chosen].float().mean(0) for places in some], 1)
+
+
+def _whitening_of(features: Tensor, chosen: Tensor, few: bool) -> Tensor:
+    covariance, _ = _covariance(_drawn_residuals(features, chosen, few))
+    return whitened(covariance).to(features.device)
+
+
+def _drawn_residuals(features: Tensor, chosen: Tensor, few: bool) -> Tensor:
+    """As many of the :func:`residuals` of the chosen as a covariance is taken from ``(m, D)``."""
+    count, places = len(chosen), features.shape[2]
+    drawn = _drawn(count * places).to(features.device)
+    picture, place = chosen[drawn // places], drawn % places
+    values = features[picture, :, place].float()  # (m, D)
+    if few:
+        means = torch.cat([one.float().mean(2) for one in features.split(_TOGETHER)])  # (n, D)
+        return values - means[picture]
+    return (values - _mean(features, chosen).T[place]) * (count / (count - 1)) ** 0.5
 
 
 def whitening(residuals: Tensor) -> Tensor:
     """``W`` ``(D, D)`` with ``‖W x‖`` the Mahalanobis distance, covariance by Ledoit and Wolf."""
-    return whitened(_covariance(residuals)[0]).to(residuals.device)
+    drawn = residuals[_drawn(len(residuals)).to(residuals.device)]
+    return whitened(_covariance(drawn)[0]).to(residuals.device)
 
 
 def whitened(covariance: Tensor) -> Tensor:
@@ -312,11 +349,15 @@ def whitened(covariance: Tensor) -> Tensor:
     return torch.linalg.cholesky(found).inverse().float()
 
 
+def _drawn(count: int) -> Tensor:
+    """Which of so many observations a covariance is taken from."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:OBSERVED]
+
+
 def _covariance(residuals: Tensor) -> tuple[Tensor, float]:
     """Covariance ``(D, D)`` shrunk by Ledoit and Wolf, and by how much."""
     from sklearn.covariance import ledoit_wolf
 
-    drawn = torch.randperm(len(residuals), generator=torch.Generator().manual_seed(0))[:OBSERVED]
-    values = residuals[drawn.to(residuals.device)].double().cpu().numpy()
+    values = residuals.double().cpu().numpy()
     covariance, shrinkage = ledoit_wolf(values, assume_centered=True)
     return torch.from_numpy(covariance), float(shrinkage)

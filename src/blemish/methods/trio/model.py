@@ -107,7 +107,7 @@ class Trio(Method):
         groups = self.by_product(batches, generator)
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
-        self.product.fit([features.float().mean((2, 3)) for features in kept], parts)
+        self.product.fit([_codes(features) for features in kept], parts)
         self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
@@ -126,9 +126,11 @@ class Trio(Method):
             for g, (features, own, part) in enumerate(zip(kept, owners, parts, strict=True))
         ]
         patchwise = self.usual.fit(measured, parts)
-        placewise = self.gaussian.fit((f.float().flatten(2) for f in kept), parts)
+        placewise = self.gaussian.fit((f.flatten(2) for f in kept), parts)
         local = [(a + b) / 2 for a, b in zip(patchwise, placewise, strict=True)]
-        quarters = self.layout.fit((self.region_means(f.float()) for f in kept), parts)
+        quarters = self.layout.fit(
+            (torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept), parts
+        )
         pairs = zip(local, quarters, strict=True)
         branches = torch.cat(
             self.scores.fit([torch.stack([a.amax(1), b.amax(1)], 1) for a, b in pairs], parts)
@@ -236,7 +238,7 @@ class Trio(Method):
 
     def _kinds(self, group: _Group) -> list[_Group]:
         """The kinds of picture that are clearly apart, all as one where there are none."""
-        codes = group.features.float().mean((2, 3))
+        codes = _codes(group.features)
         codes = (codes - codes.mean(0)) / codes.std(0, correction=0).clamp_min(1e-6)
         kinds = PictureGroups(codes.shape[1])
         kinds.fit(codes, most=self.config.groups)
@@ -332,6 +334,11 @@ def _again(generator: torch.Generator) -> torch.Generator:
 def patches_of(features: Tensor) -> Tensor:
     """Patches ``(N, P, D)`` of features ``(N, D, h, w)``."""
     return features.flatten(2).transpose(1, 2)
+
+
+def _codes(features: Tensor) -> Tensor:
+    """Mean features ``(n, D)`` of pictures ``(n, D, h, w)``, few of them in full at a time."""
+    return torch.cat([some.float().mean((2, 3)) for some in features.split(64)])
 
 
 def _grid(config: TrioConfig, teacher: Teacher) -> int:
