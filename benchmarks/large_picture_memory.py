@@ -1,0 +1,93 @@
+"""Time and peak memory of one large picture, from the file to the line of the CSV, by its side.
+
+    python benchmarks/large_picture_memory.py RESULT.json [--sides 2000,4000,8000] [--export]
+
+A tiled ``trio`` (tiles of 384², random teacher: neither time nor memory depends on the weights)
+judges a JPEG of noise in a process of its own, with every verb's own start in the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from blemish import Detector, TrainingOptions
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.benchmark.environment import environment
+
+#: Runs a verb and says the largest resident size of this process, in KiB.
+_WATCHED = """
+import resource, sys
+from blemish.cli.app import app
+sys.argv[0] = "blemish"
+try:
+    app()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def noise(side: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    tile = rng.integers(90, 120, (500, 500, 3)).astype(np.uint8)
+    times = -(-side // 500)
+    return np.tile(tile, (times, times, 1))[:side, :side]
+
+
+def judge(model: Path, picture: Path, csv: Path) -> dict[str, float]:
+    words = ["predict", str(model), str(picture), "--csv", str(csv), "-q"]
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCHED, *words], capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - started
+    if len(csv.read_text().splitlines()) != 2:
+        sys.exit(done.stderr)
+    return {"seconds": seconds, "peak_mib": int(done.stdout.split()[-1]) / 1024}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--sides", default="2000,4000,8000")
+    parser.add_argument("--export", action="store_true", help="in ONNX Runtime, without torch")
+    given = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.blemish"
+        detector = Detector(tile=384, teacher_weights="random")
+        good = np.stack([noise(400, seed) for seed in range(8)])
+        options = TrainingOptions(device="cpu")
+        detector.fit(good, false_alarm_rate=0.2, training=options, progress=Progress(quiet=True))
+        detector.save(model)
+        if given.export:
+            from blemish.export.exporter import export_model
+
+            model = export_model(model).path
+        for side in map(int, given.sides.split(",")):
+            picture = Path(folder) / f"{side}.jpg"
+            Image.fromarray(noise(side, 9)).save(picture, quality=90)
+            row = judge(model, picture, Path(folder) / f"{side}.csv")
+            rows.append({"side": side, "megapixels": side**2 / 1e6, **row})
+            print(rows[-1], flush=True)
+    content = {
+        "command": "python benchmarks/large_picture_memory.py RESULT"
+        + (" --export" if given.export else ""),
+        "environment": environment(),
+        "rows": rows,
+    }
+    with atomic_write(given.result) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
