@@ -3,7 +3,7 @@
     python benchmarks/check_unknown_products.py RESULT.json DATA [DATA …] --side 256
 
 Each product of the data sets, and six computed textures, is left out in turn of what the product
-code of the trio learns: up to 40 good training pictures of every other one. Counted are the test
+code of the trio learns: up to 30 good training pictures of every other one. Counted are the test
 pictures of the one left out that are called *unknown product*, and those of the others that are
 called unknown, taken for another product, or doubted between two; good and defective ones apart. A
 second count does the same with models of two products, each left-out product judged by ten random
@@ -35,7 +35,7 @@ from blemish.methods.trio.model import Trio
 from blemish.methods.trio.product_code import _FAR, ProductCode
 from blemish.teachers.teacher import build_teacher
 
-TRAIN, GOOD, DEFECTIVE, PAIRS, SIDE = 40, 20, 20, 10, 256
+TRAIN, GOOD, DEFECTIVE, PAIRS, SIDE = 30, 15, 15, 10, 256
 Picture = NDArray[np.uint8]
 
 

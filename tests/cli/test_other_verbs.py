@@ -92,6 +92,23 @@ def test_pictures_join_and_leave_the_limits(
     assert "replace, join or exclude" in refused(blemish("calibrate", model, "--how", "add"))
 
 
+def test_a_limit_is_estimated_on_request_and_called_that(
+    blemish: Any, judging: dict[str, Path], tmp_path: Path
+) -> None:
+    model = tmp_path / "m.blemish"
+    shutil.copy(judging["model"], model)  # 8 good images
+    rates = ("--false-alarm-rate", "0.01")
+    result = blemish("calibrate", model, *rates, "--estimate")
+    said = " ".join(result.stderr.split())
+    assert "8 were given: the limit is an estimate from the tail of their scores." in said
+    assert "(estimate)" in blemish("info", model).stdout
+    again = blemish("calibrate", model, "--false-alarm-rate", "0.02")
+    assert "the limit is an estimate" in " ".join(again.stderr.split())  # until taken back
+    plain = blemish("calibrate", model, *rates, "--no-estimate")
+    assert "the limit used has a false-alarm rate of at most 11 %" in " ".join(plain.stderr.split())
+    assert "(estimate)" not in blemish("info", model).stdout
+
+
 def test_who_sets_the_limit_is_shown_and_left_out_by_name(
     blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
 ) -> None:

@@ -211,9 +211,9 @@ def find_regions(
         >>> from blemish.inspection.prediction import find_regions
         >>> amap = np.array([[0, 3, 0, 0], [2, 0, 0, 0], [0, 0, 0, 7]], np.float32)
         >>> for region in find_regions(amap > 1, amap):
-        ...     print(region)
-        Region(box=(3, 2, 4, 3), area=1, peak=7.0)
-        Region(box=(0, 0, 2, 2), area=2, peak=3.0)
+        ...     print(region.box, region.area, region.peak)
+        (3, 2, 4, 3) 1 7.0
+        (0, 0, 2, 2) 2 3.0
     """
     if mask.ndim != 2 or mask.shape != anomaly_map.shape:
         raise DataError(
