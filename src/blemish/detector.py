@@ -214,6 +214,7 @@ class Detector(Inspector):
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = to_predict(method), preprocessing
         self.calibration, self.products, self.manifest = None, report.products, None
+        self.training = {}
         notes = [self.speed.note] if self.speed.note else []
         unreadable: list[tuple[Path, str]] = []
         out_of_fold = report.training.out_of_fold

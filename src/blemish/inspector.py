@@ -28,6 +28,7 @@ from blemish.errors import (
     MissingExtraError,
 )
 from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
 from blemish.inspection.judge import Judge
 from blemish.inspection.network import Network
@@ -87,6 +88,7 @@ class Inspector(Judge):
         unsure_rate: float | None = None,
         estimate: bool | None = None,
         product: str | None = None,
+        group: str = "auto",
         progress: Progress | None = None,
         on_error: OnError | None = None,
     ) -> list[str]:
@@ -105,6 +107,8 @@ class Inspector(Judge):
             estimate: Estimate the limits for which there are too few good images, without
                 guarantee; where not given as it was, at first not.
             product: Product of images that do not say theirs; a model of one product needs none.
+            group: What part, strip or lot images are of, see
+                :func:`blemish.data.grouping.grouped`; those that trained do not calibrate.
             progress: Where progress is shown.
             on_error: Called for each unreadable image; ``None`` raises.
 
@@ -114,19 +118,22 @@ class Inspector(Judge):
         if product is None and len(self.products) == 1:
             product = self.products[0]
         samples = images_to_judge(good, product=product, bit_depth=self.ready()[1].bit_depth)
+        said: list[str] = []
         if how == "exclude":
             records = [
                 CalibrationRecord(s.product or None, 0.0, 0.0, image=known_as(s)) for s in samples
             ]
         else:
+            groups = GoodGroups(samples, group, self.training)
             records = good_records(
                 self.judge_samples,
-                samples,
+                groups,
                 progress=progress or Progress(quiet=True),
                 on_error=on_error,
             )
             if self.calibration is not None:
                 records = as_measured(self.calibration.groups, records)
+            records, said = groups.unlearned(records, self.calibration), groups.notes
         self.calibration = calibrate(
             records,
             current=self.calibration,
@@ -135,7 +142,7 @@ class Inspector(Judge):
             unsure_rate=unsure_rate,
             estimate=estimate,
         )
-        notes = self.calibration.notes()
+        notes = [*said, *self.calibration.notes()]
         unknown = sorted({r.product for r in records if r.product} - set(self.products))
         if how != "exclude" and unknown:
             notes.append(

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blemish.calibration.conformal import images_needed, limit_rank, p_value, times_limit
+from blemish.calibration.conformal import (
+    bound_for_new_groups,
+    images_needed,
+    limit_rank,
+    p_value,
+    times_limit,
+)
 
 RATES = st.floats(min_value=1e-4, max_value=0.5)
 # Few distinct values, so that ties are the rule.
@@ -94,3 +100,19 @@ def test_without_a_distance_to_measure_by_there_is_no_figure() -> None:
     assert times_limit(5.0, 2.0, 2.0) is None  # one good image, or all alike
     assert times_limit(5.0, 2.0, 1.0) is None
     assert times_limit(1e308, 0.0, 5e-324) is None  # more than a number can hold
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=2, max_size=9), RATES)
+@example([[0, 9, 9, 9], [1], [2], [3]], 0.3)
+def test_the_bound_for_new_groups_holds_whatever_is_in_them(
+    groups: list[list[int]], rate: float
+) -> None:
+    """Each in turn is the new one, as exchangeable groups are: no arrangement stops more images."""
+    stopped, bounds = 0, []
+    for at, new in enumerate(groups):
+        others = [*groups[:at], *groups[at + 1 :]]
+        scores = sorted(score for other in others for score in other)
+        k = max(limit_rank(rate, len(scores)), 1)
+        stopped += sum(score > scores[-k] for score in new)
+        bounds.append(bound_for_new_groups(k, [len(other) for other in others]))
+    assert stopped / sum(map(len, groups)) <= max(bounds)

@@ -20,7 +20,7 @@ def test_scores_are_grouped_by_product_and_sorted() -> None:
     records = [
         replace(GOOD, score=3.0, peak=7.0),
         replace(GOOD, product="bolt", score=5.0),
-        replace(GOOD, score=1.0, peak=9.0),
+        replace(GOOD, score=1.0, peak=9.0, image=""),
     ]
     bolt, nut = GoodScores.by_product(records)
     assert (bolt.product, bolt.scores) == ("bolt", (5.0,))
@@ -64,3 +64,24 @@ def test_an_image_is_known_by_its_content_and_called_by_its_name() -> None:
     assert same_image(one) != same_image(image_identity("a.png", b"other pixels"))
     assert same_image("#odd#name.png") == "name.png"
     assert same_image("") == ""
+
+
+def test_equal_images_count_once_and_groups_are_counted() -> None:
+    records = [
+        replace(GOOD, image="a.png#1", group="lot1"),
+        replace(GOOD, image="copy.png#1", group="lot1"),
+        replace(GOOD, image="b.png#2", group="lot1", score=2.0),
+        replace(GOOD, image="c.png#3", score=3.0),
+        replace(GOOD, image="", score=4.0),
+    ]
+    (nut,) = GoodScores.by_product(records)
+    assert nut.image_groups == ("lot1", "lot1", "", "")
+    assert sorted(nut.group_sizes) == [1, 1, 2]
+    assert GoodScores.model_validate(nut.model_dump(mode="json")) == nut
+    assert nut.records()[1] == records[2]
+
+
+def test_without_groups_nothing_new_is_written() -> None:
+    (nut,) = GoodScores.by_product([GOOD])
+    assert "image_groups" not in nut.model_dump(mode="json")
+    assert nut.group_sizes == (1,)

@@ -169,14 +169,18 @@ def test_a_file_is_read_once_for_its_pixels_and_its_content(
     monkeypatch.setattr(Path, "open", watched)
     prepare, contents = Preprocessing(32, 32), list[bytes]()
     sample = Sample(folder / "a.jpg", "nut", "test", 0)
-    with_content = load_input(sample, prepare, seen=contents.append)
+
+    def seen(content: bytes, _: object) -> None:
+        contents.append(content)
+
+    with_content = load_input(sample, prepare, seen=seen)
     assert opened == [sample.path]
     assert contents == [sample.path.read_bytes()]
     assert np.array_equal(with_content[0], load_input(sample, prepare)[0])
     with pytest.raises(ImageError, match=r"notes\.txt: found text"):
-        load_input(Sample(folder / "notes.txt", "nut", "test", 0), prepare, seen=contents.append)
+        load_input(Sample(folder / "notes.txt", "nut", "test", 0), prepare, seen=seen)
     with pytest.raises(ImageError, match=r"no such file"):
-        load_input(Sample(folder / "none.png", "nut", "test", 0), prepare, seen=contents.append)
+        load_input(Sample(folder / "none.png", "nut", "test", 0), prepare, seen=seen)
     assert len(contents) == 1
 
 

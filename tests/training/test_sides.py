@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from blemish._progress import Progress
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.training.sides import Sides, sides
@@ -21,7 +24,7 @@ def pictures(items: range, views: int = 4, *, split: Any = "train") -> list[Samp
 def split(good: list[Sample], validation: list[Sample] = (), **options: Any) -> Sides:  # type: ignore[assignment]
     defects = options.pop("defects", [])
     options = {"group": "auto", "share": None, "cross_fits": False, "seed": 0, **options}
-    return sides(good, validation, defects, **options)
+    return sides(good, validation, defects, progress=Progress(quiet=True), **options)
 
 
 def groups(samples: list[Sample]) -> set[str | None]:
@@ -73,3 +76,17 @@ def test_what_is_known_is_not_guessed_again() -> None:
 def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(ConfigError, match="A share of 2"):
         split(pictures(range(4)), pictures(range(5, 9), split="validation"), share=2)
+
+
+def test_the_names_of_what_is_alike_are_not_taken_for_groups_that_trained(tmp_path: Path) -> None:
+    """Equal pictures are one group, named after a file, and files elsewhere have the same names."""
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), np.uint8)
+    for k in range(7):
+        Image.fromarray(pixels[k % 6]).save(tmp_path / f"{k:03}.png")
+    good = [Sample(path, "nut", "train", 0) for path in sorted(tmp_path.iterdir())]
+    found = split(good, cross_fits=True)
+    assert [s.group for s in found.kept] == ["000.png", "", "", "", "", "", "000.png"]
+    assert found.groups == {}
+    assert found.notes == [
+        "nut: 1 good image is another one byte for byte (006.png = 000.png); both count once."
+    ]

@@ -26,6 +26,7 @@ _SECTION = {
     **dict.fromkeys(("teacher", "size", "hold_out", "false_alarm_rate", "histogram")),
     **dict.fromkeys(("device", "precision")),
     "compatibility": "none",
+    "group": "none",
 }
 
 

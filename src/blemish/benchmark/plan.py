@@ -45,6 +45,8 @@ class BenchmarkOptions:
         size: Input size, a side or ``(H, W)``; ``None`` follows the images.
         hold_out: Share of the good training images that calibrates where the data set has no
             validation images; ``None`` as for :meth:`blemish.Detector.fit`.
+        group: What part, strip or lot images are of: an expression, ``auto`` or ``none``, as for
+            :meth:`blemish.Detector.fit`.
         false_alarm_rate: Of the operating point.
         device, precision: As for :meth:`blemish.Detector.fit`.
         histogram: Pixel metrics in bounded memory.
@@ -70,6 +72,7 @@ class BenchmarkOptions:
     teacher_weights: str = "pretrained"
     size: int | tuple[int, int] | None = None
     hold_out: float | None = None
+    group: str = "auto"
     false_alarm_rate: float = 0.01
     device: str = "auto"
     precision: str = "32-true"
@@ -100,6 +103,11 @@ def check_options(options: BenchmarkOptions) -> None:
         raise ConfigError(f"--seeds {min(options.seeds)}: expected whole numbers from 0.")
     if options.hold_out is not None and not 0 <= options.hold_out < 1:
         raise ConfigError(f"--hold-out {options.hold_out:g}: expected a share in [0, 1).")
+    if options.group.endswith(".csv"):
+        raise ConfigError(
+            f"--group {options.group}: a benchmark takes no table, which its results could not "
+            "name. Expected an expression that is found in file names, auto or none."
+        )
     if not 0 < options.false_alarm_rate <= 0.5:
         raise ConfigError(
             f"--false-alarm-rate {options.false_alarm_rate:g}: expected a share in (0, 0.5]."
@@ -274,6 +282,7 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
         "protocol": protocol,
         "size": options.size,
         "hold_out": options.hold_out,
+        "group": options.group,
         "false_alarm_rate": options.false_alarm_rate,
         "histogram": options.histogram,
         "compatibility": options.compatibility,

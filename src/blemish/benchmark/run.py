@@ -114,6 +114,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
             defects=labelled_anomalies(parts) or None,
             false_alarm_rate=identity["false_alarm_rate"],
             hold_out_share=hold_out,
+            group=identity["group"],
             training=TrainingOptions(
                 seed=identity["seed"],
                 device=identity["device"],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import FiniteFloat
@@ -76,6 +77,24 @@ def limit_rank(rate: float, n: int) -> int:
     if (k + 1) / (n + 1) <= rate:
         return k + 1
     return k - 1 if k / (n + 1) > rate else k
+
+
+def bound_for_new_groups(k: int, sizes: Sequence[int]) -> float:
+    """Rate at which good images are above the k-th largest of n good scores, at most.
+
+    Of images that are exchangeable each, all ``sizes`` 1, k / (n + 1). Of groups that are
+    exchangeable as wholes, as parts or lots are, (k + m - 1) / (n + 1) with m images in the
+    largest: put a new group beside the others, and at most k + m - 1 of all images have fewer than
+    k of other groups above them, for of their own at most m - 1 are. Of groups of one size that
+    is exact for n + m in place of n + 1; of others it holds for the share of all images.
+
+    Example:
+        >>> from blemish.calibration.conformal import bound_for_new_groups
+        >>> bound_for_new_groups(1, [1] * 99), bound_for_new_groups(5, [4] * 30 + [3] * 3)
+        (0.01, 0.06153846153846154)
+    """
+    n = sum(sizes)
+    return min(k + max(sizes) - 1, n) / (n + 1)
 
 
 def images_needed(rate: float) -> int:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from blemish.calibration.conformal import Scores
 from blemish.data.sample import Sample
@@ -33,6 +41,8 @@ class CalibrationRecord:
         branches: Raw scores of the method's branches by name.
         map_low: Median of the anomaly map: what "nothing here" looks like.
         image: Identity of the image, see :func:`image_identity`; empty for arrays.
+        group: Name of the part, strip or lot that the image shares with others of its product;
+            empty where it stands alone.
 
     Example:
         >>> from blemish.calibration.good_scores import CalibrationRecord
@@ -46,6 +56,7 @@ class CalibrationRecord:
     branches: Mapping[str, float] = field(default_factory=dict)
     map_low: float = 0.0
     image: str = ""
+    group: str = ""
 
     @classmethod
     def of(cls, prediction: Prediction, image: str, product: str) -> CalibrationRecord:
@@ -97,6 +108,8 @@ class GoodScores(BaseModel):
         peaks: Largest value of each anomaly map.
         map_lows: Median of each anomaly map.
         branches: Raw scores by branch.
+        image_groups: Part, strip or lot of each image, empty for one that stands alone; ``()``
+            where all do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,18 +120,28 @@ class GoodScores(BaseModel):
     peaks: Scores
     map_lows: Scores
     branches: dict[str, Scores] = Field(default_factory=dict)
+    image_groups: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> GoodScores:
         n = len(self.scores)
         if n == 0:
             raise ValueError("there are no scores")
-        for values in (self.images, self.peaks, self.map_lows, *self.branches.values()):
+        grouped = [self.image_groups] if self.image_groups else []
+        for values in (self.images, self.peaks, self.map_lows, *self.branches.values(), *grouped):
             if len(values) != n:
                 raise ValueError(f"{n} scores, but {len(values)} of another kind")
         if any(a > b for a, b in pairwise(self.scores)):
             raise ValueError("scores are not in ascending order")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without groups as it was before there were any, digest included."""
+        content: dict[str, Any] = write(self)
+        if not self.image_groups:
+            del content["image_groups"]
+        return content
 
     def __repr__(self) -> str:
         return f"<GoodScores of {self.product or 'unknown product'}: {self.n} images>"
@@ -127,6 +150,12 @@ class GoodScores(BaseModel):
     def n(self) -> int:
         """Number of good images."""
         return len(self.scores)
+
+    @cached_property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Number of images of each group, one that stands alone being a group of its own."""
+        named = Counter(name for name in self.image_groups if name)
+        return (*named.values(), *([1] * (self.n - named.total())))
 
     @cached_property
     def ascending_peaks(self) -> Scores:
@@ -148,6 +177,7 @@ class GoodScores(BaseModel):
                 {name: values[row] for name, values in self.branches.items()},
                 self.map_lows[row],
                 image,
+                self.image_groups[row] if self.image_groups else "",
             )
             for row, image in enumerate(self.images)
         ]
@@ -163,11 +193,14 @@ class GoodScores(BaseModel):
             peaks=tuple(float(r.peak) for r in rows),
             map_lows=tuple(float(r.map_low) for r in rows),
             branches={n: tuple(float(r.branches[n]) for r in rows) for n in rows[0].branches},
+            image_groups=tuple(r.group for r in rows) if any(r.group for r in rows) else (),
         )
 
     @classmethod
     def by_product(cls, records: Sequence[CalibrationRecord]) -> tuple[GoodScores, ...]:
         """The records as one group per product, in the order of the products' names.
+
+        Equal images of a product count once.
 
         Raises:
             CalibrationError: No records, a number that is not finite, or branches that differ.
@@ -178,12 +211,13 @@ class GoodScores(BaseModel):
                 "for training; 99 of them support a false-alarm rate of 1 %."
             )
         names = tuple(records[0].branches)
-        groups: dict[str | None, list[CalibrationRecord]] = {}
+        groups: dict[str | None, dict[object, CalibrationRecord]] = {}
         for position, record in enumerate(records):
             _check(record, record.image or f"number {position + 1}", names)
-            groups.setdefault(record.product, []).append(record)
+            known = same_image(record.image) if record.image else position
+            groups.setdefault(record.product, {}).setdefault(known, record)
         ordered = sorted(groups.items(), key=lambda item: item[0] or "")
-        return tuple(cls.of(product, group) for product, group in ordered)
+        return tuple(cls.of(product, group.values()) for product, group in ordered)
 
 
 def _check(record: CalibrationRecord, which: str, names: tuple[str, ...]) -> None:
@@ -239,7 +273,11 @@ def as_measured(
     there = {same_image(r.image): r for group in groups for r in group.records() if r.image}
     found = [(record, there.get(same_image(record.image))) for record in records]
     return [
-        record if old is None else replace(old, product=record.product, image=record.image)
+        record
+        if old is None
+        else replace(
+            old, product=record.product, image=record.image, group=record.group or old.group
+        )
         for record, old in found
     ]
 

@@ -59,7 +59,25 @@ def limit_notes(
             f"{calibration.n} good images, which hold the rate on average over the products and "
             "for none of them. Name the product with --product."
         )
-    return notes if wanted else [*notes, *map(Important, setters_note(calibration))]
+    if wanted:
+        return notes
+    promised = [_of_new_groups(calibration, g, several) for g in calibration.groups]
+    return [*notes, *filter(None, promised), *map(Important, setters_note(calibration))]
+
+
+def _of_new_groups(calibration: Calibration, group: GoodScores, several: bool) -> str:
+    """What good images that come in groups support; empty where they do not."""
+    if len(group.group_sizes) == group.n:
+        return ""
+    prefix = f"{group.product or 'images of unknown product'}: " if several else ""
+    count = len(group.group_sizes)
+    rate = calibration.limits(group.product).defect_rate
+    return (
+        f"{prefix}the limits rest on {group.n} good images of {count} "
+        f"group{'' if count == 1 else 's'}. Of new groups they stop about the rate asked for; "
+        f"guaranteed for {percent(calibration.false_alarm_rate)} is at most {100 * rate:.2g} %, "
+        "and less only by more groups."
+    )
 
 
 def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> list[str]:

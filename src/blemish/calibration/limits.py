@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import Any, get_args
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from blemish._names import unknown_name_message
-from blemish.calibration.conformal import Judgement, Scores, judge, limit_rank, times_limit
-from blemish.calibration.good_scores import (
-    CalibrationRecord,
-    GoodScores,
-    How,
-    changed,
+from blemish.calibration.conformal import (
+    Judgement,
+    Scores,
+    bound_for_new_groups,
+    judge,
+    limit_rank,
+    times_limit,
 )
+from blemish.calibration.good_scores import CalibrationRecord, GoodScores, How, changed
 from blemish.calibration.limit_notes import limit_notes, percent
 from blemish.calibration.rates import DEFAULT_FALSE_ALARM_RATE, Rate, checked_rates
 from blemish.calibration.tail import estimated_limit, is_estimated
@@ -44,9 +46,11 @@ class Limits:
         map_scale: Map values shown as 0 % and 100 % of a colour scale that is the same for every
             image: the typical background of good maps, and twice as far above it as the peaks
             reach at the false-alarm rate (which is thus at 50 %).
-        defect_rate: Guaranteed upper bound of the rate at which good images are ``defect``.
+        defect_rate: Guaranteed upper bound of the rate at which good images are ``defect``; those
+            of new groups where the good images come in groups.
         unsure_rate: The same for "``unsure`` or ``defect``".
         n: Number of good images behind these limits.
+        groups: Number of parts, strips or lots that they are of: ``n`` where each is one.
         product: The product they belong to; ``None`` for the pooled ones.
         middle: Median of the good scores, from which :meth:`times` counts.
         estimated: True if ``defect`` is estimated from the tail of the good scores, because they
@@ -60,6 +64,7 @@ class Limits:
     defect_rate: float
     unsure_rate: float
     n: int
+    groups: int
     product: str | None
     middle: float
     estimated: bool = False
@@ -121,7 +126,7 @@ class Calibration(BaseModel):
 
     def __repr__(self) -> str:
         products = ", ".join(self.products) or "no product named"
-        of = f"{self.n} good images of {products}, at {percent(self.false_alarm_rate)}"
+        of = f"{self.counted} of {products}, at {percent(self.false_alarm_rate)}"
         return f"<Calibration {self.version}: {of}>"
 
     __str__ = __repr__
@@ -140,6 +145,12 @@ class Calibration(BaseModel):
     def n(self) -> int:
         """Number of good images over all products."""
         return sum(g.n for g in self.groups)
+
+    @property
+    def counted(self) -> str:
+        """The number of good images in words, and of groups where they come in some."""
+        groups = sum(len(group.group_sizes) for group in self.groups)
+        return f"{self.n} good images" + (f" of {groups} groups" if groups < self.n else "")
 
     @cached_property
     def version(self) -> str:
@@ -194,7 +205,7 @@ class Calibration(BaseModel):
         low = median(group.map_lows)
         high = low + 2.0 * (peak - low)
         rates = [
-            max(limit_rank(rate, group.n), 1) / (group.n + 1)
+            bound_for_new_groups(max(limit_rank(rate, group.n), 1), group.group_sizes)
             for rate in (self.false_alarm_rate, self.unsure_rate)
         ]
         return Limits(
@@ -205,6 +216,7 @@ class Calibration(BaseModel):
             defect_rate=rates[0],
             unsure_rate=rates[1],
             n=group.n,
+            groups=len(group.group_sizes),
             product=group.product,
             middle=median(group.scores),
             estimated=is_estimated(self.estimate, group.n, self.false_alarm_rate),
@@ -292,7 +304,9 @@ class Calibration(BaseModel):
 
     @cached_property
     def _pooled(self) -> GoodScores:
-        return GoodScores.of(None, (r for group in self.groups for r in group.records()))
+        records = (r for group in self.groups for r in group.records())
+        apart = (replace(r, group=r.group and f"{r.product or ''}/{r.group}") for r in records)
+        return GoodScores.of(None, apart)
 
     def _group(self, product: str | None) -> GoodScores:
         if product is not None:

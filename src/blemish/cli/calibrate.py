@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from blemish._progress import print_failures, print_notes
-from blemish.cli.common import ModelFile, Quiet, UnsureRate
+from blemish.cli.common import Group, ModelFile, Quiet, UnsureRate
 
 
 def calibrate(
@@ -49,6 +49,7 @@ def calibrate(
     product: Annotated[
         str | None, typer.Option(help="Which product the images show. Default: unknown.")
     ] = None,
+    group: Group = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write here instead of into MODEL.")
     ] = None,
@@ -84,6 +85,7 @@ def calibrate(
             unsure_rate=unsure_rate,
             estimate=estimate,
             product=product,
+            group=group,
             progress=Progress(quiet=quiet),
             on_error=lambda path, error: failures.append((path, str(error))),
         )
@@ -120,6 +122,6 @@ def calibrate(
         for line in limit_changes(before, after):
             print(printable(line))
         print(
-            f"Wrote {out or model}: limits from {after.n} good images at a "
+            f"Wrote {out or model}: limits from {after.counted} at a "
             f"false-alarm rate of {after.false_alarm_rate:.3g}{set_by_line(after)}."
         )

@@ -128,7 +128,7 @@ def _print_limits(content: dict[str, Any] | None) -> None:
         limits = calibration.limits(name)
         table.add_row(
             plain(name or "unknown product"),
-            str(limits.n),
+            f"{limits.n}" + (f" of {limits.groups} groups" if limits.groups < limits.n else ""),
             f"{limits.unsure:.4g}",
             f"{limits.defect:.4g}" + (" (estimate)" if limits.estimated else ""),
             f"≤ {100 * limits.defect_rate:.3g} %",

@@ -238,9 +238,12 @@ def one_picture(
 
 
 def load_input(
-    sample: Sample, preprocessing: Preprocessing, *, seen: Callable[[bytes], None] | None = None
+    sample: Sample,
+    preprocessing: Preprocessing,
+    *,
+    seen: Callable[[bytes, NDArray[np.uint8]], None] | None = None,
 ) -> Loaded:
-    """A sample as the model sees it; ``seen`` gets the content of its file, which is read once.
+    """A sample as the model sees it; ``seen`` gets the content of its file, read once, and pixels.
 
     Raises:
         ImageError: The sample's file cannot be read.
@@ -254,7 +257,7 @@ def load_input(
         with open_file(sample.path) as file:
             content = file.read()
         pixels = read_image_bytes(content, str(sample.path), bit_depth=depth)
-        seen(content)
+        seen(content, pixels)
     return preprocessing(pixels), (pixels.shape[0], pixels.shape[1])
 
 

@@ -38,6 +38,7 @@ class PromisedPower:
         wasted: ``roc_recall`` less ``found_share``.
         counts: The images behind the shares; ``None`` for a mean.
         estimated: Whether some limit is an estimate, see :mod:`blemish.calibration.tail`.
+        grouped: Whether the good images behind the limits come in groups, which guarantee less.
     """
 
     rate: float
@@ -48,6 +49,7 @@ class PromisedPower:
     wasted: float
     counts: Power | None = None
     estimated: bool = False
+    grouped: bool = False
 
     @property
     def promise(self) -> str:
@@ -94,10 +96,11 @@ def promised_power(
         pooled = any(limit.pooled for limit in own)
         guaranteed = None if pooled else max(limit.defect_rate for limit in own)
         shares = {name: getattr(counts, name) for name in SHARES}
-        estimated = any(limit.estimated for limit in own)
-        measured.append(
-            PromisedPower(rate, guaranteed, **shares, counts=counts, estimated=estimated)
-        )
+        causes = {
+            "estimated": any(limit.estimated for limit in own),
+            "grouped": any(limit.groups < limit.n for limit in own),
+        }
+        measured.append(PromisedPower(rate, guaranteed, **shares, counts=counts, **causes))
     return tuple(measured)
 
 
@@ -126,7 +129,7 @@ def shortfalls(products: Iterable[tuple[str, Sequence[PromisedPower]]]) -> list[
         >>> shortfalls([("nut", (nut,))])
         ['Too few good images for 1 %: the limit is the largest good score; guaranteed: nut 2.3 %.']
     """
-    by_rate: dict[tuple[float, bool], list[str]] = {}
+    by_rate: dict[tuple[float, str], list[str]] = {}
     pooled: dict[str, None] = {}
     for product, at_rates in products:
         for one in at_rates:
@@ -134,14 +137,23 @@ def shortfalls(products: Iterable[tuple[str, Sequence[PromisedPower]]]) -> list[
                 pooled[product] = None
             elif one.short:
                 said = f"{product} {100 * one.guaranteed:.2g} %"
-                by_rate.setdefault((one.rate, one.estimated), []).append(said)
+                by_rate.setdefault((one.rate, _shortage(one)), []).append(said)
     sentences = [
-        f"Too few good images for {100 * rate:g} %: the limit is "
-        f"{'an estimate from their tail' if estimated else 'the largest good score'}; "
-        f"guaranteed: {', '.join(said)}."
-        for (rate, estimated), said in sorted(by_rate.items())
+        f"{shortage}; guaranteed: {', '.join(said)}."
+        for (_, shortage), said in sorted(by_rate.items())
     ]
     if pooled:
         named = ", ".join(pooled)
         sentences.append(f"Limits pooled over all products guarantee nothing for: {named}.")
     return sentences
+
+
+def _shortage(power: PromisedPower) -> str:
+    """Why the limit guarantees less than was asked for."""
+    if power.estimated:
+        why = "the limit is an estimate from their tail"
+    elif power.grouped:
+        return f"Too few groups of good images to hold {100 * power.rate:g} % of new ones for sure"
+    else:
+        why = "the limit is the largest good score"
+    return f"Too few good images for {100 * power.rate:g} %: {why}"

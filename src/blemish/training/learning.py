@@ -25,6 +25,7 @@ from blemish.calibration.limits import Limits
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
+from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.pipeline import judge_samples
@@ -201,7 +202,7 @@ def learn_more(
     if split.held:
         records += good_records(
             partial(judge_samples, MethodNetwork(learned), preprocessing),
-            [sample for sample in split.held if identity(sample) not in familiar],
+            GoodGroups([s for s in split.held if identity(s) not in familiar], "auto", {}),
             progress=progress,
             on_error=lambda path, error: failures.append((path, str(error))),
         )

@@ -49,6 +49,7 @@ def out_of_fold_records(
                 branches={name: float(v[at].max()) for name, v in found.branches.items()},
                 map_low=float(found.map_low[at].median()),
                 image=known_as(sample),
+                group=sample.together or "",
             )
         )
     return records

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from blemish._progress import Progress
+from blemish.data.equal_pictures import alike_together
 from blemish.data.grouping import count_groups, grouped
 from blemish.data.sample import HOLD_OUT_SHARE, Sample, hold_out
 
@@ -38,6 +40,8 @@ def sides(
     share: float | None,
     cross_fits: bool,
     seed: int,
+    progress: Progress | None = None,
+    bit_depth: int = 16,
 ) -> Sides:
     """Put groups together and take the calibrating ones apart.
 
@@ -50,17 +54,25 @@ def sides(
             for none where the method cross-fits, else a fifth.
         cross_fits: Whether the method measures its training images by the others.
         seed: Seed of the draw.
+        progress: Where progress is shown.
+        bit_depth: Bits used in 16-bit images.
 
     Raises:
         ConfigError: A share or group that cannot be used.
         DataError: A table of groups that cannot be read.
     """
     found = grouped([*good, *validation, *defects], group)
+    known = len(good) + len(validation)
+    alike, said = alike_together(
+        found.samples[:known],
+        near=group != "none",
+        progress=progress or Progress(quiet=True),
+        bit_depth=bit_depth,
+    )
     # From here on it is known of each, so that nobody guesses again on a part of them.
-    settled = [replace(s, group=s.together or "") for s in found.samples]
-    kept, rest = settled[: len(good)], settled[len(good) :]
-    given, labelled = rest[: len(validation)], rest[len(validation) :]
-    notes = list(found.said)
+    settled = [replace(s, group=s.together or "") for s in (*alike, *found.samples[known:])]
+    kept, given, labelled = settled[: len(good)], settled[len(good) : known], settled[known:]
+    notes = [*found.said, *said]
     trained = _names([*kept, *labelled])
     held = [s for s in given if (s.product, s.together) not in trained]
     if len(held) < len(given):
@@ -84,7 +96,9 @@ def sides(
                 "--group."
             )
     groups: dict[str, dict[str, Any]] = {}
-    for product, name in sorted(_names([*kept, *labelled])):
+    trains = {id(s) for s in (*kept, *labelled)}
+    before = [s for s, now in zip(found.samples, settled, strict=True) if id(now) in trains]
+    for product, name in sorted(_names(before)):  # not those named after a file
         entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
         entry["names"].append(name)
     return Sides(kept, held, labelled, groups, notes)

@@ -194,6 +194,8 @@ def learn(
         share=hold_out_share,
         cross_fits=cross_fits,
         seed=options.seed,
+        progress=progress,
+        bit_depth=bit_depth,
     )
     kept, defects = split.kept, split.defects
     _check_apart(good, defects)

@@ -278,8 +278,8 @@ def limits_json(calibration: Calibration) -> list[dict[str, Any]]:
     # With one product and nothing else the pooled limits are its own.
     if len(calibration.groups) != 1 or not products:
         products.append(None)
-    names = ("product", "defect", "unsure", "map", "map_scale", "defect_rate", "unsure_rate")
-    names += ("n", "estimated")  # type: ignore[assignment]
+    rates = ("defect_rate", "unsure_rate", "estimated", "n", "groups")
+    names = ("product", "defect", "unsure", "map", "map_scale", *rates)
     found = [calibration.limits(product) for product in products]
     return [{name: getattr(limits, name) for name in names} for limits in found]
 
