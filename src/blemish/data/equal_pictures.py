@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -79,12 +80,16 @@ def alike_together(
         >>> [sample.together for sample in found], said[0][:51]
         (['0.png', None, None, '0.png'], 'nut: 1 good image is another one byte for byte (3.p')
     """
-    looks: list[Look | None] = []
-    for sample in progress.track(samples, "Comparing images", len(samples)):
+
+    def look(sample: Sample) -> Look | None:
         try:
-            looks.append(_look(sample, bit_depth))
+            return _look(sample, bit_depth)
         except ImageError:
-            looks.append(None)
+            return None  # said where it is read to be learned
+
+    with ThreadPoolExecutor(4) as readers:
+        found = readers.map(look, samples)
+        looks = list(progress.track(found, "Comparing images", len(samples)))
     return together(samples, looks, near=near)
 
 

@@ -10,6 +10,7 @@ from blemish._progress import Progress
 from blemish.data.equal_pictures import alike_together
 from blemish.data.grouping import count_groups, grouped
 from blemish.data.sample import HOLD_OUT_SHARE, Sample, hold_out
+from blemish.errors import DataError
 
 
 class Sides(NamedTuple):
@@ -59,8 +60,9 @@ def sides(
 
     Raises:
         ConfigError: A share or group that cannot be used.
-        DataError: A table of groups that cannot be read.
+        DataError: A table of groups that cannot be read, or a good image among the defects.
     """
+    _check_apart(good, defects)
     found = grouped([*good, *validation, *defects], group)
     known = len(good) + len(validation)
     alike, said = alike_together(
@@ -102,6 +104,16 @@ def sides(
         entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
         entry["names"].append(name)
     return Sides(kept, held, labelled, groups, notes)
+
+
+def _check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:
+    known = {s.path.resolve() for s in good if s.image is None}
+    for sample in defects:
+        if sample.image is None and sample.path.resolve() in known:
+            raise DataError(
+                f"{sample.path} is among the good images and among the labelled defects. "
+                "Take it out of one of them."
+            )
 
 
 def _names(samples: Sequence[Sample]) -> set[tuple[str, str]]:

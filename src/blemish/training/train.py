@@ -198,9 +198,9 @@ def learn(
         bit_depth=bit_depth,
     )
     kept, defects = split.kept, split.defects
-    _check_apart(good, defects)
     keep_to_usable_cores()
-    seen = [*data_set.problems, *first_look([*kept, *split.held], bit_depth=bit_depth)]
+    odd = first_look([*kept, *split.held], bit_depth=bit_depth)
+    seen = [*data_set.problems, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
@@ -232,7 +232,6 @@ def learn(
             *choice.notes(preprocessing, sizes),
             *method.notes(),
             *suspects_note(training.suspects, [*kept, *split.held]),
-            *split.notes,
         ),
         seconds=training.seconds,
         training=training,
@@ -258,16 +257,6 @@ def check_labels_are_used(name: str, method: type[Method] | None = None) -> None
             f"{name} learns from good images only and cannot use labelled defects. Leave them out, "
             f"or use a method that learns from them: {', '.join(able)}."
         )
-
-
-def _check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:
-    known = {s.path.resolve() for s in good if s.image is None}
-    for sample in defects:
-        if sample.image is None and sample.path.resolve() in known:
-            raise DataError(
-                f"{sample.path} is among the good images and among the labelled defects. "
-                "Take it out of one of them."
-            )
 
 
 def train(
