@@ -12,7 +12,7 @@ from PIL import Image
 
 from blemish._progress import Progress
 from blemish.data.sample import Sample
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, DataError
 from blemish.training.sides import Sides, sides
 
 
@@ -56,7 +56,7 @@ def test_validation_images_of_groups_that_train_do_not_calibrate() -> None:
 
 def test_the_group_of_a_labelled_defect_trains() -> None:
     for seed in range(5):
-        bad = [replace(s, label=1) for s in pictures(range(3), 1)]
+        bad = [replace(s, label=1) for s in pictures(range(3), 1, split="test")]
         found = split(pictures(range(10)), defects=bad, seed=seed, share=0.5)
         assert not {"kos00", "kos01", "kos02"} & groups(found.held)
 
@@ -90,3 +90,8 @@ def test_the_names_of_what_is_alike_are_not_taken_for_groups_that_trained(tmp_pa
     assert found.notes == [
         "nut: 1 good image is another one byte for byte (006.png = 000.png); both count once."
     ]
+
+
+def test_a_good_image_is_no_defect() -> None:
+    with pytest.raises(DataError, match="is among the good images and among the labelled defects"):
+        split(pictures(range(4)), defects=pictures(range(1)))
