@@ -13,7 +13,8 @@ from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, How, calibrate
 from blemish.calibration.good_scores import as_measured, known_as
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.sample import Sample
+from blemish.data.known_products import as_learned
+from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import (
     ImageSource,
     TrainingSource,
@@ -187,7 +188,10 @@ class Inspector(Judge):
         """
         failures: dict[Path, str] = {}
         evaluator = Evaluator(
-            histogram=histogram, compatibility=compatibility, calibration=self.calibration
+            histogram=histogram,
+            compatibility=compatibility,
+            calibration=self.calibration,
+            learned=self.products,
         )
         for sample, prediction in self.judge_test_images(
             data,
@@ -197,6 +201,16 @@ class Inspector(Judge):
         ):
             evaluator.add(sample, prediction)
         return evaluator.compute(failures.items())
+
+    def as_learned(self, data_set: DataSet) -> tuple[DataSet, list[str]]:
+        """The data set with products called as this model calls them, and a note on each.
+
+        A product keeps its name, and its limits, when a folder of the same name appears elsewhere
+        in the data; see :mod:`blemish.data.known_products`.
+        """
+        manifest = {} if self.manifest is None else self.manifest.training
+        training = getattr(self, "training", None) or manifest
+        return as_learned(data_set, self.products, training.get("product_folders", {}))
 
     def judge_test_images(
         self,
@@ -211,6 +225,7 @@ class Inspector(Judge):
         Args as for :meth:`evaluate` and :meth:`predict`.
         """
         data_set = training_data(data, layout=layout, bit_depth=self.ready()[1].bit_depth)
+        data_set, _ = self.as_learned(data_set)
         samples = [s for s in data_set.split("test").samples if s.label is not None]
         if not samples:
             raise DataError(

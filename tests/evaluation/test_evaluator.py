@@ -18,7 +18,8 @@ from PIL import Image
 import blemish.evaluation.evaluator
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
-from blemish.evaluation.evaluator import Evaluation, Evaluator, evaluation_json
+from blemish.evaluation.as_json import evaluation_json
+from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.metrics import MEAN_AD_METRICS, PixelAccumulator
 from blemish.results import Prediction, Verdict
 

@@ -11,7 +11,8 @@ import pytest
 
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.sample import Sample
-from blemish.evaluation.evaluator import Evaluation, Evaluator, evaluation_json
+from blemish.evaluation.as_json import evaluation_json
+from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.evaluation.promised_power import RATES, mean_power, shortfalls
 from blemish.results import Prediction
 

@@ -24,7 +24,8 @@ from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig, describe_settings, parse_settings
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
-from blemish.training.train import TrainingReport, train
+from blemish.training.train import train
+from blemish.training.training_report import TrainingReport
 
 CPU = TrainingOptions(device="cpu")
 

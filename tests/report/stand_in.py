@@ -32,6 +32,7 @@ class BrightSpots:
         self.calibration = calibration
         self.broken = broken
         self.bit_depth = 16
+        self.products: tuple[str, ...] = ()
         self.predicted = 0
 
     def predict(self, sample: Sample, *, batch_size: int = 8) -> Iterator[Prediction]:

@@ -26,7 +26,8 @@ from blemish.benchmark.protocols import Parts, labelled_anomalies, split_parts
 from blemish.benchmark.rows import SCHEMA, without_paths
 from blemish.data.sample import HOLD_OUT_SHARE
 from blemish.errors import BlemishError, DataError
-from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult, json_ready
+from blemish.evaluation.as_json import json_ready
+from blemish.evaluation.evaluator import Evaluation, Evaluator, ProductResult
 from blemish.evaluation.timing import peak_memory_mib
 
 _LISTED = 5  # unreadable images named in a row

@@ -77,9 +77,10 @@ def evaluate(
     source = data_source(data, good, defects, masks, test)
     detector = open_model(model, device=device)
     data_set = training_data(source, layout=layout, bit_depth=detector.bit_depth)
+    data_set, renamed = detector.as_learned(data_set)
     if not quiet:
         print_read_as(data_set)
-        print_notes(data_set.problems)
+        print_notes([*data_set.problems, *renamed])
     evaluation = detector.evaluate(
         data_set,
         histogram=histogram,
@@ -87,7 +88,7 @@ def evaluate(
         progress=Progress(quiet=quiet),
     )
     if json is not None:
-        from blemish.evaluation.evaluator import evaluation_json
+        from blemish.evaluation.as_json import evaluation_json
 
         write_text(json, evaluation_json(evaluation))
     if not quiet and str(json) != "-":
@@ -111,6 +112,9 @@ def _print_tables(evaluation: Evaluation) -> None:
         table = metrics_table(evaluation, columns)
         table.title = title
         console.print(table)
+    if evaluation.unlearned:
+        names = ", ".join(evaluation.unlearned)
+        console.print(plain(f"In no mean, as the model never learned them: {names}."))
     mean_ad = figure(evaluation.mean_ad, evaluation.error_bounds.get("mean_ad"))
     console.print(f"mAD (mean of seven): {mean_ad}")
     if evaluation.mean_ad_ader is not None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from blemish._progress import print_failures
+from blemish._progress import print_failures, print_notes
 from blemish.cli.common import Device, Histogram, Layout, ModelFile, Quiet, need_training_packages
 from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
 
@@ -55,8 +55,10 @@ def report(
     detector = open_model(model, device=device)
     load_seconds = time.perf_counter() - started
     data_set = training_data(source, layout=layout, bit_depth=detector.bit_depth)
+    data_set, renamed = detector.as_learned(data_set)
     if not quiet:
         print_read_as(data_set)
+        print_notes(renamed)
     found = None
     if diagnose:
         from blemish.evaluation.diagnosis import diagnose as run_diagnosis

@@ -19,6 +19,7 @@ from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import DataSet, Sample, Split
 from blemish.data.sources import TrainingSource, load_input, training_data
 from blemish.errors import ConfigError, DataError, ImageError
+from blemish.evaluation.as_json import json_ready
 from blemish.evaluation.diagnostic_measures import (
     Leakage,
     LeakageSum,
@@ -28,7 +29,6 @@ from blemish.evaluation.diagnostic_measures import (
     separation,
     total,
 )
-from blemish.evaluation.evaluator import json_ready
 from blemish.methods.base import MethodOutput
 from blemish.teachers.teacher import Teacher
 

@@ -1,14 +1,12 @@
-"""Evaluation on labelled images: image, pixel and logical metrics, operating point, as JSON too."""
+"""Evaluation on labelled images: image, pixel and logical metrics, operating point."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +98,7 @@ class Evaluation:
         error_bounds: Measured in bounded memory: how far each mean so measured, and ``mean_ad``,
             can be from the exact one; else empty.
         power: Mean of the products' power at 1 % and 5 %; empty without calibration.
+        unlearned: Products that the model never learned, which are in no mean.
     """
 
     products: tuple[ProductResult, ...]
@@ -110,6 +109,7 @@ class Evaluation:
     mean_ad_ader: float | None = None
     error_bounds: Mapping[str, float] = field(default_factory=dict)
     power: tuple[PromisedPower, ...] = ()
+    unlearned: tuple[str, ...] = ()
 
 
 class Evaluator:
@@ -121,6 +121,7 @@ class Evaluator:
         compatibility: ``ader`` adds the metric ``pixel_f1_max_ader``, F1-max as the framework ADer
             computes it, and mAD with it.
         calibration: The limits that judged the images, for the power at 1 % and 5 %.
+        learned: Products that the model knows; means leave others out, unless all are others.
 
     Raises:
         ConfigError: Another compatibility, or ``ader`` in bounded memory.
@@ -145,11 +146,13 @@ class Evaluator:
         histogram: bool = False,
         compatibility: Compatibility = "none",
         calibration: Calibration | None = None,
+        learned: Iterable[str] = (),
     ) -> None:
         self.mode: Mode = "histogram" if histogram else "exact"
         self.compatibility = compatibility
         self._limits = None if calibration is None else PromisedLimits(calibration)
         self._products: dict[str, _Product] = {}
+        self._learned = frozenset(learned)
         PixelAccumulator(self.mode, compatibility=compatibility)  # refuses what cannot be had
 
     def add(self, sample: Sample, prediction: Prediction) -> None:
@@ -180,7 +183,9 @@ class Evaluator:
         if not self._products:
             why = f"could be read: {failures[0][1]}" if failures else "was found."
             raise DataError(f"No labelled test image {why} Nothing can be measured.")
-        results = tuple(product.compute() for product in self._products.values())
+        everything = tuple(product.compute() for product in self._products.values())
+        results = tuple(r for r in everything if r.product in self._learned)
+        results = results or everything
         names = dict.fromkeys(name for result in results for name in result.metrics)
         mean, covered, bounds = {}, {}, {}
         for name in names:
@@ -196,7 +201,7 @@ class Evaluator:
             image_level = dict.fromkeys(MEAN_AD_METRICS, 0.0)  # is never binned
             bounds["mean_ad"] = mean_ad([{**image_level, **r.error_bounds} for r in results])
         return Evaluation(
-            results,
+            everything,
             mean,
             covered,
             overall,
@@ -204,6 +209,7 @@ class Evaluator:
             mean_ad(measured, compatibility="ader") if self.compatibility == "ader" else None,
             bounds,
             mean_power([result.power for result in results]),
+            tuple(r.product for r in everything if r not in results),
         )
 
 
@@ -342,51 +348,3 @@ class _Product:
         part_labels = [bool(labels[of_part].any()) for of_part in rows.values()]
         metrics = image_metrics(part_scores, part_labels)
         return {name.replace("image_", "sample_"): value for name, value in metrics.items()}
-
-
-def evaluation_json(evaluation: Evaluation) -> str:
-    """All figures of an evaluation as indented JSON; JSON knows no NaN, so it says ``null``."""
-    content = {
-        "products": {result.product: _product(result) for result in evaluation.products},
-        "mean": evaluation.mean,
-        "products_behind_mean": evaluation.covered,
-        "mean_ad": evaluation.mean_ad,
-        "mean_power": [power.figures() for power in evaluation.power],
-        "failures": [{"path": str(path), "error": reason} for path, reason in evaluation.failures],
-    }
-    if evaluation.mean_ad_ader is not None:
-        content["mean_ad_ader"] = evaluation.mean_ad_ader
-    if evaluation.error_bounds:
-        content["error_bounds_of_mean"] = evaluation.error_bounds
-    return json.dumps(json_ready(content), indent=1, allow_nan=False)
-
-
-def _product(result: ProductResult) -> dict[str, Any]:
-    def named(prefix: str) -> Metrics:
-        return {name: value for name, value in result.metrics.items() if name.startswith(prefix)}
-
-    content = {
-        "good": result.good,
-        "defective": result.defective,
-        "with_mask": result.masked,
-        "image_level": named("image_"),
-        "pixel_level": named("pixel_"),
-        "sample_level": named("sample_"),
-        "au_spro": named("au_spro_"),
-        "operating_point": None if result.operating is None else result.operating.figures(),
-        "power": [power.figures() for power in result.power],
-        "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
-        "problems": list(result.problems),
-    }
-    return content | ({"error_bounds": result.error_bounds} if result.error_bounds else {})
-
-
-def json_ready(value: Any) -> Any:
-    """The value for JSON, with ``null`` where a figure cannot be given."""
-    if isinstance(value, dict):
-        return {key: json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_ready(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -343,14 +343,20 @@ class Report:
     setters: Mapping[str, ShownSetters] = field(default_factory=dict)
 
     @cached_property
+    def learned(self) -> tuple[ProductReport, ...]:
+        """The products that the model knows, of which the summary speaks."""
+        others = self.evaluation.unlearned
+        return tuple(product for product in self.products if product.name not in others)
+
+    @cached_property
     def good(self) -> Group:
-        """The good images of all products."""
-        return Group(row for product in self.products for row in product.good)
+        """The good images of all products learned."""
+        return Group(row for product in self.learned for row in product.good)
 
     @cached_property
     def defective(self) -> Group:
-        """The defective images of all products."""
-        return Group(row for product in self.products for row in product.defective)
+        """The defective images of all products learned."""
+        return Group(row for product in self.learned for row in product.defective)
 
     @property
     def calibrated(self) -> bool:
@@ -359,8 +365,8 @@ class Report:
 
     @property
     def kinds(self) -> tuple[KindReport, ...]:
-        """The defect kinds of all products, the weakest first."""
-        kinds = [kind for product in self.products for kind in product.kinds]
+        """The defect kinds of all products learned, the weakest first."""
+        kinds = [kind for product in self.learned for kind in product.kinds]
         return tuple(sorted(kinds, key=lambda kind: kind.weakness))
 
     @property
@@ -368,7 +374,8 @@ class Report:
         """By product, and of all of them where there are several."""
         groups = [(p.name, p.good, p.defective) for p in self.products]
         if len(groups) > 1:
-            groups.append(("all", self.good, self.defective))
+            name = "all learned" if self.evaluation.unlearned else "all"
+            groups.append((name, self.good, self.defective))
         none = Verdicts()
         return [
             Decisions(name, good.verdicts or none, bad.verdicts or none, bad.located)

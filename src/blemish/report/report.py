@@ -101,7 +101,9 @@ def make_report(
     progress = progress or Progress(quiet=True)
     data_set = training_data(data, layout=layout, bit_depth=detector.bit_depth)
     failures: dict[Path, str] = {}
-    evaluator = Evaluator(histogram=histogram, calibration=detector.calibration)
+    evaluator = Evaluator(
+        histogram=histogram, calibration=detector.calibration, learned=detector.products
+    )
     by_product: dict[str, list[Row]] = {}
     pairs = detector.judge_test_images(
         data_set,

@@ -52,7 +52,21 @@ class Card:
 def summary_cards(report: Report) -> list[Card]:
     """What a reader should know after a minute."""
     first = [_stopped(report), _missed(report)] if report.calibrated else [_uncalibrated(report)]
-    return [*first, _weakest_kinds(report), *_weakest_products(report)]
+    others = [_unlearned(report)] if report.evaluation.unlearned else []
+    return [*first, *others, _weakest_kinds(report), *_weakest_products(report)]
+
+
+def _unlearned(report: Report) -> Card:
+    names = report.evaluation.unlearned
+    rows = [row for product in report.products if product.name in names for row in product.rows]
+    return Card(
+        "Not learned",
+        words.count(len(rows), "image"),
+        f"of {words.count(len(names), 'product')} that the model never learned are in none of "
+        f"these figures: {', '.join(names)}",
+        ("Their figures by product are below; they say nothing of the products learned.",),
+        tone="unsure",
+    )
 
 
 def _uncalibrated(report: Report) -> Card:
@@ -66,7 +80,7 @@ def _uncalibrated(report: Report) -> Card:
         ),
         items=tuple(
             (product.name, f"image AUROC {words.fraction(product.auroc.estimate)}.")
-            for product in report.products[:3]
+            for product in report.learned[:3]
         ),
         tone="unsure",
     )
@@ -84,7 +98,7 @@ def _stopped(report: Report) -> Card:
         lines.append(f"{verdicts.unsure} more would be set aside as unsure.")
     lines.append(_caution(verdicts.total, f"the true share is likely {words.share_range(share)}"))
     broken = _broken_promises(report)
-    promised = [p.promise.promised for p in report.products if p.promise]
+    promised = [p.promise.promised for p in report.learned if p.promise]
     rates = [rate for rate in promised if rate is not None]
     if broken:
         lines.append(
@@ -110,7 +124,7 @@ def _kept_promise(report: Report, rate: float, *, above: bool) -> str:
     said = f"Promised: at most {words.percent(rate)} on average."
     if not above:
         return f"{said} The count does not contradict that."
-    [first, *others] = [p for p in report.products if p.promise and p.promise.good]
+    [first, *others] = [p for p in report.learned if p.promise and p.promise.good]
     if others or first.limits is None or first.promise is None:
         return (
             f"{said} The count is above that and yet within what is usual for each product: limits "
@@ -128,7 +142,7 @@ def _kept_promise(report: Report, rate: float, *, above: bool) -> str:
 def _broken_promises(report: Report) -> list[str]:
     """What happens to good parts of each product more often than its calibration promised."""
     said = []
-    for product in report.products:
+    for product in report.learned:
         for check, what in ((product.promise, "stopped"), (product.unsure_promise, "not ok")):
             if check is not None and check.promised is not None and check.kept is False:
                 said.append(
@@ -141,7 +155,7 @@ def _broken_promises(report: Report) -> list[str]:
 
 def _most(report: Report, verdict: Verdict, group: Callable[[ProductReport], Group]) -> str:
     """The product with most images of a verdict in a group, the first one in case of none."""
-    given = {p.name: [row.verdict for row in group(p)].count(verdict) for p in report.products}
+    given = {p.name: [row.verdict for row in group(p)].count(verdict) for p in report.learned}
     return max(given, key=given.__getitem__)
 
 
@@ -184,7 +198,7 @@ def _weakest_kinds(report: Report) -> Card:
     kinds = [kind for kind in report.kinds if kind.rows]
     if not kinds:
         return Card(title, "", "there are no defective test images")
-    several = len(report.products) > 1
+    several = len(report.learned) > 1
     if kinds[0].verdicts is None:
         ranked = [k for k in kinds if math.isfinite(k.auroc.estimate)][:3]
         items = [(_name(k, several), f"AUROC {words.fraction(k.auroc.estimate)}.") for k in ranked]
@@ -195,7 +209,7 @@ def _weakest_kinds(report: Report) -> Card:
         closest = min(kinds, key=lambda k: (k.auroc.estimate, min(row.score for row in k.rows)))
         lowest = words.score(min(row.score for row in closest.rows))
         line = f"Nearest to good parts: {_name(closest, several)}, lowest score {lowest}"
-        limits = next(p.limits for p in report.products if p.name == closest.product)
+        limits = next(p.limits for p in report.learned if p.name == closest.product)
         line += f", limit {words.score(limits.defect)}." if limits else "."
         return Card(title, "", "every defect of every kind is called a defect", (line,), tone="ok")
     items = []
@@ -218,9 +232,9 @@ def _name(kind: KindReport, with_product: bool) -> str:
 
 
 def _weakest_products(report: Report) -> list[Card]:
-    if len(report.products) < 2:
+    if len(report.learned) < 2:
         return []
-    ranked = sorted(report.products, key=_product_weakness)
+    ranked = sorted(report.learned, key=_product_weakness)
     items = []
     for product in ranked[:3]:
         good, bad = product.good.verdicts, product.defective.verdicts

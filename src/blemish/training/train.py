@@ -18,8 +18,8 @@ import torch
 
 from blemish._names import unknown_name_message
 from blemish._progress import Important, Progress
-from blemish.calibration import CalibrationRecord
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.known_products import product_folders
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError, TrainingInterruptedError
@@ -32,12 +32,13 @@ from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
 from blemish.training.first_look import first_look
-from blemish.training.label_check import Suspect, suspects_among, suspects_note
+from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
+from blemish.training.training_report import TrainingReport
 from blemish.training.training_state import training_state, write_state
 
 #: Said when no limits could be set because there was nothing to set them from.
@@ -102,22 +103,6 @@ class TrainingOptions:
             )
 
 
-@dataclass
-class TrainingReport:
-    """What happened in a training.
-
-    Attributes:
-        losses: Per stage, ``(step, {name: loss})`` at regular intervals.
-    """
-
-    losses: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
-    failures: list[tuple[Path, str]] = field(default_factory=list)  # images that cannot be read
-    seconds: float = 0.0  # wall time, the feature cache included
-    cached: bool = False  # whether it ran on cached features
-    out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
-    suspects: list[Suspect] = field(default_factory=list)  # good images that perhaps are none
-
-
 @dataclass(frozen=True)
 class FitReport:
     """What :meth:`Detector.fit` did."""
@@ -134,6 +119,7 @@ class FitReport:
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
     pictures: LearnedPictures | None = None  # what the good ones had in common
     groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
+    product_folders: Mapping[str, str] = field(default_factory=dict)  # data/known_products.py
 
     def to_json(self, options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training."""
@@ -145,6 +131,7 @@ class FitReport:
             "input_images": [list(size) for size in self.input_images],
             "pictures": None if self.pictures is None else self.pictures.to_json(),
             "groups": dict(self.groups),
+            "product_folders": dict(self.product_folders),
             "layout": self.layout,
             "precision": options.precision,
             "seconds": round(self.seconds, 1),
@@ -239,6 +226,7 @@ def learn(
         input_images=(min(sizes), max(sizes)),
         pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
         groups=split.groups,
+        product_folders=product_folders(good),
     )
     return method, preprocessing, split.held, report
 
