@@ -35,6 +35,7 @@ def describe_data(
     from rich.table import Table
 
     from blemish.data.describe import describe
+    from blemish.data.grouping import grouped
     from blemish.data.layouts import read_data_set
     from blemish.data.read_as import read_as
 
@@ -45,6 +46,8 @@ def describe_data(
     console.print(f"{description.root}: layout {description.layout}", markup=False)
     for line in read_as(data_set):
         console.print(f"Read as {line}", markup=False, highlight=False)
+    for line in grouped([s for s in data_set.samples if s.split != "test"]).said:
+        console.print(f"Learned as {line}", markup=False, highlight=False)
     table = Table(header_style="bold")
     for heading in ("product", "split", "kind", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left")

@@ -30,9 +30,9 @@ _MEAN = 1.5
 #: Share of a product's pictures that bear the pattern of a guess.
 _COVERED = 0.9
 _DIGITS = re.compile(r"[0-9]+")
-#: Words for the two columns of a table of groups.
-_IMAGE = ("image", "path", "file", "filename", "name")
-_GROUP = ("group", "part", "item", "strip", "lot", "batch", "serial")
+#: Words for the column of a table that names the group.
+GROUP_COLUMNS = ("group", "part", "item", "strip", "lot", "batch", "serial")
+_IMAGE_COLUMNS = ("image", "path", "file", "filename", "name")
 
 
 class Grouping(NamedTuple):
@@ -179,7 +179,7 @@ def _table(path: Path) -> Callable[[Path], str | None]:
             columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
             image, group = (
                 next((columns[word] for word in words if word in columns), None)
-                for words in (_IMAGE, _GROUP)
+                for words in (_IMAGE_COLUMNS, GROUP_COLUMNS)
             )
             if image is None or group is None:
                 raise DataError(

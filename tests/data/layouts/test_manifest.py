@@ -95,3 +95,12 @@ def test_what_cannot_be_meant_is_refused(folder: Path, text: str, words: str) ->
     (folder / "list.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=words):
         read_data_set(folder / "list.csv", layout="csv")
+
+
+def test_a_column_of_groups(folder: Path) -> None:
+    head, *rows = LINES.splitlines()
+    lots = [f"{row},lot{at % 2}" for at, row in enumerate(rows[:2])]
+    table = folder / "list.csv"
+    table.write_text("\n".join([f"{head},Lot", *lots, *rows[2:]]), encoding="utf-8")
+    found = [s.together for s in read_data_set(folder).samples if s.product == "lid"]
+    assert found == ["lot0", "lot1", None]

@@ -2,9 +2,9 @@
 
 ``csv``, a file, or a folder that holds one such file::
 
-    path,label,product,mask,split
-    good/1.png,good,lid,,
-    more/7.png,scratch,lid,masks/7.png,test
+    path,label,product,mask,split,group
+    good/1.png,good,lid,,,lot3
+    more/7.png,scratch,lid,masks/7.png,test,
 
 Only ``path`` and ``label`` must be there; other columns are ignored. The label is a word for good
 or for defects (see :mod:`blemish.data.layouts.roles`), 0 for good and 1 for defective, nothing for
@@ -18,6 +18,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+from blemish.data.grouping import GROUP_COLUMNS
 from blemish.data.images.image_list import natural_key
 from blemish.data.layouts.base import Layout, Listing, Reading, arranged, found_in, inside
 from blemish.data.layouts.roles import composed, folder_role, same_name
@@ -30,8 +31,9 @@ _COLUMNS = {
     "product": ("product", "category", "object"),
     "mask": ("mask", "mask_path"),
     "split": ("split", "set"),
+    "group": GROUP_COLUMNS,
 }
-_EXPECTED = "path,label and, where there are some, product,mask,split"
+_EXPECTED = "path,label and, where there are some, product,mask,split,group"
 _BOTH_WAYS = frozenset({"true", "false", "yes", "no", "y", "n", "t", "f"})
 
 
@@ -109,7 +111,8 @@ def _read(root: Path) -> Reading:
         drawn = listing.find(inside(folder, mask, source=table)) if mask else None
         unmasked[product] += bool(mask) and drawn is None
         masks = () if drawn is None or label != 1 else (drawn,)
-        samples.append(Sample(path, product, split, label, kind, masks))
+        group = cells.get("group") or None
+        samples.append(Sample(path, product, split, label, kind, masks, group=group))
     problems = [
         f"{name}: {count} {what} named in {table.name} are not there and were left out."
         for what, counts in (("images", missing), ("masks", unmasked))
