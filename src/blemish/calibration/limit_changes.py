@@ -20,7 +20,7 @@ def limit_changes(before: Calibration | None, after: Calibration) -> list[str]:
         >>> before = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(150)])
         >>> for line in limit_changes(before, before.at(false_alarm_rate=0.05)):
         ...     print(line)  # doctest: +NORMALIZE_WHITESPACE
-        nut: defect above 143 (was 149), unsure above 112 (was 143); stops at most 4.6 % of good
+        nut: defect above 143 (was 149), unsure above 113 (was 143); stops at most 4.6 % of good
         parts, asked for 5 %, from 150 good images.
     """
     products: list[str | None] = [*after.products]
