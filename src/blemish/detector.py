@@ -27,6 +27,7 @@ from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
 from blemish.model_file.versions import installed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
@@ -34,7 +35,6 @@ from blemish.training.train import (
     NOT_CALIBRATED,
     FitReport,
     TrainingOptions,
-    check_labels_are_used,
     learn,
 )
 
@@ -146,9 +146,9 @@ class Detector(Inspector):
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
-            defects: A few labelled defects, for a method that learns from them (``anomem``):
-                files, folders, an array, samples, or a data set of which the defects are taken.
-                They train; do not evaluate on them.
+            defects: A few labelled defects, for a method that learns from them (``anomem``), or
+                weighs its measures by them (``trio``): files, folders, an array, samples, or a data
+                set of which the defects are taken. :meth:`evaluate` leaves their files out.
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.

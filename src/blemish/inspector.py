@@ -5,8 +5,9 @@ Torch-free. The two differ in what computes the network's output, and in nothing
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from blemish._progress import Progress
@@ -29,6 +30,7 @@ from blemish.errors import (
     MissingExtraError,
 )
 from blemish.evaluation.evaluator import Evaluation, Evaluator
+from blemish.evaluation.learned_defects import without_learned
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
 from blemish.inspection.judge import Judge
@@ -170,10 +172,12 @@ class Inspector(Judge):
         histogram: bool = False,
         compatibility: Compatibility = "none",
         progress: Progress | None = None,
+        on_note: Callable[[str], None] = warnings.warn,
     ) -> Evaluation:
         """Measure the model on the labelled test images of a data set.
 
         Metrics are computed on raw scores; the limits decide only operating point and power.
+        Labelled defects that it has learned from are left out.
 
         Args:
             data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
@@ -181,6 +185,7 @@ class Inspector(Judge):
             histogram: Measure pixels in bounded memory with a stated error bound.
             compatibility: ``ader`` adds pixel F1-max as the framework ADer computes it.
             progress: Where progress is shown.
+            on_note: Told what is left out.
 
         Raises:
             ConfigError: Another compatibility, or ``ader`` in bounded memory.
@@ -198,6 +203,7 @@ class Inspector(Judge):
             layout=layout,
             on_error=lambda path, error: failures.__setitem__(path, str(error)),
             progress=progress,
+            on_note=on_note,
         ):
             evaluator.add(sample, prediction)
         return evaluator.compute(failures.items())
@@ -219,6 +225,7 @@ class Inspector(Judge):
         layout: str = "auto",
         on_error: OnError | None = None,
         progress: Progress | None = None,
+        on_note: Callable[[str], None] = warnings.warn,
     ) -> Iterator[tuple[Sample, Prediction]]:
         """Judge the labelled test images of a data set, each beside what is known of it.
 
@@ -233,6 +240,11 @@ class Inspector(Judge):
                 "can be measured. Expected good and defective ones, as in test/good and "
                 "test/<defect>; images without labels are for: blemish predict"
             )
+        samples, note = without_learned(samples, self.training)
+        if note:
+            on_note(note)
+        if not samples:
+            raise DataError(f"{note} Nothing is left to measure in {data_set.root}.")
         pairs = self.judge_samples(samples, calibration=self.calibration, on_error=on_error)
         return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
 

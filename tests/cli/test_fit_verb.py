@@ -385,12 +385,12 @@ def test_a_few_labelled_defects_teach_a_method_that_uses_them(
 ) -> None:
     stain = part / "test" / "stain"
     result = blemish(
-        "fit", part, "--method", "anomem", "--defects", stain, *SHORT, "-o", "m.blemish"
+        "fit", part, "--method", "anomem", "--labelled", stain, *SHORT, "-o", "m.blemish"
     )
     assert result.returncode == 0, result.stderr
     assert "trained on 2 labelled defects and 10 and calibrated on 2 good images" in result.stdout
     assert read_manifest(tmp_path / "m.blemish").training["labelled_defects"] == 2
     assert "holds good/" in refused(
-        blemish("fit", part, "--method", "anomem", "--defects", part / "test", *SHORT, "-o", "n.b")
+        blemish("fit", part, "--method", "anomem", "--labelled", part / "test", *SHORT, "-o", "n.b")
     )
     assert listing(tmp_path) == ["m.blemish"]

@@ -44,7 +44,7 @@ def test_folders_are_said_in_fit_evaluate_report_and_describe(
     assert "Read as good, for testing: 4 images in later/" in result.stdout
     assert "Read as defects, for testing: 3 images in stained/" in result.stdout
     assert "Read as masks: 3 for 3 images with defects" in result.stdout
-    assert "trio learns from good images alone: the defects are not learned" in result.stdout
+    assert "not learned; those named with --labelled are." in result.stdout
     assert "trained on 10 and" in result.stdout
     result = blemish("evaluate", "m.blemish", line, *said, "--json", "f.json", "-q")
     assert result.returncode == 0, result.stderr

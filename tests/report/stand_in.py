@@ -39,7 +39,13 @@ class BrightSpots:
         yield self._judge(sample)
 
     def judge_test_images(
-        self, data: DataSet | str | Path, *, layout: str = "auto", on_error=None, progress=None
+        self,
+        data: DataSet | str | Path,
+        *,
+        layout: str = "auto",
+        on_error=None,
+        progress=None,
+        on_note=None,
     ) -> Iterator[tuple[Sample, Prediction]]:
         for sample in training_data(data, layout=layout).split("test").samples:
             if sample.path.name in self.broken:

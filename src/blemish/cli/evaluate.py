@@ -86,6 +86,7 @@ def evaluate(
         histogram=histogram,
         compatibility=compatibility,  # type: ignore[arg-type]  # checked there
         progress=Progress(quiet=quiet),
+        on_note=lambda note: print_notes([note]),
     )
     if json is not None:
         from blemish.evaluation.as_json import evaluation_json

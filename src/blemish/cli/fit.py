@@ -24,7 +24,7 @@ from blemish.cli.common import (
     parse_assignments,
     parse_size,
 )
-from blemish.cli.folders import Data, Good, Masks, Test, data_source, print_read_as
+from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
 
 if TYPE_CHECKING:
     from blemish._progress import Progress
@@ -41,15 +41,16 @@ def fit(
         ),
     ] = None,
     good: Good = None,
-    defects: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Folder of defective images. A method that learns from defects (anomem) does so, "
-            "and takes single images too; others leave them out. Repeatable."
-        ),
-    ] = None,
+    defects: Defects = None,
     masks: Masks = None,
     test: Test = None,
+    labelled: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Defects to learn from, an image or a folder of them: trio weighs its measures by "
+            "three or more, anomem trains on them. They are not tested on. Repeatable."
+        ),
+    ] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Name of the system.")] = "trio",
     speed: Annotated[
         str | None,
@@ -153,10 +154,7 @@ def fit(
     from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.train import TrainingOptions
 
-    learns = bool(defects) and method_class(method).uses_labelled_anomalies
-    data_set = training_data(
-        data_source(data, good, None if learns else defects, masks, test), layout=layout
-    )
+    data_set = training_data(data_source(data, good, defects, masks, test), layout=layout)
     if products:
         wanted = [name.strip() for name in products.split(",")]
         unknown = [name for name in wanted if name not in data_set.products]
@@ -169,6 +167,11 @@ def fit(
     data_set = without_images(data_set, leave_out or ())
     name = (Path(data) if data else data_set.root).resolve().name.removesuffix(".csv")
     target = out or Path(f"{name}{'-models' if per_product else '.blemish'}")
+    if labelled and per_product and len(data_set.products) > 1:
+        raise ConfigError(
+            "Which of the products do the labelled defects show? Fit each by itself, with its own: "
+            "--products NAME --labelled DIR."
+        )
     if per_product:
         target.mkdir(parents=True, exist_ok=True)
         parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
@@ -180,8 +183,10 @@ def fit(
         where = data_set.root if data is None else data
         print(f"{where}: layout {data_set.layout}, products {', '.join(data_set.products)}")
         print_read_as(data_set, sys.stdout)
-        if defects and not learns:
-            print(f"{method} learns from good images alone: the defects are not learned.")
+        if defects and not labelled:
+            can = method_class(method).uses_labelled_anomalies
+            why = "those named with --labelled are" if can else f"{method} learns from good ones"
+            print(f"The defects of the data set are not learned; {why}.")
     for path, part in parts:
         # Found out now, not after ten minutes of training.
         writable_target(path)
@@ -207,7 +212,7 @@ def fit(
                 print(line(seen_by(detector, sizes), other_ways(detector, sizes)))
             detector.fit(
                 part,
-                defects=defects if learns else None,
+                defects=labelled,
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,

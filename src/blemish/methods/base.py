@@ -288,6 +288,9 @@ class Method(nn.Module, ABC):
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         """Fit the closed-form parts on the good training images, after the stages."""
 
+    def weigh(self, batches: Iterable[Batch]) -> None:
+        """Take what labelled anomalies say of the closed-form parts, once these are fitted."""
+
     def out_of_fold(self) -> OutOfFold | None:
         """What the images of :meth:`fit_statistics` score without having had a part in it."""
         return None

@@ -101,6 +101,7 @@ def make_report(
     progress = progress or Progress(quiet=True)
     data_set = training_data(data, layout=layout, bit_depth=detector.bit_depth)
     failures: dict[Path, str] = {}
+    told: list[str] = []
     evaluator = Evaluator(
         histogram=histogram, calibration=detector.calibration, learned=detector.products
     )
@@ -109,6 +110,7 @@ def make_report(
         data_set,
         on_error=lambda path, error: failures.__setitem__(path, str(error)),
         progress=progress,
+        on_note=told.append,
     )
     waited, asked = 0.0, time.perf_counter()  # for predictions, not what is done with them
     for sample, prediction in pairs:
@@ -141,7 +143,7 @@ def make_report(
         command=command,
         manifest=manifest,
         calibration=detector.calibration,
-        notes=_notes(detector, products, data_set.problems, pictures),
+        notes=_notes(detector, products, (*data_set.problems, *told), pictures),
         diagnosis=diagnosis,
         setters=shown_setters(
             detector.calibration,

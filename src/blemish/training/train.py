@@ -23,10 +23,10 @@ from blemish.data.known_products import product_folders
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError, TrainingInterruptedError
+from blemish.evaluation.learned_defects import LEARNED, identities
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.input_choice import InputChoice
-from blemish.methods.registry import method_class, usable_methods
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
@@ -116,6 +116,7 @@ class FitReport:
     seconds: float  # wall time
     training: TrainingReport = field(repr=False)
     labelled_defects: int = 0  # those that trained
+    labelled_images: tuple[str, ...] = ()  # what their files are known by
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
     pictures: LearnedPictures | None = None  # what the good ones had in common
     groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
@@ -128,6 +129,7 @@ class FitReport:
             "training_images": self.training_images,
             "calibration_images": self.calibration_images,
             "labelled_defects": self.labelled_defects,
+            LEARNED: list(self.labelled_images),
             "input_images": [list(size) for size in self.input_images],
             "pictures": None if self.pictures is None else self.pictures.to_json(),
             "groups": dict(self.groups),
@@ -204,8 +206,9 @@ def learn(
         )
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
-    paths = {sample.path for sample in defects}
-    unread = sum(path in paths for path, _ in training.failures)
+    broken = {path for path, _ in training.failures}
+    learned = [sample for sample in defects if sample.path not in broken]
+    unread = len(defects) - len(learned)
     unknown = sorted({sample.product for sample in kept} - set(method.products))
     report = FitReport(
         training_images=len(kept) - len(training.failures) + unread,
@@ -222,29 +225,14 @@ def learn(
         ),
         seconds=training.seconds,
         training=training,
-        labelled_defects=len(defects) - unread,
+        labelled_defects=len(learned),
+        labelled_images=identities(learned),
         input_images=(min(sizes), max(sizes)),
         pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
         groups=split.groups,
         product_folders=product_folders(good),
     )
     return method, preprocessing, split.held, report
-
-
-def check_labels_are_used(name: str, method: type[Method] | None = None) -> None:
-    """Labelled defects are never dropped in silence: refused where a method cannot use them.
-
-    ``method`` is the class where it is at hand; it may be one that no name leads to.
-
-    Raises:
-        ConfigError: The method learns from good images alone.
-    """
-    if not (method or method_class(name)).uses_labelled_anomalies:
-        able = [other for other, known in usable_methods() if known.uses_labelled_anomalies]
-        raise ConfigError(
-            f"{name} learns from good images only and cannot use labelled defects. Leave them out, "
-            f"or use a method that learns from them: {', '.join(able)}."
-        )
 
 
 def train(
@@ -364,6 +352,9 @@ def _train_in(
         method.fit_statistics(
             progress.track(batches, "Statistics", math.ceil(len(good) / _STATISTICS))
         )
+        labelled = [row for row in rows if data.labels[row]]
+        if labelled:
+            method.weigh(data.in_order(labelled, _STATISTICS))
         found = method.out_of_fold()
         if found is not None:
             report.out_of_fold = out_of_fold_records(found, data, good)
