@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blemish.methods.trio.model import Trio
 
 #: Modules that hold something for every group.
-_BY_GROUP = ("standardise", "bank", "usual", "gaussian", "layout", "scores")
+_BY_GROUP = ("standardise", "bank", "usual", "gaussian", "layout", "scores", "weights")
 #: New pictures of a product whose scores have as much say in its unit as what it was.
 _PRIOR = 10.0
 #: Share of the pictures that may seem to show another product before it is said.
@@ -66,7 +66,7 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
         part = found.part[own.cpu()].unique(return_inverse=True)[1]
         which = torch.full_like(own, group)
         features = trio.standardise(found.features[own].float(), which)
-        local = remember(
+        memory = remember(
             trio.bank,
             trio.usual,
             group,
@@ -77,11 +77,12 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
             generator=generator,
         )
         few = known < FOLDS
-        local = (local + widen(trio.gaussian, group, features.flatten(2), part, few=few)) / 2
+        place = widen(trio.gaussian, group, features.flatten(2), part, few=few)
+        local = trio.weights.local(memory, place, which)
         quarters = widen(trio.layout, group, trio.region_means(features), part, few=few)
         both = torch.stack([local.amax(1), quarters.amax(1)], 1)
         branches = _in_new_unit(trio, group, both)
-        unseen.append(trio.unseen(found.image[own.cpu()], local, branches))
+        unseen.append(trio.unseen(found.image[own.cpu()], local, branches, group))
         groups[group] = torch.cat([groups[group], codes[own]])
         parts[group] = torch.cat([parts[group], part + parts[group].max() + 1])
     _settle(trio, groups, parts, shows)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,7 @@ from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.usual import Moments
+from blemish.methods.trio.weighing import Good, Measures, Weights, soft_maximum, weigh
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
@@ -75,6 +76,7 @@ class Trio(Method):
     branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
     cross_fits: ClassVar[bool] = True
     learns: ClassVar[bool] = True
+    uses_labelled_anomalies: ClassVar[bool] = True
 
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
@@ -91,9 +93,21 @@ class Trio(Method):
         self.regions = (min(_LAYOUT, height), min(_LAYOUT, across))
         self.layout = PlaceGaussian(width, self.regions[0] * self.regions[1])
         self.scores = UsualScore(len(self.branch_names))
+        self.weights = Weights(config.layout_weight)
         self.fusion = MapFusion([self.patches.size], input_size, config.sigma)
         self._notes: list[str] = []
+        self._good: list[Good] = []  # of the last fit, by group
         self._out_of_fold: OutOfFold | None = None
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        scores = state_dict.get(f"{prefix}scores.middle")
+        if scores is not None:  # earlier files hold no weights
+            self.weights.reset(len(scores))
+            for name, usual in self.weights.named_buffers():
+                state_dict.setdefault(f"{prefix}weights.{name}", usual)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def stages(self) -> list[Stage]:
         return []
@@ -127,20 +141,32 @@ class Trio(Method):
         ]
         patchwise = self.usual.fit(measured, parts)
         placewise = self.gaussian.fit((f.flatten(2) for f in kept), parts)
-        local = [(a + b) / 2 for a, b in zip(patchwise, placewise, strict=True)]
         quarters = self.layout.fit(
             (torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept), parts
         )
-        pairs = zip(local, quarters, strict=True)
-        branches = torch.cat(
-            self.scores.fit([torch.stack([a.amax(1), b.amax(1)], 1) for a, b in pairs], parts)
-        )
-        # A product's only part is measured by no other, which says nothing of a new one.
-        among = [len(part.unique()) > 1 for part in parts for _ in part]
-        new = torch.nonzero(torch.tensor(among))[:, 0]
-        image = torch.cat([group.image for group in groups])
-        there = new.to(branches.device)
-        self._out_of_fold = self.unseen(image[new], torch.cat(local)[there], branches[there])
+        layout = [own.amax(1) for own in quarters]
+        images = [group.image for group in groups]
+        measures = map(Measures, patchwise, placewise, layout)
+        self._good = [Good(*one) for one in zip(measures, parts, images, strict=True)]
+        self.weights.reset(len(kept))
+        self._take_unit()
+
+    def weigh(self, batches: Iterable[Batch]) -> None:
+        self._notes += weigh(self, self._good, batches)
+        self._take_unit()
+
+    def _take_unit(self) -> None:
+        """Bring the scores to the unit of good pictures, by the weights as they are."""
+        shares = self.weights.memory.tolist()
+        raw = [own.measures.branches(w) for own, w in zip(self._good, shares, strict=True)]
+        branches = self.scores.fit(raw, [own.part for own in self._good])
+        found = []
+        for g, (own, share) in enumerate(zip(self._good, shares, strict=True)):
+            # A product's only part is measured by no other, which says nothing of a new one.
+            new = slice(None) if own.unseen else slice(0)
+            local = own.measures.local(share)[new]
+            found.append(self.unseen(own.image[new], local, branches[g][new], g))
+        self._out_of_fold = OutOfFold.joined(found)
 
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         # One product, whose kinds of picture are not told apart, as in a fit of several.
@@ -148,12 +174,12 @@ class Trio(Method):
         learn = learn_more if product in self.products else learn_product
         self._out_of_fold, self._notes = learn(self, new, batches, product)
 
-    def unseen(self, image: Tensor, local: Tensor, branches: Tensor) -> OutOfFold:
-        """What pictures score that were measured by others, given patches and branches."""
+    def unseen(self, image: Tensor, local: Tensor, branches: Tensor, group: int) -> OutOfFold:
+        """What a group's pictures score, measured by others, given patches and branches."""
         maps = [self._map(some).flatten(1) for some in local.split(64)]
         return OutOfFold(
             image,
-            self._score(branches),
+            soft_maximum(branches, self.weights.layout[group]),
             torch.cat([some.amax(1) for some in maps]),
             torch.cat([some.median(1).values for some in maps]),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
@@ -169,20 +195,27 @@ class Trio(Method):
         """Anomaly map and scores of pictures, given the teacher's levels."""
         features = self.patches(levels)  # (N, D, h, w)
         group, product, rival = self.product(features.mean((2, 3)))  # (N,) each
-        features = self.standardise(features, group)
-        rows = self.usual.of_rows()
-        distances, usual = self.bank.nearest(patches_of(features), rows, group)  # (N, P), (N, P, 2)
-        placewise = self.gaussian(features.flatten(2), group)
-        local = (self.usual(distances, usual, group) + placewise) / 2
-        quarters = self.layout(self.region_means(features), group)  # (N, regions)
+        memory, place, quarters = self.deviations(features, group)
+        local = self.weights.local(memory, place, group)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
             self._map(local),
-            self._score(branches),
+            self.weights.score(branches, group),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
             product if self.recognises else None,
             rival if self.recognises else None,
+        )
+
+    def deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of ``(N, D, h, w)``."""
+        features = self.standardise(features, group)
+        rows = self.usual.of_rows()
+        distances, usual = self.bank.nearest(patches_of(features), rows, group)  # (N, P), (N, P, 2)
+        return (
+            self.usual(distances, usual, group),
+            self.gaussian(features.flatten(2), group),
+            self.layout(self.region_means(features), group),
         )
 
     @property
@@ -192,12 +225,6 @@ class Trio(Method):
 
     def notes(self) -> list[str]:
         return self._notes
-
-    def _score(self, branches: Tensor) -> Tensor:
-        """Soft maximum ``(N,)`` of structural and weighted logical scores ``(N, 2)``."""
-        one, other = branches[:, 0], self.config.layout_weight * branches[:, 1]
-        # Not logaddexp(), of which an exported graph makes exponentials that overflow above 88.
-        return torch.maximum(one, other) + (-(one - other).abs()).exp().log1p()
 
     def _map(self, local: Tensor) -> Tensor:
         """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""

@@ -1,0 +1,257 @@
+"""Weights of the trio's measures by product, and their choice by a few labelled defects.
+
+A plant that has some defects knows which measure sees them. Candidate weights, each some halvings
+or doublings away from the usual ones, are compared by the p-values that they give the defects among
+the good pictures, which others measure; a choice is taken only where defects that had no part in
+it gain clearly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import product as pairs
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from blemish.methods.base import Batch
+from blemish.methods.trio.blocks import UsualScore
+from blemish.nn.picture_groups import GroupBuffers
+
+if TYPE_CHECKING:
+    from blemish.methods.trio.model import Trio
+
+#: The memory's share of a patch's oddness where nothing else is known.
+SHARE = 0.5
+#: Shares that are tried, each step a tripling of the odds or more, and how many steps they are.
+_SHARES = {0.1: 2, 0.25: 1, SHARE: 0, 0.75: 1, 0.9: 2}
+#: What the layout's weight is multiplied by, and how many steps that is: never by nothing, so that
+#: one kind of defect does not blind the trio to another.
+_FACTORS = {0.5: 1, 1.0: 0, 2.0: 1, 4.0: 2}
+#: Every step must lower the product of the p-values by more than this factor.
+_STEP = 1.5
+#: To be taken, a choice must lower the product of the left-out defects' p-values by this factor,
+_CLEAR = 5.0
+#: and the sum of what each gains be so many times its error, the root of the sum of squares. Of
+#: defects that no measure sees, one set in ten then changes the weights.
+_SURE = 1.5
+#: Defects of a product below which nothing is chosen.
+FEWEST = 3
+
+
+class Measures(NamedTuple):
+    """What the trio's measures say of pictures of one group, in deviations of good ones."""
+
+    memory: Tensor  # (n, P)
+    place: Tensor  # (n, P)
+    layout: Tensor  # (n,), of the quarter that is oddest
+
+    def local(self, share: float) -> Tensor:
+        """Oddness of patches ``(n, P)``, of which so much is the memory's."""
+        return share * self.memory + (1 - share) * self.place
+
+    def branches(self, share: float) -> Tensor:
+        """Structural and logical scores ``(n, 2)``, not yet in the unit of good pictures."""
+        return torch.stack([self.local(share).amax(1), self.layout], 1)
+
+
+class Good(NamedTuple):
+    """Good pictures of one group, each measured by the others."""
+
+    measures: Measures
+    part: Tensor  # (n,) number of the part that it shows
+    image: Tensor  # (n,) position among all pictures
+
+    @property
+    def unseen(self) -> bool:
+        """Whether others measure them; the only part of a product measures itself."""
+        return len(self.part.unique()) > 1
+
+
+class Weights(GroupBuffers):
+    """How much the memory counts in a patch's oddness, and the layout in the score, by group.
+
+    Shapes: groups ``(N,)``; deviations ``(N, P)`` → oddness ``(N, P)``; branches ``(N, 2)`` →
+    scores ``(N,)``.
+    """
+
+    memory: Tensor  # (G,), the rest is the place's
+    layout: Tensor  # (G,)
+
+    def __init__(self, layout: float) -> None:
+        super().__init__()
+        self._layout = layout
+        self.register_buffer("memory", torch.full((1,), SHARE))
+        self.register_buffer("layout", torch.full((1,), layout))
+
+    def reset(self, groups: int) -> None:
+        """The usual weights, for so many groups."""
+        self.memory = self.memory.new_full((groups,), SHARE)
+        self.layout = self.layout.new_full((groups,), self._layout)
+
+    def local(self, memory: Tensor, place: Tensor, group: Tensor) -> Tensor:
+        """Oddness of patches by what memory and place say."""
+        share = self.memory.index_select(0, group)[:, None]
+        return share * memory + (1 - share) * place
+
+    def score(self, branches: Tensor, group: Tensor) -> Tensor:
+        """Soft maximum of structural and weighted logical scores."""
+        return soft_maximum(branches, self.layout.index_select(0, group))
+
+
+def soft_maximum(branches: Tensor, weight: Tensor | float) -> Tensor:
+    """``log(exp(structural) + exp(weight · logical))`` ``(N,)`` of branches ``(N, 2)``."""
+    one, other = branches[:, 0], weight * branches[:, 1]
+    # Not logaddexp(), of which an exported graph makes exponentials that overflow above 88.
+    return torch.maximum(one, other) + (-(one - other).abs()).exp().log1p()
+
+
+def weigh(trio: Trio, good: Sequence[Good], batches: Iterable[Batch]) -> list[str]:
+    """Choose the weights of every product of which there are labelled defects.
+
+    Args:
+        trio: Fitted, its weights the usual ones.
+        good: Its good pictures, by group.
+        batches: The labelled defects.
+
+    Returns:
+        What the user should know, a sentence each.
+    """
+    found, strays = _measured(trio, batches)
+    notes = [] if found is None else _weigh_products(trio, good, *found)
+    if strays:
+        one = strays == 1
+        notes.append(
+            f"{strays} labelled defect{'s show' if not one else ' shows'}, to the model, another "
+            f"product than {'its' if one else 'their'} own or none, and weigh{'s' * one} nothing."
+        )
+    return notes
+
+
+def _weigh_products(
+    trio: Trio, good: Sequence[Good], measures: Measures, group: Tensor
+) -> list[str]:
+    layout = trio.config.layout_weight
+    notes = []
+    shows = trio.product.shows.cpu() if trio.recognises else torch.zeros(len(good)).long()
+    for place, name in enumerate(trio.products):
+        own = [g for g in torch.nonzero(shows == place)[:, 0].tolist() if good[g].unseen]
+        defects = [Measures(*(values[group == g] for values in measures)) for g in own]
+        count = sum(len(some.layout) for some in defects)
+        if count:
+            choice = choose([good[g] for g in own], defects, layout)
+            trio.weights.memory[own] = choice.share
+            trio.weights.layout[own] = choice.factor * layout
+            notes.append(sentence(name, count, choice, layout))
+    return notes
+
+
+def _measured(trio: Trio, batches: Iterable[Batch]) -> tuple[tuple[Measures, Tensor] | None, int]:
+    """Measures and groups ``(n,)`` of pictures, and how many do not show their product."""
+    found, groups, strays = [], [], 0
+    for batch in batches:
+        features = trio.patches(trio.levels(batch))
+        group, shown, _ = trio.product(features.mean((2, 3)))
+        if trio.recognises:
+            names = batch.products or ("",) * len(group)
+            seen = [*trio.products, None]  # -1 is the last
+            fits = [
+                seen[k] is not None and name in (seen[k], "")
+                for k, name in zip(shown.tolist(), names, strict=True)
+            ]
+            strays += fits.count(False)
+            if not any(fits):
+                continue
+            kept = torch.tensor(fits, device=group.device)
+            features, group = features[kept], group[kept]
+        memory, place, quarters = trio.deviations(features, group)
+        found.append(Measures(memory, place, quarters.amax(1)))
+        groups.append(group)
+    if not found:
+        return None, strays
+    together = Measures(*map(torch.cat, zip(*found, strict=True)))
+    return (together, torch.cat(groups)), strays
+
+
+class Choice(NamedTuple):
+    """Weights, and p-values of the defects: by the usual ones, by these, and left out."""
+
+    share: float
+    factor: float  # of the layout's usual weight
+    before: float
+    after: float
+    left_out: float  # each by weights that the others choose; all three geometric means
+
+
+def choose(good: Sequence[Good], defects: Sequence[Measures], layout: float) -> Choice:
+    """The weights of a product, by its labelled defects.
+
+    A candidate is as good as the product of the p-values that it gives the defects is low, with a
+    penalty for every step from the usual weights. Leave-one-out decides whether that is believed:
+    each defect is measured by the weights that the others choose, and these p-values must be
+    clearly lower than by the usual weights, together and one with another.
+
+    Args:
+        good: Good pictures of the product's groups, each measured by others.
+        defects: Its labelled defects, group by group as ``good``.
+        layout: The layout's usual weight.
+    """
+    candidates = list(pairs(_SHARES, _FACTORS))
+    steps = torch.tensor([_SHARES[s] + _FACTORS[f] for s, f in candidates])
+    rows = []
+    for share in _SHARES:
+        unit = UsualScore(2).to(good[0].part.device)
+        usual = torch.cat(unit.fit([g.measures.branches(share) for g in good], parts_of(good)))
+        found = torch.cat([unit(d.branches(share), _all(g, d)) for g, d in enumerate(defects)])
+        for factor in _FACTORS:
+            weight = factor * layout
+            rows.append(_log_p(soft_maximum(usual, weight), soft_maximum(found, weight)))
+    log_p = torch.stack(rows).cpu()  # (C, n)
+    at = candidates.index((SHARE, 1.0))
+    gain = log_p[at] - log_p  # (C, n)
+    penalty = math.log(_STEP) * steps
+    best = int((gain.sum(1) - penalty).argmax())
+    without = (gain.sum(1, keepdim=True) - gain - penalty[:, None]).argmax(0)  # (n,)
+    one_out = gain.gather(0, without[None])[0]
+    needed = max(math.log(_CLEAR), _SURE * float(one_out.square().sum().sqrt()))
+    if gain.shape[1] < FEWEST or float(one_out.sum()) < needed:
+        best = at
+    before, after = (float(log_p[row].mean().exp()) for row in (at, best))
+    left_out = float((log_p[at] - one_out).mean().exp())
+    return Choice(*candidates[best], before, after, left_out)
+
+
+def parts_of(good: Sequence[Good]) -> list[Tensor]:
+    return [own.part for own in good]
+
+
+def sentence(product: str, count: int, choice: Choice, layout: float) -> str:
+    """What labelled defects did to a product's weights, for the user."""
+    who = f"{product or 'Training'}: {count} labelled defect{'s' * (count != 1)}"
+    lie = f"beyond {1 - choice.before:.0%} of good images"
+    if count < FEWEST:
+        return f"{who} cannot weigh the measures ({FEWEST} can). They lie {lie}."
+    if (choice.share, choice.factor) == (SHARE, 1.0):
+        return f"{who} leave the weights as they are. They lie {lie}; no others are clearly better."
+    said = []
+    if choice.factor != 1:
+        said.append(f"the layout counts {layout * choice.factor:g} instead of {layout:g}")
+    if choice.share != SHARE:
+        said.append(f"the memory {choice.share:.0%} of a patch's oddness instead of {SHARE:.0%}")
+    return (
+        f"{who}: {', '.join(said)}. They lie beyond {1 - choice.after:.0%} of good images instead "
+        f"of {1 - choice.before:.0%} (each left out of the choice: {1 - choice.left_out:.0%}). "
+        f"With {count} that says little of other kinds."
+    )
+
+
+def _log_p(good: Tensor, defects: Tensor) -> Tensor:
+    """Logarithm of the conformal p-values ``(n,)`` of defects among good pictures ``(m,)``."""
+    as_high = (good >= defects[:, None]).sum(1)
+    return ((1 + as_high) / (1 + len(good))).double().log()
+
+
+def _all(group: int, pictures: Measures) -> Tensor:
+    return torch.full((len(pictures.layout),), group, device=pictures.layout.device)
