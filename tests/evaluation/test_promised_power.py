@@ -13,7 +13,13 @@ from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.sample import Sample
 from blemish.evaluation.as_json import evaluation_json
 from blemish.evaluation.evaluator import Evaluation, Evaluator
-from blemish.evaluation.promised_power import RATES, mean_power, shortfalls
+from blemish.evaluation.promised_power import (
+    RATES,
+    PromisedLimits,
+    mean_power,
+    promised_power,
+    shortfalls,
+)
 from blemish.results import Prediction
 
 
@@ -172,3 +178,15 @@ def test_infinite_scores_are_counted() -> None:
         sample = Sample(Path("x.png"), "nut", "test", label)
         evaluator.add(sample, Prediction(None, "nut", score, np.zeros((4, 4), "f4")))
     assert evaluator.compute().power[0].found_share == 1.0
+
+
+def test_groups_are_named_as_the_cause() -> None:
+    lots = [CalibrationRecord("nut", s, s, group=f"lot{s // 10}") for s in range(200)]
+    judged = Prediction(None, "nut", 1.0, np.zeros((4, 4), "f4"))
+    limits = PromisedLimits(calibrate(lots)).of(judged)
+    measured = promised_power([1, 250], [0, 1], [limits, limits])
+    assert [power.grouped for power in measured] == [True, True]
+    assert shortfalls([("nut", measured)]) == [
+        "Too few groups of good images to hold 1 % of new ones for sure; guaranteed: nut 5.5 %.",
+        "Too few groups of good images to hold 5 % of new ones for sure; guaranteed: nut 9.5 %.",
+    ]

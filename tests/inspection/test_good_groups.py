@@ -72,7 +72,7 @@ def test_a_model_is_calibrated_by_groups(tmp_path: Path) -> None:
     notes = detector.calibrate(tmp_path / "later", how="join")
     assert detector.calibration.counted == "20 good images of 10 groups"
     assert "train: grouped by kosNN: 8 groups of 16 images." in notes
-    assert any("the limits rest on 20 good images of 10 groups" in note for note in notes)
+    assert any("The limits rest on 20 good images of 10 groups" in note for note in notes)
     detector.calibrate(tmp_path / "later" / "kos08_Part0.png", how="exclude")
     assert detector.calibration.counted == "19 good images of 10 groups"
     detector.calibrate(tmp_path / "later" / "kos08_Part1.png", how="exclude")

@@ -73,7 +73,7 @@ def _of_new_groups(calibration: Calibration, group: GoodScores, several: bool) -
     count = len(group.group_sizes)
     rate = calibration.limits(group.product).defect_rate
     return (
-        f"{prefix}the limits rest on {group.n} good images of {count} "
+        f"{prefix}{'the' if prefix else 'The'} limits rest on {group.n} good images of {count} "
         f"group{'' if count == 1 else 's'}. Of new groups they stop about the rate asked for; "
         f"guaranteed for {percent(calibration.false_alarm_rate)} is at most {100 * rate:.2g} %, "
         "and less only by more groups."
