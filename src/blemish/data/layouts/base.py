@@ -91,7 +91,8 @@ def subfolders(folder: Path) -> list[Path]:
 def find_categories(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path]:
     """The root itself, its folders, or the folders one level deeper that are categories.
 
-    Where two groups hold a category of the same name, both are called ``<group>-<category>``.
+    Where two groups hold a category of the same name, both are called ``<group>-<category>``; a
+    model that has learned one of them finds it again (:mod:`blemish.data.known_products`).
     """
     if is_category(root):
         return {root.resolve().name: root}
