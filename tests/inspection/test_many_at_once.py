@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
 import subprocess
 import sys
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -108,6 +112,23 @@ def test_an_endless_iterator_is_judged_as_it_comes(
         list(model.predict(iter([3])))  # type: ignore[list-item]
     with pytest.raises(DataError, match="does not exist"):
         model.predict(["gone.png"])  # now, and not when the first is asked for
+
+
+def test_many_paths_are_a_matter_of_seconds_and_of_a_kilobyte_each(
+    model: Inspector, part: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copy(part / "test" / "good" / "00.png", tmp_path / "000000.png"))
+    for number in range(1, 20_000):
+        os.link(source, tmp_path / f"{number:06}.png")
+    tracemalloc.start()
+    begun = time.process_time()
+    try:
+        with closing(model.predict(tmp_path)) as predictions:  # type: ignore[type-var]
+            assert next(predictions).path == source
+        assert time.process_time() - begun < 10  # some 1 s; tracing takes most of it
+        assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 #: As people write scripts: nothing guarded by ``if __name__ == "__main__"``.

@@ -175,6 +175,23 @@ def test_pictures_unlike_the_learned_ones_get_a_note(
     assert kinds(np.asarray(Image.fromarray(one).resize((96, 64)))) == ["shape"]
 
 
+def test_one_scene_at_half_and_twice_the_size_scores_alike_and_is_noted(
+    good_parts: np.ndarray,
+) -> None:
+    def at(side: int, picture: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+
+    detector = brief()
+    fit(detector, np.stack([at(1024, picture) for picture in good_parts[:8]]))
+    scores = [detector.inspect(at(1024, picture)).score for picture in good_parts]
+    spread = max(scores) - min(scores)
+    for side in (512, 2048):
+        found = detector.inspect(at(side, good_parts[8]))
+        assert [note.kind for note in found.notes] == ["size"]
+        assert "same field of view" in found.notes[0].sentence
+        assert abs(found.score - scores[8]) < 0.5 * spread
+
+
 def test_what_was_learned_survives_the_file_and_may_be_missing() -> None:
     learned = LearnedPictures((64.0, 80.0), (1.0, 1.5), {"nut": (1.0, 2.0, 3.0)})
     assert LearnedPictures.from_json(json.loads(json.dumps(learned.to_json()))) == LearnedPictures(

@@ -134,3 +134,44 @@ def test_linked_folders_do_not_go_round(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "round").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
     assert len(arrivals(tmp_path, clock, settle=0.0).poll()) == 1
+
+
+def test_a_file_that_grows_for_longer_than_the_patience_is_waited_for(
+    tmp_path: Path, clock: Clock
+) -> None:
+    seen = arrivals(tmp_path, clock, settle=0.5, give_up=30.0)
+    for second in range(41):  # 40 s of growing, a second at a time: longer than --give-up
+        put(tmp_path / "slow.png", b"x" * (second + 1), at=1_000 + second)
+        clock.now += 1.0
+        for path in seen.poll():
+            seen.retry(path, "cut short")
+        assert seen.given_up() == []
+    put(tmp_path / "slow.png", b"whole", at=2_000)
+    assert seen.poll() == []
+    clock.now += 0.6
+    assert seen.poll() == [tmp_path / "slow.png"]
+
+
+def test_a_rename_over_and_a_copy_with_an_old_time_are_new_pictures(
+    tmp_path: Path, clock: Clock
+) -> None:
+    line = tmp_path / "line"
+    seen = arrivals(line, clock)
+    put(line / "a.png", at=5_000)
+
+    def ready() -> list[str]:
+        seen.poll()
+        clock.now += 1.1
+        found = seen.poll()
+        for path in found:
+            seen.finish(path)
+        return [path.name for path in found]
+
+    assert ready() == ["a.png"]
+    put(tmp_path / "next.png", at=5_000)  # same size and time, another file
+    (tmp_path / "next.png").rename(line / "a.png")
+    assert ready() == ["a.png"]
+    put(line / "a.png", at=10)  # as `cp -p` of an old picture does
+    put(line / "old.png", at=10)
+    assert ready() == ["a.png", "old.png"]
+    assert ready() == []

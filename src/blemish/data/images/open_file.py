@@ -98,8 +98,8 @@ def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         raise TooManyPixelsError(
             f"Cannot read {path}: found {height}×{width} = {height * width:,} pixels. "
-            f"Expected at most {max_pixels:,}; crop or shrink it, or raise max_pixels if the "
-            "source can be trusted."
+            f"Expected at most {max_pixels:,}; crop or shrink it. A program may raise max_pixels "
+            "if the source can be trusted."
         )
     return image
 
