@@ -180,3 +180,24 @@ def test_without_a_good_folder_the_flag_is_named(
     write_image(tmp_path / "1" / "1.png")
     with pytest.raises(DataError, match=r"--good DIR"):
         read_data_set(tmp_path, layout="folder")
+
+
+def test_masks_belong_to_the_folder_that_theirs_lies_in(read: Callable[..., list[Told]]) -> None:
+    told = read("train/1.png", "test_public/ground_truth/2.png", "test_private/2.png")
+    assert [(row[0], row[2], row[4]) for row in told] == [
+        ("train/1.png", 0, ()),
+        ("test_private/2.png", None, ()),
+    ]
+
+
+def test_a_folder_with_good_images_in_it_is_no_kind(read: Callable[..., list[Told]]) -> None:
+    told = read("train/good/1.png", "test/lid/good/1.png", "test/lid/dent/1.png", "test/cut/2.png")
+    assert [row[0] for row in told] == ["train/good/1.png", "test/cut/2.png"]
+    problems = read.problems  # type: ignore[attr-defined]
+    assert "test/lid/ (2 images) was left out: it holds good images" in problems
+
+
+def test_what_programs_wrote_is_no_kind(read: Callable[..., list[Told]]) -> None:
+    told = read("good/1.png", "NG/1.png", "heatmaps/1.png", "results/1.png")
+    assert [row[0] for row in told] == ["good/1.png", "NG/1.png"]
+    assert read.problems.count("was left out") == 2  # type: ignore[attr-defined]

@@ -120,6 +120,14 @@ class _Walk:
                 f"{self.product}: {sub.name}/ beside train/ and test/ were left out."
             )
             return 1
+        if role.what == "kind" and any(self.book.of(p).what == "good" for p in subfolders(sub)):
+            count = len(list_images(sub))
+            self.problems.append(
+                f"{self.product}: {here.folder} ({count} images) was left out: it holds good "
+                "images and cannot be a kind of defect. If it is a product, give each a folder "
+                "with train/ and test/ in it; else name the folders: --good DIR --defects DIR."
+            )
+            return count
         if role.what == "good" and not (place.label == 1 and not place.generic):
             here = replace(here, label=0, kind=None, parts=("good",))
         elif role.what == "defects" and (place.label != 1 or place.generic):

@@ -10,7 +10,8 @@ A name is cut into words (``OK_parts``, ``goodImages``, ``test-public``); words 
 - a split: ``train``, ``val``, ``test``, alone or with one of the above, as ``normal_test``
 - unlabelled: ``unlabelled``, ``unsorted``
 - anything else is a kind of defect, unless it says good and something else (``good_camera``), or
-  a word that people use both ways (``positive``): such a folder is unclear, left out, and said.
+  a word that people use both ways (``positive``) or for what a program wrote (``results``): such a
+  folder is unclear, left out, and said.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-GOOD = _words("good ok okay normal pass passed io faultless flawless gut")
+GOOD = _words("good ok okay normal pass passed io faultless flawless golden gut")
 DEFECTS = _words(
     "bad ng nok nio ko defect defects defective abnormal abnormals anomaly anomalies anomalous "
     "reject rejects rejected fail fails failed faulty fault faults scrap"
@@ -46,7 +47,10 @@ SPLITS: dict[str, Split] = {
     **dict.fromkeys(("test", "tests", "testing"), "test"),
 }
 _UNLABELLED = _words("unlabelled unlabeled unsorted")
-_BOTH_WAYS = _words("positive positives negative negatives pos neg")
+_BOTH_WAYS = _words(
+    "positive positives negative negatives pos neg result results heatmap heatmaps overlay "
+    "overlays output outputs prediction predictions"
+)
 _WRAPPERS = _words("image images img imgs picture pictures pics photo photos data dataset")
 _SAY_NOTHING = _WRAPPERS | _words(
     "dir dirs folder folders part parts piece pieces item items sample samples set only"
