@@ -80,7 +80,9 @@ def subfolders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
-        inside = [p for p in folder.iterdir() if is_visible_folder_name(p.name) and p.is_dir()]
+        with os.scandir(folder) as entries:  # knows what is a folder without asking each file
+            names = [e.name for e in entries if is_visible_folder_name(e.name) and e.is_dir()]
+        inside = [folder / name for name in names]
     except OSError as error:
         raise DataError(
             f"Cannot list the folder {folder}: {error}. Check its permissions."
