@@ -30,6 +30,7 @@ from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_spot
 from blemish.data.sample import DataSet, Sample
 from blemish.evaluation.evaluator import Evaluator
+from blemish.metrics import auroc
 from blemish.report.promise import check_promise
 
 RATE = 0.05
@@ -38,7 +39,8 @@ SPOTS = (4, 8, 16, 32)
 WAYS: dict[str, dict[str, Any]] = {
     "squeezed": {"speed": "fast"},  # about 256² pixels, the picture's shape
     "default": {"speed": "balanced"},  # about 384²
-    "tiled": {"tile": "auto"},  # tiles of 384²
+    "tiled": {"tile": "auto"},  # of 384² at most
+    "tiled 384": {"tile": 384},
     "tiled 256": {"tile": 256},
     "tiled half": {"tile": "auto", "scale": 0.5},
 }
@@ -64,10 +66,13 @@ def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
     bad = [s for s in samples if not s.is_good][:tests]
     evaluator = Evaluator(calibration=detector.calibration)
     found = {"good": 0, "bad": 0}
+    branches: dict[str, list[float]] = {}
     started = time.perf_counter()
     judged = detector.judge_samples([*good, *bad], calibration=detector.calibration)
     for sample, prediction in judged:
         evaluator.add(sample, prediction)
+        for name, branch in prediction.branches.items():
+            branches.setdefault(name, []).append(branch.score)
         found["good" if sample.is_good else "bad"] += prediction.verdict == "defect"
     seconds = time.perf_counter() - started
     metrics = evaluator.compute().mean
@@ -84,6 +89,10 @@ def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
         "input": detector.preprocessing.to_json(),
         "calibrated_on": report.calibration_images,
         "image_auroc": metrics["image_auroc"],
+        "branch_auroc": {
+            name: auroc(scores, [0] * len(good) + [1] * len(bad))
+            for name, scores in branches.items()
+        },
         "pixel_aupro": metrics["pixel_aupro"],
         "good_stopped": found["good"] / len(good),
         "promise_kept": check.kept,
