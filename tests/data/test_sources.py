@@ -199,8 +199,22 @@ def test_masks_in_a_folder_are_not_judged_unless_they_are_asked_for(tmp_path: Pa
     assert judged == ["labels/9.png", "test/dent/2.png", "test/dent/3.png", "test/good/1.png"]
     assert "1 file was left out: 1 .heic" in notes[0]
     assert "3 masks of images in" in notes[1]
+    (tmp_path / "more.heic").unlink()
     with pytest.warns(UserWarning, match="3 masks"):
         assert len(images_to_judge(tmp_path)) == 4
     assert len(images_to_judge(tmp_path / "ground_truth")) == 2
     mask = tmp_path / "test" / "dent" / "3_mask.png"
     assert [s.path for s in images_to_judge(mask)] == [mask]
+
+
+def test_pages_that_are_not_judged_are_said(tmp_path: Path) -> None:
+    pages = [Image.new("L", (4, 4), value) for value in (10, 20, 30)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "y.tif")
+    for source in (tmp_path, tmp_path / "x.tif"):
+        notes: list[str] = []
+        assert images_to_judge(source, on_note=notes.append)[0].path == tmp_path / "x.tif"
+        (note,) = notes
+        assert note.startswith("1 file holds several pages or frames, of which only the first is")
+        assert "x.tif (3)" in note
+    assert images_to_judge(tmp_path / "y.tif", on_note=pytest.fail)

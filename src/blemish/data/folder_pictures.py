@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from blemish.data.images.foreign import left_out
 from blemish.data.images.image_list import list_images
+from blemish.data.images.reading import read_header
 from blemish.data.layouts.masks_of_images import mask_stem, masks_beside
 from blemish.data.layouts.roles import composed, folder_role
-from blemish.errors import DataError
+from blemish.errors import DataError, ImageError
+
+_PAGED = frozenset({".tif", ".tiff", ".gif"})
+_LOOKED_AT = 1000
 
 
 def pictures_in(folder: Path, *, recursive: bool = True) -> tuple[list[Path], list[str]]:
@@ -59,4 +64,26 @@ def _masks(folder: Path, found: Iterable[Path]) -> list[Path]:
             stems |= {composed(path.stem) for path in files}
     return masks + [
         path for path in suspects if mask_stem(path.stem)[0] in stems or path.parent.name in stems
+    ]
+
+
+def pages_unread(paths: Iterable[Path]) -> list[str]:
+    """A sentence for the files of several pages or frames, of which only the first is judged.
+
+    TIFF and GIF files alone are looked at, a thousand at most.
+    """
+    candidates = [path for path in paths if path.suffix.lower() in _PAGED][:_LOOKED_AT]
+    paged = []
+    for path in candidates:
+        with contextlib.suppress(ImageError):  # said when it is judged
+            frames = read_header(path).frames
+            if frames > 1:
+                paged.append(f"{path.name} ({frames})")
+    if not paged:
+        return []
+    shown = ", ".join(paged[:3]) + (", …" if len(paged) > 3 else "")
+    several = "files hold" if len(paged) > 1 else "file holds"
+    return [
+        f"{len(paged)} {several} several pages or frames, of which only the first is judged: "
+        f"{shown}. Save each page as a file of its own to have them all judged."
     ]

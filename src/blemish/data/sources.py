@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.folder_pictures import pictures_in
+from blemish.data.folder_pictures import pages_unread, pictures_in
 from blemish.data.images.given_picture import (
     Channels,
     InMemory,
@@ -189,7 +189,11 @@ def images_to_judge(
             leaves open what it is, or something that is no picture.
         ImageError: A picture in memory that cannot be read.
     """
-    return list(_each(source, recursive, product, bit_depth, on_note or _warn))
+    samples = list(_each(source, recursive, product, bit_depth, on_note or _warn))
+    new = (s.path for s in samples if s.image is None and s.label is None)
+    for note in pages_unread(new):
+        (on_note or _warn)(note)
+    return samples
 
 
 def stream_to_judge(
@@ -200,8 +204,9 @@ def stream_to_judge(
     A program's own iterator may go on for as long as a line runs; everything else is looked at now,
     so that what is wrong is said now.
     """
-    samples = _each(source, True, product, bit_depth, _warn)
-    return samples if isinstance(source, Iterator) else list(samples)
+    if isinstance(source, Iterator):
+        return _each(source, True, product, bit_depth, _warn)
+    return images_to_judge(source, product=product, bit_depth=bit_depth)
 
 
 def _each(
