@@ -151,7 +151,11 @@ class PatchCore(Method):
         return queries, self.groups(_means(levels)).argmax(1)
 
     def forward(self, images: Tensor) -> MethodOutput:
-        queries, group = self.embed(self.taken_of(self.teacher(images)))
+        return self.measure(self.teacher(images))
+
+    def measure(self, levels: Iterable[Tensor]) -> MethodOutput:
+        """Anomaly map and scores of pictures, given the teacher's levels."""
+        queries, group = self.embed(self.taken_of(levels))
         distances = self.bank(queries, group)  # (N, P)
         if self.config.reweight is None:
             score = distances.amax(1)
