@@ -109,6 +109,9 @@ class OutOfFold(NamedTuple):
         image: ``(n,)`` position of each among the images that the statistics were fitted on.
         score, peak, map_low: ``(n,)`` raw score; largest value and median of the anomaly map.
         branches: ``{name: (n,)}`` raw scores of the branches.
+        apart: ``(n,)`` raw score where the picture's own rows alone are taken out of what all have
+            left, ``None`` where it is not known. No limits come from it: the hole where they were
+            is not filled. It shows pictures that are odd in the same way.
     """
 
     image: Tensor
@@ -116,19 +119,26 @@ class OutOfFold(NamedTuple):
     peak: Tensor
     map_low: Tensor
     branches: dict[str, Tensor]
+    apart: Tensor | None = None
 
     @classmethod
     def joined(cls, several: Sequence[OutOfFold]) -> OutOfFold:
-        """Those of several groups of images as one."""
+        """Those of several groups of images as one, in the images' order."""
+        order = torch.cat([one.image for one in several]).argsort()
+
+        apart = [one.apart for one in several if one.apart is not None]
+
+        def joined(parts: list[Tensor]) -> Tensor:
+            whole = torch.cat(parts)
+            return whole[order.to(whole.device)]
+
         return cls(
-            torch.cat([one.image for one in several]),
-            torch.cat([one.score for one in several]),
-            torch.cat([one.peak for one in several]),
-            torch.cat([one.map_low for one in several]),
-            {
-                name: torch.cat([one.branches[name] for one in several])
-                for name in several[0].branches
-            },
+            joined([one.image for one in several]),
+            joined([one.score for one in several]),
+            joined([one.peak for one in several]),
+            joined([one.map_low for one in several]),
+            {name: joined([one.branches[name] for one in several]) for name in several[0].branches},
+            joined(apart) if len(apart) == len(several) else None,
         )
 
 

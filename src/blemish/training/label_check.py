@@ -1,9 +1,10 @@
 """Label noise: pictures among the good ones that are probably not good, named by a robust test.
 
-Two looks by the trio's out-of-fold scores, whatever method is trained:
+Two looks by the trio's leave-one-out scores, whatever method is trained:
 
-1. Every picture is measured by the others. Mislabelled ones with the same defect are in each
-   other's memory and widen what is usual, so that their scores shrink; their ranks hardly do.
+1. Every picture is measured without its own rows in the memory. Mislabelled ones with the same
+   defect are in each other's memory and widen what is usual, so that their scores shrink; their
+   ranks hardly do, as one's rows leave a hole where the memory has spared those of the others.
 2. The tenth with the largest scores are taken for suspects and measured once more, by the pictures
    that are none: all suspects are left out together, and nothing masks them any more.
 
@@ -144,9 +145,9 @@ def suspects_among(
         # The pictures of two sources that are cut into tiles have the same numbers.
         samples.append(replace(sample, part=sample.part and f"{source} {sample.part}"))
     first = None
-    if found is not None:
+    if found is not None and found.apart is not None:
         first = np.full(len(where), np.nan)
-        first[found.image.numpy()] = found.score.double().cpu().numpy()
+        first[found.image.numpy()] = found.apart.double().cpu().numpy()
 
     def batches(asked: Sequence[int]) -> Iterable[Batch]:
         for source, (data, _) in enumerate(sources):
@@ -221,5 +222,6 @@ def _by_others(
     found = trio.out_of_fold()
     scores = np.full(len(parts), -np.inf)  # of a kind that is all suspects nothing is known
     if found is not None:
-        scores[found.image.numpy()] = found.score.double().cpu().numpy()
+        own = found.score if found.apart is None else found.apart
+        scores[found.image.numpy()] = own.double().cpu().numpy()
     return scores

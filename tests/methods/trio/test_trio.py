@@ -258,7 +258,8 @@ def test_out_of_fold_scores_are_those_of_new_pictures() -> None:
         new = method(pictures(40, 9))
         seen = method(pictures(40))
     # Exchangeable with new pictures, where the pictures as the finished model sees them are not.
-    assert abs(float(own.score.median() - new.score.median())) < 0.8
+    higher = (new.score[:, None] > own.score).float().mean()
+    assert 0.35 < float(higher) < 0.65
     assert float(seen.score.median()) < float(own.score.median()) - 0.5
     both = own.branches["structural"].logaddexp(0.4 * own.branches["logical"])
     assert torch.allclose(own.score, both, atol=1e-5)

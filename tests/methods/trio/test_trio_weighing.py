@@ -39,7 +39,8 @@ def some(count: int, *, memory: float = 0, place: float = 0, layout: float = 0) 
 
 
 def good(count: int = 60, measures: Measures | None = None) -> Good:
-    return Good(measures or some(count), torch.arange(count), torch.arange(count))
+    own = measures or some(count)
+    return Good(own, torch.arange(count), torch.arange(count), own)
 
 
 def chosen(defects: Measures, among: Good | None = None) -> Choice:

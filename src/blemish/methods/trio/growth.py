@@ -23,6 +23,7 @@ from blemish.methods.trio.blocks import (
     UsualDistance,
     nearest_of_others,
     residuals,
+    shrunk,
     whitened,
 )
 from blemish.methods.trio.usual import by_place, by_row, moved
@@ -178,14 +179,10 @@ class _Spread(NamedTuple):
         )
 
     def shrunk(self) -> tuple[Tensor, float]:
-        """Covariance shrunk by Ledoit and Wolf's rule (Journal of Multivariate Analysis 2004)."""
-        one = torch.eye(len(self.covariance)).to(self.covariance)
-        level = self.covariance.diagonal().mean()
-        wide = float((self.covariance - level * one).square().sum())
-        observed = min(OBSERVED, self.pictures * self.mean.shape[1])
-        noise = (self.fourth - float(self.covariance.square().sum())) / observed
-        share = min(1.0, max(0.0, noise / wide)) if wide > 0 else 0.0
-        return (1 - share) * self.covariance + share * level * one, share
+        """The covariance as the Gaussian takes it."""
+        return shrunk(
+            self.covariance, self.fourth, min(OBSERVED, self.pictures * self.mean.shape[1])
+        )
 
     def apart(self, features: Tensor) -> Tensor:
         """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``."""

@@ -10,7 +10,8 @@ features, as of a logical branch)? What makes them one measure is that each is s
 good pictures leave of it: for the row of the memory, for the place, for the product; and always for
 pictures that the measure was not fitted on. A patch's oddness is the mean of the first two, the
 structural score its maximum; the layout is the logical branch; the score is the soft maximum of
-both, in deviations of good pictures, of which the layout's count less (``layout_weight``).
+both, in deviations of good pictures, of which the layout's count less (``layout_weight``). What
+good pictures score, from which limits come, is cross-fitted: by measures of the other folds.
 
 Each product has its own memory, means and covariance. Which product a picture shows is told from
 the picture; where none are named, kinds of picture that are clearly apart are found without labels.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +40,8 @@ from blemish.methods.trio.blocks import (
 )
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
+from blemish.methods.trio.pictures import KeptPictures, ProductPictures
 from blemish.methods.trio.product_code import ProductCode
-from blemish.methods.trio.usual import Moments
 from blemish.methods.trio.weighing import Good, Measures, Weights, soft_maximum, weigh
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.coreset import greedy_k_centre
@@ -55,6 +56,8 @@ _LAYOUT = 2
 _FEW = 8
 #: Largest difference of pictures, in deviations of a channel, that is rounding.
 _ALIKE = 0.05
+#: Folds of cross-fitting: good pictures up to which there are more, and how many.
+_FEWER, _MORE_FOLDS, _FOLDS = 100, 10, 5
 
 
 class Trio(Method):
@@ -134,6 +137,21 @@ class Trio(Method):
                     "name the bits in use (--bit-depth)."
                 )
             )
+        self.weights.reset(len(kept))
+        alone = self._fit(kept, parts, generator)
+        self._good = [
+            Good(self._by_other_folds(group, own, generator), group.part, group.image, own)
+            for group, own in zip(groups, alone, strict=True)
+        ]
+        self._take_unit()
+
+    def _fit(
+        self, kept: list[Tensor], parts: list[Tensor], generator: torch.Generator
+    ) -> list[Measures]:
+        """Fit every measure on standardised features ``(n, D, h, w)`` of the parts ``(n,)``.
+
+        Returns what they say of the pictures, each without its own rows and moments.
+        """
         owners = self._remember(kept, generator)
         measured = [
             (*nearest_of_others(self.bank, g, patches_of(features), own, part), len(own))
@@ -145,11 +163,33 @@ class Trio(Method):
             (torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept), parts
         )
         layout = [own.amax(1) for own in quarters]
-        images = [group.image for group in groups]
-        measures = map(Measures, patchwise, placewise, layout)
-        self._good = [Good(*one) for one in zip(measures, parts, images, strict=True)]
-        self.weights.reset(len(kept))
-        self._take_unit()
+        return [Measures(*own) for own in zip(patchwise, placewise, layout, strict=True)]
+
+    def _by_other_folds(
+        self, group: ProductPictures, alone: Measures, generator: torch.Generator
+    ) -> Measures:
+        """What measures that were fitted without their fold say of a group's pictures.
+
+        Only so are they as new to what measures them as a new picture is to the whole model: a
+        memory that loses one picture's rows has a hole just there, and the distances that are usual
+        among fewer pictures are longer.
+        """
+        number = group.part.unique(return_inverse=True)[1]
+        count = int(number.max()) + 1
+        if count == 1:
+            return alone
+        fold = number % min(count, _FOLDS if len(number) > _FEWER else _MORE_FOLDS)
+        other = Trio(self.config, self.teacher, self.input_size)
+        found = Measures(*map(torch.empty_like, alone))
+        for k in fold.unique():
+            others = (fold != k).to(group.features.device)
+            other._fit([group.features[others]], [group.part[fold != k]], _again(generator))
+            for own in torch.nonzero(~others)[:, 0].split(16):
+                features = group.features[own].float()
+                memory, place, quarters = other._deviations(features, torch.zeros_like(own))
+                for whole, some in zip(found, (memory, place, quarters.amax(1)), strict=True):
+                    whole[own] = some
+        return found
 
     def weigh(self, batches: Iterable[Batch]) -> None:
         self._notes += weigh(self, self._good, batches)
@@ -165,7 +205,9 @@ class Trio(Method):
             # A product's only part is measured by no other, which says nothing of a new one.
             new = slice(None) if own.unseen else slice(0)
             local = own.measures.local(share)[new]
-            found.append(self.unseen(own.image[new], local, branches[g][new], g))
+            apart = own.apart(self.weights.layout[g], share)[new]
+            unseen = self.unseen(own.image[new], local, branches[g][new], g)
+            found.append(unseen._replace(apart=apart))
         self._out_of_fold = OutOfFold.joined(found)
 
     def learn(self, batches: Iterable[Batch], product: str) -> None:
@@ -209,7 +251,9 @@ class Trio(Method):
 
     def deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of ``(N, D, h, w)``."""
-        features = self.standardise(features, group)
+        return self._deviations(self.standardise(features, group), group)
+
+    def _deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = self.usual.of_rows()
         distances, usual = self.bank.nearest(patches_of(features), rows, group)  # (N, P), (N, P, 2)
         return (
@@ -235,9 +279,11 @@ class Trio(Method):
         (height, across), (rows, columns) = self.patches.size, self.regions
         return F.avg_pool2d(features, (height // rows, across // columns)).flatten(2)
 
-    def by_product(self, batches: Iterable[Batch], generator: torch.Generator) -> list[_Group]:
+    def by_product(
+        self, batches: Iterable[Batch], generator: torch.Generator
+    ) -> list[ProductPictures]:
         """Patch features, and what goes with them, of the pictures of each product, or kind."""
-        found: dict[str, _Pictures] = {}
+        found: dict[str, KeptPictures] = {}
         number: dict[str, int] = {}  # of each part
         seen = 0
         for batch in batches:
@@ -249,7 +295,7 @@ class Trio(Method):
             pictures = batch.pictures or range(seen, seen + count)
             named = zip(products, parts, pictures, strict=True)
             for at, (name, part, picture) in enumerate(named):
-                own = found.setdefault(name, _Pictures(self.config.pictures, _again(generator)))
+                own = found.setdefault(name, KeptPictures(self.config.pictures, _again(generator)))
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
                 own.add(features[at], [level[at] for level in levels], where, picture)
             seen += count
@@ -263,7 +309,7 @@ class Trio(Method):
         groups = [pictures.group() for pictures in found.values()]
         return self._kinds(groups[0]) if len(groups) == 1 and self.config.groups > 1 else groups
 
-    def _kinds(self, group: _Group) -> list[_Group]:
+    def _kinds(self, group: ProductPictures) -> list[ProductPictures]:
         """The kinds of picture that are clearly apart, all as one where there are none."""
         codes = _codes(group.features)
         codes = (codes - codes.mean(0)) / codes.std(0, correction=0).clamp_min(1e-6)
@@ -295,62 +341,6 @@ class Trio(Method):
             owners.append(taken // each)
         self.bank.fill(rows)
         return owners
-
-
-class _Group(NamedTuple):
-    """Good pictures of one product: features ``(n, D, h, w)`` float16 and where they are from."""
-
-    features: Tensor
-    image: Tensor  # (n,) position among all pictures
-    part: Tensor  # (n,) number of the part that it shows
-    moments: Moments  # (D,) of the levels' channels
-
-
-class _Pictures:
-    """Good pictures of one product as they come: features of a sample, moments of all.
-
-    A picture is kept with all its tiles, or with none.
-    """
-
-    def __init__(self, most: int, generator: torch.Generator) -> None:
-        self.most, self.generator = most, generator
-        self.kept: list[list[tuple[Tensor, tuple[int, int]]]] = []  # of each picture its inputs
-        self.seen = self._inputs = 0
-        self._sums: Tensor | float = 0.0
-        self._last: int | None = None  # picture, and its inputs
-        self._own: list[tuple[Tensor, tuple[int, int]]] = []
-
-    def add(
-        self, features: Tensor, levels: list[Tensor], where: tuple[int, int], picture: int
-    ) -> None:
-        """Take in one input; ``where`` is its position among all, and its part's number."""
-        flat = [level.double().flatten(1) for level in levels]  # (C_l, H_l·W_l)
-        self._sums = self._sums + torch.stack(
-            [torch.cat([f.mean(1) for f in flat]), torch.cat([f.square().mean(1) for f in flat])]
-        )
-        self._inputs += 1
-        if picture != self._last:
-            self._last = picture
-            # Reservoir sampling (Vitter, 1985): each picture is as likely to be kept.
-            at = self.seen
-            if at >= self.most:
-                at = int(torch.randint(self.seen + 1, (), generator=self.generator))
-            self.seen += 1
-            self._own = []
-            if at == len(self.kept):
-                self.kept.append(self._own)
-            elif at < self.most:
-                self.kept[at] = self._own
-        self._own.append((features, where))
-
-    def group(self) -> _Group:
-        mean, square = torch.as_tensor(self._sums) / self._inputs
-        scale = (square - mean.square()).clamp_min(0).sqrt()
-        kept = [one for inputs in self.kept for one in inputs]
-        image, part = torch.tensor([where for _, where in kept]).T
-        part = part.unique(return_inverse=True)[1]  # from 0
-        features = torch.stack([features for features, _ in kept])
-        return _Group(features, image, part, Moments(mean.float(), scale.float()))
 
 
 def _again(generator: torch.Generator) -> torch.Generator:

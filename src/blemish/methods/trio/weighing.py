@@ -60,14 +60,20 @@ class Measures(NamedTuple):
 class Good(NamedTuple):
     """Good pictures of one group, each measured by the others."""
 
-    measures: Measures
+    measures: Measures  # by those of the other folds
     part: Tensor  # (n,) number of the part that it shows
     image: Tensor  # (n,) position among all pictures
+    alone: Measures  # by all, without the picture's own rows
 
     @property
     def unseen(self) -> bool:
         """Whether others measure them; the only part of a product measures itself."""
         return len(self.part.unique()) > 1
+
+    def apart(self, layout: Tensor, share: float) -> Tensor:
+        """Scores ``(n,)`` by the weights, of each without its own rows alone."""
+        unit = UsualScore(2).to(layout.device)
+        return soft_maximum(unit.fit([self.alone.branches(share)], [self.part])[0], layout)
 
 
 class Weights(GroupBuffers):

@@ -1,0 +1,66 @@
+"""Reservoir sample: good pictures of each product that the trio is fitted on, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from blemish.methods.trio.usual import Moments
+
+
+class ProductPictures(NamedTuple):
+    """Good pictures of one product: features ``(n, D, h, w)`` float16 and where they are from."""
+
+    features: Tensor
+    image: Tensor  # (n,) position among all pictures
+    part: Tensor  # (n,) number of the part that it shows
+    moments: Moments  # (D,) of the levels' channels
+
+
+class KeptPictures:
+    """Good pictures of one product as they come: features of a sample, moments of all.
+
+    A picture is kept with all its tiles, or with none.
+    """
+
+    def __init__(self, most: int, generator: torch.Generator) -> None:
+        self.most, self.generator = most, generator
+        self.kept: list[list[tuple[Tensor, tuple[int, int]]]] = []  # of each picture its inputs
+        self.seen = self._inputs = 0
+        self._sums: Tensor | float = 0.0
+        self._last: int | None = None  # picture, and its inputs
+        self._own: list[tuple[Tensor, tuple[int, int]]] = []
+
+    def add(
+        self, features: Tensor, levels: list[Tensor], where: tuple[int, int], picture: int
+    ) -> None:
+        """Take in one input; ``where`` is its position among all, and its part's number."""
+        flat = [level.double().flatten(1) for level in levels]  # (C_l, H_l·W_l)
+        self._sums = self._sums + torch.stack(
+            [torch.cat([f.mean(1) for f in flat]), torch.cat([f.square().mean(1) for f in flat])]
+        )
+        self._inputs += 1
+        if picture != self._last:
+            self._last = picture
+            # Reservoir sampling (Vitter, 1985): each picture is as likely to be kept.
+            at = self.seen
+            if at >= self.most:
+                at = int(torch.randint(self.seen + 1, (), generator=self.generator))
+            self.seen += 1
+            self._own = []
+            if at == len(self.kept):
+                self.kept.append(self._own)
+            elif at < self.most:
+                self.kept[at] = self._own
+        self._own.append((features, where))
+
+    def group(self) -> ProductPictures:
+        mean, square = torch.as_tensor(self._sums) / self._inputs
+        scale = (square - mean.square()).clamp_min(0).sqrt()
+        kept = [one for inputs in self.kept for one in inputs]
+        image, part = torch.tensor([where for _, where in kept]).T
+        part = part.unique(return_inverse=True)[1]  # from 0
+        features = torch.stack([features for features, _ in kept])
+        return ProductPictures(features, image, part, Moments(mean.float(), scale.float()))
