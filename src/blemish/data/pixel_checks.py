@@ -52,8 +52,13 @@ class PixelChecks:
         >>> for i in range(6):
         ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
         ...     checks.picture(Sample(Path(f"{i}.png"), "nut", "train", 0), pixels)
+<<<<<<< HEAD
         >>> checks.sentences()[0][:59]
         'nut: 1 picture is far brighter or darker than the others: 3'
+=======
+        >>> checks.sentences()[0][:57]
+        'nut: 1 picture is far brighter or darker than the others:'
+>>>>>>> ff87066 (docs: examples as they run)
     """
 
     bit_depth: int = 16
