@@ -114,6 +114,21 @@ def test_the_product_is_the_one_that_most_tiles_show() -> None:
     assert found.recognised == "nut"
 
 
+@pytest.mark.parametrize(("doubtful", "rival"), [(60, None), (200, "bolt")])
+def test_a_rival_needs_half_of_the_tiles(doubtful: int, rival: str | None) -> None:
+    def recognising(pixels: np.ndarray) -> NetworkOutput:
+        output = brightness(pixels)
+        names = tuple("bolt" if tile.mean() > 100 else "" for tile in pixels)
+        products = ("nut",) * len(pixels)
+        return NetworkOutput(output.maps, output.scores, products=products, rivals=names)
+
+    pixels = np.zeros((32, 200, 3), np.uint8)
+    pixels[:, :doubtful] = 255
+    unnamed = Sample(Path("#0"), "", "test", None, image=pixels)
+    ((_, found),) = judge_samples(recognising, PREPARE, [unnamed], calibration=None)
+    assert (found.recognised, found.rival) == ("nut", rival)
+
+
 def test_where_to_look_first_is_said_in_the_picture_s_own_pixels() -> None:
     """Of the tile that departs most, by quarters, at half the picture's size."""
 

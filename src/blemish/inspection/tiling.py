@@ -1,7 +1,8 @@
 """Tiled answer: what the network says of a picture's tiles as one answer for the picture.
 
 The map is blended from the tiles' maps. The score is that of the worst tile, and so is each
-branch's: a picture is as odd as its oddest place. The product is the one that most tiles show.
+branch's: a picture is as odd as its oddest place. The product is the one that most tiles show; it
+has a rival unless more than half of the tiles show it beyond doubt.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import TileGrid
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import one_of
+from blemish.results import UNKNOWN_PRODUCT
 
 #: Pixels of the picture that one cell of a blended departure stands for.
 _CELL = 16
@@ -52,6 +54,8 @@ class TiledAnswer:
         self._branches: dict[str, float] = {}
         self._departure: NDArray[np.float32] | None = None
         self._products: Counter[str] = Counter()
+        self._rivals: Counter[str] | None = None
+        self._clear: Counter[str] = Counter()  # products of tiles that have no rival
 
     def add(self, place: int, output: NetworkOutput) -> None:
         """Take the answer, N = 1, for the tile at a place of the grid."""
@@ -70,6 +74,10 @@ class TiledAnswer:
         if output.departures is not None:
             self._depart(place, output.departures[0])
         self._products.update(output.products or ())
+        if output.products and output.rivals is not None:
+            self._rivals = self._rivals or Counter()
+            self._rivals.update(filter(None, output.rivals))
+            self._clear.update(output.products if not output.rivals[0] else ())
 
     @property
     def complete(self) -> bool:
@@ -88,7 +96,15 @@ class TiledAnswer:
             {name: np.array([value]) for name, value in self._branches.items()},
             None if self._departure is None else self._departure[None],
             (winner[0][0],) if winner else None,
+            None if self._rivals is None else (self._rival(winner[0][0], self._rivals),),
         )
+
+    def _rival(self, winner: str, rivals: Counter[str]) -> str:
+        if 2 * self._clear[winner] > self.done:
+            return ""
+        others = self._products + rivals
+        del others[winner], others[UNKNOWN_PRODUCT]
+        return others.most_common(1)[0][0] if others else ""
 
     def _depart(self, place: int, departure: NDArray[np.float32]) -> None:
         """Write a tile's departure ``(h, w)`` into the picture's, the larger where two overlap."""
