@@ -123,6 +123,15 @@ class DataSet:
         return self.where(lambda s: s.product in wanted)
 
 
+def check_share(share: float) -> None:
+    """Raise :class:`ConfigError` for a share of the good images that cannot be held out."""
+    if not 0 <= share < 1:
+        raise ConfigError(
+            f"A share of {share} of the good images was to be held out; expected one in [0, 1), "
+            "such as 0.2."
+        )
+
+
 def hold_out(
     samples: Sequence[Sample], share: float, seed: int, *, training: Sequence[Sample] = ()
 ) -> tuple[list[Sample], list[Sample]]:
@@ -151,11 +160,7 @@ def hold_out(
         >>> [len(part) for part in hold_out(good, 0.2, seed=0)]
         [8, 2]
     """
-    if not 0 <= share < 1:
-        raise ConfigError(
-            f"A share of {share} of the good images was to be held out; expected one in [0, 1), "
-            "such as 0.2."
-        )
+    check_share(share)
     held: set[int] = set()
     for product in dict.fromkeys(sample.product for sample in samples):
         rows = [row for row, sample in enumerate(samples) if sample.product == product]

@@ -20,7 +20,7 @@ from blemish._names import unknown_name_message
 from blemish._progress import Important, Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.known_products import product_folders
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, check_share
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError, TrainingInterruptedError
 from blemish.evaluation.learned_defects import LEARNED, identities
@@ -169,10 +169,15 @@ def learn(
         DataError: No good images, or too few, or a good image among the defects.
         TrainingInterruptedError: After Ctrl-C.
     """
+    if hold_out_share is not None:
+        check_share(hold_out_share)
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
     config = config.settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        frozen = build_teacher(teacher, weights=teacher_weights)
     # Where not all tiles train, no picture can be measured whole by the others.
     cross_fits = build.cross_fits and choose_tiles(good, preprocessing, seed=options.seed).whole
     split = sides(
@@ -192,8 +197,6 @@ def learn(
     seen = [*data_set.problems, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
-        frozen = build_teacher(teacher, weights=teacher_weights)
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
         training = train(
