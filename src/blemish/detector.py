@@ -31,12 +31,7 @@ from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
-from blemish.training.train import (
-    NOT_CALIBRATED,
-    FitReport,
-    TrainingOptions,
-    learn,
-)
+from blemish.training.train import NOT_CALIBRATED, FitReport, TrainingOptions, learn
 
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
 
@@ -280,7 +275,10 @@ class Detector(Inspector):
         """
         method, preprocessing = self._trained()
         check_learns_on(self.method_name, self._method_class)
-        data_set = training_data(good, layout=layout, bit_depth=self.bit_depth)
+        data_set, said = self.as_learned(
+            training_data(good, layout=layout, bit_depth=self.bit_depth)
+        )
+        data_set = replace(data_set, problems=(*data_set.problems, *said))
         options, progress = training or TrainingOptions(), progress or Progress()
         learned, limits, report = learn_more(
             method,

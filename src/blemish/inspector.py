@@ -9,10 +9,12 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from blemish._progress import Progress
+from blemish._progress import Important, Progress
 from blemish.calibration import Calibration, CalibrationRecord, How, calibrate
 from blemish.calibration.good_scores import as_measured, known_as
+from blemish.data.good_images import good_images
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.known_products import as_learned
 from blemish.data.sample import DataSet, Sample
@@ -101,7 +103,8 @@ class Inspector(Judge):
         scores.
 
         Args:
-            good: Good images; with ``exclude`` the ones to take out.
+            good: Good images, or a data set, whose good ones are taken without those of its test;
+                with ``exclude`` the ones to take out.
             how: ``replace`` the product's good images by these, ``join`` them, or ``exclude``
                 these from them; see :func:`blemish.calibration.calibrate`.
             false_alarm_rate: Share of good parts that may be called defective; where not given as
@@ -120,13 +123,17 @@ class Inspector(Judge):
         """
         if product is None and len(self.products) == 1:
             product = self.products[0]
-        samples = images_to_judge(good, product=product, bit_depth=self.ready()[1].bit_depth)
-        said: list[str] = []
+        depth, said = self.ready()[1].bit_depth, list[str]()
         if how == "exclude":
+            samples = images_to_judge(good, product=product, bit_depth=depth)
             records = [
                 CalibrationRecord(s.product or None, 0.0, 0.0, image=known_as(s)) for s in samples
             ]
         else:
+            folders = self._training.get("product_folders", {})
+            samples, said = good_images(
+                good, self.products, folders=folders, product=product, bit_depth=depth
+            )
             groups = GoodGroups(samples, group, self.training)
             records = good_records(
                 self.judge_samples,
@@ -136,7 +143,8 @@ class Inspector(Judge):
             )
             if self.calibration is not None:
                 records = as_measured(self.calibration.groups, records)
-            records, said = groups.unlearned(records, self.calibration), groups.notes
+            records = groups.unlearned(records, self.calibration)
+            said += groups.notes
         self.calibration = calibrate(
             records,
             current=self.calibration,
@@ -155,8 +163,11 @@ class Inspector(Judge):
         kept = [name for name in self.calibration.products if name in self.products]
         if how != "exclude" and kept and any(record.product is None for record in records):
             notes.append(
-                "Images that do not say their product count for the limits of unknown products "
-                f"alone; {', '.join(kept)} keep theirs. Name the product with --product."
+                Important(
+                    f"{', '.join(kept)} keep the limits they had. Nothing says which product the "
+                    "new images show, so that they count for images of unknown product alone. If "
+                    "they show one, set its limits with --product NAME."
+                )
             )
         return notes
 
@@ -214,9 +225,12 @@ class Inspector(Judge):
         A product keeps its name, and its limits, when a folder of the same name appears elsewhere
         in the data; see :mod:`blemish.data.known_products`.
         """
+        return as_learned(data_set, self.products, self._training.get("product_folders", {}))
+
+    @property
+    def _training(self) -> Mapping[str, Any]:
         manifest = {} if self.manifest is None else self.manifest.training
-        training = getattr(self, "training", None) or manifest
-        return as_learned(data_set, self.products, training.get("product_folders", {}))
+        return getattr(self, "training", None) or manifest
 
     def judge_test_images(
         self,

@@ -116,3 +116,22 @@ def test_an_interrupt_leaves_the_old_file(blemish: Any, model: Path, more: Path)
     assert "Interrupted." in result.stderr
     assert digest(model) == before
     assert sorted(path.name for path in model.parent.iterdir()) == ["m.blemish", "more"]
+
+
+def test_a_product_keeps_its_name_in_a_larger_tree(
+    blemish: Any, model: Path, part: Path, good_parts: NDArray[Any], tmp_path: Path
+) -> None:
+    """Where two groups hold a part, the one that was learned is still called part."""
+    folders = ("train/good", "train/good", "train/good", "test/good", "test/scratch")
+    for group, light in ((part.resolve().parent.name, 0), ("other", 40)):
+        for number, (pixels, folder) in enumerate(zip(good_parts[:5], folders, strict=True)):
+            path = tmp_path / "all" / group / "part" / folder / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels // 2 + light).save(path)
+    result = blemish("learn", model, tmp_path / "all")
+    assert result.returncode == 0, result.stderr
+    assert "is what was learned as part." in result.stderr
+    assert read_manifest(model).products == ("part", "other-part")
+    result = blemish("calibrate", model, tmp_path / "all", "--how", "join", "--product", "part")
+    assert result.returncode == 0, result.stderr
+    assert "3 good images for training and calibration are taken" in result.stderr

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from blemish import Detector
+from blemish.data.good_images import good_images
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import CalibrationError, DataError
-from blemish.export.images import compared_samples, good_samples
+from blemish.export.images import compared_samples
 from blemish.export.parity import Parity, compare, rank_correlation
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspector import ExportedDetector, open_model
@@ -121,18 +122,8 @@ def test_the_rank_correlation_is_spearmans() -> None:
     assert rank_correlation(np.ones(1), np.ones(1)) == 1
 
 
-def test_good_images_are_of_the_product_their_folder_names(part: Path) -> None:
-    found = good_samples(part / "train", ("good", "nut"))
-    assert {sample.product for sample in found} == {"good"}
-    assert {sample.product for sample in good_samples(part / "train", ("nut",))} == {""}
-    one = next(iter(sorted((part / "train" / "good").iterdir())))
-    assert [sample.path for sample in good_samples(one, ("good",))] == [one]
-    with pytest.raises(DataError, match="does not exist"):
-        good_samples(part / "nowhere", ())
-
-
 def test_images_are_compared_good_and_planted(part: Path, tmp_path: Path) -> None:
-    good = good_samples(part / "train" / "good", ())
+    good, _ = good_images(part / "train" / "good")
     found, source = compared_samples(good, Preprocessing(64, 64), most=5)
     assert source == "5 good images, 5 with a planted anomaly"
     assert [sample.path for sample in found[:5]][::4] == [good[0].path, good[-1].path]

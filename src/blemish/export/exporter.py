@@ -9,11 +9,12 @@ from typing import Literal
 
 from blemish._files import writable_target
 from blemish._progress import Progress
+from blemish.data.good_images import good_images
 from blemish.data.sample import Sample
 from blemish.detector import Detector
 from blemish.errors import BlemishError, ConfigError
 from blemish.export.graph import intermediate_representation, onnx_graph
-from blemish.export.images import compared_samples, good_samples
+from blemish.export.images import compared_samples
 from blemish.export.parity import Parity, compare
 from blemish.inspector import ExportedDetector
 from blemish.model_file.bundle import GRAPH, ExportEntry, read_bundle, read_model, write_exported
@@ -98,7 +99,11 @@ def export_model(
     progress = progress or Progress(quiet=True)
     detector = Detector.from_bundle(model, read_bundle(model))
     assert detector.method is not None
-    good = good_samples(images, detector.products) if images is not None else []
+    good: list[Sample] = []
+    said: list[str] = []
+    if images is not None:
+        folders = detector.training.get("product_folders", {})
+        good, said = good_images(images, detector.products, folders=folders)
     samples, source = compared_samples(good, detector.ready()[1])
 
     with progress.task("Building the graph"):
@@ -145,7 +150,7 @@ def export_model(
         }
     )
     write_exported(out, manifest, files)
-    return ExportReport(out, entry, parity, tuple(notes))
+    return ExportReport(out, entry, parity, (*said, *notes))
 
 
 def _recalibrate(

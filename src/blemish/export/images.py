@@ -14,24 +14,12 @@ from blemish.data.images.preprocess import Preprocessing, to_rgb
 from blemish.data.images.reading import read_image
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample
-from blemish.data.sources import images_to_judge
 from blemish.errors import DataError, ImageError
 
 #: More good images than this prove nothing more and only cost time.
 MOST_IMAGES = 100
 #: Synthetic pictures: heights and widths relative to the model's input, how many of each.
 _SHAPES, _EACH = ((1.0, 1.0), (1.0, 1.25), (1.5, 1.25)), 4
-
-
-def good_samples(folder: str | Path, products: Sequence[str]) -> list[Sample]:
-    """A user's good images; one in a folder that is named as a product is of that product."""
-    root = Path(folder)
-    samples = []
-    for sample in images_to_judge(root):
-        inside = sample.path.relative_to(root).parts[:-1] if root.is_dir() else ()
-        product = next((name for name in (*inside, root.name) if name in products), "")
-        samples.append(replace(sample, product=product))
-    return samples
 
 
 def compared_samples(

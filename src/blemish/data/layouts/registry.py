@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blemish._names import unknown_name_message
 from blemish.data.images.foreign import left_out
+from blemish.data.images.image_list import list_images
 from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, Reading, found_in
 from blemish.data.layouts.kolektor import KOLEKTOR
@@ -118,9 +119,13 @@ def _recognised(path: Path) -> str:
     if name is not None:
         return name
     looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
+    elsewhere = left_out(path) if path.is_dir() else []
+    if path.is_dir() and list_images(path, recursive=False):
+        own = "A folder of nothing but good images is read with layout folder, asked for by name."
+    else:
+        own = f"Good images of several products: {path.name}/lid/good/, {path.name}/nut/good/, …"
     raise DataError(
         f"{path} is of no known layout: found {found_in(path)}. Looked for\n{looked_for}\n"
         "Point to the folder that holds one of these, or say what folders hold with --good DIR and "
-        "--defects DIR. A folder of nothing but good images is read with the layout folder, asked "
-        f"for by name. {' '.join(left_out(path)) if path.is_dir() else ''}".rstrip()
+        f"--defects DIR. {' '.join([own, *elsewhere])}"
     )
