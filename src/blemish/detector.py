@@ -14,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from blemish._progress import Progress
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing, check_bit_depth
+from blemish.data.images.roi_source import RoiSource, as_region
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, training_data
 from blemish.errors import BundleError, CalibrationError, ConfigError
@@ -124,6 +125,7 @@ class Detector(Inspector):
         data: TrainingSource,
         *,
         defects: ImageSource | None = None,
+        roi: RoiSource = None,
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
@@ -144,6 +146,8 @@ class Detector(Inspector):
             defects: A few labelled defects, for a method that learns from them (``anomem``), or
                 weighs its measures by them (``trio``): files, folders, an array, samples, or a data
                 set of which the defects are taken. :meth:`evaluate` leaves their files out.
+            roi: What is looked at, the rest ignored: a file or mask ``(H, W)``, also by product, as
+                :func:`blemish.data.images.roi_source.region_of_interest` reads them, or its result.
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
@@ -205,6 +209,7 @@ class Detector(Inspector):
             group=group,
             options=options,
             progress=progress,
+            roi=as_region(roi),
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = to_predict(method), preprocessing

@@ -139,6 +139,8 @@ class Prediction:
         notes: How the picture is unlike those that were learned; usually empty.
         image: Its pixels ``(H, W, 3)`` uint8 where they are in no file.
         bit_depth: Bits in use in 16-bit files, to read it again by.
+        roi: ``(H, W)`` bool, the pixels that were looked at; the map has its lowest value at all
+            others. ``None`` where all were.
         map_scale: Map values at 0 % and 100 % of the colours of its overlay; ``None`` without
             calibration.
 
@@ -170,6 +172,7 @@ class Prediction:
     image: NDArray[np.uint8] | None = None
     bit_depth: int = 16
     map_scale: tuple[float, float] | None = None
+    roi: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         of = [self.path.name] if self.path is not None else []
@@ -182,6 +185,12 @@ class Prediction:
             parts.append(f"{count}, the worst at {self.regions[0].box}")
         parts += [f"note: {note.sentence}" for note in self.notes]
         return f"<Prediction{' of ' if of else ''}{', '.join(of)}: {', '.join(parts)}>"
+
+    @property
+    def map_values(self) -> NDArray[np.float32]:
+        """The values ``(n,)`` of the anomaly map where the picture was looked at."""
+        values = self.anomaly_map
+        return values.ravel() if self.roi is None else values[self.roi]
 
     @property
     def looks_like(self) -> str | None:

@@ -49,9 +49,9 @@ class Timed(Inspector):
         clock, batches = self.clock, self.batches
 
         class Slow(Preprocessing):
-            def __call__(self, image: Any) -> Any:
+            def __call__(self, image: Any, product: str = "", **named: Any) -> Any:
                 clock.pass_by(0.008)
-                return super().__call__(image)
+                return super().__call__(image, product, **named)
 
         def network(pixels: Any) -> NetworkOutput:
             batches.append(len(pixels))

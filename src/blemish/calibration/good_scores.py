@@ -69,7 +69,7 @@ class CalibrationRecord:
             score=prediction.score,
             peak=float(prediction.anomaly_map.max()),
             branches={name: branch.score for name, branch in prediction.branches.items()},
-            map_low=float(np.median(prediction.anomaly_map)),
+            map_low=float(np.median(prediction.map_values)),
             image=image,
         )
 

@@ -88,6 +88,19 @@ def fit(
         float | None,
         typer.Option(help="Cut pictures at this share of their own size. Default: 1."),
     ] = None,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is looked at, [PRODUCT=]FILE: a mask picture, LabelMe's JSON, or a JSON of "
+            "rectangles and polygons; the rest takes no part in anything. Repeatable."
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is ignored, [PRODUCT=]FILE: a mask picture or LabelMe's JSON. Repeatable."
+        ),
+    ] = None,
     preset: Preset = "light",
     settings: Annotated[
         list[str] | None,
@@ -146,6 +159,7 @@ def fit(
     need_training_packages("Training")
     from blemish._progress import Progress
     from blemish.cli.speed_table import print_speeds_here
+    from blemish.data.images.roi_source import areas_by_product, region_of_interest
     from blemish.data.left_out import without_images
     from blemish.data.sources import good_training_samples, training_data
     from blemish.detector import Detector
@@ -177,6 +191,11 @@ def fit(
         parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
     else:
         parts = [(target, data_set)]
+    region = None
+    if roi or ignore:
+        looked_at, ignored = areas_by_product(roi, "--roi"), areas_by_product(ignore, "--ignore")
+        region = region_of_interest(looked_at, ignored)
+        region.check_products(data_set.products)
     left_out: list[str] = []
     shown: set[tuple[object, ...]] = set()
     if not quiet:
@@ -213,6 +232,7 @@ def fit(
             detector.fit(
                 part,
                 defects=labelled,
+                roi=region and region.of_products(part.products),
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,

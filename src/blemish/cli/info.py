@@ -41,6 +41,7 @@ def info(
         "input": f"{size['height']}×{size['width']} pixels, "
         + _bits(size["bit_depth"], (training.get("pictures") or {}).get("deep"))
         + _tiles(size.get("tiling")),
+        "looked at": _regions(size.get("roi")),
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images",
         "learned since": ", ".join(
@@ -81,6 +82,16 @@ def _tiles(tiling: dict[str, Any] | None) -> str:
         return ""
     seen = "at their own size" if tiling["scale"] == 1 else f"at {tiling['scale']:g} of their size"
     return f"; pictures {seen}, in tiles that overlap by {tiling['overlap']} or more"
+
+
+def _regions(masks: dict[str, str] | None) -> str | None:
+    if masks is None:
+        return None
+    from blemish.data.images.roi import RegionOfInterest
+
+    roi = RegionOfInterest.from_json(masks)
+    shares = [f"{100 * roi.share(name):.0f} %" + (f" of {name}" if name else "") for name in masks]
+    return f"{', '.join(shares)}, by region of interest"
 
 
 def _speed_line(speed: dict[str, Any] | None) -> str | None:

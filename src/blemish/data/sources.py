@@ -251,7 +251,8 @@ def load_input(
     """A sample as the model sees it; ``seen`` gets the content of its file, read once, and pixels.
 
     Raises:
-        ImageError: The sample's file cannot be read.
+        ImageError: The sample's file cannot be read, or its region of interest is of another shape.
+        ConfigError: Regions of interest differ by product, and the sample's is not named.
     """
     depth = preprocessing.bit_depth
     if sample.image is not None:
@@ -263,7 +264,8 @@ def load_input(
             content = file.read()
         pixels = read_image_bytes(content, str(sample.path), bit_depth=depth)
         seen(content, pixels)
-    return preprocessing(pixels), (pixels.shape[0], pixels.shape[1])
+    size = (pixels.shape[0], pixels.shape[1])
+    return preprocessing(pixels, sample.product, name=str(sample.path)), size
 
 
 def _items(source: ImageSource) -> Iterable[Any]:

@@ -229,11 +229,15 @@ class _Product:
         self.masked = 0
         self.unmasked: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.ignored = 0
 
     def add(
         self, sample: Sample, prediction: Prediction, limits: tuple[Limits, ...] | None
     ) -> None:
         kind = "good" if sample.is_good else sample.defect_kind or "defect"
+        if _only_ignored(sample, prediction):
+            self.ignored += 1
+            return
         self.scores.append(prediction.score)
         self.kinds.append(kind)
         self.verdicts.append(prediction.verdict)
@@ -247,7 +251,7 @@ class _Product:
             size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
             channels = [read_mask(path, expected_size=size) for path in sample.mask_paths]
             union = np.any(channels, axis=0) if channels else None  # (H, W)
-            self.pixels.add(prediction.anomaly_map, union)
+            self.pixels.add(prediction.anomaly_map, union, roi=prediction.roi)
         except (DataError, ImageError) as error:
             self.problems.append(f"{sample.path.name} is left out of the pixel metrics: {error}")
             return
@@ -259,7 +263,12 @@ class _Product:
             self.spro = self._spro_of(sample)
         if self.spro is not None:
             try:
-                self.spro.add(prediction.anomaly_map, channels, kind)  # type: ignore[arg-type]
+                self.spro.add(
+                    prediction.anomaly_map,
+                    channels,
+                    kind,  # type: ignore[arg-type]
+                    roi=prediction.roi,
+                )
             except DataError as error:
                 self.problems.append(f"{sample.path.name} is left out of AU-sPRO: {error}")
 
@@ -279,6 +288,10 @@ class _Product:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
         labels = kinds != "good"
         problems = list(self.problems)
+        if self.ignored:
+            problems.append(
+                f"Left out, as their defects lie where nothing is looked at: {self.ignored} images."
+            )
         metrics = dict.fromkeys(MEAN_AD_METRICS, math.nan)
         if self.pixels.compatibility == "ader":
             metrics["pixel_f1_max_ader"] = math.nan
@@ -348,3 +361,16 @@ class _Product:
         part_labels = [bool(labels[of_part].any()) for of_part in rows.values()]
         metrics = image_metrics(part_scores, part_labels)
         return {name.replace("image_", "sample_"): value for name, value in metrics.items()}
+
+
+def _only_ignored(sample: Sample, prediction: Prediction) -> bool:
+    """Whether all defects of a picture lie outside of what is looked at of it."""
+    roi = prediction.roi
+    if roi is None or sample.is_good or not sample.mask_paths:
+        return False
+    try:
+        masks = [read_mask(path, expected_size=roi.shape) for path in sample.mask_paths]
+    except (DataError, ImageError):
+        return False  # said where the pixels are measured
+    union = np.any(masks, axis=0)
+    return bool(union.any() and not (union & roi).any())

@@ -171,7 +171,7 @@ def _latencies(
         if pixels is None:
             pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
         marks.append(time.perf_counter())
-        prepared = preprocessing(pixels)
+        prepared = preprocessing(pixels, sample.product)
         marks.append(time.perf_counter())
         output = judge_picture(network, preprocessing, prepared, batch_size=batch_size)
         marks.append(time.perf_counter())

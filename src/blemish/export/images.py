@@ -42,7 +42,7 @@ def compared_samples(
     base = good and _readable([good[row] for row in rows], depth)
     if good and not base:
         raise DataError("None of the images for the comparison can be read.")
-    base = base or _synthetic(preprocessing.size)
+    base = base or _synthetic(preprocessing)
     planted = []
     for number, sample in enumerate(base):
         pixels = (
@@ -68,18 +68,28 @@ def _readable(samples: Sequence[Sample], bit_depth: int) -> list[Sample]:
     return readable
 
 
-def _synthetic(size: tuple[int, int]) -> list[Sample]:
-    """Textures in several shapes about the model's input size, and two pictures of plain noise."""
+def _synthetic(preprocessing: Preprocessing) -> list[Sample]:
+    """Textures in several shapes about the model's input size, and two pictures of plain noise.
+
+    With a region of interest they have the shape of its pictures.
+    """
+    size, shapes, product = preprocessing.size, _SHAPES, ""
+    if preprocessing.roi is not None:
+        product = preprocessing.roi.masks[0][0]
+        own = preprocessing.roi.size(product) or size
+        factor = max(size) / max(own)
+        size = max(1, round(own[0] * factor)), max(1, round(own[1] * factor))
+        shapes = ((1.0, 1.0), (1.25, 1.25), (1.5, 1.5))
     pictures: list[NDArray[np.uint8]] = []
     for number in range(_EACH):
-        for shape, (tall, wide) in enumerate(_SHAPES):
+        for shape, (tall, wide) in enumerate(shapes):
             rng = np.random.default_rng([29, number, shape])
             pictures.append(_texture((round(tall * size[0]), round(wide * size[1])), rng))
     for number, (low, high) in enumerate(((0, 256), (100, 140))):
         noise = np.random.default_rng([31, number]).integers(low, high, (*size, 3))
         pictures.append(noise.astype(np.uint8))
     names = [Path(f"synthetic {n}, {p.shape[0]}×{p.shape[1]}") for n, p in enumerate(pictures)]
-    return [Sample(n, "", "test", None, image=p) for n, p in zip(names, pictures, strict=True)]
+    return [Sample(n, product, "test", None, image=p) for n, p in zip(names, pictures, strict=True)]
 
 
 def _texture(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:

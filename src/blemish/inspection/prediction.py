@@ -67,6 +67,11 @@ def make_prediction(
     path = None if sample.image is not None else sample.path
     score = float(output.scores[0])
     anomaly_map = preprocessing.map_to_source(output.maps[0], source_size)  # (H_src, W_src)
+    roi = None
+    if preprocessing.roi is not None:
+        roi = preprocessing.roi.looked_at(source_size, sample.product)
+    if roi is not None:
+        anomaly_map = np.where(roi, anomaly_map, anomaly_map[roi].min())
     branches = {name: float(values[0]) for name, values in output.branches.items()}
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
@@ -75,11 +80,14 @@ def make_prediction(
             branches=scores,
             recognised=recognised,
             rival=rival,
+            roi=roi,
         )
     products = judged_as(calibration, product, rival)
     p_value, verdict, times_limit, judged = strictest(calibration, products, score, branches)
     marking = min(products, key=lambda one: calibration.limits(one).map)
     limits, mask = calibration.limits(marking), calibration.mask(anomaly_map, marking)
+    if roi is not None:
+        mask &= roi  # even the lowest value may be above the limit
     explanation = None
     # Where the logical branch is the only one, the verdict is its own.
     objects = judged[_LOGICAL].verdict if _LOGICAL in judged else verdict
@@ -89,6 +97,7 @@ def make_prediction(
             branch=_LOGICAL,
             preprocessing=preprocessing,
             source_size=source_size,
+            roi=roi,
         )
     return Prediction(
         path=path,
@@ -108,6 +117,7 @@ def make_prediction(
         recognised=recognised,
         times_limit=times_limit,
         rival=rival,
+        roi=roi,
     )
 
 
@@ -117,6 +127,7 @@ def explain(
     branch: str,
     preprocessing: Preprocessing,
     source_size: tuple[int, int],
+    roi: NDArray[np.bool_] | None = None,
 ) -> Explanation | None:
     """Where a picture's content departs most from what the rest of it calls for.
 
@@ -125,6 +136,7 @@ def explain(
         branch: Name of the branch that is explained.
         preprocessing: The one that made the input; the field around the image is left out.
         source_size: ``(H_src, W_src)`` in pixels.
+        roi: ``(H_src, W_src)``, what is looked at; cells elsewhere are left out. ``None``: all.
 
     Returns:
         The box in the source image's pixels and the sentence; ``None`` where nothing departs.
@@ -147,20 +159,43 @@ def explain(
     y = (np.arange(rows) + 0.5) * tall / rows  # (h,) pixels of what is seen
     x = (np.arange(columns) + 0.5) * wide / columns  # (w,)
     inside = ((y > top) & (y < top + height))[:, None] & ((x > left) & (x < left + width))
+    if roi is not None:
+        cells_begin = [
+            ((np.arange(n) * per - first) * side / shown).astype(int).clip(0, side - 1)
+            for n, per, first, side, shown in (
+                (rows, tall / rows, top, source_size[0], height),
+                (columns, wide / columns, left, source_size[1], width),
+            )
+        ]
+        seen = np.logical_or.reduceat(roi, cells_begin[0], 0)
+        inside &= np.logical_or.reduceat(seen, cells_begin[1], 1)
     values = np.where(inside & np.isfinite(departure), departure, -np.inf)
     peak = float(values.max(initial=-np.inf))
     if peak <= 0:
         return None
     cells = find_regions(values >= _SHARE * peak, values.astype(np.float32), max_regions=1)[0].box
-    across, down = wide / columns, tall / rows
+    cell_width, cell_height = wide / columns, tall / rows
     to_source = source_size[1] / width, source_size[0] / height
     box = (
-        max(0, round((cells[0] * across - left) * to_source[0])),
-        max(0, round((cells[1] * down - top) * to_source[1])),
-        min(source_size[1], round((cells[2] * across - left) * to_source[0])),
-        min(source_size[0], round((cells[3] * down - top) * to_source[1])),
+        max(0, round((cells[0] * cell_width - left) * to_source[0])),
+        max(0, round((cells[1] * cell_height - top) * to_source[1])),
+        min(source_size[1], round((cells[2] * cell_width - left) * to_source[0])),
+        min(source_size[0], round((cells[3] * cell_height - top) * to_source[1])),
     )
+    box = box if roi is None else _within(box, roi)
     return Explanation(branch=branch, box=box, sentence=_sentence(box, source_size))
+
+
+def _within(box: tuple[int, int, int, int], roi: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The part of a box that encloses what is looked at in it."""
+    left, top, right, bottom = box
+    rows, columns = (np.flatnonzero(roi[top:bottom, left:right].any(axis)) for axis in (1, 0))
+    if not len(rows):  # by the rounding of the cells
+        return box
+    return (
+        *(left + int(columns[0]), top + int(rows[0])),
+        *(left + int(columns[-1]) + 1, top + int(rows[-1]) + 1),
+    )
 
 
 def _sentence(box: tuple[int, int, int, int], size: tuple[int, int]) -> str:

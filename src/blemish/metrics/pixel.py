@@ -83,12 +83,20 @@ class PixelAccumulator:
         self._defective = score_store(mode, max_bins=max_bins)
         self._ranking: Ranking | None = None
 
-    def add(self, anomaly_map: NDArray[Any], mask: NDArray[Any] | None) -> None:
+    def add(
+        self,
+        anomaly_map: NDArray[Any],
+        mask: NDArray[Any] | None,
+        *,
+        roi: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Takes one image.
 
         Args:
             anomaly_map: ``(H, W)`` raw, higher is worse; held as float32.
             mask: ``(H, W)``, anything but zero is defective; ``None`` for a good image.
+            roi: ``(H, W)``; pixels outside are neither normal nor defective, and a component is
+                what of it lies inside. ``None``: all count.
 
         Raises:
             DataError: On NaN in the map, a wrong shape, or shapes that differ. Nothing is taken
@@ -96,17 +104,20 @@ class PixelAccumulator:
             MissingExtraError: If the mask holds a defect and SciPy is not installed.
         """
         values = map_values(anomaly_map)  # (H, W)
+        if roi is not None:
+            check_same_shape(values, roi, what="the region of interest")
+        inside = True if roi is None else roi
         if mask is None:
-            self._normal.add(values.flatten())
+            self._normal.add(values[inside].ravel())
         else:
             mask = np.asarray(mask)
             check_same_shape(values, mask)
-            defective = mask if mask.dtype == np.bool_ else mask != 0  # (H, W)
+            defective = (mask != 0) & inside  # (H, W)
             weights = component_weights(defective)
             if len(weights) == 0:
-                self._normal.add(values.flatten())
+                self._normal.add(values[inside].ravel())
             else:
-                self._normal.add(values[~defective])
+                self._normal.add(values[inside & ~defective])
                 self._defective.add(values[defective], weights)
         self._ranking = None
 

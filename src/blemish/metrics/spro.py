@@ -237,12 +237,18 @@ class SproAccumulator:
         self._rankings: dict[str, Ranking] | None = None
 
     def add(
-        self, anomaly_map: NDArray[Any], channels: Sequence[NDArray[Any]], kind: LocoKind
+        self,
+        anomaly_map: NDArray[Any],
+        channels: Sequence[NDArray[Any]],
+        kind: LocoKind,
+        *,
+        roi: NDArray[np.bool_] | None = None,
     ) -> None:
         """Takes one image, of the kind that its test folder is named after.
 
         Its channels are ``(H, W)`` integers as its map, one per ground-truth PNG with its values
-        unchanged; none for a good image. A pixel is normal if no channel marks it.
+        unchanged; none for a good image. A pixel is normal if no channel marks it. Outside ``roi``
+        ``(H, W)`` pixels are neither, and a defect is what of it lies inside.
 
         Raises:
             DataError: On NaN, an unknown kind, channels for a good image or none for an anomalous
@@ -255,21 +261,26 @@ class SproAccumulator:
                 "none for good and at least one for anomalous images."
             )
         values = map_values(anomaly_map)  # (H, W)
+        if roi is not None:
+            check_same_shape(values, roi, what="the region of interest")
+        inside = True if roi is None else roi
         if kind == "good":
-            self._normal[kind].add(values.flatten())
+            self._normal[kind].add(values[inside].ravel())
         else:
             defective = np.zeros(values.shape, np.bool_)  # (H, W), the union of the channels
             entries = []
             for position, channel in enumerate(channels):
                 array = np.asarray(channel)
                 check_same_shape(values, array, what=f"ground-truth channel {position}")
-                rule, defect = channel_rule(array, self._rules), array != 0
+                rule, defect = channel_rule(array, self._rules), (array != 0) & inside
+                if not defect.any():
+                    continue
                 area = rule.saturation_area(int(np.count_nonzero(defect)))
                 entries.append(saturated_scores(values[defect], area))
                 defective |= defect
             for scores, weights in entries:
                 self._defects[kind].add(scores, weights)
-            self._normal[kind].add(values[~defective])
+            self._normal[kind].add(values[inside & ~defective])
         self._rankings = None
 
     def rankings(self) -> dict[str, Ranking]:

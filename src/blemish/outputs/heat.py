@@ -141,6 +141,13 @@ def draw_outline(
     pixels[mask & ~inside] = colour
 
 
+def dim_ignored(
+    pixels: NDArray[np.uint8], image: NDArray[np.uint8], roi: NDArray[np.bool_]
+) -> None:
+    """Show what ``roi (h, w)`` leaves out as in ``image (h, w, 3)``, dark and without colours."""
+    pixels[~roi] = image[~roi] // 3
+
+
 def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``mask`` and its upper, lower, left and right neighbours. (h, w)"""
     grown: NDArray[np.bool_] = mask.copy()

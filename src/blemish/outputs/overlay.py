@@ -13,7 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 from blemish._progress import printable
 from blemish.data.images.reading import read_image
 from blemish.errors import ConfigError
-from blemish.outputs.heat import blend_heat, draw_outline, heat_colours, resize_together
+from blemish.outputs.heat import (
+    blend_heat,
+    dim_ignored,
+    draw_outline,
+    heat_colours,
+    resize_together,
+)
 from blemish.outputs.products_seen import shown_product
 from blemish.outputs.tally import times
 from blemish.results import Prediction, Verdict
@@ -58,7 +64,7 @@ def draw_overlay(
         DataError: Image and map differ in size, or the image is not RGB uint8.
     """
     height, width = image.shape[:2]
-    amap, mask = prediction.anomaly_map, prediction.mask
+    amap, mask, roi = prediction.anomaly_map, prediction.mask, prediction.roi
     if amap.shape == (height, width):  # otherwise blend_heat says what is wrong
         longest, size = max(height, width), (width, height)
         if longest > max_side:
@@ -68,9 +74,11 @@ def draw_overlay(
             size = (width * factor, height * factor)
         if size != (width, height):
             box = Image.Resampling.BOX
-            image, amap, (mask,) = resize_together(image, amap, [mask], size, box)
+            image, amap, (mask, roi) = resize_together(image, amap, [mask, roi], size, box)
     pixels = blend_heat(image, amap, scale=scale, opacity=opacity)  # (h, w, 3)
     line = max(1, round(max(pixels.shape[:2]) / 640))
+    if roi is not None:
+        dim_ignored(pixels, image, roi)
     if mask is not None:
         draw_outline(pixels, mask, line)
     picture = Image.fromarray(pixels)

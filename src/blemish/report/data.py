@@ -76,13 +76,14 @@ class Row:
 def make_row(sample: Sample, prediction: Prediction) -> Row:
     """The row of one prediction."""
     amap = prediction.anomaly_map
+    # Every fourth line tells the background as well as all of them.
+    few = amap[::4, ::4] if prediction.roi is None else prediction.map_values
     return Row(
         sample=sample,
         score=prediction.score,
         p_value=prediction.p_value,
         verdict=prediction.verdict,
-        # Every fourth line tells the background as well as all of them.
-        background=float(np.median(amap[::4, ::4])),
+        background=float(np.median(few)),
         peak=float(amap.max()),
         located=_touches(sample, prediction.mask),
         branches=dict(prediction.branches),

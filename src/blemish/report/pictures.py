@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from blemish.data.images.preprocess import to_rgb
 from blemish.data.images.reading import read_image
 from blemish.inspection.prediction import find_regions
-from blemish.outputs.heat import blend_heat, draw_outline, resize_together
+from blemish.outputs.heat import blend_heat, dim_ignored, draw_outline, resize_together
 from blemish.outputs.overlay import draw_look_box
 from blemish.report.data import Figure, Row, by_kind, read_truth
 from blemish.results import Prediction
@@ -135,10 +135,12 @@ def draw_figure(
         image = to_rgb(sample.image, bit_depth=bit_depth)
     else:
         image = read_image(sample.path, bit_depth=bit_depth)  # (H, W, 3)
-    masks = [prediction.mask, read_truth(sample, (image.shape[0], image.shape[1]))]
-    image, amap, (marked, truth) = _fit(image, prediction.anomaly_map, masks, plan.side)
+    masks = [prediction.mask, read_truth(sample, (image.shape[0], image.shape[1])), prediction.roi]
+    image, amap, (marked, truth, roi) = _fit(image, prediction.anomaly_map, masks, plan.side)
     overlay = blend_heat(image, amap, scale=scale, opacity=0.62)  # (h, w, 3)
     line = 2 if max(image.shape) >= 256 else 1
+    if roi is not None:
+        dim_ignored(overlay, image, roi)
     if marked is not None:
         draw_outline(overlay, marked, line)
     if prediction.explanation is not None:

@@ -23,6 +23,7 @@ MapKind = Literal["heat", "grey", "overlay"]
 
 _HEAT = 2048  # pixels of the longer side of a heat layer at most
 _THUMBNAIL = 360  # pixels of the longer side: a tile of the page on a dense screen
+_IGNORED = (0, 0, 0, 170)  # black that lets a third of the picture through
 _HEADER = struct.Struct("<II")
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -64,6 +65,7 @@ def heat_layer(
     *,
     preprocessing: Preprocessing,
     scale: tuple[float, float],
+    product: str | None = None,
 ) -> bytes:
     """The colours of a map as a PNG to lay over the picture, clear where nothing is odd.
 
@@ -75,6 +77,7 @@ def heat_layer(
         input_map: ``(H, W)`` float32 at the size at which the model sees the picture.
         source: ``(H, W)`` of the source image.
         scale: Map values at 0 % and 100 % of the colours.
+        product: Whose region of interest counts; what is ignored is dimmed.
     """
     top, left, height, width = preprocessing.placement(source)
     seen = input_map[top : top + height, left : left + width]
@@ -82,7 +85,9 @@ def heat_layer(
     if step > 1:
         seen = np.maximum.reduceat(seen, np.arange(0, height, step), 0)
         seen = np.maximum.reduceat(seen, np.arange(0, width, step), 1)
-    return _heat_png(seen, scale)
+    roi = preprocessing.roi
+    size = (seen.shape[0], seen.shape[1])
+    return _heat_png(seen, scale, None if roi is None else roi.at(size, product or ""))
 
 
 def map_png(
@@ -104,8 +109,10 @@ def map_png(
         return _encoded(draw_overlay(image, prediction, scale=scale), "PNG", compress_level=3)
     if kind == "grey":
         steps = heat_steps(prediction.anomaly_map, scale)
+        if prediction.roi is not None:
+            steps[~prediction.roi] = 0
         return _encoded(Image.fromarray(steps), "PNG", compress_level=3)
-    return _heat_png(prediction.anomaly_map, scale)
+    return _heat_png(prediction.anomaly_map, scale, prediction.roi)
 
 
 def shown_as_it_is(content: bytes) -> tuple[bytes, str] | None:
@@ -133,11 +140,15 @@ def drawn_anew(pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
     return _encoded(Image.fromarray(pixels), "PNG", compress_level=1), "image/png"
 
 
-def _heat_png(amap: NDArray[np.float32], scale: tuple[float, float]) -> bytes:
+def _heat_png(
+    amap: NDArray[np.float32], scale: tuple[float, float], roi: NDArray[np.bool_] | None
+) -> bytes:
     steps = heat_steps(amap, scale)  # (H, W)
     layer = np.empty((*steps.shape, 4), np.uint8)
     layer[..., :3] = heat_colours()[steps]
     layer[..., 3] = np.rint(255 * heat_opacity(1.0)).astype(np.uint8)[steps]
+    if roi is not None:
+        layer[~roi] = _IGNORED
     return _encoded(Image.fromarray(layer), "PNG", compress_level=3)
 
 

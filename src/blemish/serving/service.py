@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ from blemish.serving.history.versions import CalibrationVersion, CalibrationVers
 from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
 from blemish.serving.model import ServedModel
+from blemish.serving.regions import prepared
 
 Result = TypeVar("Result")
 
@@ -62,6 +64,11 @@ class Upload:
 
     name: str  # as the client calls it, made safe to show; never opened
     content: bytes = field(repr=False)  # not yet looked at
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 class Order(BaseModel, frozen=True):
@@ -226,11 +233,11 @@ class InspectionService:
         self, upload: Upload, order: Order, active: CalibrationVersion
     ) -> Judged | NotJudged:
         try:
-            pixels, size = await self._in_thread(lambda: self._prepare(upload))
+            pixels, size, named = await self._in_thread(lambda: self._prepare(upload, order))
             answer = await self._answer(pixels)
             del pixels
             judged = await self._in_thread(
-                lambda: self._finish(upload, size, answer, order, active)
+                lambda: self._finish(upload, size, answer, order, active, named)
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
@@ -256,9 +263,14 @@ class InspectionService:
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _prepare(self, upload: Upload) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        image = self.pixels(upload)
-        return self.model.preprocessing(image), (image.shape[0], image.shape[1])
+    def _prepare(
+        self, upload: Upload, order: Order
+    ) -> tuple[NDArray[np.uint8], tuple[int, int], str | None]:
+        # What somebody said of this very file holds until somebody says otherwise.
+        said = self.pictures.named_product(upload.digest) if order.keep else None
+        image, named = self.pixels(upload), order.product or said
+        pixels = prepared(self.model.preprocessing, image, named, upload.name)
+        return pixels, (image.shape[0], image.shape[1]), named
 
     def pixels(self, upload: Upload) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
@@ -295,10 +307,8 @@ class InspectionService:
         answer: NetworkOutput,
         order: Order,
         active: CalibrationVersion,
+        named: str | None,
     ) -> Judged:
-        digest = hashlib.sha256(upload.content).hexdigest()
-        # What somebody said of this very file holds until somebody says otherwise.
-        named = order.product or (self.pictures.named_product(digest) if order.keep else None)
         prediction = self._prediction(answer, named, size, active.calibration)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
@@ -313,7 +323,7 @@ class InspectionService:
             if order.keep:
                 try:
                     key = self._keep(
-                        *(upload, image, answer, prediction, digest, active.version),
+                        *(upload, image, answer, prediction, active.version),
                         named=named is not None,
                     )
                 except RefusalError as refusal:  # the verdict is no worse for it
@@ -325,6 +335,7 @@ class InspectionService:
             path=None,
             anomaly_map=np.zeros((0, 0), np.float32),
             mask=None,
+            roi=None,
             regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
         )
         return Judged(upload.name, small, size, active.version, key, png, not_kept)
@@ -335,19 +346,18 @@ class InspectionService:
         image: NDArray[np.uint8],
         answer: NetworkOutput,
         prediction: Prediction,
-        digest: str,
         version: int,
         *,
         named: bool,
     ) -> int:
         picture = Picture(
-            digest=digest,
+            digest=upload.digest,
             product=prediction.product,
             name=upload.name,
             size=(image.shape[0], image.shape[1]),
             score=prediction.score,
             peak=float(prediction.anomaly_map.max()),
-            map_low=float(np.median(prediction.anomaly_map)),
+            map_low=float(np.median(prediction.map_values)),
             branches={name: branch.score for name, branch in prediction.branches.items()},
             verdict=prediction.verdict,
             version=version,

@@ -19,6 +19,7 @@ import torch
 from blemish._names import unknown_name_message
 from blemish._progress import Important, Progress
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.images.roi import RegionOfInterest
 from blemish.data.known_products import product_folders
 from blemish.data.sample import DataSet, Sample, check_share
 from blemish.data.sources import good_training_samples
@@ -36,6 +37,7 @@ from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
+from blemish.training.region import looking_at
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_report import TrainingReport
@@ -157,6 +159,7 @@ def learn(
     group: str,
     options: TrainingOptions,
     progress: Progress,
+    roi: RegionOfInterest | None = None,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
     """Train a method on the good training images of a data set, and on labelled defects.
 
@@ -175,6 +178,7 @@ def learn(
     good, sizes = good_training_samples(data_set, failures)
     config = config.settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
+    preprocessing, looked_at = looking_at(preprocessing, roi, good, sizes)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
@@ -194,7 +198,7 @@ def learn(
     kept, defects = split.kept, split.defects
     keep_to_usable_cores()
     odd = first_look([*kept, *split.held], bit_depth=bit_depth)
-    seen = [*data_set.problems, *split.notes, *odd]
+    seen = [*data_set.problems, *looked_at, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)

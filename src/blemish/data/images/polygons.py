@@ -75,7 +75,7 @@ def polygon_mask(path: Path) -> NDArray[np.uint8]:
             if isinstance(shape, dict) and "counts" in shape:
                 runs |= _run_lengths(shape, found.size)
             else:
-                _fill(draw, shape)
+                fill_shape(draw, shape)
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ImageError(f"Cannot read the polygons {path}: {error}. Export them again.") from error
     values = np.array(canvas)
@@ -150,7 +150,7 @@ def _box(box: Sequence[float]) -> list[float]:
     return [x, y, x + width, y, x + width, y + height, x, y + height]
 
 
-def _fill(draw: ImageDraw.ImageDraw, shape: Any) -> None:
+def fill_shape(draw: ImageDraw.ImageDraw, shape: Any) -> None:
     """Draw one shape: COCO's flat list of numbers, or LabelMe's points with the type of shape."""
     if not isinstance(shape, dict):
         draw.polygon([float(value) for value in shape], fill=_MARK, outline=_MARK)

@@ -9,6 +9,7 @@ incomparable.
 - Grey: repeated to three channels.
 - Alpha: composited on black. What is transparent is not part of the picture; the colours programs
   leave under it are arbitrary, and black is what an unlit sensor gives.
+- What is ignored (:mod:`blemish.data.images.roi`) becomes one colour, before anything is scaled.
 - Size: an image keeps its aspect ratio. It is scaled to fit the model's input and centred on a
   field of constant colour; or it is seen at its own size, or a stated share of it, in tiles of the
   model's input (:mod:`blemish.data.images.tiles`). Values stay uint8: the teacher's normalisation
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.images.roi import RegionOfInterest
 from blemish.data.images.tiles import TileGrid, Tiling
 from blemish.errors import ConfigError, DataError
 
@@ -159,9 +161,11 @@ class Preprocessing:
 
     Attributes:
         height, width: Input size in pixels, multiples of 32.
-        fill: Colour around an image of another aspect ratio (grey, near the teacher's mean).
+        fill: Colour around an image of another aspect ratio, and of what is ignored (grey, near the
+            teacher's mean).
         bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.reading.read_image`.
         tiling: How an image is cut into inputs; ``None``: it is one, scaled to fit.
+        roi: What of an image is looked at; ``None``: all of it.
 
     Example:
         >>> import numpy as np
@@ -178,6 +182,7 @@ class Preprocessing:
     fill: tuple[int, int, int] = (127, 127, 127)
     bit_depth: int = 16
     tiling: Tiling | None = None
+    roi: RegionOfInterest | None = None
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
@@ -223,9 +228,17 @@ class Preprocessing:
         tall, wide = self.seen(source)
         return (tall - height) // 2, (wide - width) // 2, height, width
 
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or all of its tiles."""
+    def __call__(
+        self, image: NDArray[np.uint8], product: str = "", *, name: str = "A picture"
+    ) -> NDArray[np.uint8]:
+        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or all of its tiles.
+
+        The product says which region of interest is meant, where they differ; ``name`` is used in
+        messages. Errors are those of :meth:`RegionOfInterest.looked_at`.
+        """
         source = (image.shape[0], image.shape[1])
+        if self.roi is not None:
+            image = self.roi.without_ignored(image, product, self.fill, name=name)
         top, left, height, width = self.placement(source)
         resized = image
         if image.shape[:2] != (height, width):
@@ -259,10 +272,14 @@ class Preprocessing:
         return {"tile": self.size, **self.tiling.to_json()}
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values, for the model file; without tiles as versions before had it."""
+        """As plain JSON values, for the model file; what it has none of is left out."""
         values = {**asdict(self), "fill": list(self.fill)}
-        del values["tiling"]
-        return values if self.tiling is None else {**values, "tiling": self.tiling.to_json()}
+        for name in ("tiling", "roi"):
+            own = getattr(self, name)
+            del values[name]
+            if own is not None:
+                values[name] = own.to_json()
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
@@ -275,10 +292,11 @@ class Preprocessing:
         except (KeyError, TypeError) as error:
             raise ConfigError(f"The preprocessing {values} is not complete.") from error
         tiling = None if "tiling" not in values else Tiling.from_json(values["tiling"])
-        known = len(values) == 4 + (tiling is not None)
+        roi = None if "roi" not in values else RegionOfInterest.from_json(values["roi"])
+        known = len(values) == 4 + (tiling is not None) + (roi is not None)
         if not known or len(fill) != 3 or any(type(number) is not int for number in numbers):
             raise ConfigError(f"The preprocessing {values} is not one this version knows.")
-        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling)
+        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling, roi)
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:

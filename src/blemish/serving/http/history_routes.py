@@ -33,6 +33,7 @@ from blemish.serving.http.answers import (
     version_answer,
 )
 from blemish.serving.limits import RefusalError
+from blemish.serving.regions import check_same_region
 from blemish.serving.service import InspectionService
 
 Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
@@ -105,6 +106,7 @@ def history_routes(service: InspectionService) -> APIRouter:
             picture.size,
             preprocessing=service.model.preprocessing,
             scale=calibration.limits(picture.product).map_scale,
+            product=picture.product,
         )
         return Response(layer, media_type="image/png", headers=_CACHED)
 
@@ -120,6 +122,7 @@ def history_routes(service: InspectionService) -> APIRouter:
     def product(key: int, request: ProductRequest) -> PictureAnswer:
         active = versions.active
         said = service.check_product(request.product)
+        check_same_region(service.model.preprocessing, pictures.get(key), said)
         picture = pictures.judge_as(key, said, active.calibration, active.version)
         return picture_answer(picture, active.calibration)
 
