@@ -184,12 +184,8 @@ class Detector(Inspector):
         if seed is not None:
             options = replace(options, seed=seed)
         if defects is not None:
-            check_labels_are_used(self.method_name, self._method_class)
-            if self.input.tile is not None:
-                raise ConfigError(
-                    "Labelled defects cannot train on tiles: which tile of a picture shows its "
-                    "defect is not known. Leave out the defects, or the tiles."
-                )
+            tiled = self.input.tile is not None
+            check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
         data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
         product = data_set.products[0] if len(data_set.products) == 1 else ""
         labelled: tuple[Sample, ...] = ()
