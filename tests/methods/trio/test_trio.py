@@ -18,6 +18,7 @@ from blemish.methods.trio.model import Trio
 from blemish.methods.trio.product_code import ProductCode
 from blemish.model_file.bundle import GRAPH
 from blemish.nn.memory_bank import MemoryBank
+from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.networks import build_network
 from blemish.teachers.teacher import build_teacher
 
@@ -247,6 +248,41 @@ def test_what_is_far_from_all_products_belongs_to_none() -> None:
     old = ProductCode(3)
     old.load_state_dict(state)
     assert old(away)[1].tolist() == [0, 0]
+
+
+def test_what_is_odd_nearly_everywhere_belongs_to_no_product_from_less_far_on() -> None:
+    products = ("a", "b")
+    method = fitted(
+        Batch(images=pictures(12), products=("a",) * 12),
+        Batch(images=pictures(12, 1, colour=40), products=("b",) * 12),
+    )
+    spoiled = pictures(5, 7)
+    spoiled[:, :, 56:, 56:] = strangers(5)[:, :, 56:, 56:]  # somewhere: a defect, however bad
+    images = torch.cat([pictures(5, 7), spoiled, strangers(5)])
+    with torch.inference_mode():
+        far = method.product.squares(method.patches(method.teacher(images)).mean((2, 3))).amin(1)
+
+    def shown(limit: float) -> list[int]:
+        method.product.limit = torch.full((2,), limit)
+        with torch.inference_mode():
+            output = method(images)
+        assert output.product is not None
+        assert output.rival is not None
+        assert output.rival.tolist() == [-1] * 15
+        return output.product.tolist()
+
+    usual = float(far[10:].max()) / 81
+    assert float(far[5:10].max()) < 16 * usual
+    # Below nine times the usual distance, but odd everywhere; the spoiled ones below four times.
+    assert shown(81.1 * usual) == [0] * 10 + [-1] * 5
+    network = build_network(
+        "onnx", {GRAPH: onnx_graph(method)}, method.branch_names, products=products
+    )
+    found = network(images.permute(0, 2, 3, 1).numpy()).products or ()
+    assert list(found) == ["a"] * 10 + [UNKNOWN_PRODUCT] * 5
+    # Below four times what is odd everywhere may be a part that lies elsewhere, in other light.
+    assert -1 not in shown(81 * 81 / 15 * usual)
+    assert -1 not in shown(torch.inf)
 
 
 def test_out_of_fold_scores_are_those_of_new_pictures() -> None:

@@ -36,16 +36,23 @@ def learn_product(trio: Trio, new: Trio, batches: Iterable[Batch], product: str)
 
     Returns what the new pictures score by each other, and what the user should know.
     """
-    groups, parts = _known(trio)
+    _known(trio)  # before the work
     new.fit_statistics(batches)
-    codes, own_parts = new.product.known()
+    codes, _ = new.product.known()
     notes = [*new.notes(), *_taken_for(trio, codes[0], product)]
+    put_product_beside(trio, new, product)
+    return new.out_of_fold(), notes
+
+
+def put_product_beside(trio: Trio, new: Trio, product: str) -> None:
+    """Put the only group of a trio that is fitted behind those of another, as a product more."""
+    groups, parts = _known(trio)
+    codes, own_parts = new.product.known()
     for name in _BY_GROUP:
         put_beside(getattr(trio, name), getattr(new, name))
     shows = torch.cat([_shows(trio), torch.tensor([len(trio.products)])])
     _settle(trio, [*groups, *codes], [*parts, *own_parts], shows)
     trio.products = (*trio.products, product)
-    return new.out_of_fold(), notes
 
 
 def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) -> Learned:

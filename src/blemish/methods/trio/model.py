@@ -236,17 +236,19 @@ class Trio(Method):
     def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
         """Anomaly map and scores of pictures, given the teacher's levels."""
         features = self.patches(levels)  # (N, D, h, w)
-        group, product, rival = self.product(features.mean((2, 3)))  # (N,) each
+        codes = features.mean((2, 3))  # (N, D)
+        group, product, rival = self.product(codes)  # (N,) each
         memory, place, quarters = self.deviations(features, group)
         local = self.weights.local(memory, place, group)
+        strange = self.product.strange(codes, local, group)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
             self._map(local),
             self.weights.score(branches, group),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
-            product if self.recognises else None,
-            rival if self.recognises else None,
+            product.masked_fill(strange, -1) if self.recognises else None,
+            rival.masked_fill(strange, -1) if self.recognises else None,
         )
 
     def deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:

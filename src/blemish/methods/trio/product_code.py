@@ -16,6 +16,12 @@ from blemish.nn.picture_groups import GroupBuffers
 #: shows none of the products. Of eight products' defective parts the farthest lay at 8.0, of
 #: pictures of other products the nearest at 10.1 (a board, of a model that knew a tray).
 _FAR = 9.0
+#: Times the usual distance, oddness of a patch in deviations of good pictures, and share of
+#: patches, beyond all three of which a picture shows none of the products either. Of six products
+#: and five textures no known part has as many odd patches, good or defective, and no picture of
+#: another product lies below 4.2 times. Good parts that lie eight pixels aside can have as many;
+#: they lie below 3.6 times.
+_APART, _ODD, _NEARLY_ALL = 4.0, 3.0, 0.75
 #: Probability of the nearest of two products below which a picture does not tell them apart.
 _SURE = 0.99
 _FOLDS = 5
@@ -29,8 +35,10 @@ class ProductCode(GroupBuffers):
     """Product of a picture: the nearest mean, in the covariance that all products share.
 
     Linear discriminant analysis (Fisher, 1936) on the mean features. What is many times as far from
-    the nearest mean as good pictures are, which are measured by the others, belongs to none. Where
-    the next product is nearly as near, by the same analysis less than 99 to 1, it is its rival.
+    the nearest mean as good pictures are, which are measured by the others, belongs to none; nor
+    does what is less far, but odd nearly everywhere by the measures of the nearest: a defect is
+    somewhere. Where the next product is nearly as near, by the same analysis less than 99 to 1, it
+    is its rival.
 
     Shapes: codes ``(N, D)`` → places among the groups ``(N,)``; the products shown ``(N,)``, −1
     where the picture belongs to none; their rivals ``(N,)``, −1 where there is none.
@@ -117,6 +125,12 @@ class ProductCode(GroupBuffers):
         """Squared distances ``(N, G)`` from the means."""
         apart = (codes @ self.whiten.T)[:, None] - self.centre  # (N, G, D)
         return apart.square().sum(2)
+
+    def strange(self, codes: Tensor, local: Tensor, group: Tensor) -> Tensor:
+        """Whether pictures ``(N,)`` are apart and, by their patches ``(N, P)``, odd everywhere."""
+        apart = (_APART / _FAR) ** 2 * self.limit.index_select(0, group)
+        nearly_all = (local > _ODD).to(local.dtype).mean(1) > _NEARLY_ALL
+        return nearly_all & (self.squares(codes).amin(1) > apart)
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         squares = self.squares(codes)
