@@ -151,7 +151,9 @@ def judge_samples(
             grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
             picture = UnderWay(sample, source_size, TiledAnswer(grid, tiled=tiled))
             for place in range(len(grid)):
-                yield Tile(picture, place, grid.cut(pixels, place))
+                tile = grid.cut(pixels, place)
+                # A copy of a tile: a view, wherever one waits, would keep the picture in memory.
+                yield Tile(picture, place, tile.copy() if tiled else tile)
 
     def infer(batch: list[Tile | Failed]) -> list[Answered | Failed]:
         ready = [item for item in batch if isinstance(item, Tile)]

@@ -261,8 +261,10 @@ def find_regions(
         return ()
     labels = _merge(len(rows), *_touching(rows, starts, ends, mask.shape[1]))  # (R,)
     lengths = ends - starts  # (R,)
-    # Masked pixels come in the order of the runs, so that one run is one slice of them.
-    peaks = np.maximum.reduceat(anomaly_map[mask], np.cumsum(lengths) - lengths)  # (R,)
+    # Every run, and what lies between it and the next, is a slice of the map: nothing is copied.
+    flat = np.ascontiguousarray(anomaly_map).ravel()
+    bounds = (rows[:, None] * mask.shape[1] + np.stack([starts, ends], 1)).ravel()  # (2R,)
+    peaks = np.maximum.reduceat(flat, bounds[: -1 if bounds[-1] == flat.size else None])[::2]
 
     # Sorted by label, each region is a slice of the runs.
     order = np.argsort(labels, kind="stable")  # (R,)

@@ -44,6 +44,8 @@ from blemish.errors import DataError, ImageError
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+#: Pixels that are brought to RGB at a time.
+_STRIP = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -234,11 +236,24 @@ def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:
     if mode in _WITH_ALPHA or (mode in _PLAIN and "transparency" in image.info):
         return to_rgb(_rgba(image))
     if mode in _PLAIN:
-        return np.asarray(image.convert("RGB"))
+        return _in_strips(image)
     raise ImageError(
         f"Cannot read {path}: found the pixel format {mode!r}. Expected grey, RGB, CMYK or "
         "palette, with or without alpha; re-save it as an RGB PNG."
     )
+
+
+def _in_strips(image: Image.Image) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` of a plain image; at once, Pillow would copy a large one three times over."""
+    width, height = image.size
+    rows = max(1, _STRIP // width)
+    if height <= rows:
+        return np.asarray(image.convert("RGB"))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+    return pixels
 
 
 def _mask_values(image: Image.Image, path: Path) -> NDArray[np.uint8]:
