@@ -207,7 +207,7 @@ def judged(
         **{who: shares(seen) for who, seen in called.items()},
         "foreign": shares(sum((s for w, s in called.items() if w[0] == "f"), Counter())),
         "known": shares(
-            sum((called[f"known {k}"] for k in ("good", "defective", "planted")), Counter())
+            sum((s for w, s in called.items() if w[0] == "k" and "dark" not in w), Counter())
         ),
         "missed": dict(missed.most_common()),
     }
