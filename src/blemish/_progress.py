@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -80,6 +80,8 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        #: What placeholders in the commands of notes stand for here.
+        self.words: dict[str, str] = {}
         self.told: set[str] = set()  # notes that were printed, to be said once
 
     def say(self, notes: Iterable[str]) -> None:
@@ -87,7 +89,7 @@ class Progress:
         new = [note for note in dict.fromkeys(notes) if note not in self.told]
         self.told.update(new)
         if not self.quiet:
-            print_notes(new)
+            print_notes(new, self.words)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, *, done: int = 0) -> Iterator[Task]:
@@ -169,13 +171,32 @@ class Important(str):
     """A note without which what else is said is misread; it comes first."""
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """List on standard error what the user should know: by kind, the important first."""
+def print_notes(notes: Iterable[str], words: Mapping[str, str] | None = None) -> None:
+    """List on standard error what the user should know: by kind, the important first.
+
+    ``words``: what to print for placeholders in commands, as of :func:`as_typed`.
+    """
     for note in grouped(notes):
-        print(
-            f"{type(note).__name__ if isinstance(note, Important) else 'Note'}: {note}",
-            file=sys.stderr,
-        )
+        kind = "Important" if isinstance(note, Important) else "Note"
+        print(f"{kind}: {as_typed(note, words or {})}", file=sys.stderr)
+
+
+def as_typed(note: str, words: Mapping[str, str]) -> str:
+    """A note whose commands, between backticks, can be run as they are printed.
+
+    Example:
+        >>> from blemish._progress import as_typed
+        >>> as_typed("If MODEL is old: `blemish info MODEL`", {"MODEL": "m.blemish"})
+        'If MODEL is old: `blemish info m.blemish`'
+    """
+
+    def typed(command: re.Match[str]) -> str:
+        found = command[0]
+        for placeholder, word in words.items():
+            found = found.replace(placeholder, word)
+        return found
+
+    return re.sub("`blemish [^`]*`", typed, note)
 
 
 def grouped(notes: Iterable[str]) -> list[str]:

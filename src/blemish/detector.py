@@ -218,7 +218,8 @@ class Detector(Inspector):
             self.calibration = calibrate(
                 out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
             )
-        told = [NOT_CALIBRATED] if self.calibration is None else self.calibration.notes()
+        limits = self.calibration
+        told = [NOT_CALIBRATED] if limits is None else limits.notes(learned=True)
         try:
             if held or not out_of_fold:
                 told = self.calibrate(

@@ -153,7 +153,8 @@ class Inspector(Judge):
             unsure_rate=unsure_rate,
             estimate=estimate,
         )
-        notes = [*said, *self.calibration.notes()]
+        learned = how != "replace" and bool(self._training.get("cross_fitted"))
+        notes = [*said, *self.calibration.notes(learned=learned)]
         unknown = sorted({r.product for r in records if r.product} - set(self.products))
         if how != "exclude" and unknown:
             notes.append(

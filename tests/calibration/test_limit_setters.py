@@ -44,6 +44,11 @@ def test_one_picture_far_above_the_next_is_named_with_the_command_that_leaves_it
         "it is no good part: `blemish calibrate MODEL --exclude 30.png`"
     ]
     assert setters_note(found)[0] == found.notes()[-1]
+    assert found.notes(learned=True)[-1].endswith(
+        "If it is no good part, fit without it: `blemish fit … --leave-out 30.png`. Lower limits "
+        "alone, of a model that has still learned it as good: `blemish calibrate MODEL --exclude "
+        "30.png`"
+    )
     assert not any("rests on" in note for note in found.notes(["nut"]))  # not at every prediction
 
 
@@ -87,7 +92,16 @@ def test_fifty_products_make_one_sentence() -> None:
     (note,) = setters_note(limits(*groups))
     assert note.startswith("Limits that rest on few good images: p49 on 30.png, 6.7 times")
     assert "; and 47 more, see `blemish info MODEL`." in note
-    assert note.endswith("`blemish calibrate MODEL --product p49 --exclude 30.png`")
+    assert note.endswith(
+        "`blemish calibrate MODEL --exclude p49/30.png --exclude p48/30.png --exclude p47/30.png`"
+    )
+    several = limits(*groups)
+    assert [r.product for r in named_images(several, ["p49/30.png", "p48/30.png"])] == [
+        "p49",
+        "p48",
+    ]
+    (note,) = setters_note(several, learned=True)
+    assert "fit without them: `blemish fit … --leave-out p49/30.png --leave-out p48/30.png" in note
     assert set_by_line(limits(*groups)).endswith("and 47 more (blemish info MODEL)")
 
 
@@ -116,7 +130,7 @@ def test_a_name_finds_the_image_without_its_file() -> None:
 @pytest.mark.parametrize(
     ("name", "product", "message"),
     [
-        ("07.png", None, r"2 good images are called 07\.png: 07\.png#bolt7 of bolt, .*--product"),
+        ("07.png", None, r"2 good images are called 07\.png: 07\.png#bolt7 of .* in bolt/07\.png"),
         ("31.png", None, r"31\.png is not among the 51 good images .* Did you mean '30\.png'"),
         ("30.png", "bolt", r"30\.png is not among the 20 good images of bolt"),
     ],

@@ -69,7 +69,7 @@ def test_images_are_left_out_of_learning_by_name(
     kept = blemish("info", "m.blemish", "--json").stdout
     assert not any(name + "#" in kept for name in gone)
     again = blemish("calibrate", "m.blemish", "--exclude", "05.png")
-    assert "blemish fit DATA --leave-out 05.png" in " ".join(again.stderr.split())
+    assert "`blemish fit … --leave-out 05.png`" in " ".join(again.stderr.split())
     message = refused(blemish("fit", part, *BRIEF, "--leave-out", "no.png", "-o", "n.blemish"))
     assert "no.png is not among the 12 good images" in message
     assert listing(tmp_path) == ["m.blemish"]
@@ -177,7 +177,7 @@ def _one(root: Path) -> None:
     ("make", "said"),
     [
         (lambda root: None, "no data set at"),
-        (lambda root: root.mkdir(), "of no known layout"),
+        (lambda root: root.mkdir(), "is empty"),
         (lambda root: root.write_text("hello"), "of no known layout"),
         (_empty, "no usable images"),
         (_no_good, "of no known layout"),

@@ -54,3 +54,13 @@ def test_short_names_find_their_images_again() -> None:
     for sample, name in zip(samples, names, strict=True):
         assert sample not in without_images(DATA, [name]).samples
     assert leave_out_flags(["3.png", "a b.png"]) == "--leave-out 3.png --leave-out 'a b.png'"
+
+
+def test_a_name_may_say_its_product() -> None:
+    """Two products have a 1.png, and limits know product and name alone."""
+    good = tuple(
+        Sample(Path(f"/line/{product}/train/good/1.png"), product, "train", 0)
+        for product in ("nut", "lid")
+    )
+    left = without_images(DataSet("mvtec_ad", Path("/line"), good), ["nut/1.png"])
+    assert [sample.product for sample in left.samples] == ["lid"]

@@ -181,7 +181,7 @@ def test_defects_among_the_good_images_are_named(
     write(more, "dark", range(90, 91), odd=True)
     notes = model().learn(more, product="dark", training=CPU, progress=QUIET).notes
     [said] = [note for note in notes if note.startswith("By the limits before, ")]
-    assert "of the 7 new good images of dark are defects: dark090.png" in said
+    assert "of the 7 new good images of dark is a defect: dark090.png" in said
 
 
 def test_pictures_apart_from_the_others_of_a_new_product_are_named(

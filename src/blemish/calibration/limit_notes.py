@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def limit_notes(
-    calibration: Calibration, pooled: GoodScores, asked: Iterable[str | None] = ()
+    calibration: Calibration,
+    pooled: GoodScores,
+    asked: Iterable[str | None] = (),
+    *,
+    learned: bool = False,
 ) -> list[str]:
     """What the user should know about limits, one sentence each; empty if all is well.
 
@@ -27,6 +31,7 @@ def limit_notes(
         asked: Products of the images that were judged, ``None`` where there was none: then only
             the limits that judged them are spoken of, and that some were the pooled ones is said.
             Nothing asked: all limits.
+        learned: Whether the model has learned the good images as well.
     """
     groups = calibration.groups
     wanted = tuple(dict.fromkeys(product or None for product in asked))
@@ -62,7 +67,8 @@ def limit_notes(
     if wanted:
         return notes
     promised = [_of_new_groups(calibration, g, several) for g in calibration.groups]
-    return [*notes, *filter(None, promised), *map(Important, setters_note(calibration))]
+    setters = map(Important, setters_note(calibration, learned=learned))
+    return [*notes, *filter(None, promised), *setters]
 
 
 def _of_new_groups(calibration: Calibration, group: GoodScores, several: bool) -> str:

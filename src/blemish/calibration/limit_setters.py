@@ -106,25 +106,41 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     )
 
 
-def setters_note(calibration: Calibration) -> list[str]:
-    """One sentence on the limits that stand far from the next good image; none where none does."""
+def setters_note(calibration: Calibration, *, learned: bool = False) -> list[str]:
+    """What to do where limits stand far from the next good image; nothing where none does.
+
+    ``learned``: the model was fitted on the images as well, and takes what they show for good until
+    it is fitted without them.
+    """
     found = [setters for setters in limit_setters(calibration) if setters.far and setters.names]
     found.sort(key=lambda setters: -setters.times)
     if not found:
         return []
     first, several = found[0], len(calibration.groups) > 1
     if several:
-        named = [f"{_product(s)} on {_listed(s.names)}, {_far(s)}" for s in found[:_NAMED]]
+        shown = found[:_NAMED]
+        named = [f"{_product(s)} on {_listed(s.names)}, {_far(s)}" for s in shown]
         more = len(found) - len(named)
         rests = "Limits that rest on few good images: " + "; ".join(named)
         rests += f"; and {more} more, see `blemish info MODEL`" if more else ""
     else:
+        shown = [first]
         rests = f"The limit rests on {_listed(first.names)}, {_far(first)}"
-    one = len(found) == len(first.images) == 1
-    product = ["--product", first.product] if several and first.product else []
-    names = [word for name in first.names for word in ("--exclude", name)]
-    command = shlex.join(["blemish", "calibrate", "MODEL", *product, *names])
-    return [f"{rests}. If {'it is no good part' if one else 'they are no good parts'}: `{command}`"]
+    names = [
+        f"{setters.product}/{name}" if several and setters.product else name
+        for setters in shown
+        for name in setters.names
+    ]
+    it = "it" if len(names) == 1 else "they"
+    no_good = f"If {it} {'is no good part' if it == 'it' else 'are no good parts'}"
+    exclude = f"`blemish calibrate MODEL {_flags('--exclude', names)}`"
+    if not learned:
+        return [f"{rests}. {no_good}: {exclude}"]
+    return [
+        f"{rests}. {no_good}, fit without {'it' if it == 'it' else 'them'}: `blemish fit … "
+        f"{_flags('--leave-out', names)}`. Lower limits alone, of a model that has still learned "
+        f"{'it' if it == 'it' else 'them'} as good: {exclude}"
+    ]
 
 
 def set_by_line(calibration: Calibration) -> str:
@@ -147,7 +163,7 @@ def named_images(
 
     Args:
         calibration: The limits that they are behind.
-        names: File names, or identities where several images have one name.
+        names: File names, ``<product>/<name>``, or identities where several images have one name.
         product: Look among the good images of this one alone.
 
     Raises:
@@ -169,7 +185,11 @@ def named_images(
     known = [image_name(record.image) for record in there]
     found = []
     for name in names:
-        called = [r for r in there if name in (r.image, image_name(r.image))]
+        called = [
+            record
+            for record in there
+            if name in (record.image, own := image_name(record.image), f"{record.product}/{own}")
+        ]
         if not called:
             of = f" of {product}" if product else ""
             raise CalibrationError(
@@ -179,11 +199,15 @@ def named_images(
         if len(called) > 1:
             which = ", ".join(f"{r.image} of {r.product or 'unknown product'}" for r in called[:4])
             raise CalibrationError(
-                f"{len(called)} good images are called {name}: {which}. Give the product "
-                "(--product), or the name with the digest behind it."
+                f"{len(called)} good images are called {name}: {which}. Give the product too, as "
+                f"in {called[0].product or 'lid'}/{name}, or the name with the digest behind it."
             )
         found += called
     return found
+
+
+def _flags(option: str, names: Iterable[str]) -> str:
+    return shlex.join([word for name in names for word in (option, name)])
 
 
 def _product(setters: LimitSetters) -> str:

@@ -269,14 +269,15 @@ class Calibration(BaseModel):
         above: NDArray[np.bool_] = np.asarray(anomaly_map, np.float32) > rounded  # (H, W)
         return above
 
-    def notes(self, asked: Iterable[str | None] = ()) -> list[str]:
+    def notes(self, asked: Iterable[str | None] = (), *, learned: bool = False) -> list[str]:
         """What the user should know about these limits, one sentence each; empty if all is well.
 
         Args:
             asked: Products of the images that were judged, ``None`` for none: then of the limits
                 that judged them alone, and that some were pooled is said.
+            learned: Whether the model has learned the good images as well, as a cross-fitted one.
         """
-        return limit_notes(self, self._pooled, asked)
+        return limit_notes(self, self._pooled, asked, learned=learned)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for ``json``; scores come back from it to the last bit."""

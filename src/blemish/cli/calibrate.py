@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -109,16 +110,19 @@ def calibrate(
             estimate=estimate,
         )
         write_limits(out or model, bundle, after)
-        notes = after.notes()
-        if exclude and bundle.manifest.training.get("cross_fitted"):
+        learned = bool(bundle.manifest.training.get("cross_fitted"))
+        notes = after.notes(learned=learned)
+        if exclude and learned:
+            names = [f"{product}/{name}" if product else name for name in exclude]
+            it = "it" if len(names) == 1 else "them"
             notes.append(
-                "The model has learned them, and takes what they show for good. Learn without them "
-                f"where they are no good parts: blemish fit DATA {leave_out_flags(exclude)}"
+                f"The model has learned {it} as good all the same, and what looks like that scores "
+                f"low. Without {it}: `blemish fit … {leave_out_flags(names)}`"
             )
     print_failures(failures)
     if not quiet:
         assert after is not None  # what was judged has set limits
-        print_notes(notes)
+        print_notes(notes, {"MODEL": shlex.quote(str(out or model))})
         for line in limit_changes(before, after):
             print(printable(line))
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -224,6 +225,9 @@ def fit(
         )
         work_dir = path.with_name(f"{path.name}.training")
         progress = Progress(quiet=quiet)
+        progress.words = {"MODEL": shlex.quote(str(path))}
+        if sys.argv[1:2] == ["fit"]:
+            progress.words["blemish fit …"] = shlex.join(["blemish", *sys.argv[1:]])
         try:
             if not quiet:
                 sizes = good_training_samples(part, [])[1]

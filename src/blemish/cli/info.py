@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,7 +71,7 @@ def info(
             continue
         table.add_row(f"[bold]{name}", plain(str(value)))
     Console().print(table)
-    _print_limits(manifest.calibration)
+    _print_limits(model, manifest.calibration, learned=bool(training.get("cross_fitted")))
 
 
 def _bits(depth: int, deep: bool | None) -> str:
@@ -116,7 +118,7 @@ def _export_line(entry: ExportEntry, *, all: bool) -> str:
     return line + ("; limits from its own scores" if entry.recalibrated else "")
 
 
-def _print_limits(content: dict[str, Any] | None) -> None:
+def _print_limits(model: Path, content: dict[str, Any] | None, *, learned: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -146,4 +148,4 @@ def _print_limits(content: dict[str, Any] | None) -> None:
             plain(", ".join(setters[name].names) if name in setters else ""),
         )
     Console().print(table)
-    print_notes(calibration.notes())
+    print_notes(calibration.notes(learned=learned), {"MODEL": shlex.quote(str(model))})

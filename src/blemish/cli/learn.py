@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -90,7 +91,7 @@ def learn(
     if not dry_run:
         detector.save(out or model)
     if not quiet:
-        print_notes(report.notes)
+        print_notes(report.notes, {"MODEL": shlex.quote(str(out or model))})
         if detector.calibration is not None:
             print("\n".join(map(printable, limit_changes(before, detector.calibration))))
         learned = ", ".join(

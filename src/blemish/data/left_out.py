@@ -1,6 +1,7 @@
 """Data cleaning: good images that are named to be left out of learning.
 
-A name is as much of the end of an image's path as tells it from the others.
+A name is as much of the end of an image's path as tells it from the others, or
+``<product>/<name>``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ def without_images(data_set: DataSet, names: Iterable[str | Path]) -> DataSet:
 
     Args:
         data_set: Where they are; its test images stay as they are.
-        names: A path, or its last parts: ``003.jpg``, ``bottle/train/good/003.jpg``.
+        names: A path, its last parts: ``003.jpg``, ``bottle/train/good/003.jpg``; or the product
+            and the file: ``bottle/003.jpg``.
 
     Raises:
         DataError: No good image has the name, or several have.
@@ -62,8 +64,10 @@ def leave_out_flags(names: Iterable[str]) -> str:
 
 
 def _is_called(sample: Sample, name: PurePath) -> bool:
-    return sample.path.parts[-len(name.parts) :] == name.parts or (
-        name.is_absolute() and sample.path.absolute() == name
+    return (
+        sample.path.parts[-len(name.parts) :] == name.parts
+        or (name.is_absolute() and sample.path.absolute() == name)
+        or name.parts == (sample.product, sample.path.name)
     )
 
 

@@ -212,7 +212,7 @@ def learn_more(
     elif records:
         notes += _once_defects(calibration, records)
         limits = calibrate(records, current=calibration, how="join")
-        notes += limits.notes()
+        notes += limits.notes(learned=method.cross_fits)
     report = LearnReport(
         images=counts,
         new_products=tuple(name for name in counts if name not in method.products),
@@ -251,12 +251,15 @@ def _once_defects(before: Calibration, records: Sequence[CalibrationRecord]) -> 
             assert record.product is not None
             if record.score > before.limits(record.product).defect:
                 odd.setdefault(record.product, []).append(record)
-    return [
-        Important(
-            f"By the limits before, {len(found)} of the {of[product]} new good images of {product} "
-            f"are defects: {', '.join(r.image.rpartition('#')[0] or '?' for r in found[:_NAMED])}"
-            f"{', …' if len(found) > _NAMED else ''}. Look at them: a defect that is learned as "
-            "good is found no more."
+    notes = []
+    for product, found in odd.items():
+        are, them = ("is a defect", "it") if len(found) == 1 else ("are defects", "them")
+        names = ", ".join(r.image.rpartition("#")[0] or "?" for r in found[:_NAMED])
+        notes.append(
+            Important(
+                f"By the limits before, {len(found)} of the {of[product]} new good images of "
+                f"{product} {are}: {names}{', …' if len(found) > _NAMED else ''}. Look at {them}: "
+                "a defect that is learned as good is found no more."
+            )
         )
-        for product, found in odd.items()
-    ]
+    return notes

@@ -118,6 +118,8 @@ def _recognised(path: Path) -> str:
     name = recognise(path)
     if name is not None:
         return name
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path} is empty. Give a folder of good images, or a data set.")
     looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
     elsewhere = left_out(path) if path.is_dir() else []
     if path.is_dir() and list_images(path, recursive=False):
