@@ -141,3 +141,17 @@ def test_a_name_that_finds_none_or_several_is_refused(
     found = limits(records([*EVEN, 60.0]), records(EVEN[:20], "bolt"))
     with pytest.raises(CalibrationError, match=message):
         named_images(found, [name], product)
+
+
+def test_of_groups_one_rate_is_guaranteed_and_not_two() -> None:
+    """Thirty images of three groups hold what three groups can, and not 1 in 31."""
+    grouped = calibrate(
+        [
+            CalibrationRecord("nut", s, s, image=f"{s:.0f}.png#{s}", group=f"lot{int(s) % 3}")
+            for s in EVEN
+        ]
+    )
+    notes = " ".join(grouped.notes())
+    assert "used has a false-alarm rate of about 3.2 %." in notes
+    assert "Of new groups they stop about 3.2 %; guaranteed for 1 % is at most 32 %" in notes
+    assert notes.count("at most") == 1

@@ -78,10 +78,12 @@ def _of_new_groups(calibration: Calibration, group: GoodScores, several: bool) -
     prefix = f"{group.product or 'images of unknown product'}: " if several else ""
     count = len(group.group_sizes)
     rate = calibration.limits(group.product).defect_rate
+    asked = calibration.false_alarm_rate
+    about = "the rate asked for" if limit_rank(asked, group.n) else _share(1 / (group.n + 1))
     return (
         f"{prefix}{'the' if prefix else 'The'} limits rest on {group.n} good images of {count} "
-        f"group{'' if count == 1 else 's'}. Of new groups they stop about the rate asked for; "
-        f"guaranteed for {percent(calibration.false_alarm_rate)} is at most {100 * rate:.2g} %, "
+        f"group{'' if count == 1 else 's'}. Of new groups they stop about {about}; "
+        f"guaranteed for {percent(asked)} is at most {100 * rate:.2g} %, "
         "and less only by more groups."
     )
 
@@ -91,6 +93,8 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
     own = group in calibration.groups
     unnamed = "images of unknown product" if own else "all products together"
     prefix = f"{group.product or unnamed}: " if several else ""
+    # Of groups the bound is another, and said by _of_new_groups.
+    most = "at most" if len(group.group_sizes) == n else "about"
     notes = []
     for rate, limit, effect in (
         (calibration.false_alarm_rate, "the limit", "a false-alarm rate"),
@@ -98,13 +102,15 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
     ):
         if limit_rank(rate, n) == 0:
             if is_estimated(calibration.estimate, n, rate):
-                used = "is an estimate from the tail of their scores. Guaranteed is"
+                used = "is an estimate from the tail of their scores. Without it there is"
+                if most == "at most":
+                    used = "is an estimate from the tail of their scores. Guaranteed is"
             else:
                 used = "used has"
             notes.append(
                 f"{prefix}{percent(rate)} needs at least {images_needed(rate)} good images, "
-                f"{n} {'was' if n == 1 else 'were'} given: {limit} {used} {effect} of at "
-                f"most {100 / (n + 1):.2g} %."
+                f"{n} {'was' if n == 1 else 'were'} given: {limit} {used} {effect} of "
+                f"{most} {_share(1 / (n + 1))}."
             )
     rates = calibration.false_alarm_rate, calibration.unsure_rate
     same = len({max(limit_rank(rate, n), 1) for rate in rates}) == 1
@@ -120,6 +126,10 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
             )
         )
     return notes
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g} %"
 
 
 def percent(rate: float) -> str:

@@ -251,7 +251,7 @@ def _once_defects(before: Calibration, records: Sequence[CalibrationRecord]) -> 
             assert record.product is not None
             if record.score > before.limits(record.product).defect:
                 odd.setdefault(record.product, []).append(record)
-    notes = []
+    notes: list[str] = []
     for product, found in odd.items():
         are, them = ("is a defect", "it") if len(found) == 1 else ("are defects", "them")
         names = ", ".join(r.image.rpartition("#")[0] or "?" for r in found[:_NAMED])
