@@ -30,7 +30,7 @@ def _write(root: Path, labels: list[int], *, zipped: bool = True, dotted: bool =
         for kind, array in (("images-idx3", images), ("labels-idx1", numbers)):
             data = _idx(array)
             name = f"{prefix}-{kind.replace('-', '.', 1) if dotted else kind}-ubyte"
-            (root / (name + ".gz" * zipped)).write_bytes(gzip.compress(data, mtime=0) if zipped else data)
+            (root / (name + ".gz" * zipped)).write_bytes(gzip.compress(data) if zipped else data)
     return root
 
 
