@@ -102,12 +102,12 @@ def test_fit_names_them_and_fit_without_them_is_calm(
         detector = Detector(method, teacher_weights="random", image_size=64, settings=settings)
         options = TrainingOptions(seed=1, device="cpu")
         detector.fit(data, training=options, progress=Progress(quiet=False))
-        return [note for note in detector.fit_report.notes if note.startswith("Perhaps not good")]
+        return [note for note in detector.fit_report.notes if note.startswith("Worth a look")]
 
     (note,) = notes(data_set)
     said = capsys.readouterr().err
     # A training says so before it begins.
-    assert ("Perhaps not good" in said) == (method == "rd")
+    assert ("Worth a look" in said) == (method == "rd")
     found = [word for word in note.rpartition("fit … ")[2].strip("`").split() if "png" in word]
     assert sorted(found) == ["003.png", "004.png", "030.png"]  # set aside or not
     assert notes(without_images(data_set, found)) == []
@@ -116,10 +116,10 @@ def test_fit_names_them_and_fit_without_them_is_calm(
 def test_the_note_names_ten_and_counts_the_rest() -> None:
     chosen = samples(pictures(20))
     (note,) = suspects_note([Suspect(sample, 20.0) for sample in chosen[:12]], chosen)
-    assert note.startswith("Perhaps not good: 000.png, 001.png,")
-    assert "009.png and 2 more. They stand far apart" in note
+    assert note.startswith("Worth a look: 000.png, 001.png,")
+    assert "009.png and 2 more stand far apart" in note
     (one,) = suspects_note([Suspect(chosen[4], 20.0)], chosen)
-    assert one.endswith("Look at it, and where it is none: `blemish fit … --leave-out 004.png`")
+    assert one.endswith("Without it: `blemish fit … --leave-out 004.png`")
     assert suspects_note([], chosen) == []
 
 

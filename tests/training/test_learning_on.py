@@ -190,7 +190,7 @@ def test_pictures_apart_from_the_others_of_a_new_product_are_named(
     new = write(tmp_path / "new", "middle", range(30))
     write(new, "middle", range(90, 91), odd=True)
     notes = model().learn(new, product="middle", training=CPU, progress=QUIET).notes
-    [said] = [note for note in notes if note.startswith("Perhaps not good: middle090")]
+    [said] = [note for note in notes if note.startswith("Worth a look: middle090")]
     assert "`blemish learn … --leave-out" in said
 
 

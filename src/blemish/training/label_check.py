@@ -174,11 +174,11 @@ def suspects_note(
     names = short_names([suspect.sample for suspect in suspects[:_NAMED]], good)
     more = len(suspects) - len(names)
     which = ", ".join(names) + (f" and {more} more" if more else "")
-    one = len(suspects) == 1
+    stand, them = ("stands", "it") if len(suspects) == 1 else ("stand", "them")
+    again = "of the model as it was before, " if verb == "learn" else ""
     return [
-        f"Perhaps not good: {which}. {'It stands' if one else 'They stand'} far apart from the "
-        f"other good pictures; a defect among them would be learned as good. Look at "
-        f"{'it' if one else 'them'}, and where it is none: "
+        f"Worth a look: {which} {stand} far apart from the other good pictures. A good part that "
+        f"only looks odd belongs there; a defect is learned as good. Without {them}: {again}"
         f"`blemish {verb} … {leave_out_flags(names)}`"
     ]
 
