@@ -180,3 +180,21 @@ def test_an_exported_model_tiles_the_same_without_torch(trained: Detector, tmp_p
         assert other.score == pytest.approx(one.score, rel=1e-3)
         np.testing.assert_allclose(other.anomaly_map, one.anomaly_map, atol=2e-3, rtol=1e-3)
         assert one.verdict == other.verdict
+
+
+def test_small_passes_say_the_same_as_a_large_one(
+    trained: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, _ = trained.ready()
+    tiles = pictures(7, 64, 64)
+    at_once = network(tiles)
+    counts: list[int] = []
+    assert trained.method is not None
+    monkeypatch.setattr("blemish.training.method_network._PASS", 3 * 64 * 64)
+    with trained.method.register_forward_pre_hook(lambda _, given: counts.append(len(given[0]))):
+        cut = network(tiles)
+    assert counts == [3, 3, 1]
+    np.testing.assert_allclose(cut.maps, at_once.maps, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(cut.scores, at_once.scores, rtol=1e-4)
+    for name, values in at_once.branches.items():
+        np.testing.assert_allclose(cut.branches[name], values, rtol=1e-4, atol=1e-4)

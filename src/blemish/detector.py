@@ -309,7 +309,7 @@ class Detector(Inspector):
 
     def ready(self) -> tuple[Network, Preprocessing]:
         method, preprocessing = self._trained()
-        return MethodNetwork(method), preprocessing
+        return MethodNetwork(method, small_passes=bool(preprocessing.tiling)), preprocessing
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,25 @@ class NetworkOutput:
     departures: NDArray[np.float32] | None = None  # (N, h, w)
     products: tuple[str, ...] | None = None  # (N,)
     rivals: tuple[str, ...] | None = None  # (N,)
+
+
+def joined(outputs: Sequence[NetworkOutput]) -> NetworkOutput:
+    """The answers of several passes of one network as one, in order."""
+
+    def together(parts: list[NDArray[Any] | None]) -> Any:
+        return None if parts[0] is None else np.concatenate(parts)  # type: ignore[arg-type]
+
+    def names(parts: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+        return None if parts[0] is None else tuple(name for part in parts for name in part or ())
+
+    return NetworkOutput(
+        together([output.maps for output in outputs]),
+        together([output.scores for output in outputs]),
+        {name: together([o.branches[name] for o in outputs]) for name in outputs[0].branches},
+        together([output.departures for output in outputs]),
+        names([output.products for output in outputs]),
+        names([output.rivals for output in outputs]),
+    )
 
 
 class Network(Protocol):

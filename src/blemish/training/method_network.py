@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blemish.inspection.network import NetworkOutput
+from blemish.inspection.network import NetworkOutput, joined
 from blemish.methods.base import Method
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.cores import usable_cores
+
+#: Pixels of a small pass.
+_PASS = 2**19
 
 
 class MethodNetwork:
@@ -20,15 +23,27 @@ class MethodNetwork:
 
     Args:
         method: Trained, in evaluation mode.
+        small_passes: Cut a batch into passes of half a million pixels, on the CPU, where they take
+            no longer: beside a large picture there is less memory for what lies between layers.
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, *, small_passes: bool = False) -> None:
         keep_to_usable_cores()
         self.method = method
+        self.small_passes = small_passes
         self.device = next(method.parameters()).device
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """Judge pixels ``(N, H, W, 3)`` uint8 at the model's input size."""
+        count, height, width, _ = pixels.shape
+        if self.small_passes and self.device.type == "cpu":
+            count = max(1, _PASS // (height * width))
+        if count >= len(pixels):
+            return self._pass(pixels)
+        starts = range(0, len(pixels), count)
+        return joined([self._pass(pixels[start : start + count]) for start in starts])
+
+    def _pass(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         with torch.inference_mode():
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
             output = self.method(images.to(self.device))
