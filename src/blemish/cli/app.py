@@ -112,6 +112,9 @@ def _common(
 
 def main() -> None:
     """Run the command line; every way it can end has its exit code."""
+    # Before torch is there, which reads it once: threads that wait for each other in a loop take
+    # the cores from those that they wait for as soon as another program wants one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except BlemishError as error:
