@@ -143,7 +143,7 @@ def test_data_that_cannot_be_read_fail_as_a_run(line: Path, options: Make, tmp_p
     runs = plan_runs(options(broken, line))
     assert [bool(run.unreadable) for run in runs] == [True, False]
     assert str(tmp_path) not in runs[0].unreadable
-    assert "broken is of no known layout" in runs[0].unreadable
+    assert "broken is empty" in runs[0].unreadable
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_run_without_figures_ends_with_2(
     empty.mkdir()
     assert run(monkeypatch, "--data", str(empty), "--out", str(tmp_path / "out"), "-q") == 2
     errors = capfd.readouterr().err
-    assert "1 without figures:\n  trio · empty · one_for_all · seed 0: empty is of no" in errors
+    assert "1 without figures:\n  trio · empty · one_for_all · seed 0: empty is empty" in errors
     assert (tmp_path / "out" / "rows.jsonl").is_file()
 
 

@@ -42,7 +42,7 @@ def test_a_root_of_no_layout_says_what_was_found_and_looked_for(tmp_path: Path) 
 
 
 def test_an_empty_folder_and_a_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="an empty folder"):
+    with pytest.raises(DataError, match="is empty"):
         read_data_set(tmp_path)
     file = tmp_path / "a.bin"
     file.write_bytes(b"123")
