@@ -199,7 +199,13 @@ class Trio(Method):
         """Bring the scores to the unit of good pictures, by the weights as they are."""
         shares = self.weights.memory.tolist()
         raw = [own.measures.branches(w) for own, w in zip(self._good, shares, strict=True)]
-        branches = self.scores.fit(raw, [own.part for own in self._good])
+        self.scores.fit(raw, [own.part for own in self._good])
+        # One unit for them and for new pictures: ranks among them are what limits are made of, and
+        # with units of their own the odd ones would stand farther out than new ones as odd.
+        branches = [
+            self.scores(own, torch.full((len(own),), g, device=own.device))
+            for g, own in enumerate(raw)
+        ]
         found = []
         for g, (own, share) in enumerate(zip(self._good, shares, strict=True)):
             # A product's only part is measured by no other, which says nothing of a new one.
