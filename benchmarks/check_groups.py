@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from check_cross_calibration import Levels, features
 from numpy.typing import NDArray
 from scipy.stats import binom
-from torch import Tensor
 
 from blemish._files import atomic_write
 from blemish._progress import Progress
@@ -42,18 +42,7 @@ from blemish.teachers.teacher import Teacher, build_teacher
 
 RATES = (0.01, 0.05)
 WAYS = ("cross grouped", "cross ungrouped", "split grouped", "split ungrouped")
-Levels = list[Tensor]
 Scores = NDArray[np.float64]
-
-
-def features(teacher: Teacher, samples: list[Sample], prepare: Preprocessing) -> Levels:
-    """The teacher's levels of all samples, float16."""
-    found: list[Levels] = []
-    for start in range(0, len(samples), 8):
-        images = [np.asarray(load_input(s, prepare)[0]) for s in samples[start : start + 8]]
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        found.append([level.half() for level in teacher(pixels)])
-    return [torch.cat(level) for level in zip(*found, strict=True)]
 
 
 class Learner:

@@ -125,7 +125,6 @@ class OutOfFold(NamedTuple):
     def joined(cls, several: Sequence[OutOfFold]) -> OutOfFold:
         """Those of several groups of images as one, in the images' order."""
         order = torch.cat([one.image for one in several]).argsort()
-
         apart = [one.apart for one in several if one.apart is not None]
 
         def joined(parts: list[Tensor]) -> Tensor:

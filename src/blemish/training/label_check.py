@@ -32,6 +32,8 @@ from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Method, OutOfFold
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.pictures import ProductPictures
+from blemish.methods.trio.weighing import Measures
 from blemish.teachers.teacher import Teacher
 from blemish.training.batches import TrainingBatches
 
@@ -217,11 +219,20 @@ def _by_others(
     with torch.random.fork_rng(), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of equal pictures k-means complains
         torch.manual_seed(seed)
-        trio = Trio(_CONFIG, teacher, input_size).eval()
+        trio = _Alone(_CONFIG, teacher, input_size).eval()
         trio.fit_statistics(named())
     found = trio.out_of_fold()
     scores = np.full(len(parts), -np.inf)  # of a kind that is all suspects nothing is known
     if found is not None:
-        own = found.score if found.apart is None else found.apart
-        scores[found.image.numpy()] = own.double().cpu().numpy()
+        assert found.apart is not None
+        scores[found.image.numpy()] = found.apart.double().cpu().numpy()
     return scores
+
+
+class _Alone(Trio):
+    """The trio without its folds: only what pictures score without their own rows is asked."""
+
+    def by_other_folds(
+        self, group: ProductPictures, alone: Measures, generator: torch.Generator
+    ) -> Measures:
+        return alone

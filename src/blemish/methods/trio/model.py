@@ -140,7 +140,7 @@ class Trio(Method):
         self.weights.reset(len(kept))
         alone = self._fit(kept, parts, generator)
         self._good = [
-            Good(self._by_other_folds(group, own, generator), group.part, group.image, own)
+            Good(self.by_other_folds(group, own, generator), group.part, group.image, own)
             for group, own in zip(groups, alone, strict=True)
         ]
         self._take_unit()
@@ -165,7 +165,7 @@ class Trio(Method):
         layout = [own.amax(1) for own in quarters]
         return [Measures(*own) for own in zip(patchwise, placewise, layout, strict=True)]
 
-    def _by_other_folds(
+    def by_other_folds(
         self, group: ProductPictures, alone: Measures, generator: torch.Generator
     ) -> Measures:
         """What measures that were fitted without their fold say of a group's pictures.
