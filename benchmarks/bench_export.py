@@ -29,9 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from blemish import Detector
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.evaluation.timing import teacher_alone
 from blemish.export import ParityError, export_model
@@ -80,9 +79,7 @@ def main(model: str, data: str, result: str, rounds: int = 40) -> None:
             print(name, json.dumps(content["exports"][name]["speed"]), flush=True)
         content["file_mib_trained"] = round(Path(model).stat().st_size / 2**20, 2)
         content["import_and_open_s_trained"] = import_seconds(Path(model))
-    content["environment"] = environment()
-    with atomic_write(result) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    write_result(result, content)
 
 
 def link_good_images(data: str, folder: Path, products: tuple[str, ...]) -> int:

@@ -29,9 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_anomaly
@@ -212,10 +211,8 @@ def main(arguments: list[str]) -> None:
     found = {
         "command": shlex.join(["python", "benchmarks/bench_logicrd.py", *words]),
         **found,
-        "environment": environment(),
     }
-    with atomic_write(RESULTS / f"logicrd-{given.part}.json") as file:
-        file.write((json.dumps(found, indent=1) + "\n").encode())
+    write_result(RESULTS / f"logicrd-{given.part}.json", found)
     print(json.dumps(found, indent=1))
 
 

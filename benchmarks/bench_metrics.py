@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.metrics import PixelAccumulator, image_metrics, mean_ad, pixel_metrics
 
 SIZE = 256
@@ -201,7 +201,6 @@ def main() -> None:
     report = {
         "command": shlex.join(["python", "benchmarks/bench_metrics.py", *sys.argv[1:]]),
         "seed": options.seed,
-        "environment": environment(),
         "setting": {
             "maps": options.maps,
             "size": [SIZE, SIZE],
@@ -230,8 +229,7 @@ def main() -> None:
             name: abs(binned["values"][name] - whole["values"][name]) for name in whole["values"]
         },
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_result(options.output, report)
     print(json.dumps({k: report[k] for k in ("seconds", "ratio_reference_to_blemish")}, indent=2))
     print(json.dumps(report["difference"], indent=2))
     for item in memory:

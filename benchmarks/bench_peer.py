@@ -21,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.image_list import list_images
 from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
@@ -138,10 +137,8 @@ def main() -> None:
         "times": figures,
         "ratios": ratios,
         "peer": peer.about,
-        "environment": environment(),
     }
-    with atomic_write(asked.result) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    write_result(asked.result, content)
     print(json.dumps({"times": figures, "ratios": ratios}, indent=1))
 
 

@@ -26,8 +26,7 @@ import numpy as np
 import torch
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import hold_out
 from blemish.data.sources import good_training_samples, load_input, training_data
@@ -61,9 +60,8 @@ def main() -> None:
     content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
 
     def done(part: str, value: Any) -> None:
-        content.update({part: value, "environment": environment()})
-        with atomic_write(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+        content[part] = value
+        write_result(path, content)
         print(part, json.dumps(value), flush=True)
 
     if not model.is_file():

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.image_list import list_images
 from blemish.inspector import open_model
 
@@ -180,11 +180,9 @@ def main() -> None:
             served["images_per_second"] / runtime["images_per_second"], 3
         ),
         "load_average": [round(value, 1) for value in os.getloadavg()],
-        "environment": environment(),
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    options.out.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+    write_result(options.out, result)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.image_list import list_images
 from blemish.data.images.reading import image_size
 from blemish.evaluation.timing import peak_memory_mib
@@ -120,11 +119,9 @@ def main() -> None:
         "peak_mib": peak,
         "limit_mib": LIMIT_MIB,
         "growth_mib": last["growth_mib"],
-        "environment": environment(),
     }
-    with atomic_write(asked.result) as result:
-        result.write(json.dumps(content, indent=1).encode())
-    print(json.dumps({name: content[name] for name in list(content)[3:-1]}, indent=1))
+    write_result(asked.result, content)
+    print(json.dumps({name: content[name] for name in list(content)[3:]}, indent=1))
     if not content["every_image_exactly_once"] or peak > LIMIT_MIB:
         sys.exit(1)
 

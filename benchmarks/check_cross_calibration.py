@@ -13,7 +13,6 @@ images are left out: 5 % then has no limit of its own.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 from torch import Tensor
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
@@ -135,12 +133,9 @@ def main() -> None:
         "data": [Path(root).name for root in given.data],
         "rate": RATE,
         "seed": 0,
-        "environment": environment(),
         "products": products,
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print("| product | good images | cross: stopped | found | split: stopped | found |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, row in products.items():

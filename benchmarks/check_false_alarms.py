@@ -10,13 +10,11 @@ The result says how probable the found number, or a larger one, is if the promis
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from blemish import Detector
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.report.promise import check_promise
 
@@ -50,10 +48,8 @@ def main(model: str, data: str, result: str) -> None:
         "rate": RATE,
         "training": detector.training,
         "products": products,
-        "environment": environment(),
     }
-    with atomic_write(result) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    write_result(result, content)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Split limits, which take a fit each, are set for every second draw.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from check_cross_calibration import Levels, features
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.calibration import CalibrationRecord, calibrate
 from blemish.data.equal_pictures import alike_together
 from blemish.data.grouping import count_groups, grouped
@@ -151,12 +149,9 @@ def main() -> None:
         "new_pictures": counts[WAYS[0]],
         "seed": 0,
         "seconds": round(time.monotonic() - started),
-        "environment": environment(),
         "ways": {way: summary(found, counts[way]) for way, found in rows.items()},
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print("| limits | 1 %: stopped | found | 5 %: stopped | found |\n|---|---:|---:|---:|---:|")
     for way, by_rate in content["ways"].items():
         figures = [row[what] for row in by_rate.values() for what in ("stopped", "found")]

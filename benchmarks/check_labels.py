@@ -25,9 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
@@ -147,10 +146,8 @@ def main() -> None:
                 content |= {
                     "command": "python benchmarks/check_labels.py RESULT DATA … "
                     f"--side {given.side} --draws {given.draws} --seed {given.seed}",
-                    "environment": environment(),
                 }
-                with atomic_write(given.result) as out:
-                    out.write((json.dumps(content, indent=1) + "\n").encode())
+                write_result(given.result, content)
     print("| product | pictures | clean: warned | culprits named | all three | good ones too |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, row in products.items():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.layouts import read_data_set
@@ -218,7 +216,6 @@ def main() -> None:
             "data": [Path(root).name for root in given.data],
             "rate": RATE,
             "seed": 0,
-            "environment": environment(),
             "at_once": at_once,
             "product_added": added,
             "first_half": line.judged(half),
@@ -226,9 +223,7 @@ def main() -> None:
             "limits": limits_hold(line, given.splits, rng),
             "seconds": round(time.monotonic() - started),
         }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print_tables(content)
 
 

@@ -14,8 +14,7 @@ import time
 
 import torch
 
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.teachers.teacher import NoTeacher
@@ -37,11 +36,9 @@ def main(result: str) -> None:
         "more_mib": round(peak() - before),
         "cpu_seconds": round(time.process_time() - started, 1),
         "map": list(output.anomaly_map.shape),
-        "environment": environment(),
     }
     print(json.dumps(content))
-    with atomic_write(result) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    write_result(result, content)
 
 
 def peak() -> float:

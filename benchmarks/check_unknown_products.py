@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
@@ -230,7 +229,7 @@ def main() -> None:
         if name not in trios:  # the first of a name
             trios[name], features[name] = fitted(pool, name, options.side)
             print(name, {kind: len(own) for kind, own in features[name].items()}, flush=True)
-    content: dict[str, object] = {"environment": environment(), "side": options.side}
+    content: dict[str, object] = {"side": options.side}
     for label, wanted in (("chosen on", True), ("fresh", False)):
         names = sorted(name for name in trios if (name in CHOSEN_ON) is wanted)
         content[label] = {
@@ -238,8 +237,7 @@ def main() -> None:
             **{str(count): judged(trios, features, names, count) for count in COUNTS},
         }
         print(label, json.dumps(content[label], indent=1), flush=True)
-    with atomic_write(options.result) as file:
-        file.write(json.dumps(content, indent=1).encode() + b"\n")
+    write_result(options.result, content)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,15 @@ split is measured with `blemish benchmark` once the choice is made.
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blemish import Detector
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.metrics import auroc
 
@@ -83,10 +80,8 @@ def main(data: str, result: str) -> None:
         "size": 32,
         "chosen": CHOSEN,
         "image_auroc": rows,
-        "environment": environment(),
     }
-    with atomic_write(Path(result)) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(result, content)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ from typing import Any
 import numpy as np
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.sample import Sample, hold_out
@@ -157,12 +156,9 @@ def main() -> None:
                 "--seeds SEED VARIANT, as in each row",
                 "data": Path(given.data).name,
                 "held_out_share": SHARE,
-                "environment": environment(),
                 "rows": rows,
             }
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as out:
-                out.write((json.dumps(content, indent=1) + "\n").encode())
+            write_result(file, content)
             print(json.dumps({k: v for k, v in rows[-1].items() if k != "products"}), flush=True)
     print(table(rows))
 

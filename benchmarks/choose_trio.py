@@ -17,7 +17,6 @@ images of a product never choose for it.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
@@ -217,13 +215,10 @@ def main() -> None:
         f"--teacher {given.teacher}",
         "data": [Path(root).name for root in given.data],
         "seed": SEED,
-        "environment": environment(),
         "products": products,
         "left_out": left_out(products),
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print(table(products))
     for product, row in content["left_out"].items():
         print(f"without {product}: {row['chosen']}, {100 * row['lost']:.1f} below its best")

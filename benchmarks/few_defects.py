@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.evaluation.evaluator import Evaluator
 
@@ -39,7 +38,6 @@ def main(data: str, product: str, kind: str, result: str, *settings: str) -> Non
         "data": product,
         "labelled_kind": kind,
         "settings": changed,
-        "environment": environment(),
     }
     done = {(run["labelled"], run["seed"]) for run in content["runs"]}
     for seed in SEEDS:
@@ -56,9 +54,7 @@ def main(data: str, product: str, kind: str, result: str, *settings: str) -> Non
                 | _run(data_set, labelled[:count], tested, kind, changed, seed)
             )
             print(content["runs"][-1], flush=True)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as out:
-                out.write(json.dumps(content, indent=1).encode())
+            write_result(file, content)
 
 
 def _run(data_set, labelled, tested, kind, settings, seed):  # type: ignore[no-untyped-def]

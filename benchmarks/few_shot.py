@@ -12,7 +12,6 @@ are not told.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,8 @@ from check_cross_calibration import Levels, features, limit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
@@ -133,12 +131,9 @@ def main() -> None:
         f"--side {given.side} --draws {given.draws}",
         "data": [Path(root).name for root in given.data],
         "seed": 0,
-        "environment": environment(),
         "products": products,
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print(table(products))
 
 

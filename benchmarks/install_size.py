@@ -20,8 +20,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 
 ROOT = Path(__file__).parents[1]
 INSTALLATIONS = {"base": ".", "train": ".[train]"}
@@ -51,9 +50,7 @@ def main(exported: str, picture: str, result: str) -> None:
                 ),
             }
             print(name, json.dumps(content[name]), flush=True)
-    content["environment"] = environment()
-    with atomic_write(result) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    write_result(result, content)
 
 
 def install(folder: Path, wanted: str) -> str:

@@ -9,7 +9,6 @@ judges a JPEG of noise in a process of its own, with every verb's own start in t
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,9 +19,8 @@ import numpy as np
 from PIL import Image
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 
 #: Runs a verb and says the largest resident size of this process, in KiB.
 _WATCHED = """
@@ -82,11 +80,9 @@ def main() -> None:
     content = {
         "command": "python benchmarks/large_picture_memory.py RESULT"
         + (" --export" if given.export else ""),
-        "environment": environment(),
         "rows": rows,
     }
-    with atomic_write(given.result) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ one that is stopped has lost nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.reading import read_image
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_spot
@@ -140,12 +138,9 @@ def main() -> None:
                 content = {
                     "command": "python benchmarks/large_pictures.py RESULT "
                     f"{' '.join(p.name for p in given.data)} --ways {given.ways!r}",
-                    "environment": environment(),
                     "rows": rows,
                 }
-                given.result.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(given.result) as file:
-                    file.write((json.dumps(content, indent=1) + "\n").encode())
+                write_result(given.result, content)
     print(table(rows))
 
 

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from blemish import Detector
-from blemish._files import atomic_write
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
 from blemish.evaluation.timing import measure, peak_memory_mib
@@ -133,12 +132,9 @@ def main() -> None:
         f"--counts {given.counts} --speed {given.speed}",
         "data": [Path(root).name for root in given.data],
         "seed": 0,
-        "environment": environment(),
         "counts": counts,
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print(table(counts))
 
 

@@ -13,13 +13,13 @@ distribution the mean, median and 90 % point of the realised rate in percent.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
+from blemish.benchmark.result_file import write_result
 from blemish.calibration.tail import estimated_limit
 
 RATE = 0.01
@@ -107,7 +107,7 @@ def main() -> None:
                 f"{min(means):.2f} – {max(means):.2f}; worst 90 % point {worst:.1f} %"
             )
     content = {"rate": RATE, "draws": options.draws, "percent": found}
-    options.result.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(options.result, content)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ The rule was chosen on these products, COMMUTATOR's last part included.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,9 +27,8 @@ import torch
 from torch import Tensor
 
 from blemish import Detector, TrainingOptions
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.calibration.conformal import limit_rank
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
@@ -204,12 +202,9 @@ def main() -> None:
         "false_alarm_rate": RATE,
         "usual": USUAL,
         "cpu_seconds": round(time.process_time() - started),
-        "environment": environment(),
         "products": products,
     }
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(given.result) as out:
-        out.write((json.dumps(content, indent=1) + "\n").encode())
+    write_result(given.result, content)
     print(table(products))
 
 
