@@ -53,6 +53,8 @@ def test_all_that_decides_a_figure_is_in_the_identity(
         {"hold_out": 0.3},
         {"false_alarm_rate": 0.1},
         {"teacher": "efficientnet_lite1"},
+        {"speed": "fast", "size": None},
+        {"speed": "best", "size": None},
         {"teacher_weights": "pretrained"},
         {"teacher_weights": str(weights)},
         {"products": ("nut",)},
@@ -112,6 +114,16 @@ def test_the_papers_presets_can_be_measured(line: Path, options: Make) -> None:
     assert runs[1].changed == {"standardise": False}  # what is set wins
     assert "--preset paper" in command_line(asked, "out")
     assert "--preset" not in command_line(options(line), "out")
+
+
+def test_the_dial_brings_teacher_and_size_of_each_method(line: Path, options: Make) -> None:
+    (best,) = plan_runs(options(line, speed="best", size=None))
+    assert best.identity["teacher"]["name"] == "efficientnet_lite2"
+    assert (best.identity["speed"], best.identity["size"]) == ("best", None)
+    (own,) = plan_runs(options(line, speed="best", teacher="efficientnet_lite0"))
+    assert own.identity["teacher"]["name"] == "efficientnet_lite0"
+    with pytest.raises(ConfigError, match="Did you mean 'best'"):
+        plan_runs(options(line, speed="bes"))
 
 
 def test_labelled_anomalies_are_not_dropped_in_silence(digits: Path, options: Make) -> None:

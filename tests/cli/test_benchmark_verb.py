@@ -23,14 +23,15 @@ def test_measures_and_writes_tables(
     part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    given = ["--data", str(part), "--out", str(out), "--size", "64", "--teacher-weights", "random"]
-    given += ["--seeds", "0"]
+    given = ["--data", str(part), "--out", str(out), "--speed", "fast"]
+    given += ["--teacher-weights", "random", "--seeds", "0"]
     assert run(monkeypatch, *given) == 0
     printed = capfd.readouterr().out
     assert "[1/1] trio · part · one_for_all · seed 0: image AUROC" in printed
     assert "1 runs, 1 of them now" in printed
     table = (out / "tables.md").read_text(encoding="utf-8")
     assert "## part, one_for_all" in table
+    assert "input 128×128; speed fast" in table  # pictures of 64 pixels, doubled
     (out / "tables.md").unlink()
     assert run(monkeypatch, "tables", str(out)) == 0
     assert (out / "tables.md").read_text(encoding="utf-8") == table

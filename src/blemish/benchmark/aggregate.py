@@ -24,7 +24,7 @@ Row = dict[str, Any]
 #: What one section has alike, with what runs from before an option came are taken to have had.
 _SECTION = {
     **dict.fromkeys(("teacher", "size", "hold_out", "false_alarm_rate", "histogram")),
-    **dict.fromkeys(("device", "precision")),
+    **dict.fromkeys(("device", "precision", "speed")),
     "compatibility": "none",
     "group": "none",
 }

@@ -18,11 +18,11 @@ from blemish.benchmark.rows import without_paths
 from blemish.data.layouts import Folders, read_data_set
 from blemish.data.layouts.roles import FOLDER_ROLES
 from blemish.data.sample import DataSet
+from blemish.detector import Detector
 from blemish.errors import BlemishError, ConfigError
 from blemish.evaluation.evaluator import Evaluator
 from blemish.methods.registry import method_class
-from blemish.methods.settings import MethodConfig, parse_settings
-from blemish.teachers.teacher import DEFAULT_TEACHER, check_teacher_name
+from blemish.teachers.teacher import check_teacher_name
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class BenchmarkOptions:
             :class:`blemish.data.layouts.Folders`.
         products: Categories to use; empty: all.
         classes, known, ratios: See :func:`blemish.benchmark.protocols.plan_units`.
-        teacher, teacher_weights: As for :class:`blemish.Detector`.
-        size: Input size, a side or ``(H, W)``; ``None`` follows the images.
+        speed, teacher, teacher_weights, size: As for :class:`blemish.Detector`; ``None`` is each
+            method's own.
         hold_out: Share of the good training images that calibrates where the data set has no
             validation images; ``None`` as for :meth:`blemish.Detector.fit`.
         group: What part, strip or lot images are of: an expression, ``auto`` or ``none``, as for
@@ -68,7 +68,8 @@ class BenchmarkOptions:
     classes: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     ratios: tuple[float, ...] = ()
-    teacher: str = DEFAULT_TEACHER
+    speed: str | None = None
+    teacher: str | None = None
     teacher_weights: str = "pretrained"
     size: int | tuple[int, int] | None = None
     hold_out: float | None = None
@@ -88,7 +89,8 @@ def check_options(options: BenchmarkOptions) -> None:
     """
     if options.protocol not in PROTOCOLS:
         raise ConfigError(unknown_name_message("protocol", options.protocol, PROTOCOLS))
-    check_teacher_name(options.teacher)
+    if options.teacher is not None:
+        check_teacher_name(options.teacher)
     for what, values in (
         ("--method", options.methods),
         ("--data", options.data),
@@ -228,18 +230,20 @@ def plan_runs(options: BenchmarkOptions) -> list[RunSpec]:
         ConfigError: Anything about the options that no run could work with.
     """
     check_options(options)
-    configs = {name: _config(options, name) for name in options.methods}
+    detectors = {name: _detector(options, name) for name in options.methods}
     weights = _weights_identity(options.teacher_weights)
     runs: list[RunSpec] = []
     for name, path in named_data(options.data):
         source = _read_source(options, name, path)
         for seed in options.seeds:
             for unit in source.units:
-                for method, config in configs.items():
+                for method, detector in detectors.items():
                     _check_labelled(method, unit)
+                    config = detector.config
                     identity = _identity(options, source, unit)
                     identity |= {"method": method, "config": config.to_json(), "seed": seed}
-                    identity["teacher"] = {"name": options.teacher, "weights": weights}
+                    identity["size"] = options.size or detector.input.image_size
+                    identity["teacher"] = {"name": str(detector.teacher), "weights": weights}
                     module = method_class(method).__module__
                     identity["code"] = {"version": __version__, "sources": code_fingerprint(module)}
                     defaults = type(config)().to_json()
@@ -280,7 +284,7 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
     return {
         "data": {"name": source.name, "layout": source.layout, "fingerprints": used},
         "protocol": protocol,
-        "size": options.size,
+        "speed": options.speed,
         "hold_out": options.hold_out,
         "group": options.group,
         "false_alarm_rate": options.false_alarm_rate,
@@ -291,13 +295,22 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
     }
 
 
-def _config(options: BenchmarkOptions, method: str) -> MethodConfig:
+def _detector(options: BenchmarkOptions, method: str) -> Detector:
+    """What the options make of a method; nothing is read or trained."""
     own: dict[str, Any] = {}
     for name, value in sorted(options.settings, key=lambda item: "." in item[0]):
         owner, _, setting = name.rpartition(".")
         if owner in ("", method):
             own[setting] = value
-    return parse_settings(method_class(method).config_class, own, preset=options.preset)
+    return Detector(
+        method,
+        speed=options.speed,
+        teacher=options.teacher,
+        teacher_weights=options.teacher_weights,
+        image_size=options.size,
+        preset=options.preset,
+        settings=own,
+    )
 
 
 def _weights_identity(weights: str) -> str:

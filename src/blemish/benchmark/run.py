@@ -100,6 +100,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
     size = identity["size"]
     detector = Detector(
         identity["method"],
+        speed=identity["speed"],
         teacher=identity["teacher"]["name"],
         teacher_weights=spec.teacher_weights,
         image_size=tuple(size) if isinstance(size, list) else size,

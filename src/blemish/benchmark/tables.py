@@ -187,7 +187,8 @@ def _header(section: Section) -> str:
         f"Protocol: {section.protocol['name']}, seeds {', '.join(map(str, sorted(seeds)))}; the "
         "last training step counts; mean ± sample standard deviation over seeds",
         f"Teacher: {teacher['name']}, weights {teacher['weights']}; input "
-        + (", ".join(inputs) or str(size)),
+        + (", ".join(inputs) or str(size))
+        + (f"; speed {setup['speed']}" if setup["speed"] else ""),
         f"Calibration: validation images where the data set has them, else "
         f"{_calibrating(setup['hold_out'])}; asked-for false-alarm rate "
         f"{100 * setup['false_alarm_rate']:g} %",

@@ -64,7 +64,10 @@ def benchmark(
     ratios: Annotated[
         str, typer.Option(help="unbalanced: shares of labelled anomalies in training.")
     ] = "",
-    teacher: Annotated[str, typer.Option(help="As for `blemish fit`.")] = "efficientnet_lite0",
+    speed: Annotated[
+        str | None, typer.Option(help="Teacher and input size in one word, as for `blemish fit`.")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="As for `blemish fit`.")] = None,
     teacher_weights: Annotated[
         str, typer.Option(help="pretrained, a local weight file, or random.")
     ] = "pretrained",
@@ -120,6 +123,7 @@ def benchmark(
         classes=_names(classes),
         known=_names(known),
         ratios=_numbers("--ratios", ratios, float),
+        speed=speed,
         teacher=teacher,
         teacher_weights=teacher_weights,
         size=parse_size(size),
