@@ -284,6 +284,7 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
     return {
         "data": {"name": source.name, "layout": source.layout, "fingerprints": used},
         "protocol": protocol,
+        "preset": options.preset,
         "speed": options.speed,
         "hold_out": options.hold_out,
         "group": options.group,

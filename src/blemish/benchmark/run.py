@@ -101,6 +101,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
     detector = Detector(
         identity["method"],
         speed=identity["speed"],
+        preset=identity["preset"],  # its settings are in the config; its input may not be
         teacher=identity["teacher"]["name"],
         teacher_weights=spec.teacher_weights,
         image_size=tuple(size) if isinstance(size, list) else size,

@@ -132,7 +132,7 @@ def _cache_name(run: RunSpec) -> str:
     """Runs that differ in the method alone train on the same features and share a folder."""
     identity = run.identity
     teacher = "".join(c if c.isalnum() else "-" for c in identity["teacher"]["name"])
-    names = ("data", "protocol", "seed", "speed", "size", "hold_out", "teacher")
+    names = ("data", "protocol", "seed", "preset", "speed", "size", "hold_out", "teacher")
     shared = {name: identity[name] for name in names}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:12]
     return f"{identity['data']['name']}-{teacher}-seed{identity['seed']}-{digest}"
