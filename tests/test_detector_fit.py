@@ -74,7 +74,7 @@ def test_validation_images_calibrate_where_there_are_some(
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Sample]]:
     """What ``fit`` trains on and what it calibrates on."""
-    import blemish.inspection.judge as judging
+    import blemish.inspection.judging_model as judging
     import blemish.training.train as training
 
     seen: dict[str, list[Sample]] = {"trained": [], "calibrated": []}

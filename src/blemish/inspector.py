@@ -35,7 +35,7 @@ from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.evaluation.learned_defects import without_learned
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
-from blemish.inspection.judge import Judge
+from blemish.inspection.judging_model import JudgingModel
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError
 from blemish.metrics.pixel import Compatibility
@@ -47,7 +47,7 @@ from blemish.runtime.networks import build_network
 __all__ = ["ExportedDetector", "Inspector", "OnError", "open_model"]
 
 
-class Inspector(Judge):
+class Inspector(JudgingModel):
     """A model that judges images.
 
     Attributes:

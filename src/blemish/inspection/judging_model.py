@@ -1,4 +1,4 @@
-"""Judge: what a model does with pictures, whichever runtime computes its network's output."""
+"""Judging model: what a model does with pictures, whichever runtime computes its network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from blemish.inspection.pipeline import Load, OnError, OnTile, judge_samples
 from blemish.results import Prediction
 
 
-class Judge(ABC):
+class JudgingModel(ABC):
     """Judges pictures by the limits that it has.
 
     Attributes:
