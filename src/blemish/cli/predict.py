@@ -35,6 +35,27 @@ def predict(
     masks: Annotated[
         Path | None, typer.Option(help="Folder for masks of the marked areas.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for results as Parquet, a file per block of pictures; the same command "
+            "goes on where it was stopped."
+        ),
+    ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="--out: anomaly maps as PNG beside the results.")
+    ] = False,
+    engine: Annotated[
+        str, typer.Option(help="--out: who judges: plain, this process, or ray, a Ray cluster.")
+    ] = "plain",
+    address: Annotated[
+        str,
+        typer.Option(help="--engine ray: auto, HOST:PORT, or local for a cluster that ends again."),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="--engine ray: processes; default: one per processor."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on behind what is in --csv and --json already."),
@@ -70,6 +91,25 @@ def predict(
     from blemish.inspector import open_model
     from blemish.outputs.run import Outputs, common_root, judge_into
 
+    if out is not None or engine != "plain" or maps:
+        lines = {"--csv": csv, "--json": json, "--heatmaps": heatmaps, "--masks": masks}
+        given = [name for name, value in lines.items() if value is not None]
+        given += ["--watch"] if watch else []
+        _into_folder(
+            given,
+            *(model, images, out),
+            engine=engine,
+            address=address,
+            workers=workers,
+            maps=maps,
+            product=product,
+            batch_size=batch_size,
+            recursive=recursive,
+            device=device,
+            rows=rows,
+            quiet=quiet,
+        )
+        return
     opened = open_model(model, device=device)
     if watch:
         folders = folders_to_watch(images)
@@ -110,6 +150,28 @@ def predict(
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)
+
+
+def _into_folder(
+    given: list[str], model: Path, images: list[Path], out: Path | None, **how: Any
+) -> None:
+    """Judge into ``--out``; ``given`` are options that belong to the other way of writing."""
+    from blemish._names import unknown_name_message
+    from blemish.cli.result_folder import judge_into_folder
+    from blemish.errors import ConfigError
+
+    if out is None:
+        raise ConfigError("--engine and --maps need the folder for the results: --out DIR.")
+    if given:
+        raise ConfigError(
+            f"--out writes a folder of Parquet files, without {given[0]}: leave one of them out."
+        )
+    if how["engine"] not in ("plain", "ray"):
+        raise ConfigError(unknown_name_message("engine", how["engine"], ["plain", "ray"]))
+    tally, reasons = judge_into_folder(model, images, out, **how)
+    print_failures(reasons, total=tally.failures)
+    if tally.exit_code:
+        sys.exit(tally.exit_code)
 
 
 def _watch(outputs: Outputs, arrivals: Any, *, quiet: bool, **how: Any) -> None:

@@ -80,7 +80,7 @@ class CsvSink(LineSink):
                 *branches,
                 len(p.regions),
                 *(_of_region(region) if region else [None] * 7),
-                _complaint(p),
+                row_error(p),
                 *([self.model] if self.model else []),
             ]
         )
@@ -150,7 +150,7 @@ class JsonLinesSink(LineSink):
     opening = '{"path": '
 
     def _row(self, prediction: Prediction) -> str:
-        row, complaint = prediction.to_dict(), _complaint(prediction)
+        row, complaint = prediction.to_dict(), row_error(prediction)
         return self._line({**row, "error": complaint} if complaint else row)
 
     def _failure(self, path: Path, error: str) -> str:
@@ -191,8 +191,8 @@ class JsonLinesSink(LineSink):
             yield WrittenLine(text, None if failed else judged, row.get("model", ""))
 
 
-def _complaint(prediction: Prediction) -> str:
-    """A reason why the row must not be taken for a judged image; usually empty."""
+def row_error(prediction: Prediction) -> str:
+    """Why its row must not be taken for a judged image; usually empty."""
     return "" if math.isfinite(prediction.score) else f"the score is {prediction.score}"
 
 

@@ -1,0 +1,5 @@
+"""Pictures judged by many processes: a callable for any engine, Parquet results, Ray."""
+
+from blemish.distributed.judge import Judge
+
+__all__ = ["Judge"]

@@ -1,0 +1,121 @@
+"""Ray: blocks shared out to actors, each of which opens the model once.
+
+Ray itself starts a worker again that was killed and gives it its block again; because a block's
+file follows from the block, that doubles nothing. Blocks are handed out as workers become free, so
+that a slow machine gets fewer of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from blemish.distributed.columns import Row
+from blemish.distributed.part_writer import PartWriter
+from blemish.distributed.result_folder import Block
+from blemish.errors import BlemishError, ConfigError, MissingExtraError, first_line
+from blemish.runtime.cores import usable_cores
+
+#: How often a block is tried that ends its worker: a picture may be what ends it.
+MOST_TRIES = 4
+#: Blocks that a worker holds, one of them under way, so that it never waits for the next.
+AHEAD = 2
+#: Bytes of shared memory of a cluster of this machine alone: nothing but names and rows travels.
+_STORE = 100 * 2**20
+
+
+@contextmanager
+def cluster(address: str, workers: int | None = None) -> Iterator[Any]:
+    """The package ``ray``, connected; one that this process is connected to already is used.
+
+    Args:
+        address: ``auto`` for the cluster of this machine or of ``RAY_ADDRESS``, ``HOST:PORT``, or
+            ``local`` to start one here that ends with the run.
+        workers: Processors of a local one; ``None``: all of this process.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: There is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--engine ray", "ray") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    here: dict[str, Any] = {}
+    if address == "local":
+        here = {"num_cpus": workers or usable_cores(), "object_store_memory": _STORE}
+        here["include_dashboard"] = False
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"There is no Ray cluster at --address {address} ({first_line(error)}). Start one with "
+            "`ray start --head`, name another address, or take --address local for this machine "
+            "alone."
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def on_ray(
+    writer: PartWriter,
+    blocks: Iterable[Block],
+    *,
+    count: int,
+    address: str = "auto",
+    workers: int | None = None,
+) -> Iterator[list[Row]]:
+    """Judge blocks on a Ray cluster; gives the rows of each as it is done, in no order.
+
+    Args:
+        writer: What each worker does; travels to it without the model.
+        blocks: Taken as workers become free.
+        count: Number of the blocks.
+        address: See :func:`cluster`.
+        workers: Number of actors, of one processor each; ``None``: one per processor of the
+            cluster.
+
+    Raises:
+        BlemishError: What a worker raised; or a block ended its worker ``MOST_TRIES`` times.
+    """
+    with cluster(address, workers) as ray:
+        from ray.util import ActorPool
+
+        found = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        how = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": MOST_TRIES - 1}
+        actor = ray.remote(PartWriter).options(**how)
+        made = {"maps": writer.maps, "folder": str(Path.cwd())}
+        actors = [
+            actor.remote(writer.judge, writer.results, **made) for _ in range(min(found, count))
+        ]
+        pool = ActorPool(actors * AHEAD)
+
+        def next_rows() -> list[Row]:
+            try:
+                rows: list[Row] = pool.get_next_unordered()
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # as it is raised without Ray
+            except ray.exceptions.RayActorError as error:
+                raise BlemishError(
+                    f"A block of pictures ended its worker {MOST_TRIES} times "
+                    f"({first_line(error)}). The blocks that are done are written; give the same "
+                    "command again to go on, with more memory or fewer --workers."
+                ) from error
+            return rows
+
+        for block in blocks:
+            if not pool.has_free():
+                yield next_rows()
+            pool.submit(lambda worker, block: worker.write.remote(block), block)
+        while pool.has_next():
+            yield next_rows()
