@@ -1,4 +1,4 @@
-"""Running ``blemish predict`` over many pictures in a process, and what must be equal of its rows."""
+"""Running ``blemish predict`` over many pictures, and what must be equal of its rows."""
 
 from __future__ import annotations
 
