@@ -6,13 +6,15 @@ The good training images of each product, up to 300, are split at random again a
 them are what a user has, the others are new good parts. Limits come from the 60 % in two ways:
 *cross*, all of them fit and all calibrate out of fold, as `blemish fit` does; *split*, a fifth of
 them is held out to calibrate and the rest fits. Counted are the new good parts called defective at
-5 %, and the defects of the test images found by the same limits. Products of fewer than 60 good
-images are left out: 5 % then has no limit of its own.
+5 %, the defects of the test images found by the same limits, and how many the best threshold finds
+that stops no more of the new good parts: what is between them, calibration wastes. Products of
+fewer than 60 good images are left out: 5 % then has no limit of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import product as product_of
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from blemish.data.sources import load_input
 from blemish.methods.base import Batch
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.metrics.power import Power, power
 from blemish.teachers.teacher import Teacher, build_teacher
 
 MOST, FEWEST, RATE = 300, 60, 0.05
@@ -76,12 +79,10 @@ def check_product(data: DataSet, teacher: Teacher, side: int, splits: int) -> di
     sizes = [load_input(s, Preprocessing(32, 32))[1] for s in good[:20]]
     prepare = Preprocessing(*choose_input_size(sizes, side=side))
     levels, bad = (features(teacher, some, prepare) for some in (good, defects))
-    counts = {way: {"stopped": 0, "found": 0.0, "rates": []} for way in ("cross", "split")}
-    new_parts = 0
+    counts: dict[str, list[Power]] = {"cross": [], "split": []}
     for _ in range(splits):
         order = torch.from_numpy(rng.permutation(len(good)))
         have, new = order[: len(good) * 6 // 10], order[len(good) * 6 // 10 :]
-        new_parts += len(new)
         held = have[: len(have) // 5]
         for way, row in counts.items():
             learned = have if way == "cross" else have[len(held) :]
@@ -90,13 +91,13 @@ def check_product(data: DataSet, teacher: Teacher, side: int, splits: int) -> di
             assert own is not None
             crossed = own.score.double().numpy()
             line = limit(crossed if way == "cross" else scored(method, levels, held))
-            stopped = int((scored(method, levels, new) > line).sum())
-            row["stopped"] += stopped
-            row["rates"].append(stopped / len(new))
-            row["found"] += float((scored(method, bad, torch.arange(len(defects))) > line).mean())
-    result: dict[str, Any] = {"have": len(good) * 6 // 10, "new": new_parts}
+            parts = scored(method, levels, new), scored(method, bad, torch.arange(len(defects)))
+            scores, defective = np.concatenate(parts), np.repeat((False, True), [*map(len, parts)])
+            row.append(power(scores, defective, limits=line))
+    result: dict[str, Any] = {"have": len(good) * 6 // 10}
     for way, row in counts.items():
-        k = row["stopped"]
+        k, new_parts = sum(p.stopped for p in row), sum(p.good for p in row)
+        result["new"] = new_parts
         result[way] = {
             "stopped": k / new_parts,
             # Clopper and Pearson's interval; splits share pictures, so that it is a little narrow.
@@ -104,8 +105,9 @@ def check_product(data: DataSet, teacher: Teacher, side: int, splits: int) -> di
                 float(beta.ppf(0.025, k, new_parts - k + 1)) if k else 0.0,
                 float(beta.ppf(0.975, k + 1, new_parts - k)),
             ],
-            "worst_split": max(row["rates"]),
-            "found": row["found"] / splits,
+            "worst_split": max(p.stopped / p.good for p in row),
+            "found": sum(p.found for p in row) / sum(p.defective for p in row),
+            "offered": sum(p.offered for p in row) / sum(p.defective for p in row),
         }
     return result
 
@@ -136,10 +138,11 @@ def main() -> None:
         "products": products,
     }
     write_result(given.result, content)
-    print("| product | good images | cross: stopped | found | split: stopped | found |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| product | good images | cross: stopped | found | ROC | split: stopped | found | ROC |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, row in products.items():
-        figures = [row[way][what] for way in ("cross", "split") for what in ("stopped", "found")]
+        columns = product_of(("cross", "split"), ("stopped", "found", "offered"))
+        figures = [row[way][what] for way, what in columns]
         cells = [f"{100 * figure:.1f}" for figure in figures]
         print(f"| {name} | {row['have']} | {' | '.join(cells)} |")
 
