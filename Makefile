@@ -1,6 +1,7 @@
 # make demo   learn a synthetic inspection line and judge its parts
 # make test   run the tests
 # make lint   ruff and mypy
+# make docs   the documentation as a site, site/index.html
 #
 # Each sets up .venv first, under the versions of constraints.txt, and again only when
 # pyproject.toml or constraints.txt changed. Another interpreter: make test PYTHON=python3.12
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-train
@@ -23,6 +24,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/: open site/index.html"
 
 # A file and not the folder: a set-up that was interrupted is done again.
 $(VENV)/created:

@@ -35,7 +35,8 @@ class Teacher(nn.Module):
         channels: Channels of each level, shallow to deep.
         strides: Stride of each level relative to the image, shallow to deep; each the same as the
             one before, or a multiple of it.
-        mean, std: Normalisation of pixels scaled to 0..1, per colour.
+        mean: What is taken from pixels scaled to 0..1, per colour.
+        std: By what they are divided then.
         pretrained: False for random weights, which are then named so in the model file.
         input_size: The one size ``(H, W)`` of image the trunk takes; ``None``: any of whose sides
             the strides are divisors.

@@ -1,0 +1,143 @@
+"""Pages of the documentation: commands exist, Python runs, the site has no broken link."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from tests.brief_detector import CPU, QUIET
+
+from blemish import Detector
+from blemish.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+#: Need a server at a fixed address or data sets that are not here, or write hundreds of pictures.
+_NOT_RUN = {"serving.md", "data.md", "demo-line.md"}
+#: Examples of the methods' pages have tests of their own.
+_OTHERS = [page for page in PAGES if page.parent.name != "methods" and page.name not in _NOT_RUN]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    text = page.read_text("utf-8")
+    return [code for language, code in _BLOCK.findall(text) if language in languages]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Command lines of ``blemish`` in a page, split as a shell splits them."""
+    found = []
+    for block in blocks(page, "console", "bash", "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["blemish"]:
+                ends = [at for at, word in enumerate(words) if word in ("|", "&&", ">", "2>", "&")]
+                found.append(words[1 : min(ends, default=len(words))])
+    return found
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_commands_of_the_pages_exist_with_their_options(page: Path) -> None:
+    root: Any = typer.main.get_command(app)
+    for words in commands(page):
+        if words == ["…"] or "--help" in words:
+            continue
+        command, rest = root, words
+        while rest and rest[0] in getattr(command, "commands", {}):
+            command, rest = command.commands[rest[0]], rest[1:]
+        assert command is not root or rest == ["--version"], f"{page.name}: {' '.join(words)}"
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        given = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+        assert given <= known | {"-h", "--help"}, f"{page.name}: blemish {' '.join(words)}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders and files that pages speak of, small."""
+    from tests.conftest import good_part
+
+    root = tmp_path_factory.mktemp("pages")
+    for folder in ("good_parts", "new_parts", "pictures", "good", "brackets/good", "parts/good"):
+        (root / folder).mkdir(parents=True)
+        for seed in range(6):
+            Image.fromarray(good_part(seed)).save(root / folder / f"{seed}.png")
+    for folder in ("trays", "data/pill"):
+        shutil.copytree(root / "parts", root / folder)
+    for folder in ("brackets", "data/pill"):
+        (root / folder / "test" / "dent").mkdir(parents=True)
+        (root / folder / "test" / "good").mkdir()
+        for kind in ("good", "dent"):
+            spot = good_part(90)
+            spot[20:40, 20:40] = 255 if kind == "dent" else spot[20:40, 20:40]
+            Image.fromarray(spot).save(root / folder / "test" / kind / "0.png")
+        (root / folder / "train").mkdir()
+        (root / folder / "good").rename(root / folder / "train" / "good")
+    for name in ("a.png", "b.png", "part.png"):
+        shutil.copy(root / "good_parts" / "0.png", root / name)
+    Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), (0, 56))).save(root / "date.png")
+    (root / "roi.json").write_text(
+        '{"width": 64, "height": 64, "look": [{"rectangle": [4, 4, 60, 60]}]}'
+    )
+    model = Detector(image_size=64).fit(root / "good_parts", training=CPU, progress=QUIET)
+    for name in ("parts", "brackets", "part-onnx", "pill"):
+        model.save(root / f"{name}.blemish")
+    return root
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in [ROOT / "README.md", *_OTHERS] if blocks(page, "python")],
+    ids=lambda page: page.stem,
+)
+def test_python_of_the_pages_runs(
+    page: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(world, here)
+    monkeypatch.chdir(here)
+    rng = np.random.default_rng(0)
+    names: dict[str, Any] = {
+        "Path": Path,
+        "frame": np.zeros((64, 64, 3), np.uint8),
+        "scores": [0.1, 0.2, 0.9, 0.3],
+        "labels": [0, 0, 1, 1],
+        "maps": rng.random((2, 8, 8), np.float32),
+        "masks": rng.random((2, 8, 8)) > 0.7,
+    }
+    for code in blocks(page, "python"):
+        if not code.lstrip().startswith(">>>"):  # those are doctests, which run as such
+            exec(compile(code, str(page), "exec"), names)
+
+
+def test_python_that_is_not_run_has_no_syntax_error() -> None:
+    for page in PAGES:
+        for code in blocks(page, "python"):
+            if not code.lstrip().startswith(">>>"):
+                compile(code, str(page), "exec")
+
+
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="the site needs the extra docs")
+def test_site_builds_without_a_warning(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    pages = {p.relative_to(tmp_path / "site").as_posix() for p in tmp_path.rglob("*.html")}
+    assert {"index.html", "choosing.html", "api/detector.html", "methods/trio.html"} <= pages
+    detector = (tmp_path / "site" / "api" / "detector.html").read_text("utf-8")
+    assert "predict" in detector
+    assert "fonts.googleapis.com" not in detector  # no request leaves the reader's machine
