@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import typer
 from PIL import Image
+from pyarrow import parquet
 from tests.brief_detector import CPU, QUIET
 
 from blemish import Detector
@@ -89,8 +91,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '{"width": 64, "height": 64, "look": [{"rectangle": [4, 4, 60, 60]}]}'
     )
     model = Detector(image_size=64).fit(root / "good_parts", training=CPU, progress=QUIET)
-    for name in ("parts", "brackets", "part-onnx", "pill"):
+    for name in ("parts", "brackets", "part-onnx", "pill", "line3"):
         model.save(root / f"{name}.blemish")
+    (root / "results").mkdir()
+    rows = pa.table({"path": ["a.png"], "verdict": ["ok"], "score": [0.5]})
+    parquet.write_table(rows, root / "results" / "part-000000.parquet")
     return root
 
 
