@@ -100,6 +100,13 @@ def test_mean_over_categories_then_mean_and_spread_over_seeds() -> None:
     assert system.seeds == [0, 1, 2]
 
 
+def test_what_is_not_the_published_system_is_named_beside_it() -> None:
+    line = make_line({"a": 0.9}, method="anomem")
+    line["model"]["variant"] = "over a teacher: ours"
+    (section,) = sections([line])
+    assert section.systems[0].label == "anomem (over a teacher: ours, steps=5)"
+
+
 def test_mad_is_that_of_the_metrics() -> None:
     rng = np.random.default_rng(0)
     line = make_line({"a": 0.0, "b": 0.0, "c": 0.0})

@@ -155,6 +155,7 @@ def test_one_class_measures_the_whole_test_set(digits: Path, options: Make) -> N
         "calibration_images": 2,
         "cached_features": True,
         "shared_features": False,
+        "variant": "",
     }
 
 

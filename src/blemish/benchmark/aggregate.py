@@ -63,7 +63,7 @@ def row_figures(row: Row) -> dict[str, float | None]:
 class System:
     """A method with its settings, in one section."""
 
-    label: str  # method, and the settings that are not its defaults
+    label: str  # method, its variant where it is one, and the settings that are not its defaults
     method: str
     runs: list[Row]  # one per unit and seed, of one version of code and data
     categories: list[str]  # those with figures for any seed
@@ -228,7 +228,9 @@ def _system(lines: list[Row]) -> System:
     last_data = {_unit(line): line["data"]["fingerprints"] for line in current}
     current = [line for line in current if line["data"]["fingerprints"] == last_data[_unit(line)]]
     changed = current[-1]["settings"].items()
-    settings = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed)
+    named = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed]
+    variant = current[-1].get("model", {}).get("variant")
+    settings = ", ".join([variant, *named] if variant else named)
     method = current[-1]["method"]
     measured_at_all = [r["category"] for line in current for r in line["rows"] if not r["error"]]
     system = System(

@@ -161,6 +161,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
             "calibration_images": report.calibration_images,
             "cached_features": report.training.cached,
             "shared_features": shared and report.training.cached,
+            "variant": detector.config.variant,
         },
         "seconds": {
             "fit": round(report.seconds, 2),

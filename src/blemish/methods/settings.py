@@ -101,6 +101,11 @@ class MethodConfig:
                 default = type(self).__dataclass_fields__[name].default
                 raise ConfigError(_refusal(name, given, hint, default)) from None
 
+    @property
+    def variant(self) -> str:
+        """What stands beside the name in tables where this is not the published system at all."""
+        return ""
+
     def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
         """The settings with what follows the images decided: what the model file holds.
 

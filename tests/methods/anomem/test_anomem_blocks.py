@@ -148,7 +148,7 @@ def flat(*values: float) -> torch.Tensor:
 
 def fitted(**weights: float) -> DeviationScores:
     given = {"plain_weight": 0.0, "labelled_weight": 2.0, **weights}
-    scores = DeviationScores(1, top_share=1.0, **given)
+    scores = DeviationScores([1.0], top_share=1.0, **given)
     good: Kinds = (flat(1.0, 3.0), flat(10.0, 30.0), flat(4.0, 6.0))  # deviations 1, 10 and 1
     scores.fit([scores.moments([good])])
     return scores
@@ -173,7 +173,7 @@ def test_the_labelled_distance_counts_once_there_were_labels_and_above_good_imag
 def test_that_labels_were_seen_is_kept_with_the_model() -> None:
     scores = fitted()
     scores.has_labels()
-    other = DeviationScores(1, plain_weight=0.0, labelled_weight=2.0, top_share=1.0)
+    other = DeviationScores([1.0], plain_weight=0.0, labelled_weight=2.0, top_share=1.0)
     other.load_state_dict(scores.state_dict())
     images: list[Kinds] = [(flat(0.0), flat(0.0), flat(9.0))]
     assert torch.equal(other(images)[0], scores(images)[0])

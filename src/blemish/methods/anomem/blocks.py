@@ -177,7 +177,7 @@ class DeviationScores(nn.Module):
     """Puts every kind of distance at every scale in deviations over good images, and adds them.
 
     Args:
-        scales: Number of scales.
+        scale_weights: λ_s of each scale; divided by their sum.
         plain_weight: Of the plain deviation, beside the learned distance.
         labelled_weight: Of the labelled distance; it counts once :meth:`has_labels` was called.
         top_share: Share of a map that makes its score.
@@ -188,9 +188,16 @@ class DeviationScores(nn.Module):
     labels_seen: Tensor
 
     def __init__(
-        self, scales: int, *, plain_weight: float, labelled_weight: float, top_share: float
+        self,
+        scale_weights: Sequence[float],
+        *,
+        plain_weight: float,
+        labelled_weight: float,
+        top_share: float,
     ) -> None:
         super().__init__()
+        scales = len(scale_weights)
+        self.scale_shares = [weight / sum(scale_weights) for weight in scale_weights]
         self.weights = (1.0, plain_weight, labelled_weight)
         self.top_share = top_share
         # Over good images: of the score and of the map; by kind and scale.
@@ -227,7 +234,7 @@ class DeviationScores(nn.Module):
         for scale, kinds in enumerate(scales):
             parts = []
             for kind, values in enumerate(kinds):
-                weight: float | Tensor = self.weights[kind] / len(scales)
+                weight: float | Tensor = self.weights[kind] * self.scale_shares[scale]
                 low, map_low = self.mean[:, kind, scale]
                 unit, map_unit = self.std[:, kind, scale]
                 top = top_mean(values, self.top_share)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+from blemish.errors import ConfigError
 from blemish.methods.settings import (
     Count,
     NotNegative,
@@ -44,19 +45,27 @@ class AnoMemConfig(TrainedConfig):
         'teacher'
     """
 
-    presets: ClassVar[Presets] = {"light": {}, "paper": {"encoder": "scratch"}}
+    presets: ClassVar[Presets] = {
+        "light": {},
+        "paper": {"encoder": "scratch", "plain_weight": 0.0, "epochs": 100, "clip_norm": None},
+    }
 
     batch_size: Count = 64  # images per step of both stages
-    distance_steps: Count | None = None  # of the distance stage; none: half of steps
+    distance_steps: Count | None = None  # of the distance stage; none: half of the first
+    epochs: Positive | None = None  # length in passes over the good images, instead of steps
     learning_rate: Positive = 1e-3  # Adam's step size in both stages
+    clip_norm: Positive | None = 5.0  # largest gradient norm; none = no clipping
     decay_at: Share = 0.8  # share of the steps after which the rate is divided by ten; 1 = never
-    # teacher: frozen; scratch: a ResNet of its own; none: by the images
+    # scratch: a ResNet of its own, as published; teacher: a frozen one's features, which is ours
+    # altogether; none: by the images
     encoder: Literal["teacher", "scratch"] | None = None
     width: _Width = 64  # scratch: channels of the ResNet's first stage
     blocks: Count = 2  # scratch: blocks per stage; 2 = ResNet-18
     # scratch: 1 CIFAR stem, 2, 4 standard stem; none: 1 up to 64 px, else 4
     stem_stride: Literal[1, 2, 4] | None = None
     scales: Annotated[int, Range(1, 3)] = 3  # deepest scales in use
+    # λ_s: how much each scale counts in loss and score, shallow to deep; their ratios decide
+    scale_weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
     prototypes: tuple[_Two, _Two, _Two] = (256, 128, 64)  # per scale, shallow to deep
     channels: Count = 128  # dimension of embeddings and prototypes
     beta: Positive = 8.0  # inverse temperature of the memory's read-out
@@ -73,10 +82,31 @@ class AnoMemConfig(TrainedConfig):
     top_share: Share | None = None
     sigma: Positive = 4.0  # Gaussian over the map, pixels of the input; none up to 128 pixels
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any(self.weights_in_use):
+            raise ConfigError(
+                f"scale_weights={self.scale_weights}: the deepest {self.scales} are in use, and "
+                "expected one of them above 0."
+            )
+
     @property
-    def second_steps(self) -> int:
-        """Optimiser steps of the distance stage."""
-        return self.distance_steps or max(1, self.steps // 2)
+    def weights_in_use(self) -> tuple[float, ...]:
+        """λ_s of the scales in use."""
+        return self.scale_weights[-self.scales :]
+
+    @property
+    def lengths(self) -> tuple[tuple[int | None, float | None], tuple[int | None, float | None]]:
+        """Steps or epochs of both stages, the other one ``None``."""
+        if self.epochs is None:
+            first, half = (self.steps, None), (max(1, self.steps // 2), None)
+            return first, (self.distance_steps, None) if self.distance_steps else half
+        second = (self.distance_steps, None) if self.distance_steps else (None, self.epochs / 2)
+        return (None, self.epochs), second
+
+    @property
+    def variant(self) -> str:
+        return "" if self.encoder == "scratch" else "memory over a frozen teacher: ours"
 
     def settled(self, sizes: Sequence[tuple[int, int]]) -> AnoMemConfig:
         if self.encoder is not None:

@@ -119,7 +119,9 @@ class ContrastedMemory(Method):
     def memory_loss(self, inputs: list[Tensor], normal: Tensor) -> dict[str, Tensor]:
         """Stage 1: contrast one view with the memory's read-out of the other, at every scale.
 
-        ``normal`` ``(N,)`` bool is false for labelled anomalies.
+        ``(Σ_s λ_s contrast_s + λ_V Σ_s variance_s) / Σ_s λ_s``, the divisor so that the clipping
+        of gradients means the same whatever the weights are. ``normal`` ``(N,)`` bool is false for
+        labelled anomalies.
         """
         first, crop = self._view(inputs)
         second, other = self._view(inputs)
@@ -128,12 +130,15 @@ class ContrastedMemory(Method):
         for scale, (one, two) in enumerate(zip(self.maps(first), self.maps(second), strict=True)):
             z1, z2 = self._embed(one, scale, crop, places), self._embed(two, scale, other, places)
             scales.append(self.contrast(z1, z2, normal, scale))
-        contrast, variance, used = (torch.stack(part).mean() for part in zip(*scales, strict=True))
+        contrasts, variances, used = (torch.stack(part) for part in zip(*scales, strict=True))
+        weights = contrasts.new_tensor(self.config.weights_in_use)
+        contrast = (weights * contrasts).sum() / weights.sum()
+        variance = variances.sum() / weights.sum()
         if not self.config.memory:
             return {"contrast": contrast, "total": contrast}
         total = contrast + self.config.variance_weight * variance
         # Used: the share of prototypes that won a read.
-        return {"contrast": contrast, "total": total, "variance": variance, "used": used}
+        return {"contrast": contrast, "total": total, "variance": variance, "used": used.mean()}
 
     def _view(self, inputs: list[Tensor]) -> tuple[list[Tensor], Crop]:
         if not self.scratch:

@@ -1,4 +1,4 @@
-"""AnoMem: representation and memory of the normal learned together, at several scales.
+"""AnoMem: representation and memory of the normal learned together; over a teacher, ours.
 
 "Anomaly Detection via Multi-Scale Contrasted Memory", arXiv 2211.09041 (2022; extended in IEEE TIP
 2026).
@@ -81,7 +81,7 @@ class AnoMem(ContrastedMemory):
         self.labelled = nn.ModuleList(DeviationHead(c.channels) for _ in range(c.scales))
         self.register_buffer("used", torch.zeros(c.scales, dtype=torch.long))
         self.scores = DeviationScores(
-            c.scales,
+            c.weights_in_use,
             plain_weight=c.plain_weight,
             labelled_weight=c.labelled_weight,
             top_share=c.top_share or (1.0 if self.scratch else 0.02),
@@ -98,20 +98,21 @@ class AnoMem(ContrastedMemory):
 
         # The distance is learned at every position, and a teacher's levels have hundreds.
         second_batch = c.batch_size if self.scratch else min(c.batch_size, _TEACHER_BATCH)
-
+        first_length, second_length = c.lengths
         return [
             Stage(
                 name,
-                (ParameterGroup(modules, c.learning_rate, clip_norm=5.0),),
+                (ParameterGroup(modules, c.learning_rate, clip_norm=c.clip_norm),),
                 steps,
                 batch,
+                epochs,
                 schedule=StepDecay(c.decay_at),
                 needs_images=self.scratch,
                 anomaly_share=c.anomaly_share,
             )
-            for name, modules, steps, batch in (
-                ("memory", learned, c.steps, c.batch_size),
-                ("distance", (self.detectors, self.labelled), c.second_steps, second_batch),
+            for name, modules, (steps, epochs), batch in (
+                ("memory", learned, first_length, c.batch_size),
+                ("distance", (self.detectors, self.labelled), second_length, second_batch),
             )
         ]
 
