@@ -74,11 +74,11 @@ class MissingExtraError(BlemishError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's error that says something, else the error's class.
+    r"""The first line of another library's error that says something, else the error's class.
 
     Example:
         >>> from blemish.errors import first_line
-        >>> first_line(ValueError("\\n no such operator\\n at ...")), first_line(KeyError())
+        >>> first_line(ValueError("\n no such operator\n at ...")), first_line(KeyError())
         ('no such operator', 'KeyError')
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -114,7 +114,8 @@ class _Board:
 
 def _logical(board: _Board, defect: str) -> Pieces:
     """Change what is mounted; returns the area of what is wrong where it can be told before
-    mounting."""
+    mounting.
+    """
     rng, scene = board.fault, board.scene
     if defect == "missing_component":
         name = board.pick(lambda part: True)
@@ -153,7 +154,8 @@ def _logical(board: _Board, defect: str) -> Pieces:
 
 def _scratch(board: _Board) -> Pieces:
     """A groove through the solder mask down to bright copper. Drawn before mounting, so that
-    components cover it; of several courses the one with the most bare board is taken."""
+    components cover it; of several courses the one with the most bare board is taken.
+    """
     rng, scene = board.fault, board.scene
     half_w, half_h = half_extent(board.size)
     centres = np.array([(s.x, s.y) for s in board.slots.values()])

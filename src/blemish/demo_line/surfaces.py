@@ -165,7 +165,8 @@ def render_metal(
 @dataclass
 class _Cloth:
     """A cloth before it is woven: the position ``u, v`` ``(h, w)`` across warp and weft, counted in
-    threads of width ``pitch`` (units), and the damage to either, 0 whole to 1 gone."""
+    threads of width ``pitch`` (units), and the damage to either, 0 whole to 1 gone.
+    """
 
     scene: Scene
     u: Field

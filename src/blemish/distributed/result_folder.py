@@ -68,7 +68,8 @@ class Plan:
         maps: bool = False,
     ) -> Plan:
         """The plan of a run over these paths; a block is whole batches, so that the batches are
-        those of a run without blocks and the scores too."""
+        those of a run without blocks and the scores too.
+        """
         names = hashlib.sha256()
         for path in paths:
             names.update(path.encode(errors="surrogateescape") + b"\0")

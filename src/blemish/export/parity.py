@@ -133,7 +133,8 @@ def compare(
     """Judge samples with both models, from the file or pixels to the verdict.
 
     Args:
-        trained, exported: The models, each with its own limits.
+        trained: The model as it was trained, with its limits.
+        exported: As it was exported, with its own.
         samples: At least one.
         source: What the samples are, in words.
         progress: Where progress is shown.

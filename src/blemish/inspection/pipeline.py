@@ -113,6 +113,7 @@ def judge_samples(
         on_error: Called in the caller's thread, in order, for each unreadable image, which is then
             left out; ``None`` raises.
         on_tile: Called in the caller's thread for each tile of a picture that has several.
+        load: Reads one sample at the input size.
 
     Raises:
         ImageError: An image cannot be read and ``on_error`` is ``None``.

@@ -76,6 +76,7 @@ def heat_layer(
     Args:
         input_map: ``(H, W)`` float32 at the size at which the model sees the picture.
         source: ``(H, W)`` of the source image.
+        preprocessing: How it became the model's input.
         scale: Map values at 0 % and 100 % of the colours.
         product: Whose region of interest counts; what is ignored is dimmed.
     """
@@ -103,6 +104,7 @@ def map_png(
             steps of the scale, at the source image's size. ``overlay``: as ``blemish predict
             --heatmaps`` draws it, with outlines, boxes and a caption.
         image: ``(H, W, 3)`` uint8, the source image.
+        prediction: What was found in it.
         scale: Map values at 0 % and 100 %.
     """
     if kind == "overlay":

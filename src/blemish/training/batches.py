@@ -140,6 +140,8 @@ class TrainingBatches(Dataset[Any]):
 
 
 class CachedBatches(TrainingBatches):
+    """Batches of the teacher's features, from the cache."""
+
     def __init__(
         self, cache: FeatureCache, samples: Sequence[Sample], pictures: Sequence[int] | None = None
     ) -> None:
@@ -151,6 +153,8 @@ class CachedBatches(TrainingBatches):
 
 
 class ImageBatches(TrainingBatches):
+    """Batches of pixels, read anew each time."""
+
     def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing) -> None:
         super().__init__(samples)
         self.preprocessing = preprocessing

@@ -131,6 +131,7 @@ def _product(method: Method, data_set: DataSet, product: str | None) -> str | No
 
 
 def some(samples: Sequence[Sample]) -> str:
+    """The first few names, for a message."""
     names = ", ".join(sample.path.name for sample in samples[:_NAMED])
     return names + (", …" if len(samples) > _NAMED else "")
 

@@ -25,6 +25,7 @@ def announce_plan(
         method: As built, before its training.
         images: Number of pictures that train.
         size: ``(H, W)`` of the model's input.
+        progress: Where it is said.
         in_tiles: Whether each picture is several inputs.
     """
     if progress.quiet:

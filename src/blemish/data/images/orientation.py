@@ -50,6 +50,7 @@ def _has_late_metadata(image: Image.Image) -> bool:
 
 
 def exif_orientation(read_exif: Any) -> int:
+    """EXIF orientation 1 to 8; 1, upright, where there is none or it is malformed."""
     try:
         value = read_exif().get(ExifTags.Base.Orientation)
     except Exception:  # a malformed EXIF block says nothing, and the pixels are still good

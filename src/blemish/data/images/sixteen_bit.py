@@ -53,6 +53,7 @@ def zero_is_white(image: Image.Image) -> bool:
 
 
 def sixteen_bit_values(image: Image.Image, path: Path) -> NDArray[np.uint16]:
+    """Values ``(H, W)`` of a picture of more than eight bits, refused where 16 do not hold them."""
     values: NDArray[Any] = np.asarray(image)
     if values.dtype.kind == "i" or values.dtype.itemsize > 2:
         low, high = int(values.min()), int(values.max())

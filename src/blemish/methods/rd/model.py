@@ -146,7 +146,8 @@ def distillation_loss(
     are rebuilt worst. The idea is the focal loss's (Lin et al., ICCV 2017), without labels.
 
     Args:
-        levels, rebuilt: Pairs of ``(N, C_l, H_l, W_l)``.
+        levels: The teacher's, ``(N, C_l, H_l, W_l)``.
+        rebuilt: The student's, of the same shapes.
         flat: One cosine of the whole flattened level instead of one per position.
         focus: Power of the weights; 0 is the plain mean, in 0..2 times the number of levels.
     """

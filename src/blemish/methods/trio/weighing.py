@@ -230,6 +230,7 @@ def choose(good: Sequence[Good], defects: Sequence[Measures], layout: float) -> 
 
 
 def parts_of(good: Sequence[Good]) -> list[Tensor]:
+    """Which part each group's good pictures show, group by group."""
     return [own.part for own in good]
 
 
