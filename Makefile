@@ -2,6 +2,8 @@
 # make test   run the tests
 # make lint   ruff and mypy
 # make docs   the documentation as a site, site/index.html
+# make dist   wheel, source distribution and list of dependencies in dist/, checked
+# make release-check   dist/ installed by name in an empty environment, outside, and used there
 #
 # Each sets up .venv first, under the versions of constraints.txt, and again only when
 # pyproject.toml or constraints.txt changed. Another interpreter: make test PYTHON=python3.12
@@ -11,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs dist release-check
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-train
@@ -28,6 +30,17 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is in site/: open site/index.html"
+
+dist: $(VENV)/installed-train
+	$(INSTALL) -e ".[release]"
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	    --of JSON -o dist/blemish.cdx.json $(BIN)/python
+
+release-check: dist
+	$(BIN)/python benchmarks/check_release.py dist
 
 # A file and not the folder: a set-up that was interrupted is done again.
 $(VENV)/created:
