@@ -35,6 +35,12 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Eight-bit weights and activations. Needs --images.")
     ] = False,
+    any_size: Annotated[
+        bool,
+        typer.Option(
+            "--any-size", help="The graph takes pictures of any size and scales them itself."
+        ),
+    ] = False,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +64,7 @@ def export(
         out,
         format=format.value,
         int8=int8,
+        any_size=any_size,
         images=images,
         progress=Progress(quiet=quiet),
     )

@@ -13,9 +13,15 @@ from blemish.data.good_images import good_images
 from blemish.data.sample import Sample
 from blemish.detector import Detector
 from blemish.errors import BlemishError, ConfigError
+from blemish.export.any_size import check_any_size, with_any_size
 from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.export.images import compared_samples
-from blemish.export.parity import Parity, compare
+from blemish.export.parity import (
+    LARGEST_BY_LETTERBOX,
+    Parity,
+    compare,
+    own_size_difference,
+)
 from blemish.inspector import ExportedDetector
 from blemish.model_file.bundle import GRAPH, ExportEntry, read_bundle, read_model, write_exported
 from blemish.model_file.versions import installed
@@ -58,6 +64,7 @@ def export_model(
     *,
     format: Format = "onnx",
     int8: bool = False,
+    any_size: bool = False,
     images: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -72,6 +79,7 @@ def export_model(
             else a model file. ``None``: beside the model.
         format: ``onnx``, or ``openvino`` for its intermediate representation.
         int8: Quantise weights and activations to eight bits. Needs ``images``.
+        any_size: The graph takes pictures of any size and letterboxes them itself.
         images: Good images, best those of the calibration, on which both models are compared;
             with ``int8`` they also set the ranges and, since scores shift, the limits. ``None``:
             synthetic pictures.
@@ -99,6 +107,8 @@ def export_model(
     progress = progress or Progress(quiet=True)
     detector = Detector.from_bundle(model, read_bundle(model))
     assert detector.method is not None
+    if any_size:
+        check_any_size(detector.ready()[1])
     good: list[Sample] = []
     said: list[str] = []
     if images is not None:
@@ -113,6 +123,8 @@ def export_model(
 
         with progress.task("Quantising"):
             graph = quantise(graph, detector.ready()[1], good)
+    if any_size:
+        graph = with_any_size(graph, detector.ready()[1])
     files = {GRAPH: graph}
     if format == "openvino":
         files = dict(zip(IR, intermediate_representation(graph), strict=True))
@@ -134,6 +146,15 @@ def export_model(
         exported = ExportedDetector(trial, read_model(trial))
         parity = compare(detector, exported, samples, source=source, progress=progress)
         problems = parity.problems(entry.precision)
+        found = parity.to_json()
+        if any_size:
+            found["own_size"] = own = own_size_difference(exported, samples)
+            said = [*said, _letterbox_line(own)]
+            if not own <= LARGEST_BY_LETTERBOX:
+                problems.append(
+                    f"Of pictures at their own size the score differs by {own:.3g} relative; at "
+                    f"most {LARGEST_BY_LETTERBOX:g} is accepted."
+                )
         if problems:
             raise ParityError(
                 f"The exported model is not the trained one; nothing was written. "
@@ -142,7 +163,7 @@ def export_model(
         if int8 and detector.calibration is not None:
             notes += _recalibrate(exported, detector, good, progress)
     calibration = exported.calibration
-    entry = entry.model_copy(update={"parity": parity.to_json(), "recalibrated": bool(notes)})
+    entry = entry.model_copy(update={"parity": found, "recalibrated": bool(notes)})
     manifest = manifest.model_copy(
         update={
             "export": entry,
@@ -151,6 +172,13 @@ def export_model(
     )
     write_exported(out, manifest, files)
     return ExportReport(out, entry, parity, (*said, *notes))
+
+
+def _letterbox_line(difference: float) -> str:
+    return (
+        "The graph takes pictures of any size. Where it letterboxes them, scores differ from those "
+        f"of `blemish predict` by at most {difference:.2g} relative."
+    )
 
 
 def _recalibrate(
