@@ -23,7 +23,10 @@ Data = Annotated[
 ]
 Good = Annotated[
     list[str] | None,
-    typer.Option(help="Folder of good images: its path, or its name wherever it is. Repeatable."),
+    typer.Option(
+        help="Folder of good images: its path, or its name wherever it is; without DATA also "
+        "PRODUCT=PATH. Repeatable."
+    ),
 ]
 Defects = Annotated[list[str] | None, typer.Option(help="Folder of defective images. Repeatable.")]
 Masks = Annotated[

@@ -120,3 +120,27 @@ def test_folders_are_counted_by_what_they_were_read_as(write: Write) -> None:
         "defects, for testing: 3 images of 2 kinds (b, a) in ng/b/, ng/a/",
         "masks: 2 for 3 images with defects, gt/b/",
     ]
+
+
+def test_a_folder_may_be_of_a_product_that_is_named(write: Write) -> None:
+    root = write("a/bottle/1.png", "a/pill/1.png", "a/pill/2.png", "a/chips/1.png")
+    one = read_data_set(Folders(good=[root / "a/bottle", root / "a/pill"]))
+    assert one.products == ("a",)
+    (said,) = [text for text in one.problems if "taken for" in text]
+    assert said == (
+        "a: bottle and pill are taken for good images of one product. If each is a product of its "
+        f"own: --good bottle={root}/a/bottle --good pill={root}/a/pill"
+    )
+    good = [f"bottle={root}/a/bottle", f"pill={root}/a/pill"]
+    two = read_data_set(Folders(good=good, defects=[f"pill={root}/a/chips"]))
+    assert [(s.product, s.path.parent.name, s.label) for s in two.samples] == [
+        ("bottle", "bottle", 0),
+        ("pill", "pill", 0),
+        ("pill", "pill", 0),
+        ("pill", "chips", 1),
+    ]
+    assert not [text for text in two.problems if "taken for" in text]
+    with pytest.raises(ConfigError, match=r"names a product, and .*chips does not.*PRODUCT="):
+        read_data_set(Folders(good=good, defects=[root / "a/chips"]))
+    with pytest.raises(ConfigError, match="There is no folder nix"):
+        read_data_set(Folders(good=["pill=nix"]))

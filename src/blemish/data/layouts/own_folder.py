@@ -8,7 +8,8 @@
       dent/                            test/good/, test/scratch/, …
       masks/scratch/  (optional)       ground_truth/scratch/     (optional; or masks/)
 
-One such folder, or a folder of them, one per product. Images may lie in deeper folders. Without
+One such folder, or a folder of them, one per product; or the products in ``train/`` and ``test/``
+(:mod:`blemish.data.layouts.split_folders`). Images may lie in deeper folders. Without
 ``train/`` and ``test/`` good images train and the others test. Asked for by name, the layout takes
 a folder of nothing but good images as well.
 """
@@ -16,12 +17,14 @@ a folder of nothing but good images as well.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
 from blemish.data.layouts.product_folder import has_annotations, read_product
 from blemish.data.layouts.roles import Folders, RoleBook
+from blemish.data.layouts.split_folders import split_products
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 
@@ -65,10 +68,16 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
         DataError: Nothing says what is good.
         ConfigError: A given folder that is not there, or of which the product is not clear.
     """
-    book = RoleBook(folders)
     name = root.resolve().name
     if folders and folders.root is None:
-        return read_each({name: root}, lambda name, _: read_product(name, None, book, alone=True))
+        return _read_given(root, folders.by_product(name))
+    book = RoleBook(folders)
+    parts = split_products(root, book)
+    if parts:
+        return read_each(
+            dict.fromkeys(parts, root),
+            lambda product, _: read_product(product, None, book, parts=parts[product]),
+        )
     products = _products(root, RoleBook(folders)) or ({name: root} if folders else {})
     if products:
         alone = len(products) == 1
@@ -101,6 +110,24 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
         f"folders; found {found_in(root)}. Put the good images in a folder called good, or say "
         "which one holds them: --good DIR."
     )
+
+
+def _read_given(root: Path, products: Mapping[str, Folders]) -> Reading:
+    """Products of which the given folders are all there is."""
+    books = {product: RoleBook(own) for product, own in products.items()}
+    samples, problems = read_each(
+        dict.fromkeys(products, root),
+        lambda product, _: read_product(product, None, books[product], alone=True),
+    )
+    several = next(iter(products.values())).maybe_products() if len(products) == 1 else []
+    if several:
+        names = " and ".join(Path(folder).name for folder in several)
+        asked = " ".join(f"--good {Path(folder).name}={folder}" for folder in several)
+        problems.append(
+            f"{next(iter(products))}: {names} are taken for good images of one product. If each is "
+            f"a product of its own: {asked}"
+        )
+    return samples, problems
 
 
 def given_root(folders: Folders) -> Path:

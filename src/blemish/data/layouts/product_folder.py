@@ -8,7 +8,7 @@ lie in each other in any order (``train/good``, ``good/train``, ``defects/scratc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -144,6 +144,15 @@ class _Walk:
             self.problems.append(f"{self.product}: {here.folder} holds no images.")
         return count
 
+    def part(self, folder: Path, role: FolderRole) -> None:
+        """Walk the product's folder in a folder that is a split, or of masks, for all products."""
+        if role.what == "masks":
+            self._masks(folder, role.split, (), None)
+        elif role.split:
+            self.splits.add(role.split)
+            name = f"{folder.parent.name}/{folder.name}/"
+            self.folder(folder, _Place(name, split=role.split))
+
     def _masks(
         self, folder: Path, split: Split | None, parts: tuple[str, ...], scope: Path | None
     ) -> int:
@@ -189,12 +198,22 @@ class _Walk:
 
 
 def read_product(
-    product: str, folder: Path | None, book: RoleBook | None = None, *, alone: bool = False
+    product: str,
+    folder: Path | None,
+    book: RoleBook | None = None,
+    *,
+    parts: Mapping[Path, FolderRole] | None = None,
+    alone: bool = False,
 ) -> Reading:
-    """All images of a product's folder; ``alone``: and of given folders that are not in it."""
+    """All images of a product's folder, or of its folders by what lies above each.
+
+    ``alone``: and of given folders that are not in it.
+    """
     walk = _Walk(product, book or RoleBook())
     if folder is not None:
         walk.folder(folder, _Place())
+    for part, role in (parts or {}).items():
+        walk.part(part, role)
     for other in walk.book.unmet() if alone else ():
         if isinstance(other, Path):
             walk.sub(other, _Place(), walk.book.of(other))

@@ -164,7 +164,7 @@ class Folders:
 
     A folder is given by its path, from the root or from here, or by its name alone, which then
     holds for every folder of that name in the data set. One that is given as ``test`` and as
-    ``good`` or ``defects`` is both.
+    ``good`` or ``defects`` is both. Without a root, ``PRODUCT=DIR`` says which product it shows.
 
     Attributes:
         root: The data set's folder, whose other folders are read by their names; ``None``: the
@@ -196,8 +196,51 @@ class Folders:
         return bool(self.given())
 
     def given(self) -> list[str]:
-        """All folders, as they were given."""
-        return [folder for name in _GIVEN for folder in getattr(self, name)]
+        """All folders, as they were given, without their products."""
+        return [_product_and(text)[1] for text in self._texts()]
+
+    def by_product(self, other: str) -> dict[str, Folders]:
+        """The folders of each product, of ``PRODUCT=DIR``; all of ``other`` where none is named.
+
+        Raises:
+            ConfigError: Some are of a named product, and some are not.
+
+        Example:
+            >>> from blemish.data.layouts.roles import Folders
+            >>> folders = Folders(good=["lid=a/fine", "cap=b/fine"], defects=["lid=a/dented"])
+            >>> folders.by_product("line")["lid"]
+            Folders(root=None, good=('a/fine',), defects=('a/dented',), masks=(), test=())
+        """
+        found: dict[str, dict[str, list[str]]] = {}
+        for name in _GIVEN:
+            for text in getattr(self, name):
+                product, folder = _product_and(text)
+                found.setdefault(product or other, {}).setdefault(name, []).append(folder)
+        named = [text for text in self._texts() if _product_and(text)[0]]
+        unnamed = [text for text in self._texts() if text not in named]
+        if named and unnamed:
+            raise ConfigError(
+                f"{named[0]} names a product, and {unnamed[0]} does not. Say of each folder which "
+                f"product it is of: PRODUCT={unnamed[0]}."
+            )
+        return {product: Folders(None, **own) for product, own in found.items()}
+
+    def maybe_products(self) -> list[str]:
+        """Folders given as good of which no name says so, which may be a product each."""
+        bare = {Path(folder).name: str(folder) for folder in tuple(self.good)}  # type: ignore[arg-type]
+        bare = {name: folder for name, folder in bare.items() if folder_role(name).what == "kind"}
+        return list(bare.values()) if len(bare) > 1 else []
+
+    def _texts(self) -> list[str]:
+        return [text for name in _GIVEN for text in getattr(self, name)]
+
+
+def _product_and(text: str) -> tuple[str, str]:
+    """A given folder's product, empty where it names none, and its path."""
+    product, named, folder = text.partition("=")
+    if not named or not product or "/" in product or Path(text).exists():
+        return "", text
+    return product, folder
 
 
 class RoleBook:
