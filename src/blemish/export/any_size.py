@@ -73,7 +73,7 @@ class _Nodes(list[Any]):
         return _Value(self, output)
 
 
-class _Axis:
+class _Side:
     """Rows or columns of the picture and of the input, and where the one lies in the other."""
 
     def __init__(self, size: _Value, placed: _Value, first: _Value, box: int) -> None:
@@ -152,7 +152,7 @@ def with_any_size(graph: bytes, preprocessing: Preprocessing) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _axes(nodes: _Nodes, preprocessing: Preprocessing) -> tuple[_Axis, _Axis]:
+def _axes(nodes: _Nodes, preprocessing: Preprocessing) -> tuple[_Side, _Side]:
     """Rows and columns, placed as :meth:`Preprocessing.placement` places them."""
     box = np.array(preprocessing.size, np.float64)
     size = nodes("Cast", nodes("Shape", _Value(nodes, INPUT), start=1, end=3), to=_DOUBLE)
@@ -160,14 +160,14 @@ def _axes(nodes: _Nodes, preprocessing: Preprocessing) -> tuple[_Axis, _Axis]:
     placed = nodes("Min", nodes("Max", nodes("Round", size * scale), 1.0), box)
     first = nodes("Floor", (placed * -1.0 + box) * 0.5)
 
-    def axis(number: int) -> _Axis:
+    def axis(number: int) -> _Side:
         own = (nodes("Gather", values, np.array(number)) for values in (size, placed, first))
-        return _Axis(next(own), next(own), next(own), preprocessing.size[number])
+        return _Side(next(own), next(own), next(own), preprocessing.size[number])
 
     return axis(0), axis(1)
 
 
-def _letterbox(nodes: _Nodes, rows: _Axis, columns: _Axis, preprocessing: Preprocessing) -> None:
+def _letterbox(nodes: _Nodes, rows: _Side, columns: _Side, preprocessing: Preprocessing) -> None:
     planes = nodes("Transpose", _Value(nodes, INPUT), perm=[0, 3, 1, 2])  # (N, 3, H, W)
     planes = nodes("Cast", planes, to=_FLOAT)
     black, white = np.array(0, np.float32), np.array(255, np.float32)
