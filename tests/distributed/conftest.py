@@ -46,7 +46,7 @@ def plain_rows(
     """What ``blemish predict --csv --json`` writes of the pictures: CSV's rows and JSON's."""
     folder = tmp_path_factory.mktemp("plain")
     words = ("predict", judging_file, pictures, "--csv", "v.csv", "--json", "v.jsonl", "-q")
-    result = run_blemish(*words, "--batch-size", 2, cwd=folder)
+    result = run_blemish(*words, "--batch-size", 1, cwd=folder)
     assert result.returncode == 2, result.stderr  # two cannot be read
     with (folder / "v.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -27,14 +27,14 @@ def table(folder: Path) -> list[dict[str, Any]]:
 def test_parquet_says_what_csv_says(
     tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
 ) -> None:
-    words = ("predict", judging_file, pictures, "--out", "results", "--maps", "--batch-size", 2)
+    words = ("predict", judging_file, pictures, "--out", "results", "--maps", "--batch-size", 1)
     result = run_blemish(*words, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     assert "2 could not be judged" in result.stdout
     assert "0017.png" in result.stderr
     results = tmp_path / "results"
     parts = sorted(path.name for path in results.glob("*.parquet"))
-    assert parts == [f"part-{number:06d}.parquet" for number in range(4)]
+    assert parts == [f"part-{number:06d}.parquet" for number in range(8)]
     rows = table(results)
     assert_same(rows, plain_rows)
     assert {row["verdict"] for row in rows} >= {"ok", "defect"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,21 @@ MOST_TRIES = 4
 AHEAD = 2
 #: Bytes of shared memory of a cluster of this machine alone: nothing but names and rows travels.
 _STORE = 100 * 2**20
+#: Seconds in which the head of a cluster must answer.
+_PATIENCE = 10.0
+
+
+class Worker:
+    """What an actor holds; ``folder`` is where relative names start from."""
+
+    def __init__(self, writer: PartWriter, folder: Path) -> None:
+        self.writer = writer
+        if folder.is_dir():
+            os.chdir(folder)
+
+    def write(self, block: Block) -> list[Row]:
+        """As the writer's."""
+        return self.writer.write(block)
 
 
 @contextmanager
@@ -54,8 +70,9 @@ def cluster(address: str, workers: int | None = None) -> Iterator[Any]:
         here = {"num_cpus": workers or usable_cores(), "object_store_memory": _STORE}
         here["include_dashboard"] = False
     try:
+        _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # ConnectionError is an OSError
         raise ConfigError(
             f"There is no Ray cluster at --address {address} ({first_line(error)}). Start one with "
             "`ray start --head`, name another address, or take --address local for this machine "
@@ -65,6 +82,13 @@ def cluster(address: str, workers: int | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise an :class:`OSError` where nothing listens; Ray would try for some minutes."""
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def on_ray(
@@ -93,11 +117,8 @@ def on_ray(
 
         found = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         how = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": MOST_TRIES - 1}
-        actor = ray.remote(PartWriter).options(**how)
-        made = {"maps": writer.maps, "folder": str(Path.cwd())}
-        actors = [
-            actor.remote(writer.judge, writer.results, **made) for _ in range(min(found, count))
-        ]
+        actor = ray.remote(Worker).options(**how)
+        actors = [actor.remote(writer, Path.cwd()) for _ in range(min(found, count))]
         pool = ActorPool(actors * AHEAD)
 
         def next_rows() -> list[Row]:

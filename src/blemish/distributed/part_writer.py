@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +23,10 @@ class PartWriter:
         judge: Judges; opens its model with the first block.
         results: Where the files go.
         maps: Write each anomaly map as PNG beside.
-        folder: Where relative names start from, for a worker that was started elsewhere.
     """
 
-    def __init__(
-        self,
-        judge: Judge,
-        results: ResultFolder,
-        *,
-        maps: bool = False,
-        folder: str | None = None,
-    ) -> None:
+    def __init__(self, judge: Judge, results: ResultFolder, *, maps: bool = False) -> None:
         self.judge, self.results, self.maps = judge, results, maps
-        if folder is not None and Path(folder).is_dir():
-            os.chdir(folder)
 
     def write(self, block: Block) -> list[Row]:
         """Judge a block, write its file, and give its rows."""
