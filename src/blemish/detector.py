@@ -56,7 +56,7 @@ class Detector(Inspector):
         overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
         scale: Size at which pictures are cut, relative to their own; ``None``: 1.
         bit_depth: Bits used in 16-bit images.
-        preset: Named set of settings: ``light``, or ``paper`` for what the method's paper states.
+        preset: Named settings: ``light``, or ``paper``: the paper's, with its teacher and input.
         settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the
             preset's.
 
@@ -99,7 +99,7 @@ class Detector(Inspector):
         self.input = InputChoice.of(image_size, tile, overlap, scale)
         #: The point of the dial, and what of it counts.
         self.speed = choose_speed(
-            self._method_class, speed, teacher=teacher, image_size=self.input.named
+            self._method_class, speed, preset, teacher=teacher, image_size=self.input.named
         )
         self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (

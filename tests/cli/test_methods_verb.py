@@ -50,6 +50,11 @@ def test_one_methods_settings_are_shown_with_ranges_and_presets(blemish: Any, re
     assert content["presets"]["light"] == RADARConfig().to_json()
     assert content["presets"]["paper"]["smooth"] is None
     assert "--preset" in shown.stdout.splitlines()[-1]
+    assert "brings along" not in shown.stdout
+    paper = blemish("methods", "borad")
+    assert "brings along --teacher timm/wide_resnet50_2 --size 256" in paper.stdout
+    (row,) = [line.split() for line in paper.stdout.splitlines() if line.startswith("student ")]
+    assert row[:7] == ["student", "one", "of", "light,", "mirror", "light", "mirror"]
     alone = blemish("methods", "trio").stdout.splitlines()
     (row,) = [line.split() for line in alone if line.startswith("balanced ")]
     assert row == ["balanced", "efficientnet_lite0", "384²", "0.952", "71", "%", "default"]

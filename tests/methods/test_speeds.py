@@ -49,7 +49,7 @@ def test_what_is_named_wins_and_what_is_left_is_said() -> None:
         "Of the speed 'best' only the teacher (efficientnet_lite2) is left: an input size is named."
     )
     taught = Detector(speed="best", teacher="efficientnet_lite1")
-    assert "only the input size (about 384²) is left: a teacher is named" in taught.speed.note
+    assert "only the input size (about 384²) is left: another teacher is named" in taught.speed.note
     neither = Detector(speed="best", teacher="efficientnet_lite1", image_size=64)
     assert neither.speed.to_json() is None
     assert "'best' nothing is left" in neither.speed.note
@@ -57,6 +57,27 @@ def test_what_is_named_wins_and_what_is_left_is_said() -> None:
     # Nobody asked for the default, so nobody is told what it lost.
     assert Detector(image_size=64).speed.note == Detector("rd").speed.note == ""
     assert Detector("rd").speed.to_json() is None
+
+
+def test_a_preset_brings_its_papers_teacher_and_square_along() -> None:
+    paper = Detector("rd", preset="paper")
+    assert paper.teacher == "timm/wide_resnet50_2"
+    assert paper.speed.point.input_size(paper.config, [(800, 1600)] * 9) == (256, 256)
+    assert (paper.speed.note, paper.speed.to_json()) == ("", None)
+    assert Detector("rd", preset="paper", teacher="timm/wide_resnet50_2").speed.note == ""
+    taught = Detector("rd", preset="paper", teacher="efficientnet_lite0")
+    assert taught.teacher == "efficientnet_lite0"
+    assert taught.speed.note == (
+        "Of what the preset 'paper' brings along, only the input size (256×256) is left: another "
+        "teacher is named."
+    )
+    sized = Detector("rd", preset="paper", image_size=64)
+    assert (sized.teacher, sized.input.image_size) == ("timm/wide_resnet50_2", (64, 64))
+    assert "only the teacher (timm/wide_resnet50_2) is left: an input size" in sized.speed.note
+    fast = Detector("rd", preset="paper", speed="fast")
+    assert fast.teacher == "efficientnet_lite0"
+    assert "The speed 'fast' wins over timm/wide_resnet50_2 at 256×256" in fast.speed.note
+    assert Detector("trio", speed="fast").speed.note == ""
 
 
 def test_an_unknown_point_is_refused_with_the_nearest() -> None:

@@ -74,6 +74,10 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
     facts, config_class = _facts(method), method.config_class
     settings = describe_settings(config_class)
     speeds = {name: asdict(speed) for name, speed in config_class.speeds.items()}
+    brought = {
+        preset: {"teacher": point.teacher, "input_size": [point.side, point.side]}
+        for preset, point in config_class.preset_inputs.items()
+    }
     presets: Mapping[str, dict[str, Any]] = {
         preset: parse_settings(config_class, {}, preset=preset).to_json()
         for preset in config_class.presets
@@ -85,7 +89,8 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
             "speeds_measured": MEASURED_ON,
             "default_speed": config_class.default_speed,
         }
-        _print_json({"method": name, **facts, "settings": described, "presets": presets, **dial})
+        content = {"method": name, **facts, "settings": described, "presets": presets}
+        _print_json({**content, "preset_inputs": brought, **dial})
         return
     print(facts["summary"], facts["paper"], "", sep="\n")
     table = _table("setting", "takes", *presets, "what it is")
@@ -95,6 +100,11 @@ def _show(name: str, method: type[Method], *, json: bool) -> None:
         table.add_row(setting.name, setting.takes, *shown, setting.help)
     _print(table)
     print()
+    for preset, point in config_class.preset_inputs.items():
+        print(
+            f"--preset {preset} brings along --teacher {point.teacher} --size {point.side}, which "
+            "can be named otherwise.\n"
+        )
     print_speeds(config_class)
     print()
     words, set_one = f"blemish fit --method {name}", f"--set {settings[0].name}=…"

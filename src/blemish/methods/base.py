@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,6 +196,7 @@ class Stage:
         steps: Optimiser steps, or ``None`` where ``epochs`` says how long.
         batch_size: Images per step.
         epochs: Length in passes over the training images, instead of in steps.
+        steps_within: Fewest and most steps that the epochs may come to, ``None`` for any.
         optimizer: A class of ``torch.optim``, or whatever else makes an optimiser of torch's list
             of parameter groups: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
         schedule: Factor of the learning rates at each step, see :mod:`blemish.methods.base`.
@@ -215,6 +217,7 @@ class Stage:
     schedule: Schedule = constant
     needs_images: bool = False
     anomaly_share: float = 0.0
+    steps_within: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -231,8 +234,9 @@ class Stage:
         """The same stage with its length in steps, for a number of training images."""
         if self.epochs is None:
             return self
-        steps = max(1, math.ceil(self.epochs * images / self.batch_size))
-        return replace(self, steps=steps, epochs=None)
+        fewest, most = self.steps_within or (1, sys.maxsize)
+        steps = math.ceil(self.epochs * images / self.batch_size)
+        return replace(self, steps=min(max(steps, fewest), most), epochs=None)
 
 
 class Method(nn.Module, ABC):

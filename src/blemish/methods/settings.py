@@ -87,6 +87,8 @@ class MethodConfig:
     #: Named sets of settings. Every system has ``light``, its defaults; ``paper`` is what the
     #: paper states, as far as the settings can say it.
     presets: ClassVar[Presets] = {"light": {}}
+    #: Teacher and input that a preset brings along, by its name; others that are named win.
+    preset_inputs: ClassVar[Mapping[str, Speed]] = {}
     #: Points of the dial between speed and power.
     speeds: ClassVar[Mapping[str, Speed]] = SPEEDS
     #: The point that counts where none is named; ``None``: none, but the papers' protocol.

@@ -31,6 +31,7 @@ class Speed:
         side: The input has at most about this number squared of pixels.
         image_auroc: Mean image AUROC that the method had with it, where it was measured.
         found_at_5: Share of the defects that it found where 5 % of good pictures are stopped.
+        square: The input is that square whatever the pictures' shape, as papers have it.
 
     Example:
         >>> from blemish.methods.settings import MethodConfig
@@ -44,6 +45,7 @@ class Speed:
     side: int
     image_auroc: float | None = None
     found_at_5: float | None = None
+    square: bool = False
 
     def measured(self, *, image_auroc: float, found_at_5: float) -> Speed:
         """The same point with what a method had with it, :data:`MEASURED_ON`."""
@@ -51,6 +53,8 @@ class Speed:
 
     def input_size(self, config: MethodConfig, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
         """``(H, W)`` of the input for images of sizes ``(H, W)``: their shape, at most doubled."""
+        if self.square:
+            return self.side, self.side
         side = config.settled(sizes).input_side(max(map(max, sizes)), self.side)
         return choose_input_size(sizes, side=side)
 
@@ -66,7 +70,7 @@ PROTOCOL = Speed("efficientnet_lite0", 256)
 
 @dataclass(frozen=True)
 class ChosenSpeed:
-    """A point of the dial, and what of it counts.
+    """A point of the dial, or what a preset brings along, and what of it counts.
 
     Attributes:
         name: Of the point; ``None``: the dial is not used.
@@ -86,38 +90,57 @@ class ChosenSpeed:
 
 
 def choose_speed(
-    method: type[Method], name: str | None, *, teacher: object = None, image_size: object = None
+    method: type[Method],
+    name: str | None,
+    preset: str = "light",
+    *,
+    teacher: object = None,
+    image_size: object = None,
 ) -> ChosenSpeed:
     """The point of a method's dial by name; a teacher or size that is named besides wins over it.
 
-    Without a name it is the method's ``default_speed``; a method that has none keeps to
-    :data:`PROTOCOL`.
+    Without a name it is what the ``preset`` brings along, or the method's ``default_speed``; a
+    method that has neither keeps to :data:`PROTOCOL`.
 
     Raises:
         ConfigError: The dial has no such point; the message has the nearest.
     """
     config = method.config_class
+    brought = config.preset_inputs.get(preset)
     chosen = config.default_speed if name is None else str(name)
-    if chosen is None:
+    if name is None and brought is not None:
+        chosen, point = None, brought
+    elif chosen is None:
         return ChosenSpeed(None, PROTOCOL)
-    if chosen not in config.speeds:
+    elif chosen not in config.speeds:
         raise ConfigError(unknown_name_message("speed", chosen, config.speeds))
-    point = config.speeds[chosen]
+    else:
+        point = config.speeds[chosen]
     if not method.uses_teacher:
         point = replace(point, teacher="none")
     lost = {}
-    if teacher is not None:
-        lost["teacher"] = "a teacher is named"
+    if teacher not in (None, point.teacher):
+        lost["teacher"] = "another teacher is named"
     elif point.teacher == "none":
         lost["teacher"] = "the method has no teacher"
     if image_size is not None:
         lost["input size"] = "an input size is named"
-    left = {"teacher": point.teacher, "input size": f"about {point.side}²"}
+    size = f"{point.side}×{point.side}" if point.square else f"about {point.side}²"
+    left = {"teacher": point.teacher, "input size": size}
     keeps = tuple(part for part in left if part not in lost)
+    counts = f"only the {keeps[0]} ({left[keeps[0]]})" if keeps else "nothing"
+    why = " and ".join(lost.values())
+    if chosen is None:
+        note = f"Of what the preset {preset!r} brings along, {counts} is left: {why}."
+        return ChosenSpeed(None, point, note=note if lost else "")
     if name is None:
         return ChosenSpeed(chosen, point, keeps) if keeps else ChosenSpeed(None, PROTOCOL)
-    note = ""
+    notes = []
     if lost:
-        counts = f"only the {keeps[0]} ({left[keeps[0]]})" if keeps else "nothing"
-        note = f"Of the speed {chosen!r} {counts} is left: {' and '.join(lost.values())}."
-    return ChosenSpeed(chosen, point, keeps, note)
+        notes.append(f"Of the speed {chosen!r} {counts} is left: {why}.")
+    if brought is not None:
+        notes.append(
+            f"The speed {chosen!r} wins over {brought.teacher} at {brought.side}×{brought.side}, "
+            f"which the preset {preset!r} brings along."
+        )
+    return ChosenSpeed(chosen, point, keeps, " ".join(notes))

@@ -40,13 +40,16 @@ def test_the_settings_are_the_papers() -> None:
     assert differs == {
         "epochs": (100, None),
         "decay_at": (1.0, 0.8),
-        "student_blocks": ((3, 4, 6), (0,)),
+        "student": ("mirror", "light"),
+        "stage_width": (1, 2),
         "balance": (False, True),
         "standardise": (False, True),
         "focus": (0.0, 1.0),
         "flat_loss": (True, False),
         "residual": (False, True),
         "divisors": ((2, 4, 2), None),
+        "global_predictor": ("published", "signed"),
+        "unmasked_statistics": (False, True),
     }
 
 

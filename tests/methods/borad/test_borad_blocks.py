@@ -173,6 +173,27 @@ def test_the_global_loss_is_the_papers(bank: PrototypeBank, mids: tuple[Tensor, 
     assert align(*mids, bank).item() == pytest.approx(np.mean(losses), abs=1e-5)
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_global_predictor_is_two_linear_layers_with_norm_and_activation(signed: bool) -> None:
+    torch.manual_seed(2)
+    align = GlobalAlignment(C, signed=signed)
+    first, second = (m for m in align.predict if isinstance(m, nn.Linear))
+    x = torch.randn(3, C)
+    rows = []
+    for row in x.numpy():
+        for layer in (first, second):
+            row = layer.weight.detach().numpy() @ row + layer.bias.detach().numpy()
+            if layer is first or not signed:
+                row = (row - row.mean()) / np.sqrt(row.var() + 1e-5)
+                row = np.where(row > 0, row, 0.01 * row)
+        rows.append(row)
+    assert np.abs(align.predict(x).detach().numpy() - np.stack(rows)).max() < 1e-5
+    # The authors' instance normalisation of (rows, channels) is this one.
+    published = nn.Sequential(first, nn.InstanceNorm1d(3), nn.LeakyReLU())
+    half = nn.Sequential(*list(align.predict)[:3])
+    assert torch.allclose(half(x), published(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("head", [SpatialAlignment, GlobalAlignment])
 def test_no_gradient_flows_through_the_target(
     head: type[nn.Module], bank: PrototypeBank, mids: tuple[Tensor, Tensor]

@@ -79,6 +79,15 @@ def test_masked_steps_leave_the_statistics_of_prediction_alone() -> None:
     assert moved == {0.0: True, 0.999999: False}
 
 
+def test_published_statistics_are_of_every_pass() -> None:
+    method = build(view_rate=0.999999, unmasked_statistics=False)
+    method.train()
+    norm = next(m for m in method.bottleneck.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    method.loss(batch_of(method), method.stages()[0])
+    assert int(norm.num_batches_tracked) == 2  # the online branch and the target's
+    assert bool(norm.running_mean.any())  # type: ignore[union-attr]
+
+
 def test_no_gradient_reaches_the_target_branch() -> None:
     method = build()
     method.train()

@@ -139,7 +139,12 @@ def test_the_settings_are_the_papers() -> None:
     # Ours, and the paper's where it can be said: its text names neither optimiser nor loss.
     paper = parse_settings(HFRConfig, {}, preset="paper").to_json()
     differs = {name: value for name, value in paper.items() if value != config.to_json()[name]}
-    assert differs == {"balance": False, "standardise": False}
+    assert differs == {
+        "student": "mirror",
+        "student_blocks": None,
+        "balance": False,
+        "standardise": False,
+    }
     method = build(**differs)
     method.prepare([Batch(images())])
     method.fit_statistics([Batch(images())])

@@ -69,7 +69,7 @@ def test_the_settings_are_the_papers() -> None:
     # What the paper states or does without, and the default here.
     assert differs == {
         "decay_at": (1.0, 0.8),
-        "student_blocks": ((3, 4, 6), (0,)),
+        "student": ("mirror", "light"),
         "balance": (False, True),
         "standardise": (False, True),
         "focus": (0.0, 1.0),

@@ -136,7 +136,7 @@ def test_the_settings_are_the_papers() -> None:
         "epochs": (200, None),
         "decay_at": (1.0, 0.8),
         "clip_norm": (None, 5.0),
-        "student_blocks": ((3, 4, 6), (0,)),
+        "student": ("mirror", "light"),
         "balance": (False, True),
         "standardise": (False, True),
         "focus": (0.0, 1.0),
@@ -146,13 +146,46 @@ def test_the_settings_are_the_papers() -> None:
 
 def test_the_papers_preset_trains_for_epochs_at_one_rate_without_clipping() -> None:
     torch.manual_seed(0)
-    config = parse_settings(RDConfig, {"width": 0.1}, preset="paper")
+    config = parse_settings(RDConfig, {"student": "light"}, preset="paper")
     assert isinstance(config, RDConfig)
     (stage,) = RD(config, build_teacher(), (64, 96)).stages()
     settled = stage.settled(images=209)
     assert settled.total_steps == 2613  # 200 passes over 209 images, 16 at a time
     assert stage.groups[0].clip_norm is None
     assert {stage.schedule(step, 2613) for step in (0, 2000, 2612)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("images", "steps"),
+    [(24, 500), (432, 1890), (100_000, 10_000)],  # 70 passes, 16 at a time, within the limits
+)
+def test_the_length_follows_the_number_of_images_within_limits(images: int, steps: int) -> None:
+    (stage,) = build().stages()
+    assert stage.settled(images).total_steps == steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [({"steps": 3}, 3), ({"epochs": 2}, 3), ({"epochs": 1000}, 1500), ({"steps": 50_000}, 50_000)],
+)
+def test_a_length_that_is_set_is_kept(settings: dict[str, object], steps: int) -> None:
+    (stage,) = build(**settings).stages()
+    assert stage.settled(24).total_steps == steps
+    paper = parse_settings(RDConfig, {**settings, "student": "light"}, preset="paper")
+    (stage,) = RD(paper, build_teacher(weights="random"), (64, 96)).stages()  # type: ignore[arg-type]
+    assert stage.settled(24).total_steps == steps
+
+
+def test_a_mirror_has_the_teachers_widths() -> None:
+    with pytest.raises(ConfigError, match=r"width=0\.5: a mirror has the channels"):
+        RDConfig(student="mirror", width=0.5)
+    with pytest.raises(ConfigError, match="student_blocks=1,0,1: a mirror grows"):
+        build(student="mirror", student_blocks=(1, 0, 1))
+    method = build(student="mirror", student_blocks=(1,), bottleneck=16).eval()
+    levels = method.standardise(method.teacher(torch.zeros(1, 3, 64, 96)))
+    squeezed = method.embed(levels)
+    assert squeezed.shape[1] == 16
+    assert [tuple(s.shape) for s in method.student(squeezed)] == [tuple(f.shape) for f in levels]
 
 
 def test_a_student_without_residual_blocks_is_lighter_and_rebuilds_every_level() -> None:

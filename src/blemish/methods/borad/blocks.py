@@ -142,17 +142,23 @@ class GlobalAlignment(nn.Module):
     """Prototype-relative global alignment: the pooled views agree as seen from each prototype.
 
     ``d_i = g − p̄_i``, ``e_i = g' − p̄_i`` without gradient, ``y_i = h(d_i)``;
-    ``L_gl = mean_i (2 − 2 <n(y_i), n(e_i)>)``.
+    ``L_gl = mean_i (2 − 2 <n(y_i), n(e_i)>)``. ``h`` is two linear layers, each with a
+    normalisation over the channels and LeakyReLU; ``signed`` ends in the linear layer, which is
+    free to be negative, as its target is, and gives the normalisation weights.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, signed: bool = True) -> None:
         super().__init__()
-        self.predict = nn.Sequential(  # h; the last layer is free to be negative, as its target is
-            nn.Linear(channels, channels),
-            nn.LayerNorm(channels),
-            nn.LeakyReLU(inplace=True),
-            nn.Linear(channels, channels),
-        )
+        layers = [
+            layer
+            for _ in range(2)
+            for layer in (
+                nn.Linear(channels, channels),
+                nn.LayerNorm(channels, elementwise_affine=signed),
+                nn.LeakyReLU(inplace=True),
+            )
+        ]
+        self.predict = nn.Sequential(*layers[: 4 if signed else 6])  # h
 
     def forward(self, mid: Tensor, target: Tensor, bank: PrototypeBank) -> Tensor:
         p = bank.shared()  # (K, C)
@@ -176,6 +182,7 @@ class PrototypeAlignment(nn.Module):
         prototypes: int,
         spatial_weight: float,
         global_weight: float,
+        signed: bool = True,
     ) -> None:
         super().__init__()
         self.bank = PrototypeBank(size, prototypes=prototypes, channels=channels)
@@ -185,7 +192,7 @@ class PrototypeAlignment(nn.Module):
         if spatial_weight and size != (1, 1):
             self.heads["spatial"] = SpatialAlignment(channels)
         if global_weight:
-            self.heads["global"] = GlobalAlignment(channels)
+            self.heads["global"] = GlobalAlignment(channels, signed=signed)
 
     def forward(self, mid: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted losses by name, for the online and the target view's bottleneck output."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from blemish.methods.rd.config import STATED_TRUNK, RDConfig
 from blemish.methods.settings import Count, NotNegative, Positive, Presets, Range
@@ -15,9 +15,8 @@ Momentum: TypeAlias = Annotated[float, Range(0, 1)]
 class BoRADConfig(RDConfig):
     """Settings of BoRAD, beyond those of reverse distillation.
 
-    The preset ``paper`` is what the paper and its authors' code state; beside it belong ``--teacher
-    timm/wide_resnet50_2 --size 256``. What it cannot say: the student's form, as for
-    :class:`~blemish.methods.rd.config.RDConfig`, and a global predictor that ends in an activation.
+    The preset ``paper`` is what the paper and its authors' code state, on the trunk of
+    :class:`~blemish.methods.rd.config.RDConfig`'s.
 
     Example:
         >>> from blemish.methods.borad.config import BoRADConfig
@@ -27,7 +26,15 @@ class BoRADConfig(RDConfig):
 
     presets: ClassVar[Presets] = {
         "light": {},
-        "paper": {**STATED_TRUNK, "epochs": 100, "residual": False, "divisors": (2, 4, 2)},
+        "paper": {
+            **STATED_TRUNK,
+            "epochs": 100,
+            "residual": False,
+            "divisors": (2, 4, 2),
+            "stage_width": 1,
+            "global_predictor": "published",
+            "unmasked_statistics": False,
+        },
     }
 
     spatial_weight: NotNegative = 1.0  # of spatial prototype alignment; 0 = off (stated: 1)
@@ -40,3 +47,7 @@ class BoRADConfig(RDConfig):
     head_learning_rate: Positive = 5e-3  # Adam's step size for bank and heads (stated)
     residual: bool = True  # add the projection to the level; false: replace it (stated)
     divisors: tuple[Count, ...] | None = None  # of a projection's channels; none = by the teacher
+    # its end: published: normalisation and LeakyReLU, signed: a linear layer, as its target is
+    global_predictor: Literal["signed", "published"] = "signed"
+    # batch normalisations keep statistics of unmasked features alone (ours)
+    unmasked_statistics: bool = True

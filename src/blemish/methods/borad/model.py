@@ -18,15 +18,15 @@ instance normalisation takes the picture's own level out of it; where the teache
 straight to a quarter of the channels and back; the bank has the bottleneck's real size; masks act
 on standardised features, so that a masked position reads as an average one; batch normalisations
 keep statistics of unmasked features alone, since prediction sees no others; the global predictor
-ends in a plain linear layer, because its target is signed; its normalisation is a layer
-normalisation; Adam's betas and the decay are the same for bank and heads as for the network; where
-the bottleneck has one location, nothing is spatial and that part is left out.
+ends in a plain linear layer, because its target is signed; where the bottleneck has one location,
+nothing is spatial and that part is left out. The authors' instance normalisation in the global
+predictor is over the channels of one row: a layer normalisation, and so written here. Ours in every
+preset: Adam's betas are the same for bank and heads as for the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import ClassVar
 
@@ -99,6 +99,7 @@ class BoRAD(RD):
             prototypes=config.prototypes,
             spatial_weight=config.spatial_weight,
             global_weight=config.global_weight,
+            signed=config.global_predictor == "signed",
         )
         if alignment.heads:
             self.target, self.alignment = frozen_copy(self.projection), alignment
@@ -132,10 +133,11 @@ class BoRAD(RD):
         levels = self.standardise(self.levels(batch))
         masked = float(torch.rand(())) < self.config.view_rate
         online, other = self.views(levels) if masked else (levels, levels)
-        with running_statistics_kept(self.bottleneck, self.student) if masked else nullcontext():
+        apart = (self.bottleneck, self.student) if self.config.unmasked_statistics else ()
+        with running_statistics_kept(*(apart if masked else ())):
             mid = self.embed(online)  # (N, C, H, W)
             distillation = self.distill(levels, self.student(mid))
-        with torch.no_grad(), running_statistics_kept(self.bottleneck):
+        with torch.no_grad(), running_statistics_kept(*apart[:1]):
             mid_target = self.bottleneck(self.target(other))
         parts = {"distillation": distillation, **self.alignment(mid, mid_target)}
         return {"total": torch.stack(list(parts.values())).sum(), **parts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from blemish.methods.rd.config import ReconstructionConfig
+from blemish.methods.rd.config import Blocks, ReconstructionConfig
 from blemish.methods.settings import Count, Presets
 
 
@@ -13,10 +13,10 @@ from blemish.methods.settings import Count, Presets
 class HFRConfig(ReconstructionConfig):
     """Settings of HFR, beyond those of any reconstruction.
 
-    ``paper`` leaves out what is ours and can be left out: standardised channels and balanced
-    levels. Three levels, a decoder that sees the deepest alone and no augmentation are in every
-    preset. The teacher is named beside the settings; the paper's optimiser and lengths are not
-    stated in the text at hand.
+    ``paper`` leaves out what is ours and can be left out: standardised channels, balanced levels,
+    and the light decoder for one that mirrors the encoder. Three levels, a decoder that sees the
+    deepest alone and no augmentation are in every preset. Encoder, optimiser and length are not
+    stated in the text at hand: they are reverse distillation's.
 
     Example:
         >>> from blemish.methods.hfr.config import HFRConfig
@@ -24,9 +24,18 @@ class HFRConfig(ReconstructionConfig):
         3
     """
 
-    presets: ClassVar[Presets] = {"light": {}, "paper": {"balance": False, "standardise": False}}
+    presets: ClassVar[Presets] = {
+        "light": {},
+        "paper": {
+            "student": "mirror",
+            "student_blocks": None,
+            "balance": False,
+            "standardise": False,
+        },
+    }
 
-    student_blocks: tuple[int, ...] = (1,)  # residual blocks per level, shallow to deep, or of all
+    # residual blocks per level, shallow to deep, or of every level; none: light 0, mirror 6,4,3
+    student_blocks: Blocks | None = (1,)
     levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
     loss: Literal["cosine", "mse"] = "cosine"  # the cosine does not weigh positions by their norm
     # of the levels' maps; a product wants all levels to agree

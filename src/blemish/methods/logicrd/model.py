@@ -42,7 +42,8 @@ from blemish.methods.logicrd.mahalanobis import (
     PictureParts,
     RegionalDeparture,
 )
-from blemish.methods.rd.model import RD, student_plan
+from blemish.methods.rd.model import RD
+from blemish.methods.reconstruction import student_plan
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import cosine_distance, fuse_levels
 from blemish.nn.picture_groups import PictureGroups

@@ -1,0 +1,191 @@
+"""Which of reverse distillation's departures from the paper carry: on products, and without each.
+
+    python benchmarks/choose_trunk.py RESULT.json DATA [DATA …] --steps 300
+
+``elpv`` stands for the installed solar cells. Every product of every data set is learned by itself,
+with the light student, once for each of six trainings: with and without standardised channels, and
+with three losses (positions weighed by their own distance, ``focus``; the paper's plain mean; the
+cosine of the flattened level of the authors' code). Each is then read with the levels' maps
+balanced and as they come, which training does not depend on. Up to 60 good training pictures, 50
+good and 50 defective test pictures, one seed; the figure is image AUROC.
+
+Then leave-one-product-out: the variant that is best on average over all other products, and what
+it loses on the one left out against that product's best. Trainings that RESULT.json holds are not
+done again, so that it grows over several calls; the table goes to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from blemish._files import atomic_write
+from blemish._progress import Progress
+from blemish.benchmark.environment import environment
+from blemish.data.images.preprocess import Preprocessing
+from blemish.data.layouts import read_data_set
+from blemish.data.layouts.lists import packaged_elpv
+from blemish.data.sample import DataSet, Sample
+from blemish.data.sources import good_training_samples
+from blemish.methods.rd.config import RDConfig
+from blemish.methods.rd.model import RD
+from blemish.methods.speeds import PROTOCOL
+from blemish.metrics import auroc
+from blemish.teachers.teacher import Teacher, build_teacher
+from blemish.training.batches import TrainingBatches, training_batches
+from blemish.training.stage import run_stage
+
+TRAINED, TESTED, SEED = 60, 50, 0
+#: What the paper, the authors' code and the first light preset state of the loss.
+LOSSES: dict[str, dict[str, Any]] = {
+    "focus": {"focus": 1.0},
+    "plain": {"focus": 0.0},
+    "flat": {"focus": 0.0, "flat_loss": True},
+}
+TRAININGS = {
+    f"{channels} {loss}": {"standardise": channels == "standardised", **settings}
+    for channels in ("standardised", "raw")
+    for loss, settings in LOSSES.items()
+}
+
+
+def draw(samples: list[Sample], most: int, rng: np.random.Generator) -> list[Sample]:
+    return [samples[at] for at in sorted(rng.permutation(len(samples))[:most])]
+
+
+def measure(
+    training: str, data: TrainingBatches, size: tuple[int, int], teacher: Teacher, steps: int
+) -> dict[str, float]:
+    """Image AUROC of one training, with balanced levels and as they come, and its seconds."""
+    started = time.monotonic()
+    torch.manual_seed(SEED)
+    config = RDConfig(steps=steps, batch_size=8, **TRAININGS[training])
+    method = RD(config, teacher, size)
+    train = [row for row, sample in enumerate(data.samples) if sample.split != "test"]
+    tests = [row for row, sample in enumerate(data.samples) if sample.split == "test"]
+    with torch.inference_mode():
+        method.prepare(data.in_order(train, 16))
+    with tempfile.TemporaryDirectory() as folder:
+        run_stage(
+            method,
+            method.stages()[0],
+            data,
+            train,
+            Path(folder) / "stage.ckpt",
+            seed=(SEED, 0),
+            device="cpu",
+            precision="32-true",
+            checkpoint_seconds=1e9,
+            progress=Progress(quiet=True),
+        )
+    method.eval()
+    figures = {}
+    with torch.inference_mode():
+        errors = [method.errors(batch.features or ()) for batch in data.in_order(tests, 16)]
+        for name in ("as they come", "balanced"):
+            if name == "balanced":
+                method.fit_statistics(data.in_order(train, 16))
+            maps = torch.cat([method.fusion(method.balance(levels)) for levels in errors])
+            scores = maps.flatten(1).amax(1).double().numpy()
+            figures[name] = auroc(scores, np.array([data.labels[row] for row in tests]))
+    return {**figures, "seconds": round(time.monotonic() - started, 1)}
+
+
+def prepared(own: DataSet, teacher: Teacher, folder: Path) -> tuple[TrainingBatches, Any]:
+    """Features of one product's pictures, those that train and the tested ones."""
+    rng = np.random.default_rng(SEED)
+    good, sizes = good_training_samples(own, [])
+    tests = own.split("test").samples
+    chosen = [
+        *draw(list(good), TRAINED, rng),
+        *draw([s for s in tests if s.label == 0], TESTED, rng),
+        *draw([s for s in tests if s.label == 1], TESTED, rng),
+    ]
+    size = PROTOCOL.input_size(RDConfig(), sizes)
+    data = training_batches(
+        RD(RDConfig(), teacher, size),
+        chosen,
+        Preprocessing(*size),
+        folder,
+        8 * 2.0**30,
+        progress=Progress(),
+        failures=[],
+    )
+    return data, size
+
+
+def variants(trainings: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Image AUROC by the name of a training and how its levels are read."""
+    return {
+        f"{training}, {reading}": figures[reading]
+        for training, figures in trainings.items()
+        for reading in ("balanced", "as they come")
+    }
+
+
+def left_out(products: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """What is chosen on the other products, and lost by it in image AUROC."""
+    chosen = {}
+    for product, own in products.items():
+        others = [figures for name, figures in products.items() if name != product]
+        best = max(own, key=lambda name: float(np.mean([figures[name] for figures in others])))
+        chosen[product] = {"chosen": best, "lost": max(own.values()) - own[best]}
+    return chosen
+
+
+def table(products: dict[str, dict[str, float]]) -> str:
+    """Markdown: image AUROC of every variant and product, in percent."""
+    lines = ["| variant | " + " | ".join(products) + " | mean |"]
+    lines.append("|---|" + "---:|" * (len(products) + 1))
+    for name in next(iter(products.values()), {}):
+        row = [100 * figures[name] for figures in products.values()]
+        cells = " | ".join(f"{value:.1f}" for value in (*row, float(np.mean(row))))
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("data", nargs="+")
+    parser.add_argument("--steps", type=int, default=300)
+    given = parser.parse_args()
+    content: dict[str, Any] = {"steps": given.steps, "seed": SEED, "products": {}}
+    if given.result.is_file():
+        content = json.loads(given.result.read_text())
+    teacher = build_teacher()
+    for root in given.data:
+        data_set = read_data_set(packaged_elpv() if root == "elpv" else root)
+        for product in data_set.products:
+            rows = content["products"].setdefault(product, {})
+            missing = [training for training in TRAININGS if training not in rows]
+            if not missing:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                data, size = prepared(data_set.of_products([product]), teacher, Path(folder))
+                for training in missing:
+                    rows[training] = measure(training, data, size, teacher, given.steps)
+                    print(product, size, training, rows[training], flush=True)
+                    whole = {
+                        name: variants(own)
+                        for name, own in content["products"].items()
+                        if len(own) == len(TRAININGS)
+                    }
+                    content["left_out"] = left_out(whole) if len(whole) > 1 else {}
+                    content["environment"] = environment()
+                    with atomic_write(given.result) as out:
+                        out.write((json.dumps(content, indent=1) + "\n").encode())
+    print(table({name: variants(own) for name, own in content["products"].items()}))
+    for product, row in content.get("left_out", {}).items():
+        print(f"without {product}: {row['chosen']}, {100 * row['lost']:.1f} below its best")
+
+
+if __name__ == "__main__":
+    main()
