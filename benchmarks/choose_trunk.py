@@ -3,11 +3,11 @@
     python benchmarks/choose_trunk.py RESULT.json DATA [DATA …] --steps 300
 
 ``elpv`` stands for the installed solar cells. Every product of every data set is learned by itself,
-with the light student, once for each of six trainings: with and without standardised channels, and
-with three losses (positions weighed by their own distance, ``focus``; the paper's plain mean; the
-cosine of the flattened level of the authors' code). Each is then read with the levels' maps
-balanced and as they come, which training does not depend on. Up to 60 good training pictures, 50
-good and 50 defective test pictures, one seed; the figure is image AUROC.
+with the light student, once for each of five trainings: standardised and raw channels, each with
+positions weighed by their own distance (``focus``) and with the paper's plain mean, and raw ones
+with the cosine of the flattened level, as the authors' code has it. Each is then read with the
+levels' maps balanced and as they come, which training does not depend on. Up to 60 good training
+pictures, 50 good and 50 defective test pictures, one seed; the figure is image AUROC.
 
 Then leave-one-product-out: the variant that is best on average over all other products, and what
 it loses on the one left out against that product's best. Trainings that RESULT.json holds are not
@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from blemish._files import atomic_write
 from blemish._progress import Progress
-from blemish.benchmark.environment import environment
+from blemish.benchmark.result_file import write_result
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.layouts import read_data_set
 from blemish.data.layouts.lists import packaged_elpv
@@ -50,9 +49,12 @@ LOSSES: dict[str, dict[str, Any]] = {
     "flat": {"focus": 0.0, "flat_loss": True},
 }
 TRAININGS = {
-    f"{channels} {loss}": {"standardise": channels == "standardised", **settings}
-    for channels in ("standardised", "raw")
-    for loss, settings in LOSSES.items()
+    f"{channels} {loss}": {"standardise": channels == "standardised", **LOSSES[loss]}
+    for channels, losses in (
+        ("standardised", ("focus", "plain")),
+        ("raw", ("focus", "plain", "flat")),
+    )
+    for loss in losses
 }
 
 
@@ -124,10 +126,16 @@ def prepared(own: DataSet, teacher: Teacher, folder: Path) -> tuple[TrainingBatc
 def variants(trainings: dict[str, dict[str, float]]) -> dict[str, float]:
     """Image AUROC by the name of a training and how its levels are read."""
     return {
-        f"{training}, {reading}": figures[reading]
-        for training, figures in trainings.items()
+        f"{training}, {reading}": trainings[training][reading]
+        for training in TRAININGS
         for reading in ("balanced", "as they come")
     }
+
+
+def complete(products: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The variants of every product of which all trainings are there."""
+    done = {name: own for name, own in products.items() if own.keys() >= TRAININGS.keys()}
+    return {name: variants(own) for name, own in done.items()}
 
 
 def left_out(products: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
@@ -156,6 +164,7 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--products", default="", help="only these, separated by commas")
     given = parser.parse_args()
     content: dict[str, Any] = {"steps": given.steps, "seed": SEED, "products": {}}
     if given.result.is_file():
@@ -163,7 +172,7 @@ def main() -> None:
     teacher = build_teacher()
     for root in given.data:
         data_set = read_data_set(packaged_elpv() if root == "elpv" else root)
-        for product in data_set.products:
+        for product in given.products.split(",") if given.products else data_set.products:
             rows = content["products"].setdefault(product, {})
             missing = [training for training in TRAININGS if training not in rows]
             if not missing:
@@ -173,16 +182,10 @@ def main() -> None:
                 for training in missing:
                     rows[training] = measure(training, data, size, teacher, given.steps)
                     print(product, size, training, rows[training], flush=True)
-                    whole = {
-                        name: variants(own)
-                        for name, own in content["products"].items()
-                        if len(own) == len(TRAININGS)
-                    }
+                    whole = complete(content["products"])
                     content["left_out"] = left_out(whole) if len(whole) > 1 else {}
-                    content["environment"] = environment()
-                    with atomic_write(given.result) as out:
-                        out.write((json.dumps(content, indent=1) + "\n").encode())
-    print(table({name: variants(own) for name, own in content["products"].items()}))
+                    write_result(given.result, content)
+    print(table(complete(content["products"])))
     for product, row in content.get("left_out", {}).items():
         print(f"without {product}: {row['chosen']}, {100 * row['lost']:.1f} below its best")
 

@@ -10,6 +10,7 @@ with it teacher, bottleneck and decoder come to the 80.6 M that MambaAD's table 
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from blemish.methods.reconstruction import Reconstruction
 from blemish.methods.registry import method_class
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
+from blemish.teachers.teacher import build_teacher
 
 SIZE = (256, 256)
 METHODS = ("rd", "borad", "hfr", "logicrd")
@@ -88,7 +90,7 @@ def test_the_arithmetic_gives_the_published_sums() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_preset_brings_teacher_and_input_and_has_the_published_size(name: str) -> None:
-    point = choose_speed(method_class(name), None, preset="paper").point
+    point = choose_speed(method_class(name), None, "paper").point
     assert (point.teacher, point.square, point.side) == ("timm/wide_resnet50_2", True, 256)
     method = build(name)
     assert isinstance(method, Reconstruction)
@@ -156,3 +158,11 @@ def test_two_steps_of_training_at_full_size(name: str) -> None:
         assert all(bool(value.isfinite()) for value in losses.values())
     moved = [not torch.equal(p, old) for p, old in zip(groups[0]["params"], before, strict=True)]
     assert all(moved)
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
+def test_timms_backbone_has_the_shape_that_is_tested() -> None:
+    found = build_teacher("timm/wide_resnet50_2", weights="random")
+    own = wide_resnet_teacher()
+    assert (found.channels, found.strides) == (own.channels, own.strides)
+    assert parameters(found) == parameters(own)
