@@ -109,9 +109,10 @@ def test_the_papers_presets_can_be_measured(line: Path, options: Make) -> None:
         line, methods=("rd", "hfr"), preset="paper", settings=(("hfr.balance", "true"),)
     )
     runs = plan_runs(asked)
-    assert [run.changed["standardise"] for run in runs] == [False, False]
+    assert [run.changed["student"] for run in runs] == ["mirror", "mirror"]
     assert runs[0].changed["epochs"] == 200  # rd's paper
-    assert runs[1].changed == {"standardise": False}  # what is set wins
+    assert "balance" in runs[0].changed
+    assert "balance" not in runs[1].changed  # what is set wins
     assert "--preset paper" in command_line(asked, "out")
     assert "--preset" not in command_line(options(line), "out")
 
