@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish._files import atomic_write
+from blemish._files import atomic_write, keep_beside, writable_target
 from blemish.errors import ConfigError
 
 
@@ -98,3 +98,19 @@ def test_the_bytes_reach_the_disk_before_the_rename(
     with atomic_write(tmp_path / "a") as file:
         file.write(b"1")
     assert events[:2] == ["fsync", "rename"]
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux")
+@pytest.mark.parametrize("path", ["/proc/m.blemish", "/proc/self/m.blemish", "/sys/m.blemish"])
+def test_what_the_kernel_makes_is_no_place_for_files(path: str) -> None:
+    with pytest.raises(ConfigError, match="files cannot be created in"):
+        writable_target(path)
+
+
+def test_a_file_is_kept_beside(tmp_path: Path) -> None:
+    path = tmp_path / "m.blemish"
+    for content in (b"first", b"second"):
+        path.write_bytes(content)
+        kept = keep_beside(path)
+        assert (kept.name, kept.read_bytes()) == ("m.blemish.bak", content)
+        assert path.read_bytes() == content

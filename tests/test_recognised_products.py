@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from blemish import Detector, open_model
+from blemish._progress import Important
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import training_data
 from blemish.export.exporter import export_model
@@ -209,15 +210,52 @@ def test_one_product_and_other_methods_recognise_nothing(root: Path, tmp_path: P
     assert any(n.startswith("Images of which no product is known are judged by") for n in notes)
 
 
-def test_a_recognised_product_does_not_move_limits_by_itself(root: Path, model_file: Path) -> None:
-    model = Detector.load(model_file)
+def test_good_images_of_no_named_product_calibrate_the_one_they_show(
+    model_file: Path, tmp_path: Path
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number in range(12):
+        Image.fromarray(picture("dark", 70 + number)).save(flat / f"{number:02}.png")
+    model, named = Detector.load(model_file), Detector.load(model_file)
     before = model.calibration
     assert before is not None
-    model.calibrate(root / "dark/test/good")
+    said = model.calibrate(flat)
+    named.calibrate(flat, product="dark")
+    assert model.calibration == named.calibration
     after = model.calibration
     assert after is not None
+    assert after.limits("dark") != before.limits("dark")
+    assert after.limits("bright") == before.limits("bright")
+    assert "Of 12 images of no named product the model says that 12 show dark." in said
+    # One that looks like the other product must not become all that is known of it.
+    Image.fromarray(picture("bright", 70)).save(flat / "stray.png")
+    noise = np.random.default_rng(0).integers(0, 255, picture("dark", 1).shape).astype(np.uint8)
+    Image.fromarray(noise).save(flat / "zzz.png")
+    mixed = Detector.load(model_file)
+    said = mixed.calibrate(flat)
+    assert mixed.calibration == model.calibration
+    (note,) = [note for note in said if "left out and move no limit" in note]
+    assert isinstance(note, Important)
+    assert note.startswith("2 of them, such as stray.png (looks like bright), are")
+
+
+def test_what_none_of_its_products_show_stays_of_no_product(
+    root: Path, model_file: Path, tmp_path: Path
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 255, picture("dark", 1).shape)
+        Image.fromarray(noise.astype(np.uint8)).save(flat / f"{number}.png")
+    model = Detector.load(model_file)
+    before = model.calibration
+    said = model.calibrate(flat)
+    after = model.calibration
+    assert before is not None
+    assert after is not None
     assert after.limits("dark") == before.limits("dark")
-    assert after.products == before.products
+    assert any("keep the limits they had" in note for note in said)
 
 
 def test_the_method_counts_products_as_it_names_them(trained: Detector) -> None:

@@ -10,6 +10,8 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +72,25 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
+def keep_beside(path: str | Path) -> Path:
+    """Keep a copy of a file that is to be replaced, as ``NAME.bak``; one that is there is replaced.
+
+    Example:
+        >>> import tempfile
+        >>> from blemish._files import keep_beside
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     target = Path(folder) / "m.blemish"
+        ...     _ = target.write_bytes(b"old")
+        ...     keep_beside(target).name, keep_beside(target).read_bytes()
+        ('m.blemish.bak', b'old')
+    """
+    target = Path(path).resolve()
+    kept = target.with_name(f"{target.name}.bak")
+    with target.open("rb") as old, atomic_write(kept) as file:
+        shutil.copyfileobj(old, file)
+    return kept
+
+
 def writable_target(path: str | Path) -> Path:
     """The file that ``path`` stands for, links resolved, after checking that its folder exists.
 
@@ -93,12 +114,17 @@ def writable_target(path: str | Path) -> Path:
             f"Cannot write {path}: the folder {Path(path).parent} does not exist. "
             "Create it first, or name a file in a folder that exists."
         )
-    if not os.access(target.parent, os.W_OK):
+    if not os.access(target.parent, os.W_OK) or _made_by_the_kernel(target.parent):
         raise ConfigError(
             f"Cannot write {path}: files cannot be created in {target.parent}, for want of "
             "permission or on a read-only disk. Choose another folder."
         )
     return target
+
+
+def _made_by_the_kernel(folder: Path) -> bool:
+    """Whether a folder is in /proc or /sys, where to root files only seem to be creatable."""
+    return sys.platform == "linux" and folder.parts[:2] in (("/", "proc"), ("/", "sys"))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -112,7 +112,8 @@ class Inspector(JudgingModel):
             unsure_rate: Share of good parts that may be called at least unsure.
             estimate: Estimate the limits for which there are too few good images, without
                 guarantee; where not given as it was, at first not.
-            product: Product of images that do not say theirs; a model of one product needs none.
+            product: Product of images that do not say theirs; a model of one product needs none,
+                one that recognises products says it of each where none is named.
             group: What part, strip or lot images are of, see
                 :func:`blemish.data.grouping.grouped`; those that trained do not calibrate.
             progress: Where progress is shown.
@@ -140,6 +141,7 @@ class Inspector(JudgingModel):
                 groups,
                 progress=progress or Progress(quiet=True),
                 on_error=on_error,
+                recognise=product is None and self.recognises,
             )
             if self.calibration is not None:
                 records = as_measured(self.calibration.groups, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,30 @@ def test_int8_takes_ranges_and_limits_from_the_images(
     assert (exported.export.precision, exported.export.format) == ("int8", "openvino")
     assert exported.export.recalibrated
     assert exported.calibration != load_calibration(model_file)
+
+
+def test_int8_says_that_its_limits_rest_on_fewer_images(
+    blemish: RunBlemish, model_file: Path, part: Path, tmp_path: Path
+) -> None:
+    good = part / "train" / "good"
+    assert blemish("calibrate", model_file, good, "-o", "t.blemish").returncode == 0
+    (tmp_path / "few").mkdir()
+    for path in sorted(good.iterdir())[:6]:
+        shutil.copy(path, tmp_path / "few")
+    result = blemish("export", "t.blemish", "-o", "m.blemish", "--int8", "--images", "few")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "Important: The limits rest on 6 good images; those of the trained model rest on 12. "
+        "Give all of them with --images"
+    ) in result.stderr
+
+
+def test_a_graph_for_any_size_is_said(blemish: RunBlemish, model_file: Path, part: Path) -> None:
+    good = part / "train" / "good"
+    result = blemish("export", model_file, "-o", "m.onnx", "--any-size", "--images", good)
+    assert result.returncode == 0, result.stderr
+    assert "The graph takes pictures of any size. Where it letterboxes them" in result.stderr
+    assert blemish("predict", "m.onnx", part / "test", "--product", "part").returncode in (0, 1)
 
 
 def load_calibration(path: Path) -> Any:

@@ -245,6 +245,27 @@ def test_wrong_options_are_refused_before_training(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--group", "["), "is no regular expression"),
+        (("--group", "lot[0-9]"), "names none of the 12 images"),
+        (("--labelled", "part/train/good"), "holds good/, which is not of defects"),
+        (("--labelled", "nix"), "nix does not exist"),
+        (("--method", "rd", "--labelled", "part/test/stain"), "rd learns from good images only"),
+    ],
+)
+def test_groups_and_defects_are_refused_before_anything_is_timed_or_compared(
+    blemish: Any, part: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    shutil.copytree(part, tmp_path / "part")
+    result = blemish("fit", "part", *options)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "teacher" not in result.stdout
+    assert "Comparing" not in result.stderr
+
+
 def test_a_single_image_per_step_needs_more_than_the_smallest_size(
     blemish: Any, refused: Any, part: Path, tmp_path: Path
 ) -> None:

@@ -89,6 +89,27 @@ def test_more_images_go_into_another_file(
     assert (tmp_path / "n.blemish").is_file()
 
 
+def test_where_it_warns_the_old_model_is_kept_beside(
+    blemish: Any, model: Path, more: Path, part_folder: Any, tmp_path: Path
+) -> None:
+    before = digest(model)
+    calm = blemish("learn", model, part_folder(tmp_path / "x", train=14), "--product", "part")
+    assert calm.returncode == 0, calm.stderr
+    kept = tmp_path / "m.blemish.bak"
+    assert "By the limits before" not in calm.stderr
+    assert not kept.exists()
+    now = digest(model)
+    result = blemish("learn", model, more)  # negatives: defects by the limits before
+    assert result.returncode == 0, result.stderr
+    assert "By the limits before, 1 of the 6 new good images of part is a defect" in result.stderr
+    assert f"model as it was is kept, {kept}. Back to it: mv {kept} {model}" in result.stderr
+    assert digest(kept) == now != before
+    assert digest(model) != now
+    elsewhere = blemish("learn", kept, more, "--out", "other.blemish")
+    assert elsewhere.returncode == 0
+    assert "is kept" not in elsewhere.stderr
+
+
 def test_what_cannot_learn_is_refused_and_no_file_touched(
     blemish: Any, refused: Any, model: Path, more: Path, tmp_path: Path, model_file: Path
 ) -> None:

@@ -60,10 +60,7 @@ class CalibrationRecord:
 
     @classmethod
     def of(cls, prediction: Prediction, image: str, product: str) -> CalibrationRecord:
-        """The record of a good image that was judged, with its identity and named product.
-
-        A product that was recognised and not named must not move that product's limits.
-        """
+        """The record of a good image that was judged, with its identity and its product."""
         return cls(
             product=product or None,
             score=prediction.score,

@@ -48,7 +48,11 @@ def calibrate(
         ),
     ] = None,
     product: Annotated[
-        str | None, typer.Option(help="Which product the images show. Default: unknown.")
+        str | None,
+        typer.Option(
+            help="Which product the images show. Default: as their folders say, else as the model "
+            "recognises it."
+        ),
     ] = None,
     group: Group = "auto",
     out: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +91,9 @@ def demo(
     if not quiet:
         Console().print(outputs.tally.table())
         assert detector.calibration is not None
-        print_notes(detector.calibration.notes())
+        learned = bool(detector.training.get("cross_fitted"))
+        words = {"MODEL": shlex.quote(str(model))}
+        print_notes(detector.calibration.notes(learned=learned), words)
         print(
             f"Pictures: {folder / 'heatmaps'}   Table: {folder / 'verdicts.csv'}   "
             f"Model: {model}\n"

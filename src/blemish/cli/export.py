@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -73,7 +74,7 @@ def export(
     for line in report.parity.lines():
         print(line)
     print(f"Wrote {report.path} ({report.path.stat().st_size / 2**20:.1f} MiB).")
-    print_notes(report.notes)
+    print_notes(report.notes, {"MODEL": shlex.quote(str(report.path))})
     if images is None:
         print_notes(
             ["No real image was used in the comparison. Give good ones with --images GOOD_DIR."]

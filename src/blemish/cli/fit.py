@@ -167,6 +167,8 @@ def fit(
     from blemish.errors import ConfigError, DataError
     from blemish.methods.registry import method_class
     from blemish.training.input_plan import line, other_ways, seen_by
+    from blemish.training.labelled_defects import check_labels_are_used
+    from blemish.training.sides import check_asked
     from blemish.training.train import TrainingOptions
 
     data_set = training_data(data_source(data, good, defects, masks, test), layout=layout)
@@ -229,6 +231,10 @@ def fit(
         if sys.argv[1:2] == ["fit"]:
             progress.words["blemish fit …"] = shlex.join(["blemish", *sys.argv[1:]])
         try:
+            if labelled:
+                tiled = detector.input.tile is not None
+                check_labels_are_used(method, tiled=tiled)
+            check_asked(part, labelled, group, bit_depth=bit_depth)
             if not quiet:
                 sizes = good_training_samples(part, [])[1]
                 print_speeds_here(detector, sizes, shown)

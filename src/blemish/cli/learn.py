@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from blemish._files import writable_target
+from blemish._files import keep_beside, writable_target
 from blemish._progress import print_failures, print_notes
 from blemish.cli.common import (
     Group,
@@ -52,7 +52,8 @@ def learn(
 ) -> None:
     """Add good images, or a product, to a finished model, without the images it was fitted on.
 
-    What it knows of other products stays as it is; all limits are shown before and after.
+    What it knows of other products stays as it is; all limits are shown before and after. Where
+    some of the images are perhaps not good, the model as it was is kept beside as MODEL.bak.
     """
     need_training_packages("Learning")
     from blemish._progress import Progress, printable
@@ -88,7 +89,10 @@ def learn(
         print_notes(report.notes)
         print("Nothing new to learn; nothing was written.")
         return
+    kept = None
     if not dry_run:
+        if report.doubtful and (out is None or out.resolve() == model.resolve()):
+            kept = keep_beside(model)
         detector.save(out or model)
     if not quiet:
         print_notes(report.notes, {"MODEL": shlex.quote(str(out or model))})
@@ -100,3 +104,10 @@ def learn(
         )
         end = "Nothing was written (--dry-run)." if dry_run else f"Wrote {out or model}."
         print(f"Learned {learned} in {report.seconds:.0f} s. {end}")
+    if kept is not None:
+        was, now = shlex.quote(str(kept)), shlex.quote(str(model))
+        print(
+            f"Important: because of what is said above the model as it was is kept, {kept}. Back "
+            f"to it: mv {was} {now}",
+            file=sys.stderr,
+        )

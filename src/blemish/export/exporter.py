@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from blemish._files import writable_target
-from blemish._progress import Progress
+from blemish._progress import Important, Progress
 from blemish.data.good_images import good_images
 from blemish.data.sample import Sample
 from blemish.detector import Detector
@@ -217,4 +217,13 @@ def _recalibrate(
             f"No image says it shows {', '.join(sorted(lost))}: limits are no longer its own. Sort "
             "the images into folders named as the products to keep limits by product."
         )
-    return [*notes, *after.notes()]
+    if after.n < before.n:
+        by = ", each measured by the others" if keeps else ""
+        notes.insert(
+            0,
+            Important(
+                f"The limits rest on {after.n} good images; those of the trained model rest on "
+                f"{before.n}{by}. Give all of them with --images for limits that hold as well."
+            ),
+        )
+    return [*notes, *after.notes(learned=keeps)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from blemish._progress import as_typed
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.inspection.network import Network
@@ -25,6 +27,11 @@ class ServedModel:
     products: tuple[str, ...]  # those it was trained on
     calibration: Calibration | None  # the limits in its file
     facts: dict[str, Any] = field(default_factory=dict)  # what else the file says, for people
+
+    def notes(self, calibration: Calibration) -> list[str]:
+        """What is to be known of limits of this model, its name in commands."""
+        notes = calibration.notes(learned=bool(self.facts.get("cross_fitted")))
+        return [as_typed(note, {"MODEL": shlex.quote(self.name)}) for note in notes]
 
 
 def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:

@@ -76,6 +76,7 @@ class LearnReport:
     seconds: float  # wall time
     groups: Mapping[str, Any] = field(default_factory=dict)  # as of blemish.training.sides
     pictures: LearnedPictures | None = None  # what the new ones had in common
+    doubtful: bool = False  # whether some of them are perhaps not good, or of another product
 
     def added_to(self, training: Mapping[str, Any], options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training, and now of this as well."""
@@ -163,6 +164,7 @@ def learn_more(
     learned = copy.deepcopy(method).cpu()
     notes, records = [*data_set.problems, *notes, *split.notes], []
     counts: dict[str, int] = {}
+    doubtful = False
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         data = training_batches(
             learned,
@@ -197,7 +199,9 @@ def learn_more(
             odd = suspects_among(
                 learned, [(data, rows)], found=found, seed=options.seed, progress=progress
             )
-            notes += [*learned.notes(), *suspects_note(odd, split.kept, verb="learn")]
+            said = learned.notes()
+            doubtful |= bool(odd) or any(isinstance(note, Important) for note in said)
+            notes += [*said, *suspects_note(odd, split.kept, verb="learn")]
     learned = learned.eval().to(next(method.parameters()).device)
     if split.held:
         records += good_records(
@@ -210,7 +214,9 @@ def learn_more(
     if calibration is None:
         notes.append("The model has no limits, as before: blemish calibrate sets them.")
     elif records:
-        notes += _once_defects(calibration, records)
+        once = _once_defects(calibration, records)
+        doubtful |= bool(once)
+        notes += once
         limits = calibrate(records, current=calibration, how="join")
         notes += limits.notes(learned=method.cross_fits)
     report = LearnReport(
@@ -225,6 +231,7 @@ def learn_more(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         groups=split.groups,
+        doubtful=doubtful,
         pictures=LearnedPictures.of(
             split.kept, sizes_of(split.kept), bit_depth=preprocessing.bit_depth
         ),

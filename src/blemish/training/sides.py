@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from blemish._progress import Progress
 from blemish.data.equal_pictures import alike_together
 from blemish.data.grouping import count_groups, grouped
-from blemish.data.sample import HOLD_OUT_SHARE, Sample, hold_out
+from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
+from blemish.data.sources import ImageSource, labelled_defects
 from blemish.errors import DataError
 
 
@@ -104,6 +105,24 @@ def sides(
         entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
         entry["names"].append(name)
     return Sides(kept, held, labelled, groups, notes)
+
+
+def check_asked(
+    data_set: DataSet, defects: ImageSource | None, group: str, *, bit_depth: int = 16
+) -> None:
+    """Refuse labelled defects and groups that cannot be meant, before any picture is compared.
+
+    Raises:
+        DataError: Defects that are none, or are among the good images; a table of groups that
+            cannot be read.
+        ConfigError: A group that cannot be used.
+    """
+    good = [s for s in data_set.samples if s.is_good and s.split != "test"]
+    labelled: tuple[Sample, ...] = ()
+    if defects is not None:
+        labelled = labelled_defects(defects, bit_depth=bit_depth)
+    _check_apart(good, labelled)
+    grouped([*good, *labelled], group)
 
 
 def _check_apart(good: Sequence[Sample], defects: Sequence[Sample]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from blemish._progress import Important
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, OutOfFold
 from blemish.methods.trio.blocks import FOLDS
@@ -144,8 +145,10 @@ def _taken_for(trio: Trio, codes: Tensor, product: str) -> list[str]:
     own = product if product in trio.products else names[-1]
     seen = Counter(names[k] for k in trio.product(codes)[1].tolist())
     return [
-        f"{count} of the {len(codes)} images of {product} look like {name} to the model as it was. "
-        "If they show another product, learn them under its name: --product."
+        Important(
+            f"{count} of the {len(codes)} images of {product} look like {name} to the model as it "
+            "was. If they show another product, learn them under its name: --product."
+        )
         for name, count in seen.items()
         if name != own and count > _STRAYS * len(codes)
     ]

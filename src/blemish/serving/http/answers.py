@@ -16,6 +16,7 @@ from blemish.calibration.limit_setters import image_name, limit_setters
 from blemish.results import Branch, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
+from blemish.serving.model import ServedModel
 from blemish.serving.service import Judged, NotJudged
 
 
@@ -257,7 +258,9 @@ def _picture(
     }
 
 
-def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswer:
+def version_answer(
+    version: CalibrationVersion, model: ServedModel, *, active: bool
+) -> VersionAnswer:
     """A calibration and its limits."""
     own = {name: value for name, value in vars(version).items() if name != "calibration"}
     calibration = version.calibration
@@ -268,7 +271,7 @@ def version_answer(version: CalibrationVersion, *, active: bool) -> VersionAnswe
         unsure_rate=None if calibration is None else calibration.unsure_rate,
         n=0 if calibration is None else calibration.n,
         limits=[] if calibration is None else limits_json(calibration),
-        notes=[] if calibration is None else calibration.notes(),
+        notes=[] if calibration is None else model.notes(calibration),
     )
 
 
@@ -307,7 +310,7 @@ def setters_json(calibration: Calibration, pictures: Iterable[Picture]) -> list[
 
 
 def comparison(
-    before: Calibration | None, after: Calibration, pictures: Iterable[Picture]
+    before: Calibration | None, after: Calibration, pictures: Iterable[Picture], model: ServedModel
 ) -> dict[str, Any]:
     """What new limits would change: the limits, and the verdicts of everything judged so far."""
     verdicts: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
@@ -330,5 +333,5 @@ def comparison(
         "verdicts": {when: dict(counts) for when, counts in verdicts.items()},
         "marked": {mark: dict(counts) for mark, counts in marked.items()},
         "changed": changed,
-        "notes": after.notes(),
+        "notes": model.notes(after),
     }

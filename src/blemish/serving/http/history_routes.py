@@ -55,7 +55,7 @@ def history_routes(service: InspectionService) -> APIRouter:
     def history(false_alarm_rate: Rate = None) -> dict[str, Any]:
         active, calibration, kept = versions.active, at(false_alarm_rate), pictures.all()
         return {
-            "calibration": version_answer(active, active=True),
+            "calibration": version_answer(active, service.model, active=True),
             "judged_by": None
             if calibration is None
             else {
@@ -65,7 +65,7 @@ def history_routes(service: InspectionService) -> APIRouter:
                 "limits": limits_json(calibration),
                 "good_scores": {group.product or "": group.scores for group in calibration.groups},
                 "setters": setters_json(calibration, kept),
-                "notes": calibration.notes(),
+                "notes": service.model.notes(calibration),
             },
             "pictures": [picture_answer(p, calibration) for p in kept],
         }
@@ -162,7 +162,7 @@ def history_routes(service: InspectionService) -> APIRouter:
         after, _ = proposed(how, false_alarm_rate, list(leave_out))
         return {
             "version": active.version,
-            **comparison(active.calibration, after, pictures.all()),
+            **comparison(active.calibration, after, pictures.all(), service.model),
         }
 
     @router.post("/recalibration", response_model=VersionAnswer, summary="Put new limits in force")
@@ -186,7 +186,7 @@ def history_routes(service: InspectionService) -> APIRouter:
             expected=request.expected,
             left_out=gone,
         )
-        return version_answer(version, active=True)
+        return version_answer(version, service.model, active=True)
 
     @router.post("/calibrations/activate", response_model=VersionAnswer, summary="Undo, or go back")
     def activate(request: ActivateRequest) -> VersionAnswer:
@@ -194,7 +194,7 @@ def history_routes(service: InspectionService) -> APIRouter:
             version = versions.undo(expected=request.expected)
         else:
             version = versions.activate(request.version, expected=request.expected)
-        return version_answer(version, active=True)
+        return version_answer(version, service.model, active=True)
 
     return router
 

@@ -135,7 +135,9 @@ def predict_routes(service: InspectionService) -> APIRouter:
                 "identity": served.identity,
                 "products": list(served.products),
                 "facts": served.facts,
-                "calibration": json.loads(version_answer(active, active=True).model_dump_json()),
+                "calibration": json.loads(
+                    version_answer(active, served, active=True).model_dump_json()
+                ),
                 "bounds": {
                     name: getattr(service.limits, name)
                     for name in ("body_bytes", "pixels", "images", "queue", "keep_pictures")
@@ -146,8 +148,9 @@ def predict_routes(service: InspectionService) -> APIRouter:
 
     @router.get("/v1/calibrations", response_model=list[VersionAnswer], summary="All calibrations")
     def calibrations() -> list[VersionAnswer]:
-        active = service.versions.active.version
-        return [version_answer(v, active=v.version == active) for v in service.versions.all()]
+        active, model = service.versions.active.version, service.model
+        known = service.versions.all()
+        return [version_answer(v, model, active=v.version == active) for v in known]
 
     @router.get("/v1/calibrations/{version}", summary="One calibration with its scores")
     def calibration(version: int) -> JSONResponse:
