@@ -121,14 +121,6 @@ def main() -> None:
     given = parser.parse_args()
     teacher, progress = build_teacher(), Progress()
     products: dict[str, Any] = {}
-    with torch.inference_mode():
-        for root in given.data:
-            data = read_data_set(root)
-            for product in progress.track(data.products, Path(root).name, len(data.products)):
-                chosen = data.of_products([product])
-                found = check_product(chosen, teacher, given.side, given.splits)
-                if found is not None:
-                    products[product] = found
     content = {
         "command": "python benchmarks/check_cross_calibration.py RESULT DATA … "
         f"--side {given.side} --splits {given.splits}",
@@ -137,7 +129,15 @@ def main() -> None:
         "seed": 0,
         "products": products,
     }
-    write_result(given.result, content)
+    with torch.inference_mode():
+        for root in given.data:
+            data = read_data_set(root)
+            for product in progress.track(data.products, Path(root).name, len(data.products)):
+                chosen = data.of_products([product])
+                found = check_product(chosen, teacher, given.side, given.splits)
+                if found is not None:
+                    products[product] = found
+                    write_result(given.result, content)  # what is known is kept
     print("| product | good images | cross: stopped | found | ROC | split: stopped | found | ROC |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, row in products.items():

@@ -11,6 +11,7 @@ step must do what it promises, or this ends with an error.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ class Environment:
     def __init__(self, folder: Path, dist: Path, extras: str) -> None:
         venv.create(folder, with_pip=True)
         self.bin, self.home = folder / "bin", folder
+        self.env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         version = next(dist.glob("blemish-*.whl")).name.split("-")[1]
         self.run(
             *("python", "-m", "pip", "install", "--quiet", "--find-links", str(dist)),
@@ -42,7 +44,12 @@ class Environment:
     def run(self, program: str, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         """Run a program of the environment in its own folder; returns what it printed."""
         ended = subprocess.run(
-            [self.bin / program, *words], cwd=self.home, capture_output=True, text=True, check=False
+            [self.bin / program, *words],
+            cwd=self.home,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if ended.returncode not in codes:
             raise SystemExit(f"{program} {' '.join(words)} ended with {ended.returncode}:\n{ended}")
@@ -52,7 +59,7 @@ class Environment:
 def over_http(line: Environment, model: Path, picture: Path) -> str:
     """The verdict of the served model on a picture."""
     words = [line.bin / "blemish", "serve", model, "--port", str(_PORT)]
-    server = subprocess.Popen(words, cwd=line.home)
+    server = subprocess.Popen(words, cwd=line.home, env=line.env)
     try:
         url = f"http://127.0.0.1:{_PORT}/v1/predict"
         for _ in range(120):

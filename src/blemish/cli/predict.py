@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from blemish._progress import Important, print_failures, print_notes
 from blemish.cli.common import Device, ModelFile, Quiet
+from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 if TYPE_CHECKING:
     from blemish.outputs.run import Outputs
@@ -64,6 +66,8 @@ def predict(
         bool,
         typer.Option("--watch", help="Judge pictures as they arrive in the folder, until Ctrl-C."),
     ] = False,
+    send: Send = None,
+    spool: SpoolFolder = None,
     settle: Annotated[
         float,
         typer.Option(min=0, help="--watch: seconds a file must be unchanged to be complete."),
@@ -95,6 +99,7 @@ def predict(
         lines = {"--csv": csv, "--json": json, "--heatmaps": heatmaps, "--masks": masks}
         given = [name for name, value in lines.items() if value is not None]
         given += ["--watch"] if watch else []
+        given += ["--send"] if send else []
         _into_folder(
             given,
             *(model, images, out),
@@ -119,6 +124,7 @@ def predict(
             images, recursive=recursive, on_note=lambda note: print_notes([note])
         )
         root = common_root([sample.path for sample in samples])
+    couriers = couriers_of(send, model, spool)
     written = Outputs(
         opened,
         root=root,
@@ -129,9 +135,10 @@ def predict(
         resume=resume,
         digest="" if opened.manifest is None else opened.manifest.digest,
         rows=rows,
+        deliver=couriers.take if couriers else None,
     )
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}
-    with written as outputs:
+    with couriers or nullcontext(), written as outputs:
         if watch:
             arrivals = Arrivals(folders, recursive=recursive, settle=settle, give_up=give_up)
             _watch(outputs, arrivals, quiet=quiet, **how)

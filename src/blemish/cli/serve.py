@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from blemish.cli.common import Device, ModelFile
+from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 
 def serve(
@@ -42,6 +44,8 @@ def serve(
     ] = 60.0,
     keep: Annotated[int, typer.Option(min=1, help="Pictures kept for the page.")] = 2000,
     keep_gib: Annotated[float, typer.Option(min=0.001, help="Their size on disk.")] = 2.0,
+    send: Send = None,
+    spool: SpoolFolder = None,
     device: Device = "cpu",
 ) -> None:
     """Serve a model: an HTTP interface for programs, and a page for people.
@@ -70,14 +74,17 @@ def serve(
         keep_pictures=keep,
         keep_bytes=int(keep_gib * 1024 * MIB),
     )
-    server.serve(
-        model,
-        limits,
-        host=host,
-        port=port,
-        token_file=token_file,
-        allow_anonymous=allow_anonymous,
-        allow_hosts=allow_host or (),
-        state=state,
-        device=device,
-    )
+    couriers = couriers_of(send, model, spool, pictures=False)
+    with couriers or nullcontext():
+        server.serve(
+            model,
+            limits,
+            host=host,
+            port=port,
+            token_file=token_file,
+            allow_anonymous=allow_anonymous,
+            allow_hosts=allow_host or (),
+            state=state,
+            deliver=couriers.take if couriers else lambda prediction: None,
+            device=device,
+        )

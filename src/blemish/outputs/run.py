@@ -44,6 +44,8 @@ class Outputs:
         resume: Go on behind what an earlier run has written to ``csv`` and ``json``.
         digest: Of the model file, for the lines.
         rows: Number of images kept for the table.
+        deliver: Called with each prediction before its lines are written, so that after a crash it
+            is delivered twice rather than never.
 
     Attributes:
         tally: Counts and the worst images, those of the earlier run included.
@@ -68,6 +70,7 @@ class Outputs:
         resume: bool = False,
         digest: str = "",
         rows: int = 20,
+        deliver: Callable[[Prediction], None] | None = None,
     ) -> None:
         if resume and csv is None and json is None:
             raise ConfigError(
@@ -76,6 +79,7 @@ class Outputs:
             )
         self.model = model
         self.resume = resume
+        self._deliver = deliver
         self.tally = Tally(limit=rows)
         self.unlike = UnlikeLearned()
         self.reasons: list[tuple[Path, str]] = []
@@ -146,6 +150,8 @@ class Outputs:
             except (ImageError, DataError) as error:  # moved or replaced since it was judged
                 self.fail(path, error)
                 return
+        if self._deliver is not None:
+            self._deliver(prediction)
         for sink in self._lines:
             sink.write(prediction)
         self.tally.add(prediction)

@@ -112,8 +112,10 @@ class InspectionService:
         *,
         limits: ServeLimits,
         metrics: ServerMetrics,
+        deliver: Callable[[Prediction], None] = lambda prediction: None,
     ) -> None:
         self.model = model
+        self._deliver = deliver
         self.pictures = pictures
         self.versions = versions
         self.limits = limits
@@ -338,6 +340,7 @@ class InspectionService:
             roi=None,
             regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
         )
+        self._deliver(replace(small, path=Path(upload.name)))
         return Judged(upload.name, small, size, active.version, key, png, not_kept)
 
     def _keep(

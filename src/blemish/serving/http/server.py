@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
+from blemish.results import Prediction
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
@@ -45,6 +46,7 @@ def serve(
     allow_anonymous: bool,
     allow_hosts: Sequence[str],
     state: Path | None,
+    deliver: Callable[[Prediction], None],
     device: str,
 ) -> None:
     """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
@@ -67,6 +69,7 @@ def serve(
                 CalibrationVersions(database, served.calibration),
                 limits=limits,
                 metrics=ServerMetrics(),
+                deliver=deliver,
             )
             _log_to_stderr()
             prometheus_client.disable_created_metrics()  # twice the lines, and nobody asks

@@ -1,0 +1,172 @@
+"""Courier: takes messages from a spool and delivers them, in order, at least once each.
+
+What cannot be delivered waits, and everything behind it: after half a second, then twice as long
+each time up to a minute. What the other side refuses for good is put aside, and said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from blemish.delivery.message import message_of, overlay_of
+from blemish.delivery.senders import NotDeliveredError, Sender, sender_of
+from blemish.delivery.spool import Spool
+from blemish.delivery.target import Target
+from blemish.errors import BlemishError, ConfigError
+from blemish.results import Prediction
+
+_SHORTEST, _LONGEST = 0.5, 60.0
+
+
+class Courier:
+    """Delivers to one target, in a thread of its own.
+
+    Args:
+        target: Where to, and what.
+        spool: Where messages wait.
+        on_note: Called with what a person at the line should know, from the thread.
+        sender: Delivers.
+    """
+
+    def __init__(
+        self, target: Target, spool: Spool, on_note: Callable[[str], None], sender: Sender
+    ) -> None:
+        self.target, self.spool, self.delivered = target, spool, 0
+        self._note, self._sender = on_note, sender
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._pace, self._last, self._left_out = threading.Lock(), float("-inf"), 0
+        self._thread = threading.Thread(target=self._run, name=f"to {target.name}", daemon=True)
+        self._thread.start()
+
+    def take(self, prediction: Prediction, model: str) -> None:
+        """Keep a verdict to be delivered, if this target wants it.
+
+        Raises:
+            ConfigError: It cannot be kept, as on a full disk.
+        """
+        message = message_of(prediction, model)
+        if not self.target.wants(message):
+            return
+        now = time.monotonic()
+        with self._pace:  # a server takes from several threads
+            if now - self._last < self.target.every:
+                self._left_out += 1
+                return
+            message.left_out, self._left_out, self._last = self._left_out, 0, now
+        if self.target.overlay:
+            with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
+                message.overlay = overlay_of(prediction)
+        self.spool.put(message.id, message.model_dump_json(exclude_none=False))
+        self._wake.set()
+
+    def close(self, patience: float) -> None:
+        """Deliver what waits for at most ``patience`` seconds; the rest stays in the spool."""
+        end = time.monotonic() + patience
+        while len(self.spool) and time.monotonic() < end and self._thread.is_alive():
+            time.sleep(0.05)
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=15)
+        left = len(self.spool)
+        if left:
+            self._note(
+                f"{left} verdict(s) for {self.target.name} wait in {self.spool.path}: the next "
+                "run with the same --send delivers them."
+            )
+        self._sender.close()
+        self.spool.close()
+
+    def _run(self) -> None:
+        pause, away, dropped = _SHORTEST, False, 0
+        while not self._stop.is_set():
+            waiting = self.spool.first()
+            if waiting is None:
+                self._wake.wait(1.0)
+                self._wake.clear()
+                continue
+            number, identity, content = waiting
+            try:
+                self._sender.send(identity, content)
+            except NotDeliveredError as error:
+                if not error.ever:
+                    self.spool.refuse(number, str(error))
+                    self._note(f"A verdict was refused for good by {self.target.name}: {error}.")
+                    continue
+                if not away:
+                    away = True
+                    self._note(f"Cannot reach {self.target.name}: {error}. Verdicts wait on disk.")
+                if self.spool.dropped > dropped:
+                    dropped = self.spool.dropped
+                    self._note(f"Too many wait for {self.target.name}: {dropped} oldest dropped.")
+                self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST)
+                continue
+            if away:
+                away = False
+                self._note(f"{self.target.name} is back; {len(self.spool)} verdict(s) wait.")
+            pause = _SHORTEST
+            self.spool.arrived(number)
+            self.delivered += 1
+
+
+class Couriers:
+    """All targets of a run; to be entered by ``with``.
+
+    Args:
+        targets: One line of text each, see :meth:`blemish.delivery.target.Target.parse`.
+        model: Name of the model file, for the messages.
+        folder: Where the spools are; made where there is none.
+        on_note: Called with what a person at the line should know.
+        pictures: Whether pictures can be sent along, which a server no longer has.
+        patience: Seconds at the end to deliver what waits.
+
+    Raises:
+        ConfigError: A target that is none, a spool in use, a folder that cannot be written.
+        MissingExtraError: A target's library is not installed.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        *,
+        model: str,
+        folder: Path,
+        on_note: Callable[[str], None],
+        pictures: bool = True,
+        patience: float = 20.0,
+    ) -> None:
+        self.model, self._patience = model, patience
+        self._couriers: list[Courier] = []
+        parsed = [Target.parse(text) for text in targets]
+        if not pictures and any(target.overlay for target in parsed):
+            raise ConfigError(
+                "A server sends no pictures along: leave overlay out of --send. Clients get one "
+                "with `?map=overlay`."
+            )
+        try:
+            for target in parsed:
+                sender = sender_of(target)
+                spool = Spool(folder / f"{target.key}.sqlite")
+                if len(spool):
+                    on_note(f"{len(spool)} verdict(s) for {target.name} wait from before.")
+                self._couriers.append(Courier(target, spool, on_note, sender))
+        except BaseException:
+            self._patience = 0.0
+            self.__exit__()
+            raise
+
+    def take(self, prediction: Prediction) -> None:
+        """Keep a verdict for every target that wants it."""
+        for courier in self._couriers:
+            courier.take(prediction, self.model)
+
+    def __enter__(self) -> Couriers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for courier in self._couriers:
+            courier.close(self._patience)

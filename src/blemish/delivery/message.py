@@ -1,0 +1,110 @@
+"""Message: one verdict as other systems receive it, JSON of a documented schema."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blemish.results import Prediction
+
+#: Largest side of the picture that goes along, pixels.
+_OVERLAY = 1024
+
+
+class SentRegion(BaseModel):
+    """A marked area, in pixels of the source picture."""
+
+    box: tuple[int, int, int, int] = Field(description="left, top, right, bottom; the last two out")
+    area: int
+    peak: float | None
+    times_limit: float | None = None
+
+
+class SentBranch(BaseModel):
+    """What one branch of the method says."""
+
+    score: float | None
+    p_value: float | None = None
+    verdict: Literal["ok", "unsure", "defect"] | None = None
+    times_limit: float | None = None
+
+
+class Message(BaseModel):
+    """One verdict.
+
+    The same picture judged again by the same model and limits has the same ``id``: a receiver that
+    keeps the ids it has seen gets every verdict exactly once, though it may be sent twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.delivery.message import message_of
+        >>> from blemish.results import Prediction
+        >>> found = Prediction(None, "nut", 3.5, np.zeros((4, 4), np.float32), verdict="defect")
+        >>> message_of(found, "line3.blemish").verdict
+        'defect'
+    """
+
+    model_config = ConfigDict(title="blemish verdict", extra="forbid")
+
+    version: Literal[1] = Field(default=1, description="of this schema")
+    id: str = Field(description="the same for the same verdict, sent once or twice")
+    time: str = Field(description="when it was judged, ISO 8601 in UTC")
+    model: str = Field(description="name of the model file")
+    path: str | None = Field(description="the picture's file, where it has one")
+    product: str | None
+    recognised: str | None = Field(default=None, description="as the model takes it")
+    rival: str | None = None
+    verdict: Literal["ok", "unsure", "defect"] | None
+    score: float | None
+    p_value: float | None
+    times_limit: float | None
+    branches: dict[str, SentBranch]
+    regions: list[SentRegion]
+    explanation: dict[str, Any] | None = None
+    calibration: str | None = Field(default=None, description="version of the limits")
+    notes: list[str] = []
+    left_out: int = Field(
+        default=0, description="verdicts that the target's least time apart kept back before this"
+    )
+    overlay: str | None = Field(
+        default=None, description="the picture with heat map and boxes, JPEG in base64"
+    )
+
+
+def message_of(prediction: Prediction, model: str) -> Message:
+    """A prediction as a message; ``model`` is the model file's name."""
+    return Message(
+        id=_identity(prediction, model),
+        time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        model=model,
+        **prediction.to_dict(),
+    )
+
+
+def overlay_of(prediction: Prediction) -> str:
+    """The picture with heat map and boxes, JPEG in base64, its longer side 1,024 pixels at most."""
+    picture = prediction.overlay()
+    picture.thumbnail((_OVERLAY, _OVERLAY))
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=88)
+    return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _identity(prediction: Prediction, model: str) -> str:
+    """Of the file as it is now, the model's name and its limits: not of when it was judged."""
+    parts = [model, str(prediction.calibration), str(prediction.product), repr(prediction.score)]
+    if prediction.path is not None:
+        parts.append(str(prediction.path))
+        try:
+            stat = prediction.path.stat()
+            parts += [str(stat.st_mtime_ns), str(stat.st_size)]
+        except OSError:  # moved since: its name and score are what is left to know it by
+            pass
+    else:
+        parts.append(hashlib.sha256(prediction.anomaly_map.tobytes()).hexdigest())
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
