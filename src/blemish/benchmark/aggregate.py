@@ -12,15 +12,16 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from blemish.benchmark.protocols import CLASS_PROTOCOLS
+from blemish.benchmark.published_sets import published, published_set
 from blemish.evaluation.promised_power import SHARES
 from blemish.metrics import MEAN_AD_METRICS
 
 Row = dict[str, Any]
+#: What is known of the verdicts at the calibrated limit.
+OPERATING = ("accuracy", "precision", "recall", "f1")
 #: What one section has alike, with what runs from before an option came are taken to have had.
 _SECTION = {
     **dict.fromkeys(("teacher", "size", "hold_out", "false_alarm_rate", "histogram")),
@@ -48,11 +49,13 @@ class MeanStd:
 
 
 def row_figures(row: Row) -> dict[str, float | None]:
-    """A row's figures by name: its metrics, and its power as ``found_share_at_0.01``.
+    """A row's figures by name: metrics, ``operating_f1`` and its like, ``found_share_at_0.01``.
 
-    Rows from before power was measured have the metrics alone.
+    Rows without calibration, or from before power was measured, have the metrics alone.
     """
     figures = dict(row["metrics"])
+    operating = row.get("operating") or {}
+    figures |= {f"operating_{name}": operating[name] for name in OPERATING if name in operating}
     for power in row.get("power", ()):
         at = f"_at_{power['false_alarm_rate']:g}"
         figures |= {f"{name}{at}": power[name] for name in (*SHARES, "guaranteed_rate")}
@@ -283,16 +286,9 @@ class PublishedFigure(NamedTuple):
     source: str
 
 
-@cache
-def _content() -> Mapping[str, Any]:
-    text = (files("blemish.benchmark") / "published.json").read_text(encoding="utf-8")
-    content: Mapping[str, Any] = json.loads(text)
-    return content
-
-
 def published_figures(key: str, protocol: str) -> list[PublishedFigure]:
     """The figures for a data set under a protocol, those of unstated protocol included."""
-    content = _content()
+    content = published()
     return [
         PublishedFigure(
             content["data_sets"][key]["title"],
@@ -307,6 +303,12 @@ def published_figures(key: str, protocol: str) -> list[PublishedFigure]:
     ]
 
 
+def own_figures(key: str, protocol: str, source: str) -> dict[str, str]:
+    """What one source, by its key, reports of its own system: figures by metric."""
+    text = published()["sources"].get(source)
+    return {f.metric: f.value for f in published_figures(key, protocol) if f.source == text}
+
+
 def full_data_set(section: Section) -> str | None:
     """The published data set that a section measured as a whole, ``None`` if there is none."""
     counts = section.counts()
@@ -315,11 +317,12 @@ def full_data_set(section: Section) -> str | None:
     # The class protocols test on all images each time.
     whole = section.protocol["name"] in CLASS_PROTOCOLS
     totals = train, (max(tests, default=0) if whole else sum(tests))
-    for key, known in _content()["data_sets"].items():
+    for key in published()["data_sets"]:
+        known = published_set(key)
         if (
-            section.layout in known["layouts"]
-            and sorted(counts) == sorted(known["categories"])
-            and totals == (known["train"], known["test"])
+            section.layout in known.layouts
+            and sorted(counts) == sorted(known.categories)
+            and known.is_whole(*totals)
         ):
             return str(key)
     return None
@@ -327,5 +330,5 @@ def full_data_set(section: Section) -> str | None:
 
 def same_layout(section: Section) -> list[str]:
     """Published data sets of the section's layout, the nearest thing to compare with."""
-    known = _content()["data_sets"].items()
+    known = published()["data_sets"].items()
     return [key for key, entry in known if entry["layouts"][0] == section.layout]

@@ -230,7 +230,7 @@ def plan_runs(options: BenchmarkOptions) -> list[RunSpec]:
         ConfigError: Anything about the options that no run could work with.
     """
     check_options(options)
-    detectors = {name: _detector(options, name) for name in options.methods}
+    detectors = {name: detector_for(options, name) for name in options.methods}
     weights = _weights_identity(options.teacher_weights)
     runs: list[RunSpec] = []
     for name, path in named_data(options.data):
@@ -296,8 +296,8 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
     }
 
 
-def _detector(options: BenchmarkOptions, method: str) -> Detector:
-    """What the options make of a method; nothing is read or trained."""
+def detector_for(options: BenchmarkOptions, method: str) -> Detector:
+    """What the options make of one of their methods; nothing is read or trained."""
     own: dict[str, Any] = {}
     for name, value in sorted(options.settings, key=lambda item: "." in item[0]):
         owner, _, setting = name.rpartition(".")

@@ -33,6 +33,7 @@ class Outcome:
     measured: int  # by this call; the others were there before
     failed: tuple[tuple[str, str], ...]  # title and reason of each run or category without figures
     notes: tuple[str, ...]  # what data sets and calibration had to say, each sentence once
+    asked: frozenset[str] = frozenset()  # digests of the runs
 
 
 def run_benchmark(
@@ -121,7 +122,8 @@ def run_benchmark(
                 rows = [row for row in done["rows"] if row["error"]]
                 failed += [(f"{run.title} · {row['category']}", row["error"]) for row in rows]
             notes |= dict.fromkeys(done.get("notes", ()))
-    return Outcome(len(runs), measured, tuple(failed), tuple(notes))
+    asked = frozenset(run.run for run in runs)
+    return Outcome(len(runs), measured, tuple(failed), tuple(notes), asked)
 
 
 def _is_done(line: dict[str, Any] | None) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from blemish._files import atomic_write
 from blemish.benchmark.aggregate import (
+    OPERATING,
     MeanStd,
     Section,
     full_data_set,
@@ -267,10 +268,7 @@ def _operating(section: Section, heading: str) -> list[str]:
                 continue
             total = {name: sum(o[name] for o in counted) for name in ("tp", "fp", "tn", "fn")}
             tp, fp, tn, fn = (total[name] for name in ("tp", "fp", "tn", "fn"))
-            values = [
-                MeanStd.over(o[name] for o in counted)
-                for name in ("accuracy", "precision", "recall", "f1")
-            ]
+            values = [MeanStd.over(o[name] for o in counted) for name in OPERATING]
             alarms = f"{fp} of {fp + tn}"
             found = f"{tp} of {tp + fn}"
             rows.append([system.label, category, alarms, found, *map(percent, values)])

@@ -30,6 +30,7 @@ from blemish.cli.methods import methods
 from blemish.cli.plan import plan
 from blemish.cli.predict import predict
 from blemish.cli.report import report
+from blemish.cli.reproduce import reproduce
 from blemish.cli.serve import serve
 from blemish.errors import BlemishError
 
@@ -87,6 +88,7 @@ for verb in (
     latency,
     info,
     methods,
+    reproduce,
     doctor,
 ):
     app.command()(verb)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -18,14 +18,14 @@ from blemish.cli.common import (
     Layout,
     Preset,
     Quiet,
+    names,
     need_training_packages,
+    numbers,
     parse_assignments,
     parse_size,
 )
 from blemish.cli.folders import Defects, Good, Masks, Test
 from blemish.errors import ConfigError
-
-Number = TypeVar("Number", int, float)
 
 benchmark_app = typer.Typer(name="benchmark", invoke_without_command=True)
 
@@ -108,10 +108,10 @@ def benchmark(
     from blemish.benchmark.tables import write_tables
 
     options = BenchmarkOptions(
-        methods=_names(method),
-        data=_names(data),
+        methods=names(method),
+        data=names(data),
         protocol=protocol,
-        seeds=_numbers("--seeds", seeds, int),
+        seeds=numbers("--seeds", seeds, int),
         settings=tuple((k, v) for k, v in parse_assignments(settings).items()),
         preset=preset,
         layout=layout,
@@ -119,10 +119,10 @@ def benchmark(
         defects=tuple(defects or ()),
         masks=tuple(masks or ()),
         test=tuple(test or ()),
-        products=_names(products),
-        classes=_names(classes),
-        known=_names(known),
-        ratios=_numbers("--ratios", ratios, float),
+        products=names(products),
+        classes=names(classes),
+        known=names(known),
+        ratios=numbers("--ratios", ratios, float),
         speed=speed,
         teacher=teacher,
         teacher_weights=teacher_weights,
@@ -165,15 +165,3 @@ def tables(
     for path in write_tables(folder):
         if not quiet:
             print(path)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _numbers(flag: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
-    try:
-        return tuple(kind(item) for item in _names(text))
-    except ValueError:
-        example = "0,1,2" if kind is int else "0,0.05,0.1"
-        raise ConfigError(f"{flag} {text}: expected numbers, such as {example}.") from None

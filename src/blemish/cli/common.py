@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from blemish.evaluation.evaluator import Evaluation
 
+Number = TypeVar("Number", int, float)
 ModelFile = Annotated[Path, typer.Argument(help="Model file, as `blemish fit` writes it.")]
 Preset = Annotated[
     str, typer.Option(help="Settings to start from: light, or paper for what the paper states.")
@@ -93,6 +94,24 @@ def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
             raise ConfigError(f"--set {item}: expected NAME=VALUE, such as --set sigma=2.")
         settings[name.strip().replace("-", "_")] = value.strip()
     return settings
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``"a, b"`` → ``("a", "b")``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def numbers(flag: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
+    """``"0,1"`` → ``(0, 1)``.
+
+    Raises:
+        ConfigError: Something that is no number; ``flag`` names the option.
+    """
+    try:
+        return tuple(kind(item) for item in names(text))
+    except ValueError:
+        example = "0,1,2" if kind is int else "0,0.05,0.1"
+        raise ConfigError(f"{flag} {text}: expected numbers, such as {example}.") from None
 
 
 def write_text(target: Path, text: str) -> None:
