@@ -14,9 +14,9 @@ from PIL import Image
 
 from blemish.data.layouts.arrays import CLASSES
 
-#: For each data set its categories, and of each the images: train, validation, test good, defective.
+#: For each data set its categories, and the counts of each: train, validation, test good, bad.
 TINY = {
-    "mvtec_ad": (("bottle", "tile"), (4, 0, 2, 2)),
+    "mvtec_ad": (("bottle", "tile"), (12, 0, 2, 2)),
     "visa": (("candle", "pcb1"), (4, 0, 2, 2)),
     "real_iad": (("mint", "usb"), (4, 0, 2, 2)),
     "mvtec_loco": (("pushpins", "screw_bag"), (4, 3, 2, 4)),
@@ -114,11 +114,11 @@ def _real_iad(root: Path, categories: tuple[str, ...], counts: tuple[int, ...]) 
             folder = "OK" if kind == "OK" else "NG/QS"
             stem = f"{folder}/S{i:04}/{name}_{i:04}_{kind}_C1_2023"
             entry = {"category": name, "anomaly_class": kind, "image_path": f"{stem}.jpg"}
-            _picture(root / "realiad_1024" / name / f"{stem}.jpg", 100 * at + i, spoilt=kind != "OK")
-            mask = None
-            if kind != "OK":
-                mask = f"{stem}.png"
-                _mask(root / "realiad_1024" / name / mask)
+            images = root / "realiad_1024" / name
+            _picture(images / f"{stem}.jpg", 100 * at + i, spoilt=kind != "OK")
+            mask = None if kind == "OK" else f"{stem}.png"
+            if mask:
+                _mask(images / mask)
             entries["train" if i < train else "test"].append(entry | {"mask_path": mask})
         meta = {"normal_class": "OK", "prefix": f"{name}/"}
         (lists / f"{name}.json").write_text(json.dumps({"meta": meta, **entries}))

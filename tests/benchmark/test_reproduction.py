@@ -17,7 +17,7 @@ from blemish.benchmark import published_sets, runner
 from blemish.benchmark.papers import PAPERS
 from blemish.benchmark.plan import RunSpec
 from blemish.benchmark.rows import read_lines
-from blemish.benchmark.run import run_line
+from blemish.benchmark.run import failed_line, run_line
 from blemish.cli.app import main
 
 Verb = Callable[..., int]
@@ -27,7 +27,7 @@ SMALL = {
     "borad": ("epochs=0.5", "batch_size=4"),
     "hfr": ("steps=2", "batch_size=4"),
     "radar": ("steps=2", "network=small", "patch=32", "trees=5"),
-    "anomem": ("steps=2", "width=8", "blocks=1", "batch_size=4"),
+    "anomem": ("steps=2", "width=16", "blocks=1", "batch_size=4"),
     "logicrd": ("steps=2", "batch_size=4"),
 }
 
@@ -37,7 +37,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The published sets are those of the tiny trees, and runs are done in this process."""
     content = copy.deepcopy(dict(published_sets.published()))
     for key, (categories, counts) in TINY.items():
-        content["data_sets"][key]["categories"] = dict.fromkeys(categories, list(counts))
+        content["data_sets"][key]["categories"] = {name: list(counts) for name in categories}
     total = [2 * count for count in TINY["real_iad"][1]]
     content["data_sets"]["real_iad"] |= {"categories": {"mint": None, "usb": None}, "totals": total}
     monkeypatch.setattr(published_sets, "published", lambda: content)
@@ -96,9 +96,10 @@ def test_each_paper_end_to_end(
         own = row["published"]
         expected = None if own is None else pytest.approx(row["measured"] - float(own))
         assert row["difference"] == expected
-    assert set(content["by_category"]) == set(paper.categories or classes or TINY[paper.data_set][0])
+    categories = paper.categories or classes or TINY[paper.data_set][0]
+    assert set(content["by_category"]) == set(categories)
     assert str(tmp_path) not in page + json.dumps(content)
-    assert content["rows"] and f"| {ours[0]['metric']} |" in said
+    assert f"| {ours[0]['metric']} |" in said
 
 
 def test_an_interrupted_one_goes_on(
@@ -131,6 +132,34 @@ def test_an_interrupted_one_goes_on(
     assert "| EfficientAD-S | image AUROC | 90.0 | – | – |" in page
 
 
+@pytest.mark.parametrize("failing", [("screw_bag",), ("pushpins", "screw_bag")])
+def test_runs_without_figures_are_said(
+    failing: tuple[str, ...],
+    verb: Verb,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = runner._in_own_process
+
+    def some_fail(run: RunSpec, *rest: Any) -> dict[str, Any]:
+        if run.unit.categories[0] in failing:
+            return failed_line(run, "No memory was left.")
+        return whole(run, *rest)
+
+    monkeypatch.setattr(runner, "_in_own_process", some_fail)
+    assert verb("logicrd-loco", published_tree("mvtec_loco", tmp_path / "data")) == 2
+    error = capsys.readouterr().err
+    assert "screw_bag · seed 0: No memory was left." in error
+    if len(failing) == 2:
+        assert "No run gave figures" in error
+        assert not (tmp_path / "out" / "reproduction.json").exists()
+        return
+    content, page = result(tmp_path)
+    assert list(content["by_category"]) == ["pushpins"]
+    assert "- No figures for logicrd · mvtec_loco · per_category · screw_bag" in page
+
+
 def test_data_that_are_not_whole_are_refused_and_named(
     verb: Verb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +173,7 @@ def test_data_that_are_not_whole_are_refused_and_named(
     for text in (
         "These data are not the published MVTec AD:",
         "1 of 2 categories are missing: tile.",
-        "bottle: 3 good training images, published are 4: 1 missing.",
+        "bottle: 11 good training images, published are 12: 1 missing.",
         "bottle: 1 of 2 defective images lack a mask.",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
         "give --partial",

@@ -129,12 +129,13 @@ def _not_whole(name: str, found: Difference, title: str, url: str) -> str:
 def _facts(paper: Paper, options: BenchmarkOptions) -> dict[str, Any]:
     """All of a method and its input that could depart from the paper."""
     detector = detector_for(options, paper.method)
-    size = options.size or detector.input.image_size or f"{detector.speed.point.side} at most"
+    point = detector.speed.point
+    size = detector.input.image_size or ((point.side, point.side) if point.square else ())
     return {
         **detector.config.to_json(),
         "teacher": detector.teacher,
         "teacher weights": options.teacher_weights,
-        "input size": "×".join(map(str, size)) if isinstance(size, tuple) else str(size),
+        "input size": "×".join(map(str, size)) or f"of at most {point.side}×{point.side}",
         "precision": options.precision,
     }
 

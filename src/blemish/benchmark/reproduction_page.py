@@ -18,6 +18,7 @@ from blemish.benchmark.reproduction import Reproduction
 from blemish.benchmark.result_file import write_result
 from blemish.benchmark.rows import read_lines
 from blemish.benchmark.runner import Outcome
+from blemish.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,17 @@ def write_reproduction(
 
     Returns:
         The path of the second, and its table.
+
+    Raises:
+        DataError: No run gave figures.
     """
     lines = [line for line in read_lines(out) if line["run"] in outcome.asked]
-    (system,) = (system for section in sections(lines) for system in section.systems)
+    systems = [system for section in sections(lines) for system in section.systems]
+    if not any(system.categories for system in systems):
+        raise DataError("No run gave figures, and there is nothing to set beside the paper's.")
+    (system,) = systems
     rows = result_rows(what.paper, system)
+    done = [run for run in system.runs if run["status"] == "done"]
     by_category = {
         category: {
             name: _percent(system.figure(category, name).mean) for name in what.paper.metrics
@@ -72,9 +80,9 @@ def write_reproduction(
         "by_category": by_category,
         "expected": expected.to_json(),
         "measured_cost": {
-            "fit_seconds": round(sum(run["seconds"]["fit"] for run in system.runs), 1),
-            "peak_memory_mib": max((run["peak_memory_mib"] or 0 for run in system.runs), default=0),
-            "gpu": next((run["environment"].get("gpu") for run in system.runs), None),
+            "fit_seconds": round(sum(run["seconds"]["fit"] for run in done), 1),
+            "peak_memory_mib": max(run["peak_memory_mib"] or 0 for run in done),
+            "gpu": done[0]["environment"].get("gpu"),
         },
     }
     write_result(out / "reproduction.json", content)
