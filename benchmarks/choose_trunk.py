@@ -3,11 +3,12 @@
     python benchmarks/choose_trunk.py RESULT.json DATA [DATA …] --steps 300
 
 ``elpv`` stands for the installed solar cells. Every product of every data set is learned by itself,
-with the light student, once for each of five trainings: standardised and raw channels, each with
-positions weighed by their own distance (``focus``) and with the paper's plain mean, and raw ones
-with the cosine of the flattened level, as the authors' code has it. Each is then read with the
-levels' maps balanced and as they come, which training does not depend on. Up to 60 good training
-pictures, 50 good and 50 defective test pictures, one seed; the figure is image AUROC.
+or with ``--one-for-all`` all by one model, with the light student, once for each of five trainings:
+standardised and raw channels, each with positions weighed by their own distance (``focus``) and
+with the paper's plain mean, and raw ones with the cosine of the flattened level, as the authors'
+code has it. Each is then read with the levels' maps balanced and as they come, which training does
+not depend on. Up to 60 good training pictures, 50 good and 50 defective test pictures of a product,
+8 pictures a step, one seed; the figure is image AUROC.
 
 Then leave-one-product-out: the variant that is best on average over all other products, and what
 it loses on the one left out against that product's best. Trainings that RESULT.json holds are not
@@ -35,13 +36,15 @@ from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
+from blemish.methods.registry import method_class
+from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import PROTOCOL
 from blemish.metrics import auroc
 from blemish.teachers.teacher import Teacher, build_teacher
 from blemish.training.batches import TrainingBatches, training_batches
 from blemish.training.stage import run_stage
 
-TRAINED, TESTED, SEED = 60, 50, 0
+TRAINED, TESTED, SEED, BATCH = 60, 50, 0, 8
 #: What the paper, the authors' code and the first light preset state of the loss.
 LOSSES: dict[str, dict[str, Any]] = {
     "focus": {"focus": 1.0},
@@ -63,13 +66,20 @@ def draw(samples: list[Sample], most: int, rng: np.random.Generator) -> list[Sam
 
 
 def measure(
-    training: str, data: TrainingBatches, size: tuple[int, int], teacher: Teacher, steps: int
-) -> dict[str, float]:
-    """Image AUROC of one training, with balanced levels and as they come, and its seconds."""
+    name: str,
+    training: str,
+    data: TrainingBatches,
+    size: tuple[int, int],
+    teacher: Teacher,
+    steps: int,
+) -> dict[str, dict[str, float]]:
+    """Image AUROC by product, with balanced levels and as they come, and the training's seconds."""
     started = time.monotonic()
     torch.manual_seed(SEED)
-    config = RDConfig(steps=steps, batch_size=8, **TRAININGS[training])
-    method = RD(config, teacher, size)
+    settings = {"steps": steps, "batch_size": BATCH, **TRAININGS[training]}
+    build = method_class(name)
+    method = build(parse_settings(build.config_class, settings), teacher, size)
+    assert isinstance(method, RD)
     train = [row for row, sample in enumerate(data.samples) if sample.split != "test"]
     tests = [row for row, sample in enumerate(data.samples) if sample.split == "test"]
     with torch.inference_mode():
@@ -88,7 +98,8 @@ def measure(
             progress=Progress(quiet=True),
         )
     method.eval()
-    figures = {}
+    figures: dict[str, dict[str, float]] = {data.samples[row].product: {} for row in tests}
+    labels = np.array([data.labels[row] for row in tests])
     with torch.inference_mode():
         errors = [method.errors(batch.features or ()) for batch in data.in_order(tests, 16)]
         for name in ("as they come", "balanced"):
@@ -96,20 +107,27 @@ def measure(
                 method.fit_statistics(data.in_order(train, 16))
             maps = torch.cat([method.fusion(method.balance(levels)) for levels in errors])
             scores = maps.flatten(1).amax(1).double().numpy()
-            figures[name] = auroc(scores, np.array([data.labels[row] for row in tests]))
-    return {**figures, "seconds": round(time.monotonic() - started, 1)}
+            for product, own in figures.items():
+                mine = np.array([data.samples[row].product == product for row in tests])
+                own[name] = auroc(scores[mine], labels[mine])
+    seconds = round(time.monotonic() - started, 1)
+    return {product: {**own, "seconds": seconds} for product, own in figures.items()}
 
 
-def prepared(own: DataSet, teacher: Teacher, folder: Path) -> tuple[TrainingBatches, Any]:
-    """Features of one product's pictures, those that train and the tested ones."""
-    rng = np.random.default_rng(SEED)
-    good, sizes = good_training_samples(own, [])
-    tests = own.split("test").samples
-    chosen = [
-        *draw(list(good), TRAINED, rng),
-        *draw([s for s in tests if s.label == 0], TESTED, rng),
-        *draw([s for s in tests if s.label == 1], TESTED, rng),
-    ]
+def prepared(
+    group: list[DataSet], teacher: Teacher, folder: Path
+) -> tuple[TrainingBatches, tuple[int, int]]:
+    """Features of the pictures of some products, those that train and the tested ones."""
+    chosen: list[Sample] = []
+    sizes: list[tuple[int, int]] = []
+    for own in group:
+        rng = np.random.default_rng(SEED)
+        good, found = good_training_samples(own, [])
+        tests = own.split("test").samples
+        chosen += draw(list(good), TRAINED, rng)
+        chosen += draw([s for s in tests if s.label == 0], TESTED, rng)
+        chosen += draw([s for s in tests if s.label == 1], TESTED, rng)
+        sizes += found[:TRAINED]
     size = PROTOCOL.input_size(RDConfig(), sizes)
     data = training_batches(
         RD(RDConfig(), teacher, size),
@@ -123,19 +141,21 @@ def prepared(own: DataSet, teacher: Teacher, folder: Path) -> tuple[TrainingBatc
     return data, size
 
 
-def variants(trainings: dict[str, dict[str, float]]) -> dict[str, float]:
+def variants(own: dict[str, dict[str, float]], trainings: list[str]) -> dict[str, float]:
     """Image AUROC by the name of a training and how its levels are read."""
     return {
-        f"{training}, {reading}": trainings[training][reading]
-        for training in TRAININGS
+        f"{training}, {reading}": own[training][reading]
+        for training in trainings
         for reading in ("balanced", "as they come")
     }
 
 
-def complete(products: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+def complete(
+    products: dict[str, dict[str, Any]], trainings: list[str]
+) -> dict[str, dict[str, float]]:
     """The variants of every product of which all trainings are there."""
-    done = {name: own for name, own in products.items() if own.keys() >= TRAININGS.keys()}
-    return {name: variants(own) for name, own in done.items()}
+    done = {name: own for name, own in products.items() if own.keys() >= set(trainings)}
+    return {name: variants(own, trainings) for name, own in done.items()}
 
 
 def left_out(products: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
@@ -164,28 +184,45 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--method", default="rd", help="rd, or one that is built on it")
+    parser.add_argument("--trainings", default="", help="only these, separated by commas")
     parser.add_argument("--products", default="", help="only these, separated by commas")
+    parser.add_argument("--one-for-all", action="store_true", help="one model for all of them")
     given = parser.parse_args()
-    content: dict[str, Any] = {"steps": given.steps, "seed": SEED, "products": {}}
+    content: dict[str, Any] = {
+        "method": given.method,
+        "steps": given.steps,
+        "seed": SEED,
+        "products": {},
+    }
     if given.result.is_file():
         content = json.loads(given.result.read_text())
+    wanted = given.trainings.split(",") if given.trainings else list(TRAININGS)
     teacher = build_teacher()
-    for root in given.data:
-        data_set = read_data_set(packaged_elpv() if root == "elpv" else root)
-        for product in given.products.split(",") if given.products else data_set.products:
-            rows = content["products"].setdefault(product, {})
-            missing = [training for training in TRAININGS if training not in rows]
-            if not missing:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                data, size = prepared(data_set.of_products([product]), teacher, Path(folder))
-                for training in missing:
-                    rows[training] = measure(training, data, size, teacher, given.steps)
-                    print(product, size, training, rows[training], flush=True)
-                    whole = complete(content["products"])
-                    content["left_out"] = left_out(whole) if len(whole) > 1 else {}
-                    write_result(given.result, content)
-    print(table(complete(content["products"])))
+    chosen = set(given.products.split(",")) if given.products else None
+    products = [
+        data_set.of_products([product])
+        for data_set in (read_data_set(packaged_elpv() if r == "elpv" else r) for r in given.data)
+        for product in data_set.products
+        if chosen is None or product in chosen
+    ]
+    measured = content["products"]
+    for group in [products] if given.one_for_all else [[product] for product in products]:
+        names = [name for data_set in group for name in data_set.products]
+        missing = [one for one in wanted if not all(one in measured.get(n, {}) for n in names)]
+        if not missing:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            data, size = prepared(group, teacher, Path(folder))
+            for training in missing:
+                found = measure(given.method, training, data, size, teacher, given.steps)
+                for name, figures in found.items():
+                    measured.setdefault(name, {})[training] = figures
+                    print(name, size, training, figures, flush=True)
+                whole = complete(measured, wanted)
+                content["left_out"] = left_out(whole) if len(whole) > 1 else {}
+                write_result(given.result, content)
+    print(table(complete(measured, wanted)))
     for product, row in content.get("left_out", {}).items():
         print(f"without {product}: {row['chosen']}, {100 * row['lost']:.1f} below its best")
 
