@@ -33,6 +33,7 @@ UPWARD = {("blemish.results", "blemish.outputs.overlay")}
 ASKING_LATE = {
     "blemish.cli.doctor",  # which looks what is installed
     "blemish.cli.latency",  # sets the threads of a trained model
+    "blemish.data.planted_parts",  # labels the parts of a picture, for benchmarks
     "blemish.evaluation.timing",  # builds the teacher alone
     "blemish.metrics.intervals",  # quantiles of the Beta distribution
     "blemish.metrics.overlap",  # labels the components of a mask

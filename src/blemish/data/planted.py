@@ -34,7 +34,7 @@ def _blob(shape: tuple[int, int], rng: np.random.Generator, share: float) -> Mas
     return np.hypot((y - centre[0]) * squeeze, (x - centre[1]) / squeeze) < radius
 
 
-def _blend(image: Pixels, other: NDArray, mask: Mask, strength: float = 1.0) -> Pixels:
+def blend(image: Pixels, other: NDArray, mask: Mask, strength: float = 1.0) -> Pixels:
     """``other`` inside the mask, with an edge softened over about two pixels."""
     soft = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1))
     weight = strength * np.asarray(soft, np.float32)[..., None] / 255
@@ -45,7 +45,7 @@ def _blend(image: Pixels, other: NDArray, mask: Mask, strength: float = 1.0) -> 
 def _stain(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     mask = _blob(image.shape[:2], rng, rng.uniform(0.003, 0.02))
     shift = rng.uniform(25, 70) * rng.choice((-1, 1)) * rng.uniform(0.5, 1.0, 3)
-    return _blend(image, image + shift, mask), mask
+    return blend(image, image + shift, mask), mask
 
 
 def _scratch(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
@@ -62,7 +62,7 @@ def _scratch(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     ImageDraw.Draw(drawn).line(points, fill=255, width=thick, joint="curve")
     mask = np.asarray(drawn) > 0
     shift = rng.uniform(35, 90) * rng.choice((-1, 1))
-    return _blend(image, image + shift, mask), mask
+    return blend(image, image + shift, mask), mask
 
 
 def _displaced(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
@@ -74,7 +74,7 @@ def _displaced(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
         (round(height * rng.uniform(0.2, 0.4)), round(width * rng.uniform(0.2, 0.4))),
         axis=(0, 1),
     )
-    return _blend(image, moved, mask), mask
+    return blend(image, moved, mask), mask
 
 
 def _erased(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
@@ -82,7 +82,7 @@ def _erased(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     mask = _blob(image.shape[:2], rng, rng.uniform(0.006, 0.025))
     radius = min(image.shape[:2]) / 16
     smooth = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
-    return _blend(image, smooth, mask), mask
+    return blend(image, smooth, mask), mask
 
 
 def _rough(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
@@ -91,7 +91,7 @@ def _rough(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     height, width = image.shape[:2]
     grain = rng.normal(0, rng.uniform(20, 45), (height // 4 + 1, width // 4 + 1)).astype("f4")
     texture = np.asarray(Image.fromarray(grain).resize((width, height), Image.Resampling.BICUBIC))
-    return _blend(image, image + texture[..., None], mask), mask
+    return blend(image, image + texture[..., None], mask), mask
 
 
 #: The kinds of planted anomaly by name.
@@ -155,4 +155,4 @@ def plant_spot(image: Pixels, rng: np.random.Generator, diameter: int) -> tuple[
     share = np.pi * (diameter / 2) ** 2 / (height * width)
     mask = _blob((height, width), rng, share)
     shift = rng.uniform(35, 90) * rng.choice((-1, 1))
-    return _blend(image, image + shift, mask), mask
+    return blend(image, image + shift, mask), mask
