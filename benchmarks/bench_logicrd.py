@@ -177,7 +177,8 @@ def _gates(detector: Detector, line: str) -> dict[str, Any]:
         image, mask = plant_anomaly(load_input(sample, prepare)[0], rng)
         with torch.inference_mode():
             levels = method.teacher(torch.from_numpy(image).permute(2, 0, 1)[None])
-            _, logits = method.reconstruct(method.standardise(tuple(levels)))
+            levels = method.standardise(tuple(levels))
+            _, logits = method.reconstruct(levels, method.maps(levels))
         for level, gate in enumerate(logits):
             factor = mask.shape[0] // gate.shape[2]
             cells = mask.reshape(gate.shape[2], factor, gate.shape[3], factor).mean((1, 3))

@@ -157,7 +157,7 @@ def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> No
         diagnose(Detector("rd"), line)
     with pytest.raises(ConfigError, match="exported model"):
         diagnose(object(), line)  # type: ignore[arg-type]
-    settings = {"structural": False, "describe_codes": False}
+    settings = {"structural": False, "described": "features"}
     distances = Detector("logicrd", image_size=64, settings=settings)
     distances.fit(line, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     with pytest.raises(ConfigError, match="'logicrd' model was fitted without training"):

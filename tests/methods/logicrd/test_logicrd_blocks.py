@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from blemish.methods.logicrd.blocks import (
-    CompensationPathway,
-    GlobalSemantics,
-    GuidedDecoder,
-    Modulation,
-    corrupt_patches,
-    join_levels,
-    token_grid,
-)
+from blemish.methods.logicrd.blocks import CompensationPathway, GuidedDecoder, Modulation
+from blemish.methods.logicrd.pseudo_anomalies import corrupt_patches
+from blemish.methods.logicrd.semantics import GlobalSemantics, join_levels, token_grid
 from blemish.nn.reverse_distillation import StudentPlan
 
 CHANNELS = (8, 12, 16)
@@ -102,7 +96,10 @@ def test_the_codes_see_relations_between_places() -> None:
     # An average over places would be the same.
     assert torch.allclose(joined.mean((2, 3)), swapped.mean((2, 3)), atol=1e-6)
     before, after = semantics(joined), semantics(swapped)
-    assert all((a - b).abs().max() > 1e-4 for a, b in zip(before, after, strict=True))
+    whole = [semantics.guides(codes) for codes in (before, after)]
+    assert all((a - b).abs().max() > 1e-4 for a, b in zip(*whole, strict=True))
+    slow = semantics.levels[1](before.flatten(2).sum(2) / 24)
+    assert torch.allclose(whole[0][1], slow, atol=1e-6)
 
 
 def test_tokens_follow_the_input() -> None:
@@ -111,7 +108,7 @@ def test_tokens_follow_the_input() -> None:
     assert token_grid((64, 64)) == (16, 16)
     large = GlobalSemantics(4, (32, 48), levels=1, width=8, heads=2)
     assert large.position.shape == (1, 16 * 24, 8)
-    assert large(torch.randn(2, 4, 32, 48))[0].shape == (2, 8)
+    assert large(torch.randn(2, 4, 32, 48)).shape == (2, 8, 16, 24)
 
 
 def test_joined_levels_are_averages_over_the_deepest_levels_cells() -> None:

@@ -30,6 +30,7 @@ class LogicRDConfig(RDConfig):
             **STATED_TRUNK,
             "pseudo_share": 0.0,
             "gate_weight": 0.0,
+            "logic_weight": 0.0,
             "regions": 1,
             "most_groups": 1,
         },
@@ -44,7 +45,9 @@ class LogicRDConfig(RDConfig):
     pseudo_share: Annotated[float, Range(0, 1)] = 0.5  # images of a batch with pseudo-anomalies
     gate_weight: NotNegative = 0.1  # of the gate's cross-entropy beside the distillation loss
     regions: Literal[1, 2, 4, 8] = 4  # the whole picture, its quarters … to regions² parts
-    describe_codes: bool = False  # GSE's codes are described too, as one more part
+    logic_weight: NotNegative = 1.0  # of the loss by which codes show parts that changed places
+    # what is measured: GSE's codes (stated), the teacher's features (ours), or both
+    described: Literal["both", "codes", "features"] = "both"
     own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
     most_groups: Count = 16  # largest number of groups of pictures
 
@@ -57,3 +60,26 @@ class LogicRDConfig(RDConfig):
                 "compensation=true needs semantics=true: the detail is what the codes lack. "
                 "Set compensation=false as well."
             )
+        if "codes" in self.descriptions and not self.semantics:
+            raise ConfigError(
+                f"described={self.described} needs semantics=true, from which the codes are. Set "
+                "described=features as well."
+            )
+
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """What the logical branch measures, the one that explains last."""
+        if not self.logical:
+            return ()
+        return ("codes", "features") if self.described == "both" else (self.described,)
+
+    @property
+    def learns_logic(self) -> bool:
+        """Whether the codes are trained to show what is logical."""
+        return "codes" in self.descriptions and self.logic_weight > 0
+
+    @property
+    def corrupted_share(self) -> float:
+        """Pictures of a batch that get pseudo-anomalies: none without a gate to train."""
+        gated = self.structural and self.semantics and self.compensation and self.gate
+        return self.pseudo_share if gated else 0.0

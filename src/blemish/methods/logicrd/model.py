@@ -9,48 +9,42 @@ pathway (FCP) gives the student back fine detail; a normal-information-inhibitio
 anomalies from leaking through it; logical anomalies, which do not show in an anomaly map, are
 measured by a Mahalanobis distance of features; both branches are judged jointly.
 Ours: the trunk is that of RD; GSE joins all levels at the deepest one's
-size, fuses them by 1×1 and runs two transformer blocks over the tokens; its code of each level
-scales and shifts the student (FiLM); FCP is 1×1 of the teacher's level to an eighth of its
-channels, times the gate; the gate and the student train on feature-space pseudo-anomalies (patches
-masked or swapped), whose clean feature must be rebuilt, and the gate is told where they are; the
-distance is of the joined levels averaged over the picture, over its quarters and over theirs,
-beside GSE's codes where ``describe_codes`` says so, and the part with the largest z-score counts;
-pictures are grouped without labels and each group has its Gaussians with Ledoit-Wolf covariance;
-z-scores, by group, are over good images that no stage saw, and those of the branches are summed.
+size, fuses them by 1×1 and runs two transformer blocks over the tokens, which gives a code at every
+place; their mean, the global code, scales and shifts the student (FiLM); the codes train on good
+features of which parts are swapped, doubled or taken away, and must stand out; FCP is 1×1 of the
+teacher's level to an eighth of its channels, times the gate; the gate and the student train on
+feature-space pseudo-anomalies (patches masked or swapped), whose clean feature must be rebuilt, and
+the gate is told where they are; the distance is of the codes and, beside them, of the joined
+levels, each averaged over the picture, over its quarters and over theirs, and the part with the
+largest z-score counts; pictures are grouped without labels and each group has its Gaussians with
+Ledoit-Wolf covariance; z-scores, by group, are over good images that no stage saw, and those of the
+branches are summed.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from blemish.methods.base import Batch, MethodOutput, Stage
-from blemish.methods.logicrd.blocks import (
-    GlobalSemantics,
-    GuidedDecoder,
-    corrupt_patches,
-    gate_loss,
-    join_levels,
-)
+from blemish.methods.logicrd.blocks import GuidedDecoder, gate_loss
 from blemish.methods.logicrd.config import LogicRDConfig
-from blemish.methods.logicrd.mahalanobis import (
-    GroupedGaussians,
-    GroupScale,
-    PictureParts,
-    RegionalDeparture,
-)
+from blemish.methods.logicrd.logical_branch import GoodPictures, LogicalBranch
+from blemish.methods.logicrd.mahalanobis import GroupScale
+from blemish.methods.logicrd.pseudo_anomalies import corrupt_patches, displace_parts
+from blemish.methods.logicrd.semantics import GlobalSemantics, join_levels, logic_loss
 from blemish.methods.rd.model import RD
 from blemish.methods.reconstruction import student_plan
 from blemish.methods.settings import MethodConfig
-from blemish.nn.anomaly_map import cosine_distance, fuse_levels
-from blemish.nn.picture_groups import PictureGroups
+from blemish.nn.anomaly_map import fuse_levels
 from blemish.teachers.teacher import Teacher
 
-#: GSE's code ``(N, D)`` of each student level.
-Codes: TypeAlias = list[Tensor]
+#: What the branches look at, by name: "features", the joined levels, and GSE's "codes".
+Maps = dict[str, Tensor]
 
 
 class LogicRD(RD):
@@ -76,10 +70,13 @@ class LogicRD(RD):
     ) -> None:
         super().__init__(config, teacher, input_size)
         channels, size = teacher.channels, self.level_sizes[-1]
+        maps = {"features": (sum(channels), size)}
+        self.semantics: GlobalSemantics | None = None
         if config.semantics:
             self.semantics = GlobalSemantics(
                 sum(channels), size, levels=len(channels), width=config.code_width
             )
+            maps["codes"] = (config.code_width, self.semantics.grid)
             self.student = GuidedDecoder(
                 channels,
                 teacher.strides,
@@ -89,42 +86,28 @@ class LogicRD(RD):
                 compensate=config.compensation,
                 gated=config.gate,
             )
+        self.logic: LogicalBranch | None = None
         if config.logical:
-            self.groups = PictureGroups(sum(channels))
-            self.parts = PictureParts(size, finest=config.regions)
-            own = config.own_covariance
-            self.gaussians = GroupedGaussians(self.parts.count, sum(channels), own=own)
-            described = self.parts.count
-            if self.codes_described:
-                width = config.code_width * len(channels)
-                self.code_gaussian = GroupedGaussians(1, width, own=own)
-                described += 1
-            self.part_scale = GroupScale(described)
-            self.departure = RegionalDeparture(sum(channels), size)
+            described = {name: maps[name] for name in config.descriptions}
+            self.logic = LogicalBranch(
+                sum(channels), described, finest=config.regions, own=config.own_covariance
+            )
             self.scale = GroupScale(2)
+        else:
+            self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
         if not (config.structural and config.logical):
             self.branch_names = ()  # type: ignore[misc]  # a single branch is the score itself
-        if not config.logical:
-            self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
-        if not self.trains:
-            self.training_only = ("bottleneck.", "student.", "semantics.")  # type: ignore[misc]
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained: the distance of the teacher's features alone is not."""
-        return self.config.structural or self.codes_described
-
-    def stages(self) -> list[Stage]:
-        return super().stages() if self.trains else []
-
-    @property
-    def codes_described(self) -> bool:
-        """Whether GSE's codes are part of the description."""
-        return self.config.semantics and self.config.describe_codes
+        if not config.structural:
+            unused = ("bottleneck.", "student.")
+            codes = () if "codes" in config.descriptions else ("semantics.",)
+            self.training_only = (*unused, *codes)  # type: ignore[misc]
 
     def trained_modules(self) -> tuple[nn.Module, ...]:
-        modules = super().trained_modules()
-        return (*modules, self.semantics) if self.config.semantics else modules
+        trunk = super().trained_modules() if self.config.structural else ()
+        return trunk if self.semantics is None else (*trunk, self.semantics)
+
+    def stages(self) -> list[Stage]:
+        return super().stages() if self.config.structural or self.config.learns_logic else []
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         means: list[Tensor] = []
@@ -138,163 +121,116 @@ class LogicRD(RD):
         if self.config.standardise:
             self.standardise.fit(seen())
         else:
-            for _ in seen():
-                pass
-        if self.config.logical and means:
+            deque(seen(), maxlen=0)
+        if self.logic is not None and means:
             columns = torch.cat(means).split(self.teacher.channels, 1)
             # Standardising and averaging commute, so that one pass is enough.
             scaled = self.standardise([column[..., None, None] for column in columns])
-            self.groups.fit(torch.cat(scaled, 1).flatten(1), most=self.config.most_groups)
+            self.logic.groups.fit(torch.cat(scaled, 1).flatten(1), most=self.config.most_groups)
 
-    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        clean = self.standardise(self.levels(batch))
-        if not (self.config.semantics and self.config.compensation and self.config.gate):
-            return {"total": self.distill(clean, self.reconstruct(clean)[0])}
-        seen, mask = corrupt_patches(clean, share=self.config.pseudo_share)
-        rebuilt, gates = self.reconstruct(seen)
-        distill = self.distill(clean, rebuilt)
-        gating = gate_loss(gates, mask)
-        total = distill + self.config.gate_weight * gating
-        return {"total": total, "distill": distill, "gate": gating}
-
-    def codes(self, levels: tuple[Tensor, ...]) -> Codes:
-        """GSE's code ``(N, D)`` of each student level, given the standardised levels."""
-        return self.semantics(join_levels(levels))
+    def maps(self, levels: tuple[Tensor, ...]) -> Maps:
+        """What the branches look at, given the standardised levels."""
+        joined = join_levels(levels)  # (N, ΣC, H_L, W_L)
+        if self.semantics is None:
+            return {"features": joined}
+        return {"features": joined, "codes": self.semantics(joined)}
 
     def reconstruct(
-        self, levels: tuple[Tensor, ...], codes: Codes | None = None
+        self, levels: tuple[Tensor, ...], maps: Maps
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The student's levels and the gates' logits, given the standardised levels."""
         squeezed = self.embed(levels)
-        if not isinstance(self.student, GuidedDecoder):
+        if self.semantics is None or not isinstance(self.student, GuidedDecoder):
             return self.student(squeezed), []
-        return self.student.guided(squeezed, levels, codes or self.codes(levels))
+        return self.student.guided(squeezed, levels, self.semantics.guides(maps["codes"]))
 
     def rebuild(self, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         levels = self.standardise(levels)
-        return list(zip(levels, self.reconstruct(levels)[0], strict=True))
+        return list(zip(levels, self.reconstruct(levels, self.maps(levels))[0], strict=True))
 
-    @staticmethod
-    def _errors(levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> list[Tensor]:
-        return [cosine_distance(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        clean = self.standardise(self.levels(batch))
+        seen, mask = corrupt_patches(clean, share=self.config.corrupted_share)
+        maps = self.maps(seen)
+        losses: dict[str, Tensor] = {}
+        if self.config.structural:
+            rebuilt, gates = self.reconstruct(seen, maps)
+            losses["distill"] = self.distill(clean, rebuilt)
+            if gates:
+                losses["gate"] = self.config.gate_weight * gate_loss(gates, mask)
+        if self.config.learns_logic:
+            untouched = ~mask.flatten(1).any(1)
+            logic = self.logic_loss({name: own[untouched] for name, own in maps.items()})
+            losses["logic"] = self.config.logic_weight * logic
+        return {"total": torch.stack(list(losses.values())).sum(), **losses}
 
-    def describe(self, levels: tuple[Tensor, ...], codes: Codes | None = None) -> Described:
-        """What the logical branch looks at, given the standardised levels."""
-        joined = join_levels(levels)
-        whole = None
-        if self.codes_described:
-            whole = torch.cat(codes or self.codes(levels), 1)[:, None]
-        return Described(joined, self.parts(joined), whole, self.groups(joined.mean((2, 3))))
-
-    def part_distances(self, described: Described) -> tuple[Tensor, Tensor]:
-        """Mahalanobis distances ``(N, P)`` of the parts, last of the codes; the whitened parts."""
-        whitened = self.gaussians.whitened(described.parts, described.membership)
-        squared = whitened.square().sum(2)  # (N, P)
-        if described.codes is not None:
-            of_codes = self.code_gaussian(described.codes, described.membership)
-            squared = torch.cat([squared, of_codes], 1)
-        return squared.sqrt(), whitened
+    def logic_loss(self, good: Maps) -> Tensor:
+        """How little the codes of good pictures change when parts of them change places."""
+        assert self.semantics is not None
+        assert self.logic is not None
+        features = good["features"]
+        if not len(features):
+            return features.sum()
+        changed = displace_parts(features)
+        parts, tokens = self.logic.distances["codes"].parts, self.semantics.tokens
+        dose = parts(tokens(changed) - tokens(features)).square().mean(2).sqrt()  # (N, P)
+        codes = parts(good["codes"]), parts(self.semantics(changed))
+        return logic_loss(*codes, dose, self.logic.membership(features))
 
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        described: list[Described] = []
-        sums: Tensor | float = 0.0
+        good = GoodPictures(self.logic) if self.logic is not None else None
 
         def seen() -> Iterable[list[Tensor]]:
-            nonlocal sums
             for batch in batches:
                 levels = self.standardise(self.levels(batch))
-                codes = self.codes(levels) if self.config.semantics else None
-                if self.config.logical:
-                    new = self.describe(levels, codes)
-                    sums = sums + new.membership.double().T @ new.joined.flatten(1).double()
-                    # Only the sum of the features is kept, whatever the number of pictures.
-                    described.append(new._replace(joined=new.joined[:, :, :0, :0]))
+                maps = self.maps(levels)
+                if good is not None:
+                    good.add(maps)
                 if self.config.structural:
-                    yield self._errors(levels, self.reconstruct(levels, codes)[0])
+                    yield self.map_errors(levels, maps)
 
         if self.config.structural and self.config.balance:
             self.balance.fit(seen())
         else:
-            for _ in seen():
-                pass
-        if not self.config.logical:
-            return
-        member = torch.cat([d.membership for d in described])  # (M, K)
-        self.gaussians.fit(torch.cat([d.parts for d in described]), member)
-        if self.codes_described:
-            codes = torch.cat([d.codes for d in described if d.codes is not None])
-            self.code_gaussian.fit(codes, member)
-        count = member.double().sum(0).clamp_min(1)[:, None]  # (K, 1)
-        usual = torch.as_tensor(sums) / count
-        self.departure.usual = usual.float().view(-1, *self.departure.usual.shape[1:])
+            deque(seen(), maxlen=0)
+        if good is not None:
+            good.fit()
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
-        if not self.config.logical:
+        if self.logic is None:
             return
-        distances, peaks, members = [], [], []
+        peaks, good = [], GoodPictures(self.logic)
         for batch in batches:
             levels = self.standardise(self.levels(batch))
-            codes = self.codes(levels) if self.config.semantics else None
-            described = self.describe(levels, codes)
-            distances.append(self.part_distances(described)[0])
-            members.append(described.membership)
+            maps = self.maps(levels)
+            good.add(maps)
             if self.config.structural:
-                peaks.append(self.structural_map(levels, codes).flatten(1).amax(1))
-        member = torch.cat(members)
-        self.part_scale.fit(torch.cat(distances), member)
+                peaks.append(self.score(self.structural_map(levels, maps)))
+        member, scores = good.fit_scales()
         if self.config.structural:
-            worst = self.part_scale(torch.cat(distances), member).amax(1)
-            self.scale.fit(torch.stack([torch.cat(peaks), worst], 1), member)
+            self.scale.fit(torch.stack([torch.cat(peaks), scores], 1), member)
 
-    def structural_map(self, levels: tuple[Tensor, ...], codes: Codes | None) -> Tensor:
+    def map_errors(self, levels: tuple[Tensor, ...], maps: Maps) -> list[Tensor]:
+        """Errors of the levels ``(N, 1, H_l, W_l)``, given the standardised ones."""
+        rebuilt = self.reconstruct(levels, maps)[0]
+        return [self.error(f, s) for f, s in zip(levels, rebuilt, strict=True)]
+
+    def structural_map(self, levels: tuple[Tensor, ...], maps: Maps) -> Tensor:
         """The anomaly map ``(N, 1, H, W)``, given the standardised levels."""
-        errors = self.balance(self._errors(levels, self.reconstruct(levels, codes)[0]))
-        fused: Tensor = self.fusion(errors)
+        fused: Tensor = self.fusion(self.balance(self.map_errors(levels, maps)))
         return fused
-
-    def logical(self, levels: tuple[Tensor, ...], codes: Codes | None) -> LogicalOutput:
-        """The logical branch, given the standardised levels."""
-        described = self.describe(levels, codes)
-        member = described.membership
-        distances, whitened = self.part_distances(described)
-        z = self.part_scale(distances, member)  # (N, P)
-        worst = z[:, : self.parts.count].argmax(1)  # (N,), the oddest part explains
-        weights = self.gaussians.pull(whitened, worst, member)  # (N, ΣC)
-        places = self.parts.pool.T.index_select(0, worst)  # (N, H_L·W_L)
-        departure = self.departure(described.joined, weights, places, member)
-        return LogicalOutput(z.amax(1), member, departure)
 
     def forward(self, images: Tensor) -> MethodOutput:
         levels = self.standardise(tuple(self.teacher(images)))
-        config = self.config
-        needed = config.structural or self.codes_described
-        codes = self.codes(levels) if config.semantics and needed else None
-        if not config.structural:
-            logical = self.logical(levels, codes)
-            anomaly_map = fuse_levels([logical.departure], self.input_size)
-            return MethodOutput(anomaly_map, logical.score, {}, logical.departure)
-        anomaly_map = self.structural_map(levels, codes)
-        peak = anomaly_map.flatten(1).amax(1)
-        if not config.logical:
+        maps = self.maps(levels)
+        logical = None if self.logic is None else self.logic(maps)
+        if logical is not None and not self.config.structural:
+            explained = fuse_levels([logical.departure], self.input_size)
+            return MethodOutput(explained, logical.score, {}, logical.departure)
+        anomaly_map = self.structural_map(levels, maps)
+        peak = self.score(anomaly_map)
+        if logical is None:
             return MethodOutput(anomaly_map, peak, {})
-        logical = self.logical(levels, codes)
         z = self.scale(torch.stack([peak, logical.score], 1), logical.membership)  # (N, 2)
         branches = {"structural": z[:, 0], "logical": z[:, 1]}
         return MethodOutput(anomaly_map, z.sum(1), branches, logical.departure)
-
-
-class Described(NamedTuple):
-    """What the logical branch looks at."""
-
-    joined: Tensor  # (N, ΣC, H_L, W_L) the standardised levels at the deepest one's size
-    parts: Tensor  # (N, P, ΣC) their mean over every part of the picture
-    codes: Tensor | None  # (N, 1, L·D) GSE's codes, where they are described
-    membership: Tensor  # (N, K) the picture's group, one 1 per row
-
-
-class LogicalOutput(NamedTuple):
-    """What the logical branch found."""
-
-    score: Tensor  # (N,) the largest z-score of a part's Mahalanobis distance
-    membership: Tensor  # (N, K) the picture's group, one 1 per row
-    departure: Tensor  # (N, 1, H_L, W_L) places' shares in the oddest part's distance, smoothed
