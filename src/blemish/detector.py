@@ -32,6 +32,7 @@ from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
+from blemish.training.reference import Aligned
 from blemish.training.train import NOT_CALIBRATED, FitReport, TrainingOptions, learn
 
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
@@ -126,6 +127,7 @@ class Detector(Inspector):
         *,
         defects: ImageSource | None = None,
         roi: RoiSource = None,
+        align: Aligned = False,
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
@@ -148,6 +150,8 @@ class Detector(Inspector):
                 set of which the defects are taken. :meth:`evaluate` leaves their files out.
             roi: What is looked at, the rest ignored: a file or mask ``(H, W)``, also by product, as
                 :func:`blemish.data.images.roi_source.region_of_interest` reads them, or its result.
+            align: Whether pictures are aligned to a good one before all else, of all products or
+                of those named; see ``docs/alignment.md``.
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
@@ -175,14 +179,7 @@ class Detector(Inspector):
         # Impossible rates are refused now, not after the training.
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
-        options = TrainingOptions() if training is None else training
-        if not isinstance(options, TrainingOptions):
-            raise ConfigError(
-                f"training is of type {type(options).__name__}; expected "
-                "blemish.TrainingOptions(seed=…, device=…, …)."
-            )
-        if seed is not None:
-            options = replace(options, seed=seed)
+        options = TrainingOptions.of(training, seed)
         if defects is not None:
             tiled = self.input.tile is not None
             check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
@@ -206,6 +203,7 @@ class Detector(Inspector):
             options=options,
             progress=progress,
             roi=as_region(roi),
+            align=align,
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = to_predict(method), preprocessing

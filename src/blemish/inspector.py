@@ -80,6 +80,11 @@ class Inspector(JudgingModel):
     def recognises(self) -> bool:
         """Whether it says by itself which of its products a picture shows."""
 
+    @property
+    def aligns(self) -> bool:
+        """Whether it turns pictures back to a reference before it judges them."""
+        return self.ready()[1].alignment is not None
+
     @abstractmethod
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all."""

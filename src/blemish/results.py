@@ -89,11 +89,53 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class PartPose:
+    """How the part of a picture lies against the reference of its product.
+
+    Attributes:
+        angle: Degrees by which it is turned about the picture's middle, clockwise.
+        right, down: Shift after that, as shares of width and height.
+        quality: Correlation with the reference once both are undone, up to 1.
+        limit: The least that good pictures call for.
+        fault: Why it cannot be aligned, in a sentence; it is then judged as it lies, and its
+            verdict is ``unsure``. Empty where all is well.
+
+    Example:
+        >>> from blemish.results import PartPose
+        >>> PartPose(angle=-3.0, right=0.02, quality=0.97, limit=0.8).aligned
+        True
+    """
+
+    angle: float = 0.0
+    right: float = 0.0
+    down: float = 0.0
+    quality: float = 1.0
+    limit: float = 0.0
+    fault: str = ""
+
+    @property
+    def aligned(self) -> bool:
+        """Whether it could be aligned."""
+        return not self.fault
+
+    @property
+    def turned(self) -> bool:
+        """Whether anything was undone."""
+        return (self.angle, self.right, self.down) != (0.0, 0.0, 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, in the order of the attributes; ``aligned`` first, without the fault."""
+        values = asdict(self)
+        del values["fault"]
+        return {"aligned": self.aligned, **{k: round(v, 5) for k, v in values.items()}}
+
+
+@dataclass(frozen=True)
 class Note:
     """How a picture is unlike those that were learned, so that its score may mean less.
 
     Attributes:
-        kind: ``size``, ``shape`` or ``channels``.
+        kind: ``size``, ``shape``, ``channels``, or ``alignment`` where it cannot be aligned.
         sentence: What was found and what to do, with "it" for the picture.
 
     Example:
@@ -102,7 +144,7 @@ class Note:
         It is far smaller than the good pictures.
     """
 
-    kind: Literal["size", "shape", "channels"]
+    kind: Literal["size", "shape", "channels", "alignment"]
     sentence: str
 
     def __str__(self) -> str:
@@ -143,6 +185,7 @@ class Prediction:
             others. ``None`` where all were.
         map_scale: Map values at 0 % and 100 % of the colours of its overlay; ``None`` without
             calibration.
+        pose: How its part lies, from models that align pictures; ``None`` from others.
 
     Example:
         >>> import numpy as np
@@ -173,6 +216,7 @@ class Prediction:
     bit_depth: int = 16
     map_scale: tuple[float, float] | None = None
     roi: NDArray[np.bool_] | None = None
+    pose: PartPose | None = None
 
     def __repr__(self) -> str:
         of = [self.path.name] if self.path is not None else []
@@ -204,7 +248,8 @@ class Prediction:
         score, p_value, times_limit, branches (name to score, p_value, verdict, times_limit),
         regions (box, area, peak, times_limit; the highest peak first), of a method with branches
         explanation (branch, box, sentence; ``None`` where none objects that has no map), with
-        limits calibration, and notes where there are any. Numbers that are not finite are ``None``.
+        limits calibration, of a model that aligns pictures pose, and notes where there are any.
+        Numbers that are not finite are ``None``.
         """
         branches: dict[str, dict[str, Any]] = {}
         for name, branch in self.branches.items():
@@ -231,6 +276,8 @@ class Prediction:
             row["explanation"] = None if self.explanation is None else asdict(self.explanation)
         if self.calibration is not None:
             row["calibration"] = self.calibration
+        if self.pose is not None:
+            row["pose"] = self.pose.to_dict()
         if self.notes:
             row["notes"] = [note.sentence for note in self.notes]
         return row

@@ -146,10 +146,10 @@ def test_the_pixels_of_a_sample_come_from_its_file_or_itself(tmp_path: Path) -> 
     prepare = Preprocessing(32, 32, bit_depth=12)
     values = np.full((40, 20), 4095, np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
-    from_file, size = load_input(Sample(tmp_path / "a.png", "nut", "test", 0), prepare)
+    from_file, size, _ = load_input(Sample(tmp_path / "a.png", "nut", "test", 0), prepare)
     assert size == (40, 20)
     held = Sample(Path("x#0"), "nut", "test", 0, image=np.full((40, 20), 255, np.uint8))
-    from_memory, _ = load_input(held, prepare)
+    from_memory, _, _ = load_input(held, prepare)
     assert np.array_equal(from_file, from_memory)
     assert from_file.max() == 255
     with pytest.raises(ImageError, match=r"missing\.png"):

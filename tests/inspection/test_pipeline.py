@@ -50,7 +50,7 @@ def test_the_same_answers_as_one_after_the_other_without_threads() -> None:
     for start in range(0, 23, 5):
         batch = samples[start : start + 5]
         loaded = [load_input(sample, PREPARE) for sample in batch]
-        output = network(np.stack([pixels for pixels, _ in loaded]))
+        output = network(np.stack([one.pixels for one in loaded]))
         expected += [
             make_prediction(
                 sample,
@@ -59,7 +59,7 @@ def test_the_same_answers_as_one_after_the_other_without_threads() -> None:
                     output.scores[row][None],
                     {"mean": output.branches["mean"][row][None]},
                 ),
-                source_size=loaded[row][1],
+                source_size=loaded[row].source_size,
                 preprocessing=PREPARE,
                 calibration=limits,
             )

@@ -26,7 +26,7 @@ def picture(product: str) -> Picture:
 
 
 def test_the_product_decides_and_must_be_named() -> None:
-    pixels = prepared(BY_PRODUCT, IMAGE, "nut", "a.png")
+    pixels = prepared(BY_PRODUCT, IMAGE, "nut", "a.png").pixels
     assert (pixels[:, 32:] == 9).all()
     assert (pixels[:, :32] == 127).all()
     for product, image, said in (

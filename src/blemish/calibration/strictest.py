@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from blemish.calibration.limits import Calibration
@@ -70,6 +71,15 @@ def strictest(
         worst.times_limit,
         {name: max((judged[name] for judged in each), key=_strictness) for name in each[0]},
     )
+
+
+def withheld(findings: Findings) -> Findings:
+    """The same with every verdict ``unsure``: of a picture for which the limits were not made."""
+    unsure = {
+        name: branch if branch.verdict is None else replace(branch, verdict="unsure")
+        for name, branch in findings.branches.items()
+    }
+    return findings._replace(verdict="unsure", branches=unsure)
 
 
 def _strictness(judged: Branch) -> tuple[int, float, float]:

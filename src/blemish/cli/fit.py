@@ -102,6 +102,18 @@ def fit(
             help="What is ignored, [PRODUCT=]FILE: a mask picture or LabelMe's JSON. Repeatable."
         ),
     ] = None,
+    align: Annotated[
+        bool,
+        typer.Option(
+            "--align",
+            help="Turn parts that lie a little differently (±10°, ±10 %) back to a good picture "
+            "before they are judged. Needs blemish[align].",
+        ),
+    ] = False,
+    align_product: Annotated[
+        list[str] | None,
+        typer.Option(help="Align the pictures of this product alone. Repeatable."),
+    ] = None,
     preset: Preset = "light",
     settings: Annotated[
         list[str] | None,
@@ -168,6 +180,7 @@ def fit(
     from blemish.methods.registry import method_class
     from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.labelled_defects import check_labels_are_used
+    from blemish.training.reference import wanted_products
     from blemish.training.sides import check_asked
     from blemish.training.train import TrainingOptions
 
@@ -199,6 +212,7 @@ def fit(
         looked_at, ignored = areas_by_product(roi, "--roi"), areas_by_product(ignore, "--ignore")
         region = region_of_interest(looked_at, ignored)
         region.check_products(data_set.products)
+    aligned = wanted_products(align_product or align, data_set.products)
     left_out: list[str] = []
     shown: set[tuple[object, ...]] = set()
     if not quiet:
@@ -243,6 +257,7 @@ def fit(
                 part,
                 defects=labelled,
                 roi=region and region.of_products(part.products),
+                align=[name for name in aligned if name in part.products],
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,

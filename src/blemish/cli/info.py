@@ -43,6 +43,7 @@ def info(
         "input": f"{size['height']}×{size['width']} pixels, "
         + _bits(size["bit_depth"], (training.get("pictures") or {}).get("deep"))
         + _tiles(size.get("tiling")),
+        "aligned": _references(size.get("alignment")),
         "looked at": _regions(size.get("roi")),
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images",
@@ -94,6 +95,18 @@ def _regions(masks: dict[str, str] | None) -> str | None:
     roi = RegionOfInterest.from_json(masks)
     shares = [f"{100 * roi.share(name):.0f} %" + (f" of {name}" if name else "") for name in masks]
     return f"{', '.join(shares)}, by region of interest"
+
+
+def _references(alignment: dict[str, Any] | None) -> str | None:
+    """To which pictures; the manifest is shown where OpenCV is not installed too."""
+    if alignment is None:
+        return None
+    each = [
+        (f"{name}: " if name else "")
+        + ("as they lie" if own is None else f"to {own['name']}, from correlation {own['limit']}")
+        for name, own in alignment.items()
+    ]
+    return "; ".join(each)
 
 
 def _speed_line(speed: dict[str, Any] | None) -> str | None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from blemish.data.layouts import Folders, read_data_set, recognise
 from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
+from blemish.results import PartPose
 
 #: A data set, its folder, folders and what they hold, or images as one array ``(N, H, W[, C])``.
 TrainingSource = DataSet | str | Path | Folders | NDArray
@@ -36,8 +37,14 @@ TrainingSource = DataSet | str | Path | Folders | NDArray
 Picture: TypeAlias = "str | Path | Sample | InMemory"
 #: One picture or many: folders, arrays of several and data sets too, or any number of these.
 ImageSource: TypeAlias = "Picture | DataSet | Iterable[Picture]"
-#: The model's input ``(H, W, 3)``, and the size ``(H_src, W_src)`` of the picture it is made of.
-Loaded = tuple[NDArray[np.uint8], tuple[int, int]]
+
+
+class Loaded(NamedTuple):
+    """The model's input ``(H, W, 3)``, and what it is made of."""
+
+    pixels: NDArray[np.uint8]
+    source_size: tuple[int, int]  # (H_src, W_src) of the picture
+    pose: PartPose | None = None  # how its part lay, if it was aligned
 
 
 def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
@@ -265,7 +272,25 @@ def load_input(
         pixels = read_image_bytes(content, str(sample.path), bit_depth=depth)
         seen(content, pixels)
     size = (pixels.shape[0], pixels.shape[1])
-    return preprocessing(pixels, sample.product, name=str(sample.path)), size
+    prepared = preprocessing.prepare(pixels, sample.product, name=str(sample.path))
+    return Loaded(prepared.pixels, size, prepared.pose)
+
+
+def learnable_input(
+    sample: Sample,
+    preprocessing: Preprocessing,
+    *,
+    seen: Callable[[bytes, NDArray[np.uint8]], None] | None = None,
+) -> Loaded:
+    """As :func:`load_input`, for what is learned or sets limits.
+
+    Raises:
+        ImageError: As there, or the picture cannot be aligned.
+    """
+    loaded = load_input(sample, preprocessing, seen=seen)
+    if loaded.pose is not None and loaded.pose.fault:
+        raise ImageError(f"{sample.path}: {loaded.pose.fault}")
+    return loaded
 
 
 def _items(source: ImageSource) -> Iterable[Any]:

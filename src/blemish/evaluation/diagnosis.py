@@ -160,7 +160,7 @@ def diagnose(
     progress = progress or Progress(quiet=True)
     for sample in progress.track([*good, *bad], "Diagnosing", len(good) + len(bad)):
         try:
-            image, _ = load_input(sample, preprocessing)
+            image = load_input(sample, preprocessing).pixels
         except ImageError as error:
             failures.append((sample.path, str(error)))
             continue

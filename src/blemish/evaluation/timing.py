@@ -171,7 +171,7 @@ def _latencies(
         if pixels is None:
             pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
         marks.append(time.perf_counter())
-        prepared = preprocessing(pixels, sample.product)
+        prepared, pose = preprocessing.prepare(pixels, sample.product)
         marks.append(time.perf_counter())
         output = judge_picture(network, preprocessing, prepared, batch_size=batch_size)
         marks.append(time.perf_counter())
@@ -181,6 +181,7 @@ def _latencies(
             source_size=pixels.shape[:2],
             preprocessing=preprocessing,
             calibration=model.calibration,
+            pose=pose,
         )
         marks.append(time.perf_counter())
         taken = dict(zip(STAGES, np.diff(marks).tolist(), strict=True))

@@ -143,7 +143,7 @@ def _pixels(preprocessing: Preprocessing, good: Sequence[Sample]) -> NDArray[np.
     loaded = []
     for row in np.linspace(0, len(good) - 1, min(MOST_IMAGES, len(good))).round().astype(int):
         try:
-            pixels = load_input(good[row], preprocessing)[0]
+            pixels = load_input(good[row], preprocessing).pixels
             # Of a picture in tiles one, another of each picture.
             grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
             loaded.append(grid.cut(pixels, row * 7 % len(grid)))

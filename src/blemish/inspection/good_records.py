@@ -14,7 +14,7 @@ from blemish._progress import Important, Progress
 from blemish.calibration import CalibrationRecord, image_identity
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import Loaded, load_input
+from blemish.data.sources import Loaded, learnable_input
 from blemish.errors import CalibrationError, ImageError
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.pipeline import OnError
@@ -59,7 +59,7 @@ def good_records(
             known[sample.path] = image_identity(sample.path.name, content)
             groups.look(sample, content, pixels)
 
-        return load_input(sample, preprocessing, seen=seen)
+        return learnable_input(sample, preprocessing, seen=seen)
 
     def note(path: Path, error: ImageError) -> None:
         unread.append(error)

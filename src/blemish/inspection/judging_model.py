@@ -147,7 +147,7 @@ class JudgingModel(ABC):
         limits = self.calibration and self.calibration.limits(prediction.product)
         return replace(
             prediction,
-            notes=notes,
+            notes=(*prediction.notes, *notes),
             image=sample.image,
             bit_depth=self.ready()[1].bit_depth,
             map_scale=limits.map_scale if limits else None,

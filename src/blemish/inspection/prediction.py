@@ -7,17 +7,19 @@ nothing judges a second time.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration import Calibration
-from blemish.calibration.strictest import judged_as, strictest
+from blemish.calibration.strictest import judged_as, strictest, withheld
+from blemish.data.images.alignment import box_to_source, to_source
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.errors import DataError
 from blemish.inspection.network import NetworkOutput
-from blemish.results import Branch, Explanation, Prediction, Region
+from blemish.results import Branch, Explanation, Note, PartPose, Prediction, Region
 
 Indices = NDArray[np.intp]
 
@@ -49,6 +51,7 @@ def make_prediction(
     source_size: tuple[int, int],
     preprocessing: Preprocessing,
     calibration: Calibration | None,
+    pose: PartPose | None = None,
 ) -> Prediction:
     """Bring the map to the source image's size and judge the picture by the calibration.
 
@@ -60,6 +63,7 @@ def make_prediction(
         source_size: ``(H_src, W_src)`` in pixels.
         preprocessing: The one that made the input.
         calibration: Limits, or ``None`` for a prediction without verdict.
+        pose: How the part lay in the source image, where the input was aligned.
     """
     recognised = (output.products[0] or None) if output.products else None
     product = sample.product or recognised
@@ -70,9 +74,15 @@ def make_prediction(
     roi = None
     if preprocessing.roi is not None:
         roi = preprocessing.roi.looked_at(source_size, sample.product)
+    in_frame = roi  # before it lies as the picture does
+    if pose is not None:
+        anomaly_map, roi = to_source(anomaly_map, roi, pose)
     if roi is not None:
         anomaly_map = np.where(roi, anomaly_map, anomaly_map[roi].min())
     branches = {name: float(values[0]) for name, values in output.branches.items()}
+    known: dict[str, Any] = {"pose": pose}
+    if pose is not None and pose.fault:
+        known["notes"] = (Note("alignment", pose.fault),)
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
         return Prediction(
@@ -81,9 +91,13 @@ def make_prediction(
             recognised=recognised,
             rival=rival,
             roi=roi,
+            **known,
         )
     products = judged_as(calibration, product, rival)
-    p_value, verdict, times_limit, judged = strictest(calibration, products, score, branches)
+    findings = strictest(calibration, products, score, branches)
+    if pose is not None and pose.fault:
+        findings = withheld(findings)
+    p_value, verdict, times_limit, judged = findings
     marking = min(products, key=lambda one: calibration.limits(one).map)
     limits, mask = calibration.limits(marking), calibration.mask(anomaly_map, marking)
     if roi is not None:
@@ -97,7 +111,8 @@ def make_prediction(
             branch=_LOGICAL,
             preprocessing=preprocessing,
             source_size=source_size,
-            roi=roi,
+            roi=in_frame,
+            pose=pose,
         )
     return Prediction(
         path=path,
@@ -118,6 +133,7 @@ def make_prediction(
         times_limit=times_limit,
         rival=rival,
         roi=roi,
+        **known,
     )
 
 
@@ -128,6 +144,7 @@ def explain(
     preprocessing: Preprocessing,
     source_size: tuple[int, int],
     roi: NDArray[np.bool_] | None = None,
+    pose: PartPose | None = None,
 ) -> Explanation | None:
     """Where a picture's content departs most from what the rest of it calls for.
 
@@ -137,6 +154,8 @@ def explain(
         preprocessing: The one that made the input; the field around the image is left out.
         source_size: ``(H_src, W_src)`` in pixels.
         roi: ``(H_src, W_src)``, what is looked at; cells elsewhere are left out. ``None``: all.
+            It lies as the input does.
+        pose: How the part lay in the source image, where the input was aligned.
 
     Returns:
         The box in the source image's pixels and the sentence; ``None`` where nothing departs.
@@ -183,6 +202,7 @@ def explain(
         min(source_size[0], round((cells[3] * cell_height - top) * to_source[1])),
     )
     box = box if roi is None else _within(box, roi)
+    box = box if pose is None else box_to_source(box, source_size, pose)
     return Explanation(branch=branch, box=box, sentence=_sentence(box, source_size))
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from blemish.errors import ConfigError
 from blemish.outputs.lines import LineSink, VerdictRow, WrittenLine
-from blemish.results import Branch, Prediction, Region, Verdict
+from blemish.results import Branch, PartPose, Prediction, Region, Verdict
 
 _OF_BRANCH = ("", "_verdict", "_times_limit")
 _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
@@ -22,12 +22,14 @@ class CsvSink(LineSink):
     """Predictions as CSV, UTF-8, with a header.
 
     Columns: path, product, of a model that recognises products also recognised and rival, verdict,
-    score, p_value, times_limit, per branch its raw score ``branch_<name>``,
+    score, p_value, times_limit, of a model that aligns pictures aligned (1 or 0) and
+    alignment_quality, per branch its raw score ``branch_<name>``,
     ``branch_<name>_verdict`` and ``branch_<name>_times_limit``, with branches also the box to look
     at (``look_left`` …) where one objects that has no map, n_regions, then box, area, peak and
     times_limit of the region with the highest peak, error, which is empty unless there is no
-    prediction, and where it was given the model. What is not known is left empty. ``branches`` and
-    ``recognises`` must be said, as by the model: the columns are known before the first prediction.
+    prediction, and where it was given the model. What is not known is left empty. ``branches``,
+    ``recognises`` and ``aligns`` must be said, as by the model: the columns are known before the
+    first prediction.
     """
 
     def __init__(
@@ -36,16 +38,18 @@ class CsvSink(LineSink):
         *,
         branches: Sequence[str] = (),
         recognises: bool = False,
+        aligns: bool = False,
         model: str = "",
         append: bool = False,
     ) -> None:
         super().__init__(path, model=model, append=append)
         self.branches = tuple(branches)
-        self.recognises = recognises
+        self.recognises, self.aligns = recognises, aligns
         self.columns = (
             *("path", "product"),
             *(["recognised", "rival"] if recognises else []),
             *("verdict", "score", "p_value", "times_limit"),
+            *(["aligned", "alignment_quality"] if aligns else []),
             *(f"branch_{name}{what}" for name in self.branches for what in _OF_BRANCH),
             *(_LOOK if self.branches else ()),
             *("n_regions", "region_left", "region_top", "region_right", "region_bottom"),
@@ -77,6 +81,7 @@ class CsvSink(LineSink):
                 *("" if p.path is None else p.path, p.product),
                 *([p.recognised, p.rival] if self.recognises else []),
                 *(p.verdict, float(p.score), p.p_value, p.times_limit),
+                *(_of_pose(p.pose) if self.aligns else []),
                 *branches,
                 len(p.regions),
                 *(_of_region(region) if region else [None] * 7),
@@ -209,6 +214,10 @@ def _number(text: str) -> float | None:
 
 def _of_region(region: Region) -> tuple[object, ...]:
     return (*region.box, region.area, region.peak, region.times_limit)
+
+
+def _of_pose(pose: PartPose | None) -> tuple[object, ...]:
+    return (None, None) if pose is None else (int(pose.aligned), round(pose.quality, 5))
 
 
 def _csv_line(values: Iterable[object]) -> str:

@@ -92,6 +92,7 @@ class Outputs:
                     csv,
                     branches=names,
                     recognises=model.recognises,
+                    aligns=model.aligns,
                     model=digest,
                     append=resume,
                 )

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.images.alignment import to_source
 from blemish.data.images.open_file import open_header
 from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import ImageError
 from blemish.outputs.heat import heat_colours, heat_opacity, heat_steps
 from blemish.outputs.overlay import draw_overlay
-from blemish.results import Prediction
+from blemish.results import PartPose, Prediction
 
 MapKind = Literal["heat", "grey", "overlay"]
 
@@ -66,6 +67,7 @@ def heat_layer(
     preprocessing: Preprocessing,
     scale: tuple[float, float],
     product: str | None = None,
+    pose: PartPose | None = None,
 ) -> bytes:
     """The colours of a map as a PNG to lay over the picture, clear where nothing is odd.
 
@@ -79,6 +81,7 @@ def heat_layer(
         preprocessing: How it became the model's input.
         scale: Map values at 0 % and 100 % of the colours.
         product: Whose region of interest counts; what is ignored is dimmed.
+        pose: How the part lay, where the model aligned the picture.
     """
     top, left, height, width = preprocessing.placement(source)
     seen = input_map[top : top + height, left : left + width]
@@ -88,7 +91,10 @@ def heat_layer(
         seen = np.maximum.reduceat(seen, np.arange(0, width, step), 1)
     roi = preprocessing.roi
     size = (seen.shape[0], seen.shape[1])
-    return _heat_png(seen, scale, None if roi is None else roi.at(size, product or ""))
+    looked_at = None if roi is None else roi.at(size, product or "")
+    if pose is not None:
+        seen, looked_at = to_source(np.ascontiguousarray(seen), looked_at, pose)
+    return _heat_png(seen, scale, looked_at)
 
 
 def map_png(

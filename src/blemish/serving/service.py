@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration
+from blemish.data.images.preprocess import Prepared
 from blemish.data.images.reading import read_image_bytes
 from blemish.data.sample import Sample
 from blemish.errors import (
@@ -36,7 +37,7 @@ from blemish.errors import (
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.inspection.tiling import TiledAnswer
-from blemish.results import Prediction
+from blemish.results import PartPose, Prediction
 from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
 from blemish.serving.drawing import (
@@ -219,7 +220,7 @@ class InspectionService:
         named = picture.named or picture.recognised is None
         with self._drawing:
             return self._prediction(
-                answer, picture.product if named else None, picture.size, calibration
+                answer, picture.product if named else None, picture.size, calibration, picture.pose
             )
 
     def shown(self, picture: Picture) -> tuple[bytes, str]:
@@ -235,11 +236,11 @@ class InspectionService:
         self, upload: Upload, order: Order, active: CalibrationVersion
     ) -> Judged | NotJudged:
         try:
-            pixels, size, named = await self._in_thread(lambda: self._prepare(upload, order))
-            answer = await self._answer(pixels)
-            del pixels
+            seen, size, named = await self._in_thread(lambda: self._prepare(upload, order))
+            answer, pose = await self._answer(seen.pixels), seen.pose
+            del seen
             judged = await self._in_thread(
-                lambda: self._finish(upload, size, answer, order, active, named)
+                lambda: self._finish(upload, size, answer, order, active, named, pose)
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
@@ -267,12 +268,12 @@ class InspectionService:
 
     def _prepare(
         self, upload: Upload, order: Order
-    ) -> tuple[NDArray[np.uint8], tuple[int, int], str | None]:
+    ) -> tuple[Prepared, tuple[int, int], str | None]:
         # What somebody said of this very file holds until somebody says otherwise.
         said = self.pictures.named_product(upload.digest) if order.keep else None
         image, named = self.pixels(upload), order.product or said
-        pixels = prepared(self.model.preprocessing, image, named, upload.name)
-        return pixels, (image.shape[0], image.shape[1]), named
+        seen = prepared(self.model.preprocessing, image, named, upload.name)
+        return seen, (image.shape[0], image.shape[1]), named
 
     def pixels(self, upload: Upload) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
@@ -310,8 +311,9 @@ class InspectionService:
         order: Order,
         active: CalibrationVersion,
         named: str | None,
+        pose: PartPose | None,
     ) -> Judged:
-        prediction = self._prediction(answer, named, size, active.calibration)
+        prediction = self._prediction(answer, named, size, active.calibration, pose)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
         png = key = not_kept = None
@@ -368,6 +370,7 @@ class InspectionService:
             # Of no weight now, but where the name is taken back.
             rival=(answer.rivals[0] or None) if answer.rivals else None,
             named=named,
+            pose=prediction.pose,
         )
         contents = Contents(
             upload.content,
@@ -383,6 +386,7 @@ class InspectionService:
         product: str | None,
         size: tuple[int, int],
         calibration: Calibration | None,
+        pose: PartPose | None,
     ) -> Prediction:
         return make_prediction(
             Sample(Path("upload"), product or "", "test", None),
@@ -390,6 +394,7 @@ class InspectionService:
             source_size=size,
             preprocessing=self.model.preprocessing,
             calibration=calibration,
+            pose=pose,
         )
 
 

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset, Sampler
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample, draw_parts
-from blemish.data.sources import load_input
+from blemish.data.sources import learnable_input
 from blemish.errors import ImageError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.feature_cache import (
@@ -160,7 +160,7 @@ class ImageBatches(TrainingBatches):
         self.preprocessing = preprocessing
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
-        return row, _tensor(load_input(self.samples[row], self.preprocessing)[0])
+        return row, _tensor(learnable_input(self.samples[row], self.preprocessing).pixels)
 
     def collate(self, rows: list[Any]) -> Batch:
         images = torch.stack([image for _, image in rows])
@@ -241,7 +241,7 @@ def training_batches(
     readable: list[Sample] = []
     for sample in progress.track(samples, "Checking images", len(samples)):
         try:
-            load_input(sample, preprocessing)
+            learnable_input(sample, preprocessing)
             readable.append(sample)
         except ImageError as error:
             failures.append((sample.path, str(error)))

@@ -25,7 +25,7 @@ from blemish._files import atomic_write
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
-from blemish.data.sources import load_input
+from blemish.data.sources import learnable_input
 from blemish.errors import ImageError
 from blemish.teachers.teacher import Teacher
 from blemish.training.tile_sample import TileSample
@@ -156,7 +156,7 @@ def readable_batches(
         own = range(first, first + len(places))
         first += len(places)
         try:
-            pixels = load_input(sample, preprocessing)[0]
+            pixels = learnable_input(sample, preprocessing).pixels
         except ImageError as error:
             failed.append((str(sample.path), str(error)))
             continue

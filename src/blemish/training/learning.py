@@ -151,6 +151,12 @@ def learn_more(
     new, known, notes = new_images(method, calibration, data_set, product)
     if not new:
         return method, calibration, LearnReport({}, (), known, (), (), tuple(notes), 0.0)
+    unknown = [s.product for s in new if s.product not in method.products]
+    if preprocessing.alignment is not None and unknown:
+        raise ConfigError(
+            f"This model aligns pictures and has no reference for a new product, {unknown[0]!r}. "
+            "Train again with it: blemish fit … --align."
+        )
     split = split_new(method, preprocessing, new, group, trained, options.seed)
     failures: list[tuple[Path, str]] = []
     # Of a group that has trained: by which they would be measured, as nothing new is.

@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
+from blemish.training.reference import Aligned, aligned_to
 from blemish.training.region import looking_at
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
@@ -104,6 +105,17 @@ class TrainingOptions:
                 f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
             )
 
+    @classmethod
+    def of(cls, training: TrainingOptions | None, seed: int | None) -> TrainingOptions:
+        """Those given, or the default ones, with another seed where one is given."""
+        options = cls() if training is None else training
+        if not isinstance(options, cls):
+            raise ConfigError(
+                f"training is of type {type(options).__name__}; expected "
+                "blemish.TrainingOptions(seed=…, device=…, …)."
+            )
+        return options if seed is None else replace(options, seed=seed)
+
 
 @dataclass(frozen=True)
 class FitReport:
@@ -160,6 +172,7 @@ def learn(
     options: TrainingOptions,
     progress: Progress,
     roi: RegionOfInterest | None = None,
+    align: Aligned = False,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
     """Train a method on the good training images of a data set, and on labelled defects.
 
@@ -179,6 +192,7 @@ def learn(
     config = config.settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
     preprocessing, looked_at = looking_at(preprocessing, roi, good, sizes)
+    preprocessing, aligned = aligned_to(preprocessing, align, good, progress)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
@@ -198,7 +212,7 @@ def learn(
     kept, defects = split.kept, split.defects
     keep_to_usable_cores()
     odd = first_look([*kept, *split.held], bit_depth=bit_depth)
-    seen = [*data_set.problems, *looked_at, *split.notes, *odd]
+    seen = [*data_set.problems, *looked_at, *aligned, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)

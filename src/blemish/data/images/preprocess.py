@@ -9,6 +9,8 @@ incomparable.
 - Grey: repeated to three channels.
 - Alpha: composited on black. What is transparent is not part of the picture; the colours programs
   leave under it are arbitrary, and black is what an unlit sensor gives.
+- What lies a little differently each time is turned back to a reference, where a model aligns
+  pictures (:mod:`blemish.data.images.alignment`).
 - What is ignored (:mod:`blemish.data.images.roi`) becomes one colour, before anything is scaled.
 - Size: an image keeps its aspect ratio. It is scaled to fit the model's input and centred on a
   field of constant colour; or it is seen at its own size, or a stated share of it, in tiles of the
@@ -20,17 +22,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.images.alignment import Alignment
 from blemish.data.images.roi import RegionOfInterest
 from blemish.data.images.tiles import TileGrid, Tiling
 from blemish.errors import ConfigError, DataError
+from blemish.results import PartPose
 
 #: Input sizes are multiples of this: the bottleneck has stride 32.
 MULTIPLE = 32
@@ -155,6 +159,13 @@ def _full_scale_table(bit_depth: int) -> NDArray[np.uint8]:
     return table
 
 
+class Prepared(NamedTuple):
+    """A picture as a model sees it: ``(H, W, 3)`` uint8, and how its part lay if it was aligned."""
+
+    pixels: NDArray[np.uint8]
+    pose: PartPose | None = None
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes the model's input, and a map the image's size again.
@@ -166,6 +177,7 @@ class Preprocessing:
         bit_depth: Bits used in 16-bit files; see :func:`blemish.data.images.reading.read_image`.
         tiling: How an image is cut into inputs; ``None``: it is one, scaled to fit.
         roi: What of an image is looked at; ``None``: all of it.
+        alignment: What images are turned back to, before all else; ``None``: they stay as they lie.
 
     Example:
         >>> import numpy as np
@@ -183,6 +195,7 @@ class Preprocessing:
     bit_depth: int = 16
     tiling: Tiling | None = None
     roi: RegionOfInterest | None = None
+    alignment: Alignment | None = None
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
@@ -233,10 +246,22 @@ class Preprocessing:
     ) -> NDArray[np.uint8]:
         """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or all of its tiles.
 
-        The product says which region of interest is meant, where they differ; ``name`` is used in
-        messages. Errors are those of :meth:`RegionOfInterest.looked_at`.
+        Arguments and errors are those of :meth:`prepare`.
         """
-        source = (image.shape[0], image.shape[1])
+        return self.prepare(image, product, name=name).pixels
+
+    def prepare(
+        self, image: NDArray[np.uint8], product: str = "", *, name: str = "A picture"
+    ) -> Prepared:
+        """The input, or all of its tiles, of an image ``(H, W, 3)``, and how its part lay.
+
+        The product says which reference and region of interest are meant, where they differ;
+        ``name`` is used in messages. Errors are those of :meth:`RegionOfInterest.looked_at` and
+        :meth:`Alignment.align`.
+        """
+        source, pose = (image.shape[0], image.shape[1]), None
+        if self.alignment is not None:
+            image, pose = self.alignment.align(image, product, self.roi, name=name)
         if self.roi is not None:
             image = self.roi.without_ignored(image, product, self.fill, name=name)
         top, left, height, width = self.placement(source)
@@ -248,11 +273,11 @@ class Preprocessing:
             )
         seen = self.seen(source)
         if (height, width) == seen:
-            return np.ascontiguousarray(resized)
+            return Prepared(np.ascontiguousarray(resized), pose)
         canvas = np.empty((*seen, 3), np.uint8)
         canvas[:] = self.fill
         canvas[top : top + height, left : left + width] = resized
-        return canvas
+        return Prepared(canvas, pose)
 
     def map_to_source(
         self, anomaly_map: NDArray[np.float32], source: tuple[int, int]
@@ -273,10 +298,12 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file; what it has none of is left out."""
-        values = {**asdict(self), "fill": list(self.fill)}
-        for name in ("tiling", "roi"):
+        values: dict[str, Any] = {
+            **{"height": self.height, "width": self.width},
+            **{"fill": list(self.fill), "bit_depth": self.bit_depth},
+        }
+        for name in ("tiling", "roi", "alignment"):
             own = getattr(self, name)
-            del values[name]
             if own is not None:
                 values[name] = own.to_json()
         return values
@@ -293,10 +320,13 @@ class Preprocessing:
             raise ConfigError(f"The preprocessing {values} is not complete.") from error
         tiling = None if "tiling" not in values else Tiling.from_json(values["tiling"])
         roi = None if "roi" not in values else RegionOfInterest.from_json(values["roi"])
-        known = len(values) == 4 + (tiling is not None) + (roi is not None)
+        alignment = None
+        if "alignment" in values:
+            alignment = Alignment.from_json(values["alignment"])
+        known = len(values) == 4 + sum(own is not None for own in (tiling, roi, alignment))
         if not known or len(fill) != 3 or any(type(number) is not int for number in numbers):
             raise ConfigError(f"The preprocessing {values} is not one this version knows.")
-        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling, roi)
+        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling, roi, alignment)
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:

@@ -86,6 +86,14 @@ CREATE TABLE IF NOT EXISTS left_out (
 )
 """
 
+#: How the part of a picture lay, where the model aligns pictures. It came later as well.
+_POSES = """
+CREATE TABLE IF NOT EXISTS poses (
+    id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
+    pose TEXT NOT NULL
+)
+"""
+
 
 class HistoryError(BlemishError):
     """A history that cannot be opened or written."""
@@ -151,6 +159,7 @@ class Database:
                 for key, value in (("schema", str(SCHEMA)), ("model", identity)):
                     self.run("INSERT INTO meta VALUES (?, ?)", (key, value))
             self.run(_LEFT_OUT)
+            self.run(_POSES)
             found = {row["key"]: row["value"] for row in self.rows("SELECT * FROM meta")}
             if found == {"schema": "2", "model": identity}:
                 self._run_all(_FROM_2)

@@ -10,22 +10,23 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Literal
 
 from blemish.calibration import Calibration, CalibrationRecord, How
 from blemish.calibration.good_scores import same_image
-from blemish.calibration.strictest import Findings, judged_as, strictest
+from blemish.calibration.strictest import Findings, judged_as, strictest, withheld
 from blemish.errors import CalibrationError
-from blemish.results import Verdict
+from blemish.results import PartPose, Verdict
 from blemish.serving.history.database import Database
 from blemish.serving.limits import RefusalError, ServeLimits
 
 Mark = Literal["good", "defect"]
 _COLUMNS = (
     "id, digest, product, name, judged, height, width, score, peak, map_low, branches, verdict, "
-    "version, mark, recognised, rival, named"
+    "version, mark, recognised, rival, named, "
+    "(SELECT pose FROM poses WHERE poses.id = pictures.id) AS pose"
 )
 _AS_JUDGED = ("product", "verdict", "version", "recognised", "rival", "named")
 
@@ -50,12 +51,14 @@ class Picture:
     recognised: str | None = None  # what the model takes it for; None where it recognises nothing
     rival: str | None = None  # what it may show as well; of no weight where the product is named
     named: bool = False  # whether somebody said the product
+    pose: PartPose | None = None  # how its part lay, from models that align pictures
 
     def judged_by(self, calibration: Calibration) -> Findings:
         """What limits say of it, by its score: verdicts follow from them without the network."""
         products = judged_as(calibration, self.product, None if self.named else self.rival)
         branches = {name: s for name, s in self.branches.items() if math.isfinite(s)}
-        return strictest(calibration, products, self.score, branches)
+        findings = strictest(calibration, products, self.score, branches)
+        return withheld(findings) if self.pose is not None and self.pose.fault else findings
 
     @property
     def record(self) -> CalibrationRecord:
@@ -112,6 +115,9 @@ class PictureHistory:
                     ),
                 )
                 self._db.run("INSERT INTO contents VALUES (?, ?, ?, ?, ?)", (key, *parts))
+                if picture.pose is not None:
+                    said = json.dumps(asdict(picture.pose))
+                    self._db.run("INSERT INTO poses VALUES (?, ?)", (key, said))
                 return key
         except sqlite3.OperationalError as error:
             raise RefusalError(
@@ -265,6 +271,7 @@ def _picture(row: sqlite3.Row) -> Picture:
         recognised=row["recognised"],
         rival=row["rival"],
         named=bool(row["named"]),
+        pose=None if row["pose"] is None else PartPose(**json.loads(row["pose"])),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from blemish.calibration import Calibration, How
 from blemish.calibration.good_scores import same_image
 from blemish.calibration.limit_setters import image_name, limit_setters
-from blemish.results import Branch, Prediction, Verdict
+from blemish.results import Branch, PartPose, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
 from blemish.serving.model import ServedModel
@@ -57,6 +57,23 @@ class ExplanationAnswer(BaseModel):
     sentence: str
 
 
+class PoseAnswer(BaseModel):
+    """How the part of a picture lay, of a model that aligns pictures."""
+
+    aligned: bool = Field(description="false: it was judged as it lay, and is unsure")
+    angle: float = Field(description="degrees by which it was turned, clockwise")
+    right: float = Field(description="shift to the right, as a share of the width")
+    down: float
+    quality: float = Field(description="correlation with the reference, up to 1")
+    limit: float = Field(description="the least that good pictures call for")
+    fault: str = Field(description="why it cannot be aligned")
+
+    @classmethod
+    def of(cls, pose: PartPose | None) -> PoseAnswer | None:
+        """The answer for a pose, where there is one."""
+        return None if pose is None else cls(aligned=pose.aligned, **vars(pose))
+
+
 class PredictionAnswer(BaseModel):
     """One image of a request: a score, or an error with its status; both if it was not kept."""
 
@@ -82,6 +99,7 @@ class PredictionAnswer(BaseModel):
     branches: dict[str, BranchAnswer] = {}
     regions: list[RegionAnswer] = []
     explanation: ExplanationAnswer | None = None
+    pose: PoseAnswer | None = None
     map_png: str | None = Field(default=None, description="base64, where it was asked for")
     status: int = 200
     error: ErrorAnswer | None = None
@@ -113,6 +131,7 @@ class PictureAnswer(BaseModel):
     objecting: list[str] = Field(description="branches that are beyond their own limits")
     verdict_then: Verdict | None = Field(description="when it was judged, by the limits of then")
     mark: Mark | None
+    pose: PoseAnswer | None
 
 
 class DetailAnswer(PictureAnswer):
@@ -205,6 +224,7 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
         score=judged.score,
         p_value=judged.p_value,
         times_limit=judged.times_limit,
+        pose=PoseAnswer.of(judged.pose),
         map_png=None if item.map_png is None else base64.b64encode(item.map_png).decode(),
         error=None if lost is None else ErrorAnswer(error=lost.code, detail=lost.detail),
         **_found(judged),
@@ -250,6 +270,7 @@ def _picture(
     return {
         **kept,
         "rival": None if picture.named else picture.rival,
+        "pose": PoseAnswer.of(picture.pose),
         "p_value": p_value,
         "verdict": verdict,
         "times_limit": times_limit,

@@ -107,6 +107,7 @@ def history_routes(service: InspectionService) -> APIRouter:
             preprocessing=service.model.preprocessing,
             scale=calibration.limits(picture.product).map_scale,
             product=picture.product,
+            pose=picture.pose,
         )
         return Response(layer, media_type="image/png", headers=_CACHED)
 

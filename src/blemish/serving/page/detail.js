@@ -79,7 +79,8 @@ function drawProduct(picture) {
   byId("detail-product-note").textContent = note;
 }
 
-function productNote({ product, recognised, rival, named }) {
+function productNote({ product, recognised, rival, named, pose }) {
+  if (pose?.fault) return pose.fault;
   if (named && recognised && recognised !== product) return `It looks like ${recognised}. Its score is as the model measured it; the limits are those of ${product}.`;
   if (product === UNKNOWN) return "It shows none of the products the model knows. Say it here if it does.";
   if (rival) return `It may show ${rival} as well: the stricter limits of both judge. Say which it is.`;

@@ -1,0 +1,279 @@
+"""Alignment: parts that lie a little differently each time, turned back to a reference.
+
+The reference of a product is one of its good pictures, kept small in the model file. A picture is
+registered to it (:mod:`blemish.data.images.registration`) and turned back at its own size, before
+regions of interest, scaling and tiles, in training as in judging. What then comes in from outside
+is taken from the reference; what falls out of the frame is not looked at. One whose correlation
+with the reference is lower than that of good pictures, or that lies outside the range, cannot be
+aligned, and that is what is said of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.images.registration import (
+    SHIFT,
+    SIDE,
+    TURN,
+    Found,
+    opencv,
+    register,
+    to_grey,
+    turning,
+)
+from blemish.data.images.roi import RegionOfInterest
+from blemish.errors import ConfigError, ImageError
+from blemish.results import PartPose
+
+#: Largest relative difference of two shapes that are the same.
+_ALIKE = 0.02
+#: OpenCV counts the pixels of what it warps in 16 bits.
+_LONGEST = 32_000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A good picture that those of its product are registered to.
+
+    Attributes:
+        picture: ``(h, w, 3)``, as PNG in base64.
+        limit: Correlation below which a picture cannot be aligned.
+        usual: That of the good pictures, in the middle.
+        name: The picture's name.
+    """
+
+    picture: str
+    limit: float
+    usual: float
+    name: str
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], limit: float, usual: float, name: str) -> Reference:
+        """From the picture ``(h, w, 3)`` uint8 itself, at its working size."""
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", optimize=True)
+        return cls(base64.b64encode(file.getvalue()).decode("ascii"), limit, usual, name)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """``(h, w, 3)`` uint8, read-only."""
+        return _opened(self.picture)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(h, w)`` of what is kept."""
+        return _size(self.pixels)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The reference of each product.
+
+    Attributes:
+        references: Name of a product, and its reference; ``None`` for those that are not aligned.
+            The only product of a model has the empty name: it need not be named.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.data.images.alignment import Alignment, Reference
+        >>> part = np.zeros((64, 64, 3), np.uint8)
+        >>> part[20:40, 16:30] = 200
+        >>> reference = Reference.of(part, 0.5, 1.0, "part.png")
+        >>> alignment = Alignment((("", reference),))
+        >>> _, pose = alignment.align(np.roll(part, 3, 1), "")
+        >>> pose.aligned, round(64 * pose.right), round(64 * pose.down)
+        (True, 3, 0)
+    """
+
+    references: tuple[tuple[str, Reference | None], ...]
+
+    @property
+    def names_products(self) -> bool:
+        """Whether references differ by product."""
+        return any(name for name, _ in self.references)
+
+    def align(
+        self,
+        pixels: NDArray[np.uint8],
+        product: str,
+        roi: RegionOfInterest | None = None,
+        *,
+        name: str = "A picture",
+    ) -> tuple[NDArray[np.uint8], PartPose | None]:
+        """A picture ``(H, W, 3)`` as the reference of its product lies, and how it lay.
+
+        Where its product is not named, or has none of its own, all are tried and the best counts.
+        Of the reference only what ``roi`` looks at counts. A picture that cannot be aligned, or
+        whose product is not, stays as it is; the latter has no pose. ``name`` is used in messages.
+
+        Raises:
+            ConfigError: The product is not named, and some are aligned and others are not.
+            ImageError: It has too many pixels a side.
+            MissingExtraError: OpenCV is not installed.
+        """
+        references = dict(self.references)
+        tried = [product] if product in references else list(references)
+        if len(tried) > 1 and None in references.values():
+            aligned = [name for name, reference in references.items() if reference is not None]
+            raise ConfigError(
+                f"This model aligns {', '.join(aligned)} and no other product, and which one a "
+                "picture shows is recognised too late for that: name it (--product)."
+            )
+        poses = []
+        for of in tried:
+            reference = references[of]
+            if reference is None:
+                return pixels, None
+            looked_at = None if roi is None else roi.at(reference.size, of or product)
+            poses.append((_pose(pixels, reference, looked_at, of or product), reference))
+        pose, reference = max(poses, key=lambda each: (each[0].aligned, each[0].quality))
+        if pose.turned:
+            pixels = _turned_back(pixels, pose, reference, name)
+        return pixels, pose
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, for the model file."""
+        return {name: own and asdict(own) for name, own in self.references}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Alignment:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ConfigError: They are none of its values.
+            MissingExtraError: OpenCV is not installed: better said now than of the first picture.
+        """
+        opencv()
+        try:
+            found = tuple(
+                (str(name), None if own is None else Reference(**own))
+                for name, own in values.items()
+            )
+            for _, own in found:
+                if own is not None and not (max(own.size) <= SIDE and -1 < own.limit < 1):
+                    raise ValueError(f"a reference of {own.size} with limit {own.limit}")
+        except Exception as error:  # a damaged picture can raise nearly anything
+            raise ConfigError(f"The alignment is damaged ({error}).") from error
+        return cls(found)
+
+
+def _pose(
+    pixels: NDArray[np.uint8],
+    reference: Reference,
+    looked_at: NDArray[np.bool_] | None,
+    product: str,
+) -> PartPose:
+    of = f" of {product}" if product else ""
+    size, own = _size(pixels), reference.size
+    if abs(size[0] / size[1] * own[1] / own[0] - 1) > max(_ALIKE, 1.5 / min(own)):
+        shape = f"{size[0]}×{size[1]} pixels (H×W)"
+        fault = (
+            f"It cannot be aligned: its shape, {shape}, is not that of the good pictures{of}, so "
+            "it was judged as it lies. Crop it as those were."
+        )
+        return PartPose(quality=-1.0, limit=reference.limit, fault=fault)
+    found = register(to_grey(reference.pixels, own), to_grey(pixels, own), looked_at)
+    if found.in_range and found.quality >= reference.limit:
+        return PartPose(*found, limit=reference.limit)
+    fault = _fault(found, reference, of)
+    return PartPose(quality=found.quality, limit=reference.limit, fault=fault)
+
+
+def _fault(found: Found, reference: Reference, of: str) -> str:
+    why = (
+        f"its correlation with {reference.name} is {found.quality:.2f}, where good pictures{of} "
+        f"have {reference.usual:.2f} and {reference.limit:.2f} is needed"
+    )
+    if not found.in_range and found.quality >= reference.limit:
+        why = (
+            f"it fits {reference.name} best turned by {found.angle:.0f}° and shifted by "
+            f"{100 * found.right:.0f} and {100 * found.down:.0f} %, beyond the ±{TURN:.0f}° and "
+            f"±{100 * SHIFT:.0f} % that are searched"
+        )
+    return (
+        f"It cannot be aligned: {why}. It was judged as it lies, so that its score means little. "
+        "Does it show the part, whole, and nearly as it should lie?"
+    )
+
+
+def _turned_back(
+    pixels: NDArray[np.uint8], pose: PartPose, reference: Reference, name: str
+) -> NDArray[np.uint8]:
+    """A picture ``(H, W, 3)`` as the reference lies, of which it shows what it does not reach."""
+    if max(pixels.shape[:2]) > _LONGEST:
+        raise ImageError(
+            f"{name} has {pixels.shape[0]}×{pixels.shape[1]} pixels (H×W): pictures of more than "
+            f"{_LONGEST:,} a side cannot be aligned. Give them smaller, or fit without --align."
+        )
+    cv2, size = opencv(), _size(pixels)
+    back: NDArray[np.uint8] = cv2.resize(
+        reference.pixels, size[::-1], interpolation=cv2.INTER_CUBIC
+    )
+    return cv2.warpAffine(
+        pixels,
+        turning(pose.angle, pose.right, pose.down, size),
+        size[::-1],
+        dst=back,
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_TRANSPARENT,
+    )
+
+
+def to_source(
+    anomaly_map: NDArray[np.float32], looked_at: NDArray[np.bool_] | None, pose: PartPose
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """A map ``(h, w)`` in the reference's frame, and what of it counts, in that of the picture.
+
+    Both may have any size of the picture's shape. What is not in the frame does not count.
+    """
+    if not pose.turned:
+        return anomaly_map, looked_at
+    cv2, size = opencv(), _size(anomaly_map)
+    matrix = turning(pose.angle, pose.right, pose.down, size)
+    counts = np.ones(size, np.uint8) if looked_at is None else looked_at.astype(np.uint8)
+    moved: NDArray[np.float32] = cv2.warpAffine(
+        anomaly_map, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE
+    )
+    inside = cv2.warpAffine(counts, matrix, size[::-1], flags=cv2.INTER_NEAREST)
+    return moved, inside.astype(np.bool_)
+
+
+def box_to_source(
+    box: tuple[int, int, int, int], size: tuple[int, int], pose: PartPose
+) -> tuple[int, int, int, int]:
+    """A box of the reference's frame as one that encloses it in a picture of ``size (H, W)``."""
+    if not pose.turned:
+        return box
+    matrix = turning(pose.angle, pose.right, pose.down, size)
+    left, top, right, bottom = box
+    # Edges lie half a pixel beyond the middles of what they enclose.
+    x, y = np.array([left, right, left, right]) - 0.5, np.array([top, top, bottom, bottom]) - 0.5
+    corners = matrix[:, :2] @ np.stack([x, y]) + matrix[:, 2:] + 0.5
+    (left, top), (right, bottom) = (
+        [int(v) for v in np.rint(ends)] for ends in (corners.min(1), corners.max(1))
+    )
+    left, top = min(max(left, 0), size[1] - 1), min(max(top, 0), size[0] - 1)
+    return left, top, max(left + 1, min(right, size[1])), max(top + 1, min(bottom, size[0]))
+
+
+def _size(pixels: NDArray[Any]) -> tuple[int, int]:
+    return pixels.shape[0], pixels.shape[1]
+
+
+@lru_cache(maxsize=64)
+def _opened(packed: str) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
+        if max(image.size) > SIDE:
+            raise ValueError(f"a reference of {image.height}×{image.width} pixels")
+        pixels = np.array(image.convert("RGB"))
+    pixels.setflags(write=False)
+    return pixels
