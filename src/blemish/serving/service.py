@@ -25,21 +25,15 @@ from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Prepared
-from blemish.data.images.reading import read_image_bytes
 from blemish.data.sample import Sample
-from blemish.errors import (
-    BlemishError,
-    ConfigError,
-    ImageError,
-    TooManyPixelsError,
-    UnknownFormatError,
-)
+from blemish.errors import BlemishError, ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.inspection.tiling import TiledAnswer
 from blemish.results import PartPose, Prediction
 from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
+from blemish.serving.decoding import decoded
 from blemish.serving.drawing import (
     MapKind,
     drawn_anew,
@@ -277,31 +271,8 @@ class InspectionService:
 
     def pixels(self, upload: Upload) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
-        try:
-            return read_image_bytes(
-                upload.content,
-                upload.name,
-                bit_depth=self.model.preprocessing.bit_depth,
-                max_pixels=self.limits.pixels,
-            )
-        except UnknownFormatError as error:
-            raise RefusalError(415, "not_an_image", str(error)) from error
-        except TooManyPixelsError as error:
-            found = str(error).partition(" Expected ")[0]
-            raise RefusalError(
-                413,
-                "too_many_pixels",
-                f"{found} This server takes at most {self.limits.pixels:,}: shrink or crop the "
-                "picture, or start the server with a larger --max-megapixels.",
-            ) from error
-        except ImageError as error:
-            raise RefusalError(422, "damaged_image", str(error)) from error
-        except MemoryError:
-            raise
-        except Exception as error:  # a crafted header can raise nearly anything in a reader
-            raise RefusalError(
-                422, "damaged_image", f"Cannot read {upload.name}: {type(error).__name__}."
-            ) from error
+        depth = self.model.preprocessing.bit_depth
+        return decoded(upload.content, upload.name, bit_depth=depth, most=self.limits.pixels)
 
     def _finish(
         self,
