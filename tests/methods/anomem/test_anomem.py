@@ -110,7 +110,29 @@ def test_the_second_stage_leaves_encoder_and_memory_alone() -> None:
     assert {name.partition(".")[0] for name in moved} == {"detectors", "labelled"}
     # Batch statistics are no parameters, and stay as well.
     after = method.state_dict()
-    assert {k for k, v in before.items() if not torch.equal(v, after[k])} == {"scores.labels_seen"}
+    changed = {k for k, v in before.items() if not torch.equal(v, after[k])}
+    # What good images deviate by at each place is learned here.
+    usual = {f"usual.{scale}.{name}" for scale in range(3) for name in ("mean", "images")}
+    assert changed == {"scores.labels_seen", *usual}
+
+
+def test_the_usual_of_a_place_is_that_of_all_good_images_and_of_no_anomaly() -> None:
+    method = build().train()
+    _, stage = method.stages()
+    images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.tensor([0, 0, 0, 0, 1, 1])
+    for part in images.split(6):
+        method.loss(Batch(images=part, labels=labels), stage)
+    good = images[[0, 1, 2, 3, 6, 7, 8, 9]].float()
+    with torch.no_grad():
+        raw = method.raw_deviations(method.maps([good]))
+        left = method.deviations(method.maps([good]))
+    for scale, (one, other) in enumerate(zip(raw, left, strict=True)):
+        usual = method.state_dict()[f"usual.{scale}.mean"]
+        assert torch.allclose(usual, one.mean(0), atol=1e-6)
+        assert torch.allclose(other, one - one.mean(0), atol=1e-6)
+    assert not build(usual=False).usual.state_dict()
+    assert not build(encoder="teacher").usual.state_dict()
 
 
 def test_labelled_anomalies_are_pushed_out_and_normals_pulled_in() -> None:
@@ -251,8 +273,8 @@ def test_the_settings_are_the_papers() -> None:
     assert [stage.name for stage in build().stages()] == ["memory", "distance"]
     paper = parse_settings(AnoMemConfig, {}, preset="paper")
     assert isinstance(paper, AnoMemConfig)
-    stated = replace(light, encoder="scratch", plain_weight=0.0, clip_norm=None, epochs=100.0)
-    assert stated == paper
+    whole = replace(light, width=64, blocks=2, stem_stride=1, mirror=True, epochs=100.0)
+    assert replace(whole, encoder="scratch", plain_weight=0.0, usual=False, clip_norm=None) == paper
     assert paper.settled([(800, 800)] * 10).encoder == "scratch"  # however few and large they are
     # What differs from the paper, or that it does not say: the numbers are ours.
     assert (light.encoder, light.synthetic, light.plain_weight) == (None, True, 1.0)

@@ -59,18 +59,18 @@ def test_crops_stay_inside_and_differ() -> None:
 def test_image_views_are_images_and_grey_stays_grey() -> None:
     torch.manual_seed(2)
     grey = (255 * torch.rand(16, 1, 32, 32)).expand(16, 3, 32, 32)
-    view, _ = ImageView(smallest=0.3, blur=True)(grey)
+    view, _ = ImageView(smallest=0.3, flip=True, blur=True)(grey)
     assert view.shape == grey.shape
     assert 0 <= view.min() <= view.max() <= 255
     assert (view - view.mean(1, keepdim=True)).abs().max() < 0.01
-    again, _ = ImageView(smallest=0.3, blur=True)(grey)
+    again, _ = ImageView(smallest=0.3, flip=True, blur=True)(grey)
     assert not torch.equal(view, again)
 
 
 def test_colours_are_jittered_image_by_image() -> None:
     torch.manual_seed(3)
     flat = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1).expand(64, 3, 8, 8)
-    view, _ = ImageView(smallest=0.3, blur=False)(flat)
+    view, _ = ImageView(smallest=0.3, flip=True, blur=False)(flat)
     colours = view[:, :, 4, 4]
     assert (colours.unique(dim=0).shape[0]) > 40
     greyed = ((colours.amax(1) - colours.amin(1)) < 0.1).float().mean()
@@ -100,20 +100,31 @@ def test_boxes_have_the_area_asked_for() -> None:
     assert (measured - area).abs().max() < 0.01
 
 
-def test_an_image_is_turned_or_altered_inside_its_box_alone() -> None:
+def test_an_image_is_turned_stretched_or_altered_inside_its_box_alone() -> None:
     torch.manual_seed(1)
-    images = 255 * torch.rand(40, 3, 32, 32)
+    images = 255 * torch.rand(60, 3, 32, 32)
+    ramp = 4.0 * torch.arange(32.0)
+    across, down = ramp.expand(32, 32), ramp[:, None].expand(32, 32)
+    images[:30] = torch.stack([across, down, across])
     spoilt, boxes = spoil_images(images)
-    turned = (boxes == torch.tensor([0.0, 0.0, 1.0, 1.0])).all(1)
-    assert 8 < int(turned.sum()) < 32
-    for image, new, box, whole in zip(images, spoilt, boxes, turned, strict=True):
-        if whole:
-            quarters = [torch.rot90(image, k, (1, 2)) for k in (1, 2, 3)]
-            assert min(float((q - new).abs().max()) for q in quarters) < 0.05
-        else:
+    whole = (boxes == torch.tensor([0.0, 0.0, 1.0, 1.0])).all(1)
+    turned, stretched = 0, 0
+    for image, new, box, everywhere in zip(images, spoilt, boxes, whole, strict=True):
+        if not everywhere:
             mask = box_mask(box[None], (32, 32))[0].bool().expand(3, 32, 32)
             assert torch.equal(new[~mask], image[~mask])
-            assert not torch.allclose(new[mask], image[mask])
+            continue
+        quarters = [torch.rot90(image, k, (1, 2)) for k in (1, 2, 3)]
+        if min(float((q - new).abs().max()) for q in quarters) < 0.05:
+            turned += 1
+        elif torch.equal(image[0, :, 0], image[0, :, 1] - 4):  # a ramp: its slope tells the factor
+            slopes = (new[0, 16, 17] - new[0, 16, 15]) / 8, (new[1, 17, 16] - new[1, 15, 16]) / 8
+            changed = [float(slope) for slope in slopes if abs(slope - 1) > 0.01]
+            assert len(changed) == 1
+            assert 1.25 <= max(changed[0], 1 / changed[0]) <= 2.0
+            stretched += 1
+    assert 10 < turned < 30
+    assert 4 < stretched < 16
 
 
 def test_features_are_altered_inside_the_same_box_of_all_levels() -> None:

@@ -131,6 +131,32 @@ def variance_penalty(readouts: Tensor) -> Tensor:
     return (1.0 - std * readouts.shape[-1] ** 0.5).clamp_min(0.0).mean()
 
 
+class UsualDeviation(nn.Module):
+    """Takes off the mean deviation that good images have at each place.
+
+    What the memory cannot say of the collar is the same on every good shirt, and no anomaly. The
+    mean is over all images that :meth:`add` was given.
+
+    Shapes: ``(N, d, H, W)`` → the same.
+    """
+
+    mean: Tensor
+    images: Tensor
+
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, *size))
+        self.register_buffer("images", torch.zeros(()))
+
+    def add(self, deviations: Tensor) -> None:
+        """Let good images count in the mean."""
+        self.images += len(deviations)
+        self.mean += (deviations - self.mean).sum(0) / self.images
+
+    def forward(self, deviations: Tensor) -> Tensor:
+        return deviations - self.mean
+
+
 class DeviationHead(nn.Module):
     """Distance from the centre for every position of a deviation map.
 

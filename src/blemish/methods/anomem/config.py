@@ -47,7 +47,17 @@ class AnoMemConfig(TrainedConfig):
 
     presets: ClassVar[Presets] = {
         "light": {},
-        "paper": {"encoder": "scratch", "plain_weight": 0.0, "epochs": 100, "clip_norm": None},
+        "paper": {
+            "encoder": "scratch",
+            "width": 64,
+            "blocks": 2,
+            "stem_stride": 1,
+            "mirror": True,
+            "usual": False,
+            "plain_weight": 0.0,
+            "epochs": 100,
+            "clip_norm": None,
+        },
     }
 
     batch_size: Count = 64  # images per step of both stages
@@ -59,9 +69,9 @@ class AnoMemConfig(TrainedConfig):
     # scratch: a ResNet of its own, as published; teacher: a frozen one's features, which is ours
     # altogether; none: by the images
     encoder: Literal["teacher", "scratch"] | None = None
-    width: _Width = 64  # scratch: channels of the ResNet's first stage
-    blocks: Count = 2  # scratch: blocks per stage; 2 = ResNet-18
-    # scratch: 1 CIFAR stem, 2, 4 standard stem; none: 1 up to 64 px, else 4
+    width: _Width = 16  # scratch: channels of the ResNet's first stage; ResNet-18 has 64
+    blocks: Count = 1  # scratch: blocks per stage; ResNet-18 has 2
+    # scratch: 1 CIFAR stem, 2, 4 standard stem; none: 2 up to 64 px, else 4
     stem_stride: Literal[1, 2, 4] | None = None
     scales: Annotated[int, Range(1, 3)] = 3  # deepest scales in use
     # λ_s: how much each scale counts in loss and score, shallow to deep; their ratios decide
@@ -72,8 +82,11 @@ class AnoMemConfig(TrainedConfig):
     temperature: Positive = 0.2  # of NT-Xent
     variance_weight: NotNegative = 1.0  # λ_V, weight of the variance term
     positions: Count = 4  # places per image and scale at which the memory is also trained
+    mirror: bool = False  # scratch: half of the views are mirrored
     memory: bool = True  # false: the same network without memory (ablation)
     synthetic: bool = True  # teach the distance with synthetic negatives too (declared)
+    # take off what good images deviate by at each place; none: from scratch
+    usual: bool | None = None
     # labelled anomalies added to a batch, relative to its size
     anomaly_share: Annotated[float, Range(0, 1, above=True, below=True)] = 0.15
     plain_weight: NotNegative = 1.0  # weight of the plain deviation beside the learned distance

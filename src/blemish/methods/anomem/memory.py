@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from blemish.methods.anomem.blocks import (
     PrototypeMemory,
     ResNet,
+    UsualDeviation,
     nt_xent,
     used_prototypes,
     variance_penalty,
@@ -42,10 +43,11 @@ class ContrastedMemory(Method):
         super().__init__(config, NoTeacher() if scratch else teacher, input_size)
         c = config
         self.scratch = scratch
+        usual = scratch if c.usual is None else c.usual
         self.encoder: nn.Module = nn.Identity()
         channels, strides = teacher.channels, teacher.strides
         if self.scratch:
-            stem = c.stem_stride or (1 if max(input_size) <= SMALL_SIDE else 4)
+            stem = c.stem_stride or (2 if max(input_size) <= SMALL_SIDE else 4)
             network = ResNet(width=c.width, blocks=c.blocks, stem_stride=stem)
             self.encoder, channels = network, network.channels
             strides = (2 * stem, 4 * stem, 8 * stem)
@@ -65,7 +67,11 @@ class ContrastedMemory(Method):
         )
         for scale in range(c.scales):  # what takes the memory's place in the ablation
             self.register_buffer(f"centre{scale}", torch.zeros(c.channels))
-        self.view = ImageView(smallest=0.3, blur=max(input_size) > SMALL_SIDE)
+        #: What good images deviate by at each place; an identity where it is not taken off.
+        self.usual = nn.ModuleList(
+            UsualDeviation(c.channels, size) if usual else nn.Identity() for size in self.map_sizes
+        )
+        self.view = ImageView(smallest=0.3, flip=c.mirror, blur=max(input_size) > SMALL_SIDE)
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         if self.scratch:
@@ -112,6 +118,14 @@ class ContrastedMemory(Method):
         ]
 
     def deviations(self, maps: list[Tensor]) -> list[Tensor]:
+        """:meth:`raw_deviations`, less what is usual at each place."""
+        return self.less_usual(self.raw_deviations(maps))
+
+    def less_usual(self, raw: list[Tensor]) -> list[Tensor]:
+        """What good images deviate by at each place taken off."""
+        return [usual(deviation) for usual, deviation in zip(self.usual, raw, strict=True)]
+
+    def raw_deviations(self, maps: list[Tensor]) -> list[Tensor]:
         """``z_s − m_s(z_s)`` at every position ``(N, d, H_s, W_s)``."""
         found = enumerate(self.embeddings(maps))
         return [(z - self.read(z, scale)).permute(0, 3, 1, 2) for scale, z in found]

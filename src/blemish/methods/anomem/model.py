@@ -36,6 +36,7 @@ from blemish.methods.anomem.blocks import (
     DeviationHead,
     DeviationScores,
     Kinds,
+    UsualDeviation,
     push_out,
     top_mean,
     used_prototypes,
@@ -128,7 +129,12 @@ class AnoMem(ContrastedMemory):
         """Stage 2: normals to the centre, anomalies out; encoder and memory stay as they are."""
         self.encoder.eval()
         good = [level[normal] for level in inputs]
-        deviations = self._frozen_deviations(good)
+        with torch.no_grad():
+            raw = self.raw_deviations(self.maps(good))
+            for usual, deviation in zip(self.usual, raw, strict=True):
+                if isinstance(usual, UsualDeviation):
+                    usual.add(deviation)
+            deviations = self.less_usual(raw)
         losses = {"normal": self._pull(self.detectors, deviations)}
         if self.config.synthetic:
             if self.scratch:

@@ -78,17 +78,17 @@ def at_places(maps: Tensor, places: Tensor) -> Tensor:
 class ImageView:
     """SimCLR's augmentation of images ``(N, 3, H, W)``, 0..255.
 
-    Random resized crop, mirroring, colour jitter (brightness, contrast, saturation, hue) for 80 %
-    of the images, grey for 20 %, and a blur of half of them where ``blur`` is set; SimCLR leaves
-    it out on small images. A crop shows ``smallest``..1 of the area.
+    Random resized crop, mirroring where ``flip`` is set, colour jitter (brightness, contrast,
+    saturation, hue) for 80 % of the images, grey for 20 %, and a blur of half of them where
+    ``blur`` is set; SimCLR leaves it out on small images. A crop shows ``smallest``..1 of the area.
     """
 
-    def __init__(self, *, smallest: float, blur: bool) -> None:
-        self.smallest = smallest
+    def __init__(self, *, smallest: float, flip: bool, blur: bool) -> None:
+        self.smallest, self.flip = smallest, flip
         self.blur = GaussianBlur(1.0) if blur else None
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Crop]:
-        crop = random_crop(images, smallest=self.smallest, flip=True)
+        crop = random_crop(images, smallest=self.smallest, flip=self.flip)
         view = crop.of(images, (images.shape[2], images.shape[3]))
         view = _jitter(view)
         if self.blur is not None:
@@ -190,27 +190,34 @@ def _donors(maps: Tensor, shift: Tensor) -> Tensor:
 
 
 def spoil_images(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn half of the images by 90, 180 or 270 degrees, and paste foreign patches into the rest.
+    """Synthetic negatives: a third is turned, a third is stretched, a third has a foreign patch.
 
-    Images are ``(N, 3, H, W)``, 0..255. Beside them come boxes ``(N, 4)`` around what is wrong: all
-    of a turned image.
+    Turns are by 90, 180 or 270 degrees; width or height is stretched or shrunk by a factor of 1.25
+    to 2. Images are ``(N, 3, H, W)``, 0..255. Beside them come boxes ``(N, 4)`` around what is
+    wrong: all of a turned or stretched image.
     """
-    n = len(images)
+    n, device = len(images), images.device
     boxes = random_boxes(images, smallest=0.05, largest=0.3)
     mask = box_mask(boxes, (images.shape[2], images.shape[3]))
     donors = _donors(images, torch.rand(2))
-    gain = 0.5 + torch.rand(n, 1, 1, 1, device=images.device)
+    gain = 0.5 + torch.rand(n, 1, 1, 1, device=device)
     pasted = images + mask * ((donors * gain).clamp_max(255.0) - images)
-    quarter = torch.randint(1, 4, (n,), device=images.device) * (torch.pi / 2)
-    cos, sin, zero = quarter.cos(), quarter.sin(), torch.zeros(n, device=images.device)
-    theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    kind = torch.randint(3, (n,), device=device)
+    angle = torch.randint(1, 4, (n,), device=device) * (torch.pi / 2) * (kind == 0)
+    factor = 1.25 + 0.75 * torch.rand(n, device=device)
+    factor = torch.where(torch.rand(n, device=device) < 0.5, factor, 1 / factor)
+    factor = torch.where(kind == 1, factor, 1.0)
+    wide = torch.rand(n, device=device) < 0.5
+    across, along = torch.where(wide, factor, 1.0), torch.where(wide, 1.0, factor)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n, device=device)
+    theta = torch.stack([across * cos, -sin, zero, sin, along * cos, zero], 1).view(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    turned = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    turn = torch.rand(n, device=images.device) < 0.5
-    everything = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=images.device)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    paste = kind == 2
+    everything = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=device)
     return (
-        torch.where(turn.view(-1, 1, 1, 1), turned, pasted),
-        torch.where(turn.view(-1, 1), everything, boxes),
+        torch.where(paste.view(-1, 1, 1, 1), pasted, moved),
+        torch.where(paste.view(-1, 1), boxes, everything),
     )
 
 
