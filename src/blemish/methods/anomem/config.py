@@ -33,9 +33,10 @@ _Width = Annotated[int, Range(8)]
 class AnoMemConfig(TrainedConfig):
     """Settings of AnoMem.
 
-    Of what the paper states, ``paper`` brings back the encoder trained from scratch; two stages,
-    memory, contrast and variance term are in every preset. Its widths, lengths and weights of the
-    scales are not stated in the text at hand; equal weights and synthetic negatives are ours.
+    Of what the paper states, ``paper`` brings back ResNet-18 trained from scratch and the learned
+    distance alone as the score; two stages, memory, contrast and variance term are in every preset.
+    Its lengths, widths of the memory and weights of the scales are not stated in the text at hand;
+    equal weights and synthetic negatives are ours.
 
     Example:
         >>> from blemish.methods.anomem.config import AnoMemConfig

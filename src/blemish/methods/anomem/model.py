@@ -9,13 +9,15 @@ memory read-out of the other, and a variance term against collapse. (2) A detect
 is trained on the spatial deviation maps between observations and their prototypes. One-class, and
 unbalanced with a few labelled anomalies, which are never written to memory.
 
-Ours: ResNet-18 (CIFAR stem up to 64 pixels), scales = stages 2, 3, 4; heads of two layers to 128;
-β = 8, τ = 0.2, banks of 256/128/64; all scales weigh the same. NT-Xent is taken over pooled
-embeddings and over sampled places that both views show. A labelled anomaly is contrasted with its
-other view against read-outs that get no gradient, so that it moves the encoder and not the memory.
+Ours: a narrow ResNet (``paper``: ResNet-18, CIFAR stem), scales = stages 2, 3, 4; heads of two
+layers to 128; β = 8, τ = 0.2, banks of 256/128/64; equal weights of the scales. NT-Xent is taken
+over pooled embeddings and over sampled places that both views show. A labelled anomaly is
+contrasted with its other view against read-outs that get no gradient, so that it moves the encoder
+and not the memory.
 Stage 2 is a hypersphere classifier (normals to the centre, anomalies out) against synthetic
-negatives (pasted patches; from images also quarter turns; ``synthetic=false`` leaves them out), and
-a second one against the labelled anomalies. Score = sum over scales of both learned distances and
+negatives (pasted patches; from images also quarter turns and stretches; ``synthetic=false`` leaves
+them out), and a second one against the labelled anomalies. From scratch both see deviations less
+their mean over good images at the place. Score = sum over scales of both learned distances and
 of the plain deviation ‖z − m(z)‖², each in deviations of it over the training normals; that of the
 labelled anomalies counts from one deviation above the mean. Memory over a frozen teacher's features
 (``encoder=teacher``) is ours altogether: few industrial images cannot train a ResNet. Its views are
