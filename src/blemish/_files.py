@@ -12,12 +12,14 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from blemish.errors import ConfigError
+from blemish.stores.urls import as_url
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     stays as it was. A symbolic link is followed: its target is replaced, not the link.
 
     Args:
-        path: The file to write. Its folder must exist.
+        path: The file to write. Its folder must exist. An object store gets it when it is whole.
 
     Yields:
         A binary file, readable, writable and seekable. For text, encode first.
@@ -46,6 +48,14 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         ...     target.read_text()
         'whole or not at all'
     """
+    if as_url(path):
+        from blemish.stores.remote import write_bytes
+
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            write_bytes(path, file.read())
+        return
     target = writable_target(path)
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
@@ -95,7 +105,7 @@ def writable_target(path: str | Path) -> Path:
     """The file that ``path`` stands for, links resolved, after checking that its folder exists.
 
     Args:
-        path: A file to be written.
+        path: A file to be written; of a URL only store and bucket are looked for.
 
     Raises:
         ConfigError: The folder does not exist or may not be written to, or ``path`` is itself a
@@ -106,6 +116,11 @@ def writable_target(path: str | Path) -> Path:
         >>> writable_target("report.csv").name
         'report.csv'
     """
+    if as_url(path):
+        from blemish.stores.remote import check_bucket
+
+        check_bucket(path)
+        return Path(path)
     target = Path(path).resolve()
     if target.is_dir():
         raise ConfigError(f"Cannot write {path}: it is a folder. Give the name of a file in it.")

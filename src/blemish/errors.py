@@ -42,6 +42,10 @@ class CalibrationError(BlemishError):
     """Scores from which no limit can be derived."""
 
 
+class StoreError(BlemishError):
+    """An object store that does not answer, refuses, or holds a name that cannot be used."""
+
+
 class BundleError(BlemishError):
     """A model file that is missing, cut short, altered, or of another schema."""
 
@@ -70,7 +74,11 @@ class MissingExtraError(BlemishError):
         super().__init__(
             f'{what} needs packages that are not installed. Run: pip install "blemish[{extra}]"'
         )
-        self.extra = extra
+        self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        # As for any exception, but made of other arguments: it crosses between processes.
+        return type(self), (self.what, self.extra)
 
 
 def first_line(error: BaseException) -> str:

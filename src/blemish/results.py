@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from blemish._files import atomic_write
 from blemish.errors import ConfigError
+from blemish.stores.urls import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -259,7 +260,7 @@ class Prediction:
                     p_value=branch.p_value, verdict=branch.verdict, times_limit=branch.times_limit
                 )
         row: dict[str, Any] = {
-            "path": None if self.path is None else str(self.path),
+            "path": None if self.path is None else shown(self.path),
             "product": self.product,
             **({} if self.recognised is None else {"recognised": self.recognised}),
             **({} if self.rival is None else {"rival": self.rival}),

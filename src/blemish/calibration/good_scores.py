@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from blemish.calibration.conformal import Scores
+from blemish.data.images.open_file import open_file
 from blemish.data.sample import Sample
 from blemish.errors import CalibrationError
 from blemish.results import Prediction
@@ -87,7 +88,8 @@ def known_as(sample: Sample) -> str:
     """The identity of a sample's image in a calibration; nothing for an array."""
     if sample.image is not None:
         return ""
-    return image_identity(sample.path.name, sample.path.read_bytes())
+    with open_file(sample.path) as file:
+        return image_identity(sample.path.name, file.read())
 
 
 def same_image(identity: str) -> str:

@@ -59,6 +59,8 @@ def export(
     need_training_packages("Exporting a model")
     from blemish._progress import Progress
     from blemish.export import export_model
+    from blemish.stores.remote import file_size
+    from blemish.stores.urls import shown
 
     report = export_model(
         model,
@@ -73,7 +75,7 @@ def export(
         return
     for line in report.parity.lines():
         print(line)
-    print(f"Wrote {report.path} ({report.path.stat().st_size / 2**20:.1f} MiB).")
+    print(f"Wrote {shown(report.path)} ({file_size(report.path) / 2**20:.1f} MiB).")
     print_notes(report.notes, {"MODEL": shlex.quote(str(report.path))})
     if images is None:
         print_notes(

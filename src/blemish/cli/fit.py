@@ -178,6 +178,7 @@ def fit(
     from blemish.detector import Detector
     from blemish.errors import ConfigError, DataError
     from blemish.methods.registry import method_class
+    from blemish.stores.urls import as_url
     from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.labelled_defects import check_labels_are_used
     from blemish.training.reference import wanted_products
@@ -203,7 +204,8 @@ def fit(
             "--products NAME --labelled DIR."
         )
     if per_product:
-        target.mkdir(parents=True, exist_ok=True)
+        if as_url(target) is None:
+            target.mkdir(parents=True, exist_ok=True)
         parts = [(target / f"{p}.blemish", data_set.of_products([p])) for p in data_set.products]
     else:
         parts = [(target, data_set)]
@@ -239,7 +241,7 @@ def fit(
             preset=preset,
             settings=parse_assignments(settings),
         )
-        work_dir = path.with_name(f"{path.name}.training")
+        work_dir = (Path() if as_url(path) else path.parent) / f"{path.name}.training"
         progress = Progress(quiet=quiet)
         progress.words = {"MODEL": shlex.quote(str(path))}
         if sys.argv[1:2] == ["fit"]:
@@ -297,6 +299,7 @@ def print_report(
 ) -> None:
     """Say what was trained, what could not be read, and what to know about the limits."""
     from blemish.calibration.limit_setters import set_by_line
+    from blemish.stores.urls import shown
 
     print_failures(report.failures)
     progress.say(report.notes)
@@ -305,7 +308,7 @@ def print_report(
         if report.labelled_defects:
             labelled = f"{report.labelled_defects} labelled defects and "
         print(
-            f"Wrote {path}: {len(report.products)} product(s), trained on {labelled}"
+            f"Wrote {shown(path)}: {len(report.products)} product(s), trained on {labelled}"
             f"{report.training_images} and calibrated on {report.calibration_images} good images "
             f"in {report.seconds:.0f} s{set_by_line(calibration) if calibration else ''}."
         )

@@ -24,6 +24,8 @@ def info(
 ) -> None:
     """Show what a model file holds: method, teacher, products, limits."""
     from blemish.model_file.bundle import model_manifest
+    from blemish.stores.remote import file_size
+    from blemish.stores.urls import shown
 
     manifest = model_manifest(model)
     if json:
@@ -35,7 +37,7 @@ def info(
     size = manifest.preprocessing
     training = manifest.training
     rows: dict[str, Any] = {
-        "file": f"{model} ({model.stat().st_size / 2**20:.1f} MiB, written "
+        "file": f"{shown(model)} ({file_size(model) / 2**20:.1f} MiB, written "
         f"{manifest.created[:10]})",
         "method": manifest.method,
         "teacher": manifest.teacher.name

@@ -47,6 +47,8 @@ def report(
     from blemish.inspector import open_model
     from blemish.report.report import make_report, write_report
     from blemish.report.summary import summary_cards
+    from blemish.stores.remote import file_size
+    from blemish.stores.urls import shown
 
     # Found out now, not after an hour of judging.
     writable_target(out)
@@ -80,7 +82,7 @@ def report(
     if not quiet:
         for card in summary_cards(made):
             print(card.sentence)
-        print(f"Wrote {out} ({out.stat().st_size / 2**20:.1f} MiB).")
+        print(f"Wrote {shown(out)} ({file_size(out) / 2**20:.1f} MiB).")
     print_failures(made.evaluation.failures)
     if made.evaluation.failures:
         sys.exit(2)

@@ -50,6 +50,7 @@ def judge_into_folder(
     from blemish.model_file.bundle import model_manifest
     from blemish.outputs.run import MOST_REASONS
     from blemish.outputs.tally import Tally
+    from blemish.stores.urls import shown
 
     manifest = model_manifest(model)
     limits = None if manifest.calibration is None else Calibration.from_json(manifest.calibration)
@@ -59,7 +60,7 @@ def judge_into_folder(
             "Run: blemish calibrate MODEL GOOD_DIR"
         )
     samples = images_to_judge(images, recursive=recursive, on_note=lambda note: print_notes([note]))
-    paths = [str(sample.path) for sample in samples]
+    paths = [shown(sample.path) for sample in samples]
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}
     plan = Plan.of(paths, model=manifest.digest, maps=maps, **how)
     results = ResultFolder(out)

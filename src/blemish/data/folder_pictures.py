@@ -13,6 +13,7 @@ from blemish.data.images.reading import read_header
 from blemish.data.layouts.masks_of_images import mask_stem, masks_beside
 from blemish.data.layouts.roles import composed, folder_role
 from blemish.errors import DataError, ImageError
+from blemish.stores.urls import as_url, shown
 
 _PAGED = frozenset({".tif", ".tiff", ".gif"})
 _LOOKED_AT = 1000
@@ -28,11 +29,11 @@ def pictures_in(folder: Path, *, recursive: bool = True) -> tuple[list[Path], li
         DataError: There is no image.
     """
     found = list_images(folder, recursive=recursive)
-    notes = left_out(folder) if recursive else []
+    notes = left_out(folder) if recursive and not as_url(folder) else []
     if not found:
         reasons = "".join(f" {note}" for note in notes)
         raise DataError(
-            f"{folder} holds no images (PNG, JPEG, BMP, TIFF, WebP, PGM, JPEG 2000 or GIF"
+            f"{shown(folder)} holds no images (PNG, JPEG, BMP, TIFF, WebP, PGM, JPEG 2000 or GIF"
             f"{', sub-folders included' if recursive else '; sub-folders were not searched'})."
             f"{reasons}"
         )
@@ -70,9 +71,9 @@ def _masks(folder: Path, found: Iterable[Path]) -> list[Path]:
 def pages_unread(paths: Iterable[Path]) -> list[str]:
     """A sentence for the files of several pages or frames, of which only the first is judged.
 
-    TIFF and GIF files alone are looked at, a thousand at most.
+    TIFF and GIF files of this machine are looked at, a thousand at most.
     """
-    candidates = [path for path in paths if path.suffix.lower() in _PAGED][:_LOOKED_AT]
+    candidates = [p for p in paths if p.suffix.lower() in _PAGED and not as_url(p)][:_LOOKED_AT]
     paged = []
     for path in candidates:
         with contextlib.suppress(ImageError):  # said when it is judged

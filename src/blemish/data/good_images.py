@@ -16,6 +16,8 @@ from blemish.data.layouts import read_data_set, recognise
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import ImageSource, images_to_judge
 from blemish.errors import ConfigError, DataError
+from blemish.stores.local_copy import local_copy
+from blemish.stores.urls import as_url
 
 
 class GoodImages(NamedTuple):
@@ -71,6 +73,8 @@ def good_images(
     )
     samples: list[Sample] = []
     for item in items:
+        if isinstance(item, str | Path) and as_url(item):
+            item = local_copy(item)
         data_set = _data_set(item)
         if data_set is None:
             new = images_to_judge(

@@ -30,6 +30,9 @@ from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
 from blemish.results import PartPose
+from blemish.stores.local_copy import local_copy
+from blemish.stores.remote import is_folder
+from blemish.stores.urls import as_url, shown
 
 #: A data set, its folder, folders and what they hold, or images as one array ``(N, H, W[, C])``.
 TrainingSource = DataSet | str | Path | Folders | NDArray
@@ -51,7 +54,8 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
     """A data set from whatever was given to train on.
 
     An array is taken as good images of one product named ``product``, and so is a folder with
-    nothing but images in it: who asks to learn from it says that they are good.
+    nothing but images in it: who asks to learn from it says that they are good. Of a URL a
+    local copy is made; see :mod:`blemish.stores.local_copy`.
 
     Raises:
         DataError: Nothing usable was found, or an array of another shape or type.
@@ -78,12 +82,12 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
         return DataSet("array", Path("array"), tuple(good))
     if isinstance(source, Folders):
         return read_data_set(source, layout=layout)
-    path = Path(source)
+    path = local_copy(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
         inside = [entry for entry in path.iterdir() if is_visible_folder_name(entry.name)]
         if list_images(path, recursive=False) and not any(entry.is_dir() for entry in inside):
             layout = "folder"
-    return read_data_set(source, layout=layout)
+    return read_data_set(path if as_url(source) else source, layout=layout)
 
 
 def good_training_samples(
@@ -269,7 +273,7 @@ def load_input(
     else:
         with open_file(sample.path) as file:
             content = file.read()
-        pixels = read_image_bytes(content, str(sample.path), bit_depth=depth)
+        pixels = read_image_bytes(content, shown(sample.path), bit_depth=depth)
         seen(content, pixels)
     size = (pixels.shape[0], pixels.shape[1])
     prepared = preprocessing.prepare(pixels, sample.product, name=str(sample.path))
@@ -322,9 +326,17 @@ def _no_picture(found: object) -> DataError:
 
 
 def _from_path(path: Path, recursive: bool, on_note: Callable[[str], None]) -> list[Sample]:
-    if not path.exists():
+    url = as_url(path)
+    if url:
+        try:
+            single = not is_folder(path)
+        except FileNotFoundError as error:
+            raise DataError(f"There is nothing at {url}. Check the URL.") from error
+        if single:
+            return [Sample(path, "", "test", None)]
+    elif not path.exists():
         raise DataError(f"{path} does not exist. Give an image or a folder of images.")
-    if not path.is_dir():
+    elif not path.is_dir():
         return [Sample(path, "", "test", None)]
     found, notes = pictures_in(path, recursive=recursive)
     for note in notes:

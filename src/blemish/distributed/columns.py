@@ -18,6 +18,7 @@ from blemish.errors import MissingExtraError
 from blemish.outputs.csv_jsonl import row_error
 from blemish.outputs.lines import VerdictRow
 from blemish.results import Branch, Prediction
+from blemish.stores.urls import shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -27,7 +28,7 @@ Row = dict[str, Any]
 
 NUMBERS = ("score", "p_value", "times_limit")
 TEXTS = ("path", "product", "recognised", "rival", "verdict", "error", "calibration", "model")
-NESTED = ("branches", "regions", "explanation", "notes")
+NESTED = ("branches", "regions", "explanation", "pose", "notes")
 COLUMNS = (
     *("path", "product", "recognised", "rival", "verdict", *NUMBERS, *NESTED),
     *("calibration", "map", "error", "model"),
@@ -45,7 +46,7 @@ def row_of(prediction: Prediction, model: str) -> Row:
 def failed_row(path: Path, error: BaseException, model: str) -> Row:
     """The row of a picture that could not be judged."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    return {"path": str(path), "error": reason, "model": model}
+    return {"path": shown(path), "error": reason, "model": model}
 
 
 def arrays(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
@@ -100,11 +101,13 @@ def schema() -> pyarrow.Schema:
     numbers = [("p_value", pa.float64()), ("times_limit", pa.float64())]
     branch = [("name", pa.string()), ("score", pa.float64()), ("verdict", pa.string()), *numbers]
     region = [box, ("area", pa.int64()), ("peak", pa.float64()), ("times_limit", pa.float64())]
+    measures = [(name, pa.float64()) for name in ("angle", "right", "down", "quality", "limit")]
     types = {
         **dict.fromkeys(NUMBERS, pa.float64()),
         "branches": pa.list_(pa.struct(branch)),
         "regions": pa.list_(pa.struct(region)),
         "explanation": pa.struct([("branch", pa.string()), box, ("sentence", pa.string())]),
+        "pose": pa.struct([("aligned", pa.bool_()), *measures, ("fault", pa.string())]),
         "notes": pa.list_(pa.string()),
     }
     return pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])

@@ -83,7 +83,7 @@ class Judge:
         Returns:
             Arrays ``(N,)`` in the order of the paths, by name of the column: path, product,
             recognised, rival, verdict, score, p_value, times_limit, branches, regions,
-            explanation, notes, calibration, map, error, model; what they hold stands in
+            explanation, pose, notes, calibration, map, error, model; what they hold stands in
             ``docs/scale.md``. A picture that cannot be read has its reason in error and is empty
             in all else.
 

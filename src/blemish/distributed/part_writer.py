@@ -14,6 +14,7 @@ from blemish.distributed.judge import Judge
 from blemish.distributed.result_folder import MAPS, Block, ResultFolder
 from blemish.errors import ConfigError
 from blemish.results import Prediction
+from blemish.stores.urls import as_url
 
 
 class PartWriter:
@@ -59,6 +60,7 @@ def write_map(path: Path, prediction: Prediction) -> None:
     grey = (np.clip(np.nan_to_num(part), 0, 1) * 255).round().astype(np.uint8)
     text = PngInfo()
     text.add_text("blemish", f"{low!r} {high!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if as_url(path) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         Image.fromarray(grey).save(file, "PNG", pnginfo=text)

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from blemish._files import atomic_write
 from blemish.distributed.columns import Row, parquet_library, schema
 from blemish.errors import ConfigError, DataError
+from blemish.stores.remote import check_bucket, names_in, read_bytes
+from blemish.stores.urls import as_url, shown
 
 #: Batches of a block: as many as make the pauses between blocks short beside them, and few enough
 #: for a kill to cost little.
@@ -94,7 +96,8 @@ class ResultFolder:
     """The files of a run; picklable, so that workers write them.
 
     Args:
-        folder: Made where absent, in a folder that exists. Every worker must reach it by this name.
+        folder: Made where absent, in a folder that exists; or a URL. Every worker must reach it by
+            this name.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -109,21 +112,17 @@ class ResultFolder:
         Raises:
             ConfigError: The folder holds another run or other files, or cannot be made.
         """
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"--out {self.folder} is a file. Expected a folder for the results.")
-        if not self.folder.parent.is_dir():
-            raise ConfigError(
-                f"Cannot write to {self.folder}: the folder {self.folder.parent} does not exist. "
-                "Create it first, or name a folder inside one that exists."
-            )
-        self.folder.mkdir(exist_ok=True)
-        names = sorted(path.name for path in self.folder.iterdir())
+        if as_url(self.folder):
+            check_bucket(self.folder)  # which is all that there is of folders
+        else:
+            self._make()
+        names = names_in(self.folder)
         foreign = [name for name in names if not name.startswith((".", "_")) and name != PLAN]
         if PLAN in names:
             self._check(plan)
         elif foreign:
             raise ConfigError(
-                f"--out {self.folder} holds {foreign[0]} and no {PLAN}: it is no folder of "
+                f"--out {shown(self.folder)} holds {foreign[0]} and no {PLAN}: it is no folder of "
                 "results. Name a new folder, or an empty one."
             )
         else:
@@ -132,13 +131,23 @@ class ResultFolder:
         numbers = (int(found[1]) for name in names if (found := _PART.fullmatch(name)))
         return sorted(number for number in numbers if number < plan.count)
 
+    def _make(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(f"--out {self.folder} is a file. Expected a folder for the results.")
+        if not self.folder.parent.is_dir():
+            raise ConfigError(
+                f"Cannot write to {self.folder}: the folder {self.folder.parent} does not exist. "
+                "Create it first, or name a folder inside one that exists."
+            )
+        self.folder.mkdir(exist_ok=True)
+
     def _check(self, plan: Plan) -> None:
         try:
-            found = json.loads((self.folder / PLAN).read_text("utf-8"))
+            found = json.loads(read_bytes(self.folder / PLAN))
             changed = [name for name, value in asdict(plan).items() if found[name] != value]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{self.folder / PLAN} is not the plan of a run. Name another folder."
+                f"{shown(self.folder / PLAN)} is not the plan of a run. Name another folder."
             ) from error
         if changed:
             words = {
@@ -150,9 +159,9 @@ class ResultFolder:
                 "batch_size": f"--batch-size {found['batch_size']}",
             }
             raise ConfigError(
-                f"--out {self.folder} holds a run with {words.get(changed[0], changed[0])}. Rows "
-                "of two runs do not belong in one table: name another folder, or give the command "
-                "that began it to go on with it."
+                f"--out {shown(self.folder)} holds a run with "
+                f"{words.get(changed[0], changed[0])}. Rows of two runs do not belong in one "
+                "table: name another folder, or give the command that began it to go on with it."
             )
 
     def name(self, number: int) -> str:
@@ -177,10 +186,10 @@ class ResultFolder:
         path = self.folder / self.name(number)
         try:
             rows: list[dict[str, Any]] = pa.parquet.read_table(
-                io.BytesIO(path.read_bytes()), schema=schema()
+                io.BytesIO(read_bytes(path)), schema=schema()
             ).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise DataError(
-                f"Cannot read {path} ({error}). Remove it, and its pictures are judged again."
+                f"Cannot read {shown(path)} ({error}). Remove it to have its block judged again."
             ) from error
         return rows

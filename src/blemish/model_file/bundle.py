@@ -9,6 +9,7 @@ finds damage, not forgery: who can write the file can write the digests.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from collections import Counter
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blemish._files import atomic_write
 from blemish.errors import BundleError, ConfigError
 from blemish.model_file.onnx_file import split, with_text
+from blemish.stores.urls import as_url, shown
 
 #: 2: settings without stand-ins for "decide yourself", and the good images kept a row each.
 SCHEMA_VERSION = 2
@@ -240,11 +242,11 @@ def read_model(path: str | Path) -> Bundle:
 
 
 def _read_onnx(path: Path) -> Bundle:
-    if not path.is_file():
+    if not as_url(path) and not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise BundleError(f"{path} {found}. Expected a model file, as `blemish export` writes it.")
     try:
-        bare, text = split(path.read_bytes())
+        bare, text = split(_fetched(path) if as_url(path) else path.read_bytes())
     except (ValueError, OSError) as error:
         raise BundleError(
             f"{path} cannot be read as an ONNX file ({error}). {_EXPORT_AGAIN}"
@@ -278,17 +280,33 @@ _EXPORT_AGAIN = "Copy the file again from its source, or export again."
 _REMEDY = "Copy the file again from its source, or train again."
 
 
+def _fetched(path: Path) -> bytes:
+    """The content of a remote model file."""
+    from blemish.stores.remote import read_bytes
+
+    try:
+        return read_bytes(path)
+    except FileNotFoundError as error:
+        raise BundleError(f"{shown(path)} does not exist. Expected a model file.") from error
+
+
 def _open(path: Path) -> zipfile.ZipFile:
-    if not path.exists():
+    source: Path | io.BytesIO = path
+    if as_url(path):
+        source = io.BytesIO(_fetched(path))
+    elif not path.exists():
         raise BundleError(
             f"{path} does not exist. Expected a model file, as `blemish fit` writes it."
         )
-    if path.is_dir():
+    elif path.is_dir():
         raise BundleError(f"{path} is a folder. Expected a model file ending in .blemish.")
     try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"PK"
-        return zipfile.ZipFile(path)
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                zipped = file.read(2) == b"PK"
+        else:
+            zipped = source.getvalue()[:2] == b"PK"
+        return zipfile.ZipFile(source)
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error}). Check its permissions.") from error
     except Exception as error:  # a damaged directory can raise nearly anything

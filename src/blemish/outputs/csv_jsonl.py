@@ -13,6 +13,7 @@ from typing import Any, get_args
 from blemish.errors import ConfigError
 from blemish.outputs.lines import LineSink, VerdictRow, WrittenLine
 from blemish.results import Branch, PartPose, Prediction, Region, Verdict
+from blemish.stores.urls import shown
 
 _OF_BRANCH = ("", "_verdict", "_times_limit")
 _LOOK = ("look_left", "look_top", "look_right", "look_bottom")
@@ -78,7 +79,7 @@ class CsvSink(LineSink):
             branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
         return _csv_line(
             [
-                *("" if p.path is None else p.path, p.product),
+                *("" if p.path is None else shown(p.path), p.product),
                 *([p.recognised, p.rival] if self.recognises else []),
                 *(p.verdict, float(p.score), p.p_value, p.times_limit),
                 *(_of_pose(p.pose) if self.aligns else []),
@@ -92,7 +93,7 @@ class CsvSink(LineSink):
 
     def _failure(self, path: Path, error: str) -> str:
         last = [error, self.model] if self.model else [error]
-        return _csv_line([path, *[None] * (len(self.columns) - len(last) - 1), *last])
+        return _csv_line([shown(path), *[None] * (len(self.columns) - len(last) - 1), *last])
 
     def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
         taken: list[str] = []
@@ -159,7 +160,7 @@ class JsonLinesSink(LineSink):
         return self._line({**row, "error": complaint} if complaint else row)
 
     def _failure(self, path: Path, error: str) -> str:
-        return self._line({"path": str(path), "error": error})
+        return self._line({"path": shown(path), "error": error})
 
     def _line(self, row: dict[str, Any]) -> str:
         row = {**row, "model": self.model} if self.model else row

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from blemish.errors import ConfigError
 from blemish.results import Branch, Prediction, Verdict
+from blemish.stores.urls import as_url, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -138,6 +139,11 @@ class LineSink(ABC):
         )
 
     def __enter__(self) -> Self:
+        if as_url(self.path):
+            raise ConfigError(
+                f"Cannot write {shown(self.path)} line by line: an object store takes whole files. "
+                "Name a file of this machine, or write results as Parquet: --out URL."
+            )
         if not self.path.parent.is_dir():
             raise ConfigError(
                 f"Cannot write {self.path}: the folder {self.path.parent} does not exist. "

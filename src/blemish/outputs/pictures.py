@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from blemish.calibration import Calibration
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
 from blemish.results import Prediction
+from blemish.stores.urls import absolute, as_url, shown
 
 
 class PictureFolder:
@@ -29,8 +29,13 @@ class PictureFolder:
     """
 
     def __init__(self, folder: str | Path, *, root: str | Path) -> None:
-        self.folder = _absolute(Path(folder))
-        self.root = _absolute(Path(root))
+        if as_url(folder):
+            raise ConfigError(
+                f"Cannot write pictures to {shown(folder)} one by one. Name a folder of this "
+                "machine, or write results with maps: --out URL --maps."
+            )
+        self.folder = absolute(Path(folder))
+        self.root = absolute(Path(root))
         self._owners: dict[str, Path | int] = {}
         self._unnamed = 0
 
@@ -56,7 +61,7 @@ class PictureFolder:
             owner: Path | int = self._unnamed
             relative = Path(f"image-{self._unnamed:06d}.png")
         else:
-            owner = source = _absolute(source)
+            owner = source = absolute(source)
             if source.is_relative_to(self.root):
                 relative = source.relative_to(self.root)
             else:
@@ -105,8 +110,3 @@ class OverlaySink(PictureFolder):
         scale = self.calibration.limits(prediction.product).map_scale
         picture = draw_overlay(image, prediction, scale=scale)
         return self._save(prediction.path, picture)
-
-
-def _absolute(path: Path) -> Path:
-    """Absolute, without ``..``, links kept: the names the user knows."""
-    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links

@@ -6,7 +6,6 @@ run is done. Everything else is done again, so that each image ends up in each f
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from blemish._files import atomic_write
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError
 from blemish.outputs.lines import LineSink, WrittenLine
+from blemish.stores.urls import absolute
 
 if TYPE_CHECKING:
     from blemish.outputs.tally import Tally
@@ -101,4 +101,4 @@ def _row_name(path: Path | str) -> str:
     """The name under which an image and its row find each other, however the folder was named."""
     # A name that is no UTF-8 stands in CSV with its bytes escaped.
     text = str(path).encode(errors="backslashreplace").decode()
-    return os.path.abspath(text)  # noqa: PTH100  resolve() would follow links
+    return str(absolute(text))

@@ -19,6 +19,7 @@ from blemish.outputs.resume import Done, take_up
 from blemish.outputs.tally import Tally
 from blemish.outputs.unlike_learned import UnlikeLearned
 from blemish.results import Prediction
+from blemish.stores.urls import absolute
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -250,7 +251,7 @@ def watch_into(
 
 def common_root(paths: Iterable[Path]) -> Path:
     """The deepest folder that holds all these files; those of two drives are a ``ConfigError``."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}  # noqa: PTH100, PTH120
+    folders = {str(absolute(path).parent) for path in paths}
     try:
         return Path(os.path.commonpath(folders))
     except ValueError as error:

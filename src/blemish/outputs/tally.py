@@ -16,6 +16,7 @@ from blemish.outputs.branches_seen import BranchesSeen
 from blemish.outputs.lines import VerdictRow
 from blemish.outputs.products_seen import ProductsSeen, shown_product
 from blemish.results import Prediction, Verdict
+from blemish.stores.urls import absolute, shown
 
 _SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
 _STYLES: dict[Verdict | None, str] = {
@@ -88,31 +89,32 @@ class Tally:
 
         Paths are shown below the images' common folder, which stands in the title.
         """
-        shown = self.worst()
+        worst = self.worst()
         root = self.root
-        names = ["–" if p.path is None or root is None else _below(p.path, root) for p in shown]
+        names = ["–" if p.path is None or root is None else _below(p.path, root) for p in worst]
         # A product that is one of the folders is named already.
         products = any(
             p.product is not None and p.product not in Path(name).parts
-            for p, name in zip(shown, names, strict=True)
+            for p, name in zip(worst, names, strict=True)
         )
-        branches = tuple(dict.fromkeys(name for judged in shown for name in judged.branches))
+        branches = tuple(dict.fromkeys(name for judged in worst for name in judged.branches))
         table = Table(
             box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left", header_style="bold"
         )
-        table.title = None if self.root is None else Text(printable(f"Images in {self.root}"))
+        if root is not None:
+            table.title = Text(printable(f"Images in {shown(root)}"))
         table.add_column("verdict", no_wrap=True)
         table.add_column("image", overflow="fold")
         if products:
             table.add_column("product")
         # Scores of different products do not compare, and leave no room beside what does.
-        beyond = all(p.times_limit is not None for p in shown)
+        beyond = all(p.times_limit is not None for p in worst)
         for name in ("p-value", "× limit" if beyond else "score", "areas"):
             table.add_column(name, justify="right", no_wrap=True)
         if branches:
             # Not their scores, which would leave no room for the image's name.
             table.add_column("by", no_wrap=True)
-        for p, name in zip(shown, names, strict=True):
+        for p, name in zip(worst, names, strict=True):
             numbers = ["–" if p.p_value is None else f"{p.p_value:.3g}"]
             far = p.times_limit if beyond else None
             numbers.append(f"{p.score:.4g}" if far is None else _rounded(far))
@@ -126,15 +128,15 @@ class Tally:
                 *([_objecting(p)] if branches else []),
             )
         table.caption = self.summary()
-        if len(shown) < self.verdicts.total():
-            table.caption += f"; the {len(shown)} worst are shown" if shown else "; none shown"
+        if len(worst) < self.verdicts.total():
+            table.caption += f"; the {len(worst)} worst are shown" if worst else "; none shown"
         if self.failures:
             table.caption += f"; {self.failures} could not be judged"
         return table
 
     def _widen(self, path: Path) -> None:
         """Make :attr:`root` hold this file too."""
-        folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120  links stay
+        folder = str(absolute(path).parent)  # links stay
         if self.root is None and not self._rootless:
             self.root = Path(folder)
         elif self.root is not None and folder != str(self.root):
@@ -186,8 +188,8 @@ def _objecting(judged: VerdictRow) -> Text:
 
 
 def _below(path: Path, root: Path) -> str:
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  links stay as the user named them
-    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(path)
+    whole = absolute(path)  # links stay as the user named them
+    return str(whole.relative_to(root)) if whole.is_relative_to(root) else shown(path)
 
 
 def verdict_line(judged: VerdictRow) -> Text:
@@ -195,4 +197,4 @@ def verdict_line(judged: VerdictRow) -> Text:
     p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
     line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
     line.append(f"p {p:<8}score {judged.score:<9.4g}", style="default")
-    return line.append(printable(str(judged.path)), style="default")
+    return line.append(printable(shown(judged.path or "")), style="default")

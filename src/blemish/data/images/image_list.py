@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blemish.errors import DataError
+from blemish.stores.urls import as_url, shown
 
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
@@ -34,6 +35,14 @@ def list_images(folder: str | Path, *, recursive: bool = True) -> list[Path]:
     Raises:
         DataError: The folder does not exist, is a file, or cannot be read.
     """
+    if as_url(folder):
+        from blemish.stores.remote import list_files
+
+        there = (path.relative_to(folder).parts for path in list_files(folder, recursive=recursive))
+        return sorted(
+            (Path(folder, *parts) for parts in there if _is_seen(parts)),
+            key=natural_key,
+        )
     try:
         return sorted(image_files([Path(folder)], recursive=recursive), key=natural_key)
     except FileNotFoundError as error:
@@ -44,6 +53,11 @@ def list_images(folder: str | Path, *, recursive: bool = True) -> list[Path]:
         raise DataError(
             f"Cannot list the folder {error.filename}: {error}. Check its permissions."
         ) from error
+
+
+def _is_seen(parts: Sequence[str]) -> bool:
+    """Whether a file, by its names from a folder inwards, is one of its images."""
+    return is_image_name(parts[-1]) and all(map(is_visible_folder_name, parts[:-1]))
 
 
 def image_files(folders: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
@@ -215,6 +229,11 @@ class Arrivals:
 def folders_to_watch(paths: Sequence[Path]) -> list[Path]:
     """The paths, after checking that each is a folder."""
     for path in paths:
+        if as_url(path):
+            raise DataError(
+                f"{shown(path)} is in an object store, which --watch cannot look into. Give a "
+                "folder of this machine."
+            )
         if not path.is_dir():
             found = "is a file" if path.exists() else "does not exist"
             raise DataError(

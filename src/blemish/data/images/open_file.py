@@ -7,6 +7,7 @@ with the caller's limit, which changes nothing for other users of Pillow in the 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from blemish.data.images.foreign import WHAT_TO_DO
 from blemish.data.images.libtiff import quiet_libtiff, tiff_depth
 from blemish.data.images.orientation import stored_size
 from blemish.errors import ImageError, TooManyPixelsError, UnknownFormatError
+from blemish.stores.urls import as_url, shown
 
 MAX_PIXELS = 200_000_000
 """Largest image read by default, in pixels: 600 MB as RGB."""
@@ -38,11 +40,23 @@ _FOREIGN = (  # what is found under an image's name in practice
 def open_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """The file with its header read, closed afterwards."""
     with open_file(path) as file:
-        yield open_header(file, path, max_pixels)
+        yield open_header(file, shown(path), max_pixels)
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """The file, open; an :class:`ImageError` says why it cannot be."""
+    """The file, open; an :class:`ImageError` says why it cannot be.
+
+    A remote one is read whole. A store that does not answer is a :class:`StoreError`, which is no
+    property of the picture.
+    """
+    remote = as_url(path)
+    if remote is not None:
+        from blemish.stores.remote import read_bytes
+
+        try:
+            return io.BytesIO(read_bytes(path))
+        except FileNotFoundError as error:
+            raise ImageError(f"Cannot read {remote}: there is no such file.") from error
     if path.is_dir():
         raise ImageError(
             f"Cannot read {path}: it is a folder. Expected a file; list_images gives the images "
@@ -56,7 +70,7 @@ def open_file(path: Path) -> IO[bytes]:
         raise ImageError(f"Cannot read {path}: {error}. Check the file's permissions.") from error
 
 
-def open_header(file: IO[bytes], path: Path, max_pixels: int) -> Image.Image:
+def open_header(file: IO[bytes], path: str | Path, max_pixels: int) -> Image.Image:
     """The image in an open file with its header read. ``path`` is its name in messages only."""
     Image.init()  # registers the readers; does nothing the second time
     quiet_libtiff()

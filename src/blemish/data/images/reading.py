@@ -41,6 +41,7 @@ from blemish.data.images.preprocess import (
 )
 from blemish.data.images.sixteen_bit import bits_in_use, sixteen_bit_values, zero_is_white
 from blemish.errors import DataError, ImageError
+from blemish.stores.urls import shown
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -96,9 +97,8 @@ def read_image(
     """
     if bit_depth != 16:
         check_bit_depth(bit_depth)
-    path = Path(path)
-    with open_image(path, max_pixels) as image:
-        return image_to_rgb(image, path, bit_depth)
+    with open_image(Path(path), max_pixels) as image:
+        return image_to_rgb(image, shown(path), bit_depth)
 
 
 def read_with_largest(
@@ -120,9 +120,8 @@ def read_image_bytes(
     """As :func:`read_image`, for a file's content in memory; ``name`` is used in messages only."""
     if bit_depth != 16:
         check_bit_depth(bit_depth)
-    path = Path(name)
     with io.BytesIO(content) as file:
-        return image_to_rgb(open_header(file, path, max_pixels), path, bit_depth)
+        return image_to_rgb(open_header(file, name, max_pixels), name, bit_depth)
 
 
 def read_mask(
@@ -188,7 +187,7 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
     return read_header(path, max_pixels=max_pixels).size
 
 
-def _decode(image: Image.Image, path: Path) -> int:
+def _decode(image: Image.Image, path: str | Path) -> int:
     """Decode the pixels, and return the EXIF orientation still to be applied, 1 to 8."""
     try:
         image.load()
@@ -206,7 +205,7 @@ def _decode(image: Image.Image, path: Path) -> int:
     return exif_orientation(image.getexif)
 
 
-def image_to_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.uint8]:
+def image_to_rgb(image: Image.Image, path: str | Path, bit_depth: int) -> NDArray[np.uint8]:
     """Decode, bring to RGB and turn the right way up; ``path`` is used in messages only."""
     if bit_depth != 16:
         # Pillow says in the tiles, until they are decoded, what it will cut to 8 bits.
@@ -226,7 +225,7 @@ def image_to_rgb(image: Image.Image, path: Path, bit_depth: int) -> NDArray[np.u
     return np.ascontiguousarray(turned(pixels, orientation))
 
 
-def _rgb(image: Image.Image, path: Path, bits: int) -> NDArray[np.uint8]:
+def _rgb(image: Image.Image, path: str | Path, bits: int) -> NDArray[np.uint8]:
     mode = image.mode
     if mode == "I" or mode.startswith("I;16"):
         grey = full_scale(sixteen_bit_values(image, path), bits)

@@ -52,7 +52,7 @@ def zero_is_white(image: Image.Image) -> bool:
     return image.mode.startswith("I") and getattr(image, "tag_v2", {}).get(262) == 0
 
 
-def sixteen_bit_values(image: Image.Image, path: Path) -> NDArray[np.uint16]:
+def sixteen_bit_values(image: Image.Image, path: str | Path) -> NDArray[np.uint16]:
     """Values ``(H, W)`` of a picture of more than eight bits, refused where 16 do not hold them."""
     values: NDArray[Any] = np.asarray(image)
     if values.dtype.kind == "i" or values.dtype.itemsize > 2:

@@ -20,6 +20,7 @@ from blemish.data.layouts.roles import Folders, composed
 from blemish.data.layouts.trees import BTAD, MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
+from blemish.stores.local_copy import local_copy
 
 #: In the order in which they are tried: the special before the general.
 LAYOUTS: dict[str, Layout] = {
@@ -101,7 +102,7 @@ def recognise(root: str | Path) -> str | None:
 
 def _existing(root: str | Path, layout: str) -> Path:
     try:
-        path = Path(root).expanduser()
+        path = local_copy(root).expanduser()
         if path.exists():
             return path
     except (OSError, RuntimeError, ValueError) as error:

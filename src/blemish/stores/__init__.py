@@ -1,0 +1,1 @@
+"""Object stores: pictures, models and results under URLs, by fsspec."""
