@@ -120,3 +120,27 @@ def test_every_verb_and_option_is_explained() -> None:
             assert verb.help, name
             for parameter in verb.params:
                 assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "M", "P", "--csv", "/proc/o.csv"),
+        ("predict", "M", "P", "--heatmaps", "/proc/maps"),
+        ("fit", "D", "--out", "/proc/m.blemish"),
+        ("fit", "D", "--out", "/proc/models", "--per-product"),
+        ("export", "M", "--out", "/proc/m.onnx"),
+        ("report", "M", "D", "--out", "/proc/r.html"),
+        ("evaluate", "M", "D", "--json", "/proc/e.json"),
+        ("calibrate", "M", "--false-alarm-rate", "0.2", "--out", "/proc/m.blemish"),
+    ],
+    ids=" ".join,
+)
+def test_places_where_the_system_keeps_no_files_are_named(
+    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, words: tuple[str, ...]
+) -> None:
+    known = {"M": judging["model"], "P": judging["ok"], "D": part}
+    message = refused(blemish(*(known.get(word, word) for word in words)))
+    assert "Cannot write /proc/" in message
+    assert "Errno" not in message

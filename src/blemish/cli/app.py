@@ -123,7 +123,7 @@ def main() -> None:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
     except OSError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {_of_the_system(error)}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         if _lacks_memory(error):
@@ -137,6 +137,16 @@ def main() -> None:
         traceback.print_exc()
         print("This is a bug in blemish; please report the lines above.", file=sys.stderr)
         sys.exit(2)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, of which file, and what to look at."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    place = str(error.filename)
+    if place.startswith(("/proc/", "/sys/")):
+        return f"Cannot write {place}: the system keeps no files there. Choose another folder."
+    return f"{place}: {error.strerror}. Check the path, and the permissions and space of its disk."
 
 
 def _lacks_memory(error: Exception) -> bool:
