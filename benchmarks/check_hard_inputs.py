@@ -5,7 +5,7 @@
 MODEL is a trained model, exported here for OpenVINO; PICTURE one that it can judge. In turn:
 
 - passes of changing batch sizes through OpenVINO, and the memory after every fifth of them;
-- a file that grows for ``--seconds`` in a folder under ``predict --watch``: when it is judged, once;
+- a file that grows for ``--seconds`` under ``predict --watch``: when it is judged, and once;
 - 30,000 × 8,000 pixels as PNG and TIFF, at ``predict`` and the server: time and memory.
 """
 

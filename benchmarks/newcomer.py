@@ -1,4 +1,4 @@
-"""Newcomer's protocol: ``blemish fit DIR`` alone on twenty folders as people have them.
+"""Newcomer's protocol: ``blemish fit DIR`` alone on 27 folders as people have them.
 
 Each folder is built here, small. Right is: the good images train and nothing else does, or the
 sentence is said that leads on. Prints a line per folder and the share that is right.
@@ -118,6 +118,57 @@ def negative(folder: Folder) -> None:
     folder.save("good/odd.png", 255 - part(70))
 
 
+def images_and_masks_in_splits(folder: Folder) -> None:
+    folder.good("train/normal/images", ".tif")
+    folder.good("test/normal/images", ".tif", 3, 20)
+    for index in range(3):
+        folder.save(f"test/anomalous/images/{index}.tif", part(100 + index, stained=True))
+        folder.save(f"test/anomalous/masks/{index}.tif", MASK)
+
+
+def masks_called_mask(folder: Folder) -> None:
+    for index in range(_GOOD + 3):
+        stained = index >= _GOOD
+        where = "abnormal_dir" if stained else "normal_dir"
+        folder.save(f"{where}/image{index}.png", part(index, stained=stained))
+        if stained:
+            folder.save(f"mask_dir/mask{index}.png", MASK)
+
+
+def names_say_it(folder: Folder) -> None:
+    for index in range(_GOOD):
+        folder.save(f"OK_{index:03}.bmp", part(index))
+    for index in range(3):
+        folder.save(f"NG_{index:03}.bmp", part(100 + index, stained=True))
+
+
+def yolo(folder: Folder) -> None:
+    for index in range(_GOOD + 2):
+        stained = index >= _GOOD
+        folder.save(f"images/train/{index}.jpg", part(index, stained=stained))
+        text = folder.root / "labels" / "train" / f"{index}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("0 0.55 0.39 0.16 0.16\n" * stained)
+
+
+def several_masks(folder: Folder) -> None:
+    folder.good("good")
+    folder.bad("crack")
+    for index in range(3):
+        for number in (1, 2):
+            folder.save(f"masks/{index}_mask_{number}.png", MASK)
+
+
+def splits_first(folder: Folder) -> None:
+    for product in ("lid", "cap"):
+        folder.good(f"train/{product}")
+        folder.bad(f"test/{product}/dent")
+
+
+def archive(folder: Folder) -> None:
+    (folder.root / "good.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+
+
 def tree(*makers: tuple[str, str]) -> Callable[[Folder], None]:
     """Folders of good and bad images and masks, by name."""
 
@@ -186,6 +237,18 @@ CASES = (
         said=("unlabelled, for testing: 3 images",),
     ),
     Case("a CSV list", table),
+    # Found in public questions, after the layouts above were built.
+    Case(
+        "train/normal/images test/anomalous/{images,masks}",
+        images_and_masks_in_splits,
+        said=("masks: 3 for 3 images with defects", "good, for testing: 3 images"),
+    ),
+    Case("image3.png and mask3.png", masks_called_mask, said=("masks: 3 for 3 images",)),
+    Case("OK_001.bmp and NG_001.bmp", names_say_it, said=("their names say which are good: 8",)),
+    Case("YOLO's boxes", yolo, said=("text files mark boxes in 2 images",)),
+    Case("several masks of an image", several_masks, said=("masks: 3 for 3 images",)),
+    Case("train/lid/ train/cap/ test/lid/dent/", splits_first, trained=16),
+    Case("an archive", archive, trained=None, said=("Unpack good.zip first",)),
 )
 
 

@@ -37,6 +37,19 @@ def test_evaluate_prints_tables_and_writes_figures(
     assert [one["false_alarm_rate"] for one in power] == [0.01, 0.05]
 
 
+def test_evaluate_keeps_products_that_were_never_learned_out_of_the_mean(
+    blemish: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(part, tmp_path / "line" / "part")
+    shutil.copytree(part, tmp_path / "line" / "lid")
+    result = blemish("evaluate", judging["model"], "line", "--json", "figures.json")
+    assert result.returncode == 0, result.stderr
+    assert "In no mean, as the model never learned them: lid" in " ".join(result.stdout.split())
+    alone = blemish("evaluate", judging["model"], part, "--json", "-")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["mean"] == json.loads(alone.stdout)["mean"]
+
+
 def test_evaluate_states_the_error_of_bounded_memory_and_gives_aders_f1_max(
     blemish: Any, refused: Any, judging: dict[str, Path], part: Path
 ) -> None:

@@ -164,3 +164,12 @@ def test_the_tiff_library_writes_nothing_to_the_terminal(tmp_path: Path) -> None
     )
     assert "a.tif" in done.stdout
     assert done.stderr == ""
+
+
+def test_formats_lie_beside_each_other_in_one_folder(tmp_path: Path) -> None:
+    for number, suffix in enumerate((".png", ".pgm", ".jp2", ".gif", ".tif")):
+        Image.fromarray(GREY).save(tmp_path / f"{number}{suffix}")
+    found = list_images(tmp_path)
+    assert len(found) == 5
+    for path in found:
+        np.testing.assert_array_equal(read_image(path)[..., 1], GREY)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from blemish.data.layouts import read_data_set
+from blemish.data.sources import training_data
 from blemish.errors import DataError
 
 Told = tuple[str, str, int | None, str | None, tuple[str, ...]]
@@ -201,3 +203,64 @@ def test_what_programs_wrote_is_no_kind(read: Callable[..., list[Told]]) -> None
     told = read("good/1.png", "NG/1.png", "heatmaps/1.png", "results/1.png")
     assert [row[0] for row in told] == ["good/1.png", "NG/1.png"]
     assert read.problems.count("was left out") == 2  # type: ignore[attr-defined]
+
+
+def test_numbered_masks_and_images_that_are_called_image(read: Callable[..., list[Told]]) -> None:
+    told = read(
+        *("good/1.png", "crack/1.png", "masks/1_mask_1.png", "masks/1_mask_2.png"),
+        *("dent/image7.png", "masks/mask7.png", "dent/img_8.png", "masks/mask_8.png"),
+    )
+    assert [(line[0], line[4]) for line in told if line[2]] == [
+        ("crack/1.png", ("masks/1_mask_1.png", "masks/1_mask_2.png")),
+        ("dent/image7.png", ("masks/mask7.png",)),
+        ("dent/img_8.png", ("masks/mask_8.png",)),
+    ]
+
+
+def test_images_that_are_called_good_or_not(tmp_path: Path, write_image: Any) -> None:
+    for name in ("OK_1", "OK_2", "NG_1", "lid_defect_3", "other"):
+        write_image(tmp_path / "part" / f"{name}.png")
+    data_set = training_data(tmp_path / "part")
+    assert {(s.path.stem, s.split, s.label) for s in data_set.samples} == {
+        ("OK_1", "train", 0),
+        ("OK_2", "train", 0),
+        ("NG_1", "test", 1),
+        ("lid_defect_3", "test", 1),
+    }
+    (said,) = data_set.problems
+    assert "2, such as OK_1.png; 2, such as" in said
+    assert "1 say neither and were left out" in said
+    (tmp_path / "part" / "OK_1.png").unlink()
+    (tmp_path / "part" / "OK_2.png").unlink()
+    data_set = training_data(tmp_path / "part")
+    assert [(s.path.stem, s.label) for s in data_set.samples if s.is_good] == [("other", 0)]
+
+
+@pytest.mark.parametrize(
+    ("image", "text"),
+    [
+        ("images/train/{}.png", "labels/train/{}.txt"),
+        ("train/images/{}.png", "train/labels/{}.txt"),
+        ("good/{}.png", "good/{}.txt"),
+    ],
+)
+def test_images_with_boxes_in_text_files_are_not_good(
+    read: Callable[..., list[Told]], tmp_path: Path, image: str, text: str
+) -> None:
+    boxes = "0 0.5 0.5 0.1 0.1\n1 0.2 0.2 0.1 0.1"
+    contents = {"1": "", "2": boxes, "3": "taken at 7:20", "4": None}
+    for number, content in contents.items():
+        path = tmp_path / "part" / text.format(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is not None:
+            path.write_text(content)
+    told = read(*(image.format(number) for number in contents))
+    assert [Path(line[0]).stem for line in told] == ["1", "3", "4"]
+    assert "text files mark boxes in 1 images" in read.problems  # type: ignore[attr-defined]
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    for root in (tmp_path, tmp_path / "data.zip"):
+        with pytest.raises(DataError, match=r"Unpack data\.zip first"):
+            read_data_set(root)

@@ -1,8 +1,9 @@
 """Masks of images: which mask belongs to which image, by names, the same way in every tree.
 
-A mask has its image's name, with or without ``_mask``, ``_label`` or ``_gt``, or lies in a folder
-of that name. The folders of kinds above it say which image is meant where several have one name;
-where that leaves more than one, it is given to none.
+A mask has its image's name, with or without ``_mask``, ``_label`` or ``_gt`` (``_mask_2``: one of
+several), or lies in a folder of that name; ``mask3`` is that of ``image3``. The folders of kinds
+above it say which image is meant where several have one name; where that leaves more than one, it
+is given to none.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from pathlib import Path
 from blemish.data.layouts.roles import composed, folder_role
 from blemish.data.sample import Split
 
-_ENDINGS = re.compile(r"[ _.-]+(?:masks?|labels?|gt|ground[ _-]?truth)$", re.IGNORECASE)
-_BEGINNINGS = re.compile(r"^(?:mask|label|gt)[ _.-]+(?=.)", re.IGNORECASE)
+_WORDS = "(?:masks?|labels?|gt|ground[ _-]?truth)"
+_ENDINGS = re.compile(rf"[ _.-]+{_WORDS}$", re.IGNORECASE)
+_NUMBERED = re.compile(rf"[ _.-]+{_WORDS}[ _.-]*[0-9]+$", re.IGNORECASE)  # several of one image
+_BEGINNINGS = re.compile(r"^(?:mask|label|gt)(?:[ _.-]+(?=.)|(?=[0-9]))", re.IGNORECASE)
+_IMAGE = re.compile(r"^(?:image|img)[ _.-]*(?=[0-9])", re.IGNORECASE)  # image3 and mask3
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,11 @@ def mask_stem(stem: str) -> tuple[str, bool]:
         >>> from blemish.data.layouts.masks_of_images import mask_stem
         >>> mask_stem("Part3_label"), mask_stem("mask_07"), mask_stem("07")
         (('Part3', True), ('07', True), ('07', False))
+        >>> mask_stem("mask3"), mask_stem("12_mask_2")
+        (('3', True), ('12', True))
     """
     stem = composed(stem)
-    for pattern in (_ENDINGS, _BEGINNINGS):
+    for pattern in (_ENDINGS, _NUMBERED, _BEGINNINGS):
         shorter = pattern.sub("", stem)
         if shorter and shorter != stem:
             return shorter, True
@@ -79,8 +85,13 @@ def match(
 ) -> tuple[dict[Path, tuple[Path, ...]], list[FoundMask]]:
     """The masks of each image that has any, and the masks that belong to no image."""
     by_stem: dict[str, list[FoundImage]] = defaultdict(list)
+    by_number: dict[str, list[FoundImage]] = defaultdict(list)
     for image in images:
         by_stem[image.stem].append(image)
+        if _IMAGE.match(image.stem):
+            by_number[_IMAGE.sub("", image.stem)].append(image)
+    for number, called in by_number.items():
+        by_stem.setdefault(number, called)
     taken: dict[Path, list[FoundMask]] = defaultdict(list)
     left: list[FoundMask] = []
     for mask in masks:

@@ -17,13 +17,14 @@ a folder of nothing but good images as well.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
 from blemish.data.layouts.product_folder import has_annotations, read_product
-from blemish.data.layouts.roles import Folders, RoleBook
+from blemish.data.layouts.roles import Folders, RoleBook, named_as
 from blemish.data.layouts.split_folders import split_products
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
@@ -100,16 +101,36 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
     inside = [path for path in subfolders(root) if book.of(path).what != "masks"]
     images = list_images(root, recursive=False)
     if images and not inside:
-        problem = (
-            f"{name}: the folder holds images only; all {len(images)} are taken as good, for "
-            "learning and for the limits. To test, add folders of good and defective images."
-        )
-        return [Sample(path, name, "train", 0) for path in images], [problem]
+        return _read_images(name, images)
     raise DataError(
         f"Found no folder called good, ok or normal, and no train/ or test/, in {root} or in its "
         f"folders; found {found_in(root)}. Put the good images in a folder called good, or say "
         "which one holds them: --good DIR."
     )
+
+
+def _read_images(name: str, images: list[Path]) -> Reading:
+    """A folder of nothing but images: good, but for those that are called otherwise."""
+    says = {path: named_as(path.stem) for path in images}
+    count = Counter(says.values())
+    if not count["defects"]:
+        problem = (
+            f"{name}: the folder holds images only; all {len(images)} are taken as good, for "
+            "learning and for the limits. To test, add folders of good and defective images."
+        )
+        return [Sample(path, name, "train", 0) for path in images], [problem]
+    # Where some are called good, those that are not so called are not either.
+    good = [path for path in images if says[path] == ("good" if count["good"] else "")]
+    bad = [path for path in images if says[path] == "defects"]
+    left = len(images) - len(good) - len(bad)
+    problem = (
+        f"{name}: the folder holds images only, and their names say which are good: {len(good)}, "
+        f"such as {good[0].name if good else 'none'}; {len(bad)}, such as {bad[0].name}, are "
+        f"defective{f', and {left} say neither and were left out' if left else ''}. If that is "
+        "not what the names mean, put the good images in a folder called good."
+    )
+    samples = [Sample(path, name, "train", 0) for path in good]
+    return samples + [Sample(path, name, "test", 1, "defect") for path in bad], [problem]
 
 
 def _read_given(root: Path, products: Mapping[str, Folders]) -> Reading:

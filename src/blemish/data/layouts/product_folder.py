@@ -16,6 +16,7 @@ from blemish.data.images.image_list import list_images
 from blemish.data.images.polygons import is_polygons, polygon_kind, read_polygons
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts.base import Reading, defects_in_training, subfolders
+from blemish.data.layouts.box_labels import marked_by_boxes
 from blemish.data.layouts.masks_of_images import (
     FoundImage,
     FoundMask,
@@ -230,6 +231,15 @@ def read_product(
         if i.path not in set(drawn)
     ]
     problems = walk.problems + _defect_problems(product, samples)
+    boxed = marked_by_boxes(s.path for s in samples if s.label == 0)
+    if boxed:
+        samples = [s for s in samples if s.path not in boxed]
+        first = next(iter(boxed.values()))
+        problems.append(
+            f"{product}: text files mark boxes in {len(boxed)} images of folders that seem to hold "
+            f"good ones, such as {first.parent.name}/{first.name}; these images were left out. As "
+            "defects with masks they are read from COCO's JSON."
+        )
     if drawn:
         problems.append(
             f"{product}: {len(drawn)} images in folders of good ones have polygons drawn on them "

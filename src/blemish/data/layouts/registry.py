@@ -31,6 +31,9 @@ LAYOUTS: dict[str, Layout] = {
     )
 }
 
+#: Archives, in which nobody looks for images.
+_PACKED = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".xz"})
+
 
 def read_data_set(root: str | Path | Folders, *, layout: str = "auto") -> DataSet:
     """Find the images of a data set and what is known of each. No image is decoded.
@@ -123,6 +126,10 @@ def _recognised(path: Path) -> str:
         raise DataError(f"{path} is empty. Give a folder of good images, or a data set.")
     looked_for = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
     elsewhere = left_out(path) if path.is_dir() else []
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    packed = next((entry.name for entry in inside if entry.suffix.lower() in _PACKED), None)
+    if packed is not None:
+        elsewhere = [f"Unpack {packed} first.", *elsewhere]
     if path.is_dir() and list_images(path, recursive=False):
         own = "A folder of nothing but good images is read with layout folder, asked for by name."
     else:

@@ -139,6 +139,22 @@ def folder_role(name: str, beside: Iterable[str] = ()) -> FolderRole:
     return FolderRole("kind")
 
 
+def named_as(stem: str) -> Literal["good", "defects", ""]:
+    """What the name of an image's file says of it, if it clearly says anything.
+
+    Example:
+        >>> from blemish.data.layouts.roles import named_as
+        >>> [named_as(stem) for stem in ("OK_001", "lid_NG_7", "not_ok_2", "lid_7", "good_or_bad")]
+        ['good', 'defects', 'defects', '', '']
+    """
+    role = folder_role(stem).what
+    if role in ("good", "defects"):
+        return role
+    words = set(name_words(stem))
+    found = [name for name, own in (("good", GOOD), ("defects", DEFECTS)) if words & own]
+    return found[0] if len(found) == 1 and not words & _NOT else ""  # type: ignore[return-value]
+
+
 def _turned(words: list[str]) -> bool:
     """Whether one word turns the other round: ``not good``, ``no defects``, ``defect free``."""
     if len(words) != 2:
