@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish._progress import Progress
-from blemish.data.images.alignment import Alignment, Reference
+from blemish.data.images.alignment import KEPT, Alignment, Reference
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.reading import read_image
 from blemish.data.images.registration import (
@@ -123,9 +123,9 @@ def _reference(
                 pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
         except ImageError:
             continue  # said elsewhere
-        size = working_size((pixels.shape[0], pixels.shape[1]))
-        small.append(resized(pixels, size))
-        greys.append(to_grey(small[-1], size))
+        source = pixels.shape[0], pixels.shape[1]
+        small.append(resized(pixels, working_size(source, min(KEPT, max(source)))))
+        greys.append(to_grey(small[-1], working_size(source)))
         names.append(sample.path.name)
     shape = max({g.shape for g in greys}, key=[g.shape for g in greys].count, default=None)
     same = [n for n, grey in enumerate(greys) if grey.shape == shape]

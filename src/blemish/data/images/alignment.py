@@ -22,13 +22,14 @@ from PIL import Image
 
 from blemish.data.images.registration import (
     SHIFT,
-    SIDE,
     TURN,
     Found,
     opencv,
     register,
+    resized,
     to_grey,
     turning,
+    working_size,
 )
 from blemish.data.images.roi import RegionOfInterest
 from blemish.errors import ConfigError, ImageError
@@ -36,6 +37,10 @@ from blemish.results import PartPose
 
 #: Largest relative difference of two shapes that are the same.
 _ALIKE = 0.02
+#: Pixels of a reference's longer side: what a network sees of a picture is seldom more.
+KEPT = 512
+#: Shares of the longer side within which the light of a picture and a reference are compared.
+_NEAR = (1 / 16, 1 / 48, 1 / 128)
 #: OpenCV counts the pixels of what it warps in 16 bits.
 _LONGEST = 32_000
 
@@ -45,7 +50,7 @@ class Reference:
     """A good picture that those of its product are registered to.
 
     Attributes:
-        picture: ``(h, w, 3)``, as PNG in base64.
+        picture: ``(h, w, 3)``, as JPEG in base64.
         limit: Correlation below which a picture cannot be aligned.
         usual: That of the good pictures, in the middle.
         name: The picture's name.
@@ -60,7 +65,7 @@ class Reference:
     def of(cls, pixels: NDArray[np.uint8], limit: float, usual: float, name: str) -> Reference:
         """From the picture ``(h, w, 3)`` uint8 itself, at its working size."""
         file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG", optimize=True)
+        Image.fromarray(pixels).save(file, "JPEG", quality=92, subsampling=0)
         return cls(base64.b64encode(file.getvalue()).decode("ascii"), limit, usual, name)
 
     @property
@@ -133,7 +138,7 @@ class Alignment:
             reference = references[of]
             if reference is None:
                 return pixels, None
-            looked_at = None if roi is None else roi.at(reference.size, of or product)
+            looked_at = None if roi is None else roi.at(working_size(reference.size), of or product)
             poses.append((_pose(pixels, reference, looked_at, of or product), reference))
         pose, reference = max(poses, key=lambda each: (each[0].aligned, each[0].quality))
         if pose.turned:
@@ -159,7 +164,7 @@ class Alignment:
                 for name, own in values.items()
             )
             for _, own in found:
-                if own is not None and not (max(own.size) <= SIDE and -1 < own.limit < 1):
+                if own is not None and not (max(own.size) <= KEPT and -1 < own.limit < 1):
                     raise ValueError(f"a reference of {own.size} with limit {own.limit}")
         except Exception as error:  # a damaged picture can raise nearly anything
             raise ConfigError(f"The alignment is damaged ({error}).") from error
@@ -173,7 +178,7 @@ def _pose(
     product: str,
 ) -> PartPose:
     of = f" of {product}" if product else ""
-    size, own = _size(pixels), reference.size
+    size, own = _size(pixels), working_size(reference.size)
     if abs(size[0] / size[1] * own[1] / own[0] - 1) > max(_ALIKE, 1.5 / min(own)):
         shape = f"{size[0]}×{size[1]} pixels (H×W)"
         fault = (
@@ -215,17 +220,39 @@ def _turned_back(
             f"{_LONGEST:,} a side cannot be aligned. Give them smaller, or fit without --align."
         )
     cv2, size = opencv(), _size(pixels)
+    lie = (pose.angle, pose.right, pose.down)
     back: NDArray[np.uint8] = cv2.resize(
-        reference.pixels, size[::-1], interpolation=cv2.INTER_CUBIC
+        _in_the_light_of(pixels, lie, reference), size[::-1], interpolation=cv2.INTER_CUBIC
     )
     return cv2.warpAffine(
         pixels,
-        turning(pose.angle, pose.right, pose.down, size),
+        turning(*lie, size),
         size[::-1],
         dst=back,
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_TRANSPARENT,
     )
+
+
+def _in_the_light_of(
+    pixels: NDArray[np.uint8], lie: tuple[float, float, float], reference: Reference
+) -> NDArray[np.uint8]:
+    """The reference, as bright as the picture is nearby: a seam would be odder than any defect."""
+    cv2, size = opencv(), reference.size
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    matrix, whole = turning(*lie, size), np.ones(size, np.float32)
+    small = resized(pixels, size).astype(np.float32)
+    seen = cv2.warpAffine(whole, matrix, size[::-1], flags=flags)  # (h, w)
+    own = cv2.warpAffine(small, matrix, size[::-1], flags=flags)  # (h, w, 3), dark outside
+    plain = reference.pixels.astype(np.float32)
+    apart, light = own - plain * seen[..., None], np.zeros_like(plain)
+    for near in _NEAR:  # the nearest that there is counts: right beside the seam both are alike
+        sigma = near * max(size)
+        window = (2 * int(4 * sigma) + 1,) * 2
+        weight = cv2.GaussianBlur(seen, window, sigma)[..., None]
+        there = cv2.GaussianBlur(apart, window, sigma) / np.maximum(weight, 1e-6)
+        light += np.minimum(2 * weight, 1) * (there - light)
+    return np.clip(np.rint(plain + light), 0, 255).astype(np.uint8)
 
 
 def to_source(
@@ -271,8 +298,8 @@ def _size(pixels: NDArray[Any]) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _opened(packed: str) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
-        if max(image.size) > SIDE:
+    with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("JPEG",)) as image:
+        if max(image.size) > KEPT:
             raise ValueError(f"a reference of {image.height}×{image.width} pixels")
         pixels = np.array(image.convert("RGB"))
     pixels.setflags(write=False)
