@@ -280,18 +280,19 @@ class ExportedDetector(Inspector):
     Args:
         path: Its file, named in errors.
         bundle: The file's content.
-        threads: Threads of one call of the network; ``None`` for all cores of this process.
+        runtime: ``threads`` and ``provider``, as in :func:`open_model`.
 
     Raises:
         BundleError: The content is no exported model that can run here.
         MissingExtraError: It needs OpenVINO, which is not installed.
+        ConfigError: The provider is not there.
 
     Example: see ``docs/export.md``.
     """
 
     manifest: Manifest
 
-    def __init__(self, path: str | Path, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, bundle: Bundle, **runtime: Any) -> None:
         self.manifest = manifest = bundle.manifest
         if manifest.export is None:
             raise BundleError(f"{path} is a trained model. Open it with blemish.open_model().")
@@ -306,7 +307,7 @@ class ExportedDetector(Inspector):
         format, branches = manifest.export.format, manifest.export.branches
         try:
             self.network = build_network(
-                format, self._files, branches, products=manifest.products, threads=threads
+                format, self._files, branches, products=manifest.products, **runtime
             )
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
@@ -341,19 +342,24 @@ class ExportedDetector(Inspector):
         self.manifest = write_limits(path, Bundle(self.manifest, self._files), self.calibration)
 
 
-def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Inspector:
+def open_model(
+    path: str | Path, *, device: str = "cpu", threads: int | None = None, provider: str = "auto"
+) -> Inspector:
     """Open a model file: a trained model in torch, an exported one in its own runtime.
 
     Args:
         path: What ``blemish fit`` or ``blemish export`` wrote.
-        device: ``auto``, ``cpu`` or ``cuda``; an exported model runs on the CPU.
+        device: Of a trained model: ``auto``, ``cpu`` or ``cuda``.
         threads: Threads of an exported model's network; ``None`` for all cores.
+        provider: Where ONNX Runtime computes, see :mod:`blemish.runtime.providers`; ``auto`` for
+            the first accelerator that is there and gives what the CPU gives, else the CPU.
 
     Raises:
         BundleError: The file is missing, damaged, altered, or of another schema.
         MissingExtraError: It is a trained model and torch is not installed, or in OpenVINO's
             format and OpenVINO is not.
-        ConfigError: The device is unknown or not there.
+        ConfigError: Device or provider are unknown or not there, or a provider that was named
+            gives other outputs than the CPU.
 
     Example:
         >>> from blemish import open_model
@@ -368,10 +374,15 @@ def open_model(path: str | Path, *, device: str = "cpu", threads: int | None = N
     if bundle.manifest.export is not None:
         if device not in ("cpu", "auto"):
             raise ConfigError(
-                f"device={device}: an exported model runs on the CPU. Use cpu, or the trained "
-                "model it was made from."
+                f"device={device}: an exported model runs on the CPU, or where --provider "
+                "says. Use that, or the trained model it was made from."
             )
-        return ExportedDetector(path, bundle, threads=threads)
+        return ExportedDetector(path, bundle, threads=threads, provider=provider)
+    if provider != "auto":
+        raise ConfigError(
+            f"provider={provider}: {path} is a trained model, which runs in torch; there it is "
+            "--device. Providers are for models that `blemish export` wrote."
+        )
     try:
         from blemish.detector import Detector
     except ModuleNotFoundError as error:

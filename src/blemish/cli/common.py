@@ -52,6 +52,12 @@ Compatibility = Annotated[
 ]
 BitDepth = Annotated[int, typer.Option(help="Bits used in 16-bit images: 10, 12, 14, 16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Provider = Annotated[
+    str,
+    typer.Option(
+        help="Where an exported model runs: auto, cpu, cuda, tensorrt, directml or openvino."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 
 

@@ -16,6 +16,7 @@ from blemish.cli.common import (
     Histogram,
     Layout,
     ModelFile,
+    Provider,
     Quiet,
     figure,
     metrics_table,
@@ -63,6 +64,7 @@ def evaluate(
     histogram: Histogram = False,
     compatibility: Compatibility = "none",
     device: Device = "cpu",
+    provider: Provider = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Measure a model on the labelled test images of a data set.
@@ -75,7 +77,8 @@ def evaluate(
     from blemish.inspector import open_model
 
     source = data_source(data, good, defects, masks, test)
-    detector = open_model(model, device=device)
+    detector = open_model(model, device=device, provider=provider)
+    print_notes(detector.said)
     data_set = training_data(source, layout=layout, bit_depth=detector.bit_depth)
     data_set, renamed = detector.as_learned(data_set)
     if not quiet:

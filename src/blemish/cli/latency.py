@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blemish._progress import print_notes
-from blemish.cli.common import Device, ModelFile, Quiet
+from blemish.cli.common import Device, ModelFile, Provider, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ def latency(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     device: Device = "cpu",
+    provider: Provider = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Measure latency, throughput and memory of a model on this machine, stage by stage.
@@ -49,7 +50,8 @@ def latency(
     from blemish.evaluation.timing import measure, teacher_alone
     from blemish.inspector import ExportedDetector, open_model
 
-    opened = open_model(model, device=device, threads=threads)
+    opened = open_model(model, device=device, threads=threads, provider=provider)
+    print_notes(opened.said)
     if threads is not None and not isinstance(opened, ExportedDetector):
         import torch
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blemish._progress import Important, print_failures, print_notes
-from blemish.cli.common import Device, ModelFile, Quiet
+from blemish.cli.common import Device, ModelFile, Provider, Quiet
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def predict(
     rows: Annotated[int, typer.Option(help="Longest table on the terminal.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass.")] = 8,
     device: Device = "cpu",
+    provider: Provider = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Judge images: ok, unsure or defect, with score, p-value and map.
@@ -111,11 +112,12 @@ def predict(
             batch_size=batch_size,
             recursive=recursive,
             device=device,
+            provider=provider,
             rows=rows,
             quiet=quiet,
         )
         return
-    opened = open_model(model, device=device)
+    opened = open_model(model, device=device, provider=provider)
     if watch:
         folders = folders_to_watch(images)
         root = common_root([folder / "picture" for folder in folders])
@@ -146,7 +148,7 @@ def predict(
             judge_into(outputs, samples, progress=Progress(quiet=quiet), **how)
     if not quiet:
         Console().print(outputs.tally.table())
-        notes: list[str] = outputs.unlike.sentences()
+        notes: list[str] = outputs.unlike.sentences() + opened.said
         if opened.calibration is None:
             said = "The model is not calibrated: scores only. Run `blemish calibrate`."
             notes.append(Important(said))

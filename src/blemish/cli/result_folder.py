@@ -29,6 +29,7 @@ def judge_into_folder(
     batch_size: int,
     recursive: bool,
     device: str,
+    provider: str,
     rows: int,
     quiet: bool,
 ) -> tuple[Tally, list[tuple[Path, str]]]:
@@ -66,7 +67,9 @@ def judge_into_folder(
     results = ResultFolder(out)
     done = results.begin(plan)
     writer = PartWriter(
-        Judge(model, digest=manifest.digest, device=device, **how), results, maps=maps
+        Judge(model, digest=manifest.digest, device=device, provider=provider, **how),
+        results,
+        maps=maps,
     )
 
     def each() -> Iterator[list[Row]]:

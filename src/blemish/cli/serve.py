@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from blemish.cli.common import Device, ModelFile
+from blemish.cli.common import Device, ModelFile, Provider
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 
@@ -47,6 +47,7 @@ def serve(
     send: Send = None,
     spool: SpoolFolder = None,
     device: Device = "cpu",
+    provider: Provider = "auto",
 ) -> None:
     """Serve a model: an HTTP interface for programs, and a page for people.
 
@@ -87,4 +88,5 @@ def serve(
             state=state,
             deliver=couriers.take if couriers else lambda prediction: None,
             device=device,
+            provider=provider,
         )

@@ -107,7 +107,7 @@ def schema() -> pyarrow.Schema:
         "branches": pa.list_(pa.struct(branch)),
         "regions": pa.list_(pa.struct(region)),
         "explanation": pa.struct([("branch", pa.string()), box, ("sentence", pa.string())]),
-        "pose": pa.struct([("aligned", pa.bool_()), *measures, ("fault", pa.string())]),
+        "pose": pa.struct([("aligned", pa.bool_()), *measures]),
         "notes": pa.list_(pa.string()),
     }
     return pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])

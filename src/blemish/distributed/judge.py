@@ -33,7 +33,7 @@ class Judge:
         product: Product of pictures that do not say theirs; ``None``: as the model recognises it.
         batch_size: Pictures per pass of the network. The same size and the same place of a picture
             in the order give the same score to the last bit.
-        device: As in :func:`blemish.open_model`.
+        device, provider: As in :func:`blemish.open_model`.
         threads: Threads of an exported model's network; ``None``: ``OMP_NUM_THREADS``, which Ray
             sets to the processors of a worker, else all cores.
         digest: Digest of the model file; another one there is refused.
@@ -59,12 +59,14 @@ class Judge:
         product: str | None = None,
         batch_size: int = 8,
         device: str = "cpu",
+        provider: str = "auto",
         threads: int | None = None,
         digest: str = "",
     ) -> None:
         self.model = str(model)
         self.product, self.batch_size = product, batch_size
-        self.device, self.threads, self.digest = device, threads, digest
+        self.device, self.provider = device, provider
+        self.threads, self.digest = threads, digest
         self._opened: Inspector | None = None
 
     def __repr__(self) -> str:
@@ -126,7 +128,9 @@ class Judge:
     def opened(self) -> Inspector:
         """The model, opened by the first call in this process."""
         if self._opened is None:
-            opened = open_model(self.model, device=self.device, threads=self.threads)
+            opened = open_model(
+                self.model, device=self.device, threads=self.threads, provider=self.provider
+            )
             found = "" if opened.manifest is None else opened.manifest.digest
             if self.digest and found != self.digest:
                 raise BundleError(

@@ -38,6 +38,12 @@ class JudgingModel(ABC):
             ConfigError: The model is not trained yet.
         """
 
+    @property
+    def said(self) -> list[str]:
+        """What is to be known of where it runs, usually nothing."""
+        text: str = getattr(self.ready()[0], "said", "")
+        return [text] if text else []
+
     def judge_samples(
         self,
         samples: Iterable[Sample],

@@ -22,6 +22,14 @@ from blemish.errors import BundleError, ConfigError, MissingExtraError, first_li
 from blemish.inspection.network import NetworkOutput
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.cores import usable_cores
+from blemish.runtime.providers import (
+    COMPARED,
+    LARGEST_DIFFERENCE,
+    candidates,
+    compared_pixels,
+    largest_difference,
+    open_session,
+)
 
 INPUT = "pixels"
 MAP, SCORE, BRANCH, DEPARTURE = "anomaly_map", "score", "branch_", "departure"
@@ -34,6 +42,8 @@ ONNX_PASS = 4
 #: The same where a thread has the pass to itself: a core's cache holds the features of fewer, and
 #: more passes are shared out more evenly.
 OWN_PASS = 2
+#: The same of an accelerator, which has memory of its own and likes many.
+ACCELERATOR_PASS = 32
 
 
 def output_names(
@@ -62,12 +72,14 @@ class OnnxPasses:
     A single image has all threads. Of as many images as there are threads, or more, each thread
     takes passes of its own: threads that share a pass wait for each other at every layer, and
     whatever takes a core from one of them for a moment, such as decoding or a server's event loop,
-    holds up all. The answers are the same.
+    holds up all. The answers are the same. An accelerator takes larger passes, one after the other.
     """
 
-    def __init__(self, graph: bytes, threads: int) -> None:
+    def __init__(self, graph: bytes, threads: int, provider: str = "cpu") -> None:
         self.threads = threads
-        self.session = open_session(graph, threads)
+        self.provider = provider
+        here = provider == "cpu"
+        self.session = open_session(graph, threads) if here else open_session(graph, 1, provider)
         self._graph = graph
         self._opening = threading.Lock()
         self._beside: tuple[Any, ThreadPoolExecutor] | None = None
@@ -75,10 +87,11 @@ class OnnxPasses:
     def __call__(self, names: list[str], pixels: NDArray[np.uint8]) -> list[Any]:
         """Outputs by name for pixels ``(N, H, W, 3)`` uint8."""
         count = len(pixels)
-        if self.threads == 1 or count < self.threads:
+        if self.provider != "cpu" or self.threads == 1 or count < self.threads:
+            size = ONNX_PASS if self.provider == "cpu" else ACCELERATOR_PASS
             passes = [
-                self.session.run(names, {INPUT: pixels[start : start + ONNX_PASS]})
-                for start in range(0, max(1, count), ONNX_PASS)
+                self.session.run(names, {INPUT: pixels[start : start + size]})
+                for start in range(0, max(1, count), size)
             ]
         else:
             session, pool = self._side_by_side()
@@ -99,24 +112,8 @@ class OnnxPasses:
             return self._beside
 
 
-def open_session(graph: bytes, threads: int) -> Any:
-    """A session of ONNX Runtime on the CPU; :class:`BundleError` where it cannot load the graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Waiting threads would spin on cores that decoding and the server could use.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # it warns of nothing a user could act on
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise BundleError(f"ONNX Runtime cannot load the graph: {first_line(error)}") from error
-
-
 class OnnxNetwork:
-    """An ONNX graph in ONNX Runtime, on the CPU.
+    """An ONNX graph in ONNX Runtime, on the CPU or an accelerator.
 
     Args:
         graph: The ONNX file's bytes.
@@ -124,9 +121,15 @@ class OnnxNetwork:
         products: Names of the products, as the graph counts them.
         threads: Threads of one call; ``None``: as many as ``OMP_NUM_THREADS`` says, else as many
             as this process may use cores.
+        provider: Where it runs, a name in :data:`~.providers.PROVIDERS`; ``auto``: the first
+            accelerator that is there and gives what the CPU gives.
+
+    Attributes:
+        said: Where it runs and what was compared; empty where nothing but the CPU is there.
 
     Raises:
         BundleError: ONNX Runtime cannot load the graph.
+        ConfigError: The provider is unknown, not there, or gives other outputs than the CPU.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class OnnxNetwork:
         *,
         products: tuple[str, ...] = (),
         threads: int | None = None,
+        provider: str = "auto",
     ) -> None:
         self.passes = OnnxPasses(graph, checked_threads(threads))
         session = self.passes.session
@@ -146,6 +150,35 @@ class OnnxNetwork:
         if missing or [i.name for i in session.get_inputs()] != [INPUT]:
             lacking = ", ".join(sorted(missing)) or INPUT
             raise BundleError(f"The graph is not one of blemish's: it lacks {lacking}.")
+        self.said = ""
+        for name in candidates(provider):
+            problem = self._move(graph, name)
+            if not problem:
+                break
+            if provider != "auto":
+                raise ConfigError(f"provider={provider}: {problem} Take auto or cpu.")
+            self.said = f"{problem} The CPU judges."
+
+    def _move(self, graph: bytes, provider: str) -> str:
+        """Run on an accelerator from now on, or say why not."""
+        pixels = compared_pixels(self.passes.session)
+        try:
+            there = OnnxPasses(graph, self.passes.threads, provider)
+            found = there(self.names, pixels)
+        except Exception as error:  # whatever a driver raises, the CPU is there
+            return f"{provider} cannot run this model ({first_line(error)})."
+        differs = largest_difference(found, self.passes(self.names, pixels))
+        if not differs <= LARGEST_DIFFERENCE:
+            return (
+                f"{provider} gives other outputs than the CPU, by {differs:.2g} relative; at most "
+                f"{LARGEST_DIFFERENCE:g} is accepted, because the limits are from the CPU's scores."
+            )
+        self.passes = there
+        self.said = (
+            f"Judged by {provider}: on {COMPARED} pictures its outputs differ from the CPU's by "
+            f"{differs:.1g} relative; {LARGEST_DIFFERENCE:g} is accepted."
+        )
+        return ""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         return _network_output(self.names, self.passes(self.names, pixels), self.products)
@@ -212,21 +245,30 @@ def build_network(
     *,
     products: tuple[str, ...] = (),
     threads: int | None = None,
+    provider: str = "auto",
 ) -> OnnxNetwork | OpenVinoNetwork:
     """The network of an exported model's members.
 
     Raises:
         BundleError: A member is missing, or the runtime cannot load the graph.
         MissingExtraError: The format needs a runtime that is not installed.
+        ConfigError: The provider is not there or not for this format, or computes otherwise.
     """
     wanted = IR if format == "openvino" else ("model.onnx",)
     missing = [name for name in wanted if name not in files]
     if missing:
         raise BundleError(f"It holds no {missing[0]} but {sorted(files)}. Export the model again.")
     if format == "openvino":
+        if provider not in ("auto", "cpu", "openvino"):
+            raise ConfigError(
+                f"provider={provider}: a model in OpenVINO's format runs in OpenVINO, on the CPU. "
+                "Export it for ONNX Runtime: blemish export --format onnx"
+            )
         xml, weights = (files[name] for name in IR)
         return OpenVinoNetwork(xml, weights, branches, products=products, threads=threads)
-    return OnnxNetwork(files["model.onnx"], branches, products=products, threads=threads)
+    return OnnxNetwork(
+        files["model.onnx"], branches, products=products, threads=threads, provider=provider
+    )
 
 
 def _network_output(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blemish._progress import as_typed
+from blemish._progress import as_typed, print_notes
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.inspection.network import Network
@@ -34,12 +34,13 @@ class ServedModel:
         return [as_typed(note, {"MODEL": shlex.quote(self.name)}) for note in notes]
 
 
-def open_served(path: str | Path, *, device: str = "cpu") -> ServedModel:
+def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto") -> ServedModel:
     """Open a model file for serving; an exported one needs no torch."""
     from blemish.inspector import open_model
 
     path = Path(path)
-    inspector = open_model(path, device=device)
+    inspector = open_model(path, device=device, provider=provider)
+    print_notes(inspector.said)
     manifest = inspector.manifest
     assert manifest is not None  # it was read from a file
     network, preprocessing = inspector.ready()

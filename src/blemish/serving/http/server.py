@@ -32,6 +32,7 @@ from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
 from blemish.serving.model import open_served
 from blemish.serving.service import InspectionService
+from blemish.stores.urls import as_url
 
 _KEEP_ALIVE_SECONDS = 15
 
@@ -48,6 +49,7 @@ def serve(
     state: Path | None,
     deliver: Callable[[Prediction], None],
     device: str,
+    provider: str,
 ) -> None:
     """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
 
@@ -60,8 +62,9 @@ def serve(
     """
     gate = make_gate(host, token_file, allow_anonymous=allow_anonymous, allow_hosts=allow_hosts)
     with contextlib.closing(bind(host, port)) as listener:
-        served = open_served(model, device=device)
-        state = state or model.with_name(f"{model.name}.state")
+        served = open_served(model, device=device, provider=provider)
+        here = Path() if as_url(model) else model.parent
+        state = state or here / f"{model.name}.state"
         with contextlib.closing(Database.open(state, served.identity)) as database:
             service = InspectionService(
                 served,
