@@ -17,6 +17,8 @@ from blemish.benchmark.protocols import split_parts
 from blemish.benchmark.run import run_line
 from blemish.data.layouts import read_data_set
 from blemish.methods.anomem.model import AnoMem
+from blemish.methods.rd.model import RD
+from blemish.training import stage
 
 CPU = TrainingOptions(device="cpu")
 
@@ -155,6 +157,7 @@ def test_one_class_measures_the_whole_test_set(digits: Path, options: Make) -> N
         "calibration_images": 2,
         "cached_features": True,
         "shared_features": False,
+        "resumed": False,
         "variant": "",
     }
 
@@ -267,3 +270,30 @@ def test_unreadable_data_fail_with_their_reason(options: Make, tmp_path: Path) -
     assert found["status"] == "failed"
     assert found["rows"][0]["category"] is None
     assert "train-images-idx3-ubyte" in found["error"]
+
+
+def test_a_stopped_training_goes_on_from_its_checkpoint(
+    line: Path, options: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = plan_runs(options(line))
+    whole = run_line(run)
+    trained: list[str] = []
+    train_stage, fit_statistics = stage.run_stage, RD.fit_statistics
+
+    def counted(*given: Any, **more: Any) -> Any:
+        trained.append(given[1].name)
+        return train_stage(*given, **more)
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "run_stage", counted)
+    monkeypatch.setattr(RD, "fit_statistics", stopped)  # the stage is done, its checkpoint written
+    work = str(tmp_path / "work")
+    with pytest.raises(KeyboardInterrupt):
+        run_line(run, work_dir=work)
+    monkeypatch.setattr(RD, "fit_statistics", fit_statistics)
+    found = run_line(run, work_dir=work)
+    assert trained == ["distill"]  # once
+    assert found["rows"] == whole["rows"]
+    assert (whole["model"]["resumed"], found["model"]["resumed"]) == (False, True)

@@ -15,7 +15,7 @@ from blemish.benchmark.reproduction import Reproduction
 from blemish.benchmark.training_cost import (
     CORE_FLOPS,
     GPU_FLOPS,
-    GPU_STEP_SECONDS,
+    STEP_SECONDS,
     StageCost,
     stage_costs,
 )
@@ -70,7 +70,7 @@ class Expected:
             f"step was counted here, {_billions(largest.step_flops)} operations, "
             f"{largest.trained / 1e6:.1f} of {largest.weights / 1e6:.1f} million weights trained; "
             f"there are {self.steps:,}, at {_billions(GPU_FLOPS)} operations a second, half of "
-            f"what an A100 has in float32, or {1000 * GPU_STEP_SECONDS:g} ms for those that would "
+            f"what an A100 has in float32, or {1000 * STEP_SECONDS:g} ms for those that would "
             "be shorter. Reading and judging images come on top."
         ]
         if not torch.cuda.is_available():

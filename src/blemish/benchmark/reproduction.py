@@ -143,7 +143,11 @@ def _facts(paper: Paper, options: BenchmarkOptions) -> dict[str, Any]:
 def _departures(paper: Paper, own: BenchmarkOptions, asked: BenchmarkOptions) -> list[str]:
     stated, having = _facts(paper, own), _facts(paper, asked)
     return [
-        f"{name} {having[name]} in place of {stated[name]}"
+        f"{name} {_text(having[name])} in place of {_text(stated[name])}"
         for name in stated
         if having[name] != stated[name]
     ]
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -123,7 +123,8 @@ def refuse_foreign(folder: Path) -> None:
     """
     if not folder.is_dir() or (folder / FILE_NAME).is_file():
         return
-    own = {"cache", "work", "tables.md", "tables.csv"}  # what a killed one may have left
+    # What a killed one may have left.
+    own = {"cache", "work", "training", "tables.md", "tables.csv"}
     foreign = sorted(p.name for p in folder.iterdir() if p.name not in own and p.name[0] != ".")
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""

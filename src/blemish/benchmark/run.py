@@ -33,16 +33,18 @@ from blemish.evaluation.timing import peak_memory_mib
 _LISTED = 5  # unreadable images named in a row
 
 
-def run_line(spec: RunSpec, *, cache_dir: str | None = None, quiet: bool = True) -> dict[str, Any]:
+def run_line(
+    spec: RunSpec, *, cache_dir: str | None = None, work_dir: str | None = None, quiet: bool = True
+) -> dict[str, Any]:
     """Measure one run: its line of ``rows.jsonl``, but for the command.
 
     Whatever goes wrong with it becomes a line with an error. Teacher features are shared with
-    other runs in ``cache_dir``.
+    other runs in ``cache_dir``; from a checkpoint in ``work_dir`` the training goes on.
     """
     started = time.monotonic()
     try:
         content: dict[str, Any] = {"status": "done", "error": None}
-        content |= _measure(spec, cache_dir, Progress(quiet=quiet))
+        content |= _measure(spec, cache_dir, work_dir, Progress(quiet=quiet))
     except BlemishError as error:
         content = _failure(spec, str(error))
     except Exception as error:
@@ -82,7 +84,9 @@ def _line(spec: RunSpec, content: dict[str, Any], machine: dict[str, Any]) -> di
     return public
 
 
-def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[str, Any]:
+def _measure(
+    spec: RunSpec, cache_dir: str | None, work_dir: str | None, progress: Progress
+) -> dict[str, Any]:
     import torch
 
     from blemish.detector import Detector
@@ -109,6 +113,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
     )
     cache = None if cache_dir is None else Path(cache_dir)
     shared = cache is not None and any(cache.glob("*/complete.json"))
+    resumed = work_dir is not None and any(Path(work_dir).glob("stage*.ckpt"))
     # A teacher of random weights is the same one in every run; all else has the run's own seed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -123,6 +128,8 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
                 device=identity["device"],
                 precision=identity["precision"],
                 cache_dir=cache,
+                work_dir=work_dir,
+                resume=True,
             ),
             progress=progress,
         ).fit_report
@@ -161,6 +168,7 @@ def _measure(spec: RunSpec, cache_dir: str | None, progress: Progress) -> dict[s
             "calibration_images": report.calibration_images,
             "cached_features": report.training.cached,
             "shared_features": shared and report.training.cached,
+            "resumed": resumed,
             "variant": detector.config.variant,
         },
         "seconds": {

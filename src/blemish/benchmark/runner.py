@@ -48,7 +48,7 @@ def run_benchmark(
     """Measure all runs that ``out`` does not hold yet, and write each down as it finishes.
 
     A run that failed is tried again by the next call. A run under way when the process is killed
-    leaves nothing behind that counts.
+    leaves nothing behind that counts, but the checkpoint from which its training goes on.
 
     Args:
         options: What to measure.
@@ -97,9 +97,11 @@ def run_benchmark(
                         "from sources that stay as they are (an installed package, a git worktree)."
                     )
                 cache = caches / _cache_name(run)
-                workplace = {"cache_dir": str(cache), "quiet": quiet}
+                training = out / "training" / run.run
+                workplace = {"cache_dir": str(cache), "work_dir": str(training), "quiet": quiet}
                 line = _in_own_process(run, workplace, out / "work" / run.run)
                 results.append(line | {"command": command})
+                shutil.rmtree(training, ignore_errors=True)
                 measured += 1
                 say(f"[{position + 1}/{len(pending)}] {run.title}: {_in_words(line)}")
                 later = {_cache_name(other) for other in pending[position + 1 :]}
@@ -113,6 +115,7 @@ def run_benchmark(
                     shutil.rmtree(caches / _cache_name(run), ignore_errors=True)
                 if caches.is_dir() and not any(caches.iterdir()):
                     caches.rmdir()
+        shutil.rmtree(out / "training", ignore_errors=True)  # also those of earlier code
         for run in runs:
             done = results[run.run]
             assert done is not None

@@ -294,6 +294,11 @@ def _remarks(section: Section, heading: str) -> list[str]:
                 f"{system.label}: some fit times leave out the teacher's features, which another "
                 "system's run had computed."
             )
+        if any(run.get("model", {}).get("resumed") for run in system.runs):
+            remarks.append(
+                f"{system.label}: some trainings were stopped and went on; their fit times are of "
+                "the last part."
+            )
     categories: dict[str, dict[str, None]] = {}
     for run in section.runs:
         for row in run["rows"]:

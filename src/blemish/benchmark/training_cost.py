@@ -17,8 +17,8 @@ from blemish.methods.base import Batch, Method, Stage
 #: Operations per second that a training keeps up, assumed: in float32 half of what an A100 has
 #: (19.5e12), and a core with AVX-512 at some 60 %.
 GPU_FLOPS, CORE_FLOPS = 10e12, 5e10
-#: Seconds below which no step comes on a GPU, assumed: thousands of kernels to launch.
-GPU_STEP_SECONDS = 0.02
+#: Seconds below which no step comes, assumed: thousands of kernels to launch, a batch to fetch.
+STEP_SECONDS = 0.02
 #: Bytes for each trained weight beside itself: its gradient and Adam's two moments, in float32.
 _TRAINED = 12
 #: Bytes that CUDA and its libraries take before anything else.
@@ -62,11 +62,11 @@ class StageCost:
 
     def gpu_seconds(self, images: int) -> float:
         """Time of all steps on a GPU as assumed."""
-        return self.steps(images) * max(GPU_STEP_SECONDS, self.step_flops / GPU_FLOPS)
+        return self.steps(images) * max(STEP_SECONDS, self.step_flops / GPU_FLOPS)
 
     def cpu_seconds(self, images: int, cores: int) -> float:
         """Time of all steps on so many cores as assumed."""
-        return self.steps(images) * self.step_flops / (CORE_FLOPS * cores)
+        return self.steps(images) * max(STEP_SECONDS, self.step_flops / (CORE_FLOPS * cores))
 
 
 def stage_costs(method: Method) -> list[StageCost]:
