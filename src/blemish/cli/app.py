@@ -26,12 +26,14 @@ from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.latency import latency
 from blemish.cli.learn import learn
+from blemish.cli.lot import lot
 from blemish.cli.methods import methods
 from blemish.cli.plan import plan
 from blemish.cli.predict import predict
 from blemish.cli.report import report
 from blemish.cli.reproduce import reproduce
 from blemish.cli.serve import serve
+from blemish.cli.trend import trend
 from blemish.errors import BlemishError
 
 
@@ -85,6 +87,8 @@ for verb in (
     learn,
     export,
     serve,
+    trend,
+    lot,
     latency,
     info,
     methods,
