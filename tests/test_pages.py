@@ -24,8 +24,9 @@ from blemish.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-#: Need a server at a fixed address or data sets that are not here, or write hundreds of pictures.
-_NOT_RUN = {"serving.md", "data.md", "demo-line.md"}
+#: Need a server at a fixed address, data that are not here or parts with an outline, or write
+#: hundreds of pictures.
+_NOT_RUN = {"serving.md", "data.md", "demo-line.md", "alignment.md"}
 #: Examples of the methods' pages have tests of their own.
 _OTHERS = [page for page in PAGES if page.parent.name != "methods" and page.name not in _NOT_RUN]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
