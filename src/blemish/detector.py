@@ -28,11 +28,11 @@ from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
 from blemish.model_file.versions import installed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.training.framing import Aligned, CropTo
 from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
-from blemish.training.reference import Aligned
 from blemish.training.train import NOT_CALIBRATED, FitReport, TrainingOptions, learn
 
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
@@ -128,6 +128,7 @@ class Detector(Inspector):
         defects: ImageSource | None = None,
         roi: RoiSource = None,
         align: Aligned = False,
+        crop_to: CropTo = None,
         layout: str = "auto",
         false_alarm_rate: float = 0.01,
         unsure_rate: float | None = None,
@@ -150,8 +151,8 @@ class Detector(Inspector):
                 set of which the defects are taken. :meth:`evaluate` leaves their files out.
             roi: What is looked at, the rest ignored: a file or mask ``(H, W)``, also by product, as
                 :func:`blemish.data.images.roi_source.region_of_interest` reads them, or its result.
-            align: Whether pictures are aligned to a good one before all else, of all products or
-                of those named; see ``docs/alignment.md``.
+            align: Whether pictures are turned back to a good one first, or products that are.
+            crop_to: ``part`` to crop pictures to it. Both: ``docs/alignment.md``.
             layout: Name of the layout, ``auto`` to recognise it.
             false_alarm_rate: Share of good parts that may be called defective.
             unsure_rate: Share of good parts that may be called at least unsure.
@@ -204,6 +205,7 @@ class Detector(Inspector):
             progress=progress,
             roi=as_region(roi),
             align=align,
+            crop_to=crop_to,
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = to_predict(method), preprocessing

@@ -91,15 +91,17 @@ class Branch:
 
 @dataclass(frozen=True)
 class PartPose:
-    """How the part of a picture lies against the reference of its product.
+    """How the part of a picture lies against the reference of its product, and what is seen of it.
 
     Attributes:
         angle: Degrees by which it is turned about the picture's middle, clockwise.
         right, down: Shift after that, as shares of width and height.
         quality: Correlation with the reference once both are undone, up to 1.
         limit: The least that good pictures call for.
-        fault: Why it cannot be aligned, in a sentence; it is then judged as it lies, and its
-            verdict is ``unsure``. Empty where all is well.
+        fault: Why it cannot be aligned, or its part was not found, in a sentence; it is then judged
+            as it lies, and its verdict is ``unsure``. Empty where all is well.
+        box: Top, left, height and width in pixels of the frame that was looked at, once the picture
+            is turned back; ``None``: the whole of it.
 
     Example:
         >>> from blemish.results import PartPose
@@ -113,10 +115,11 @@ class PartPose:
     quality: float = 1.0
     limit: float = 0.0
     fault: str = ""
+    box: tuple[int, int, int, int] | None = None
 
     @property
     def aligned(self) -> bool:
-        """Whether it could be aligned."""
+        """Whether it could be aligned, and its part was found."""
         return not self.fault
 
     @property
@@ -125,10 +128,11 @@ class PartPose:
         return (self.angle, self.right, self.down) != (0.0, 0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, in the order of the attributes; ``aligned`` first, without the fault."""
-        values = asdict(self)
-        del values["fault"]
-        return {"aligned": self.aligned, **{k: round(v, 5) for k, v in values.items()}}
+        """As plain values: aligned, the numbers, and where there is one the box."""
+        names = ("angle", "right", "down", "quality", "limit")
+        numbers = {name: round(getattr(self, name), 5) for name in names}
+        box = {} if self.box is None else {"box": list(self.box)}
+        return {"aligned": self.aligned, **numbers, **box}
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,13 @@ def fit(
         list[str] | None,
         typer.Option(help="Align the pictures of this product alone. Repeatable."),
     ] = None,
+    crop_to: Annotated[
+        str | None,
+        typer.Option(
+            help="part: crop pictures to it, by region of interest, reference or even background. "
+            "Needs blemish[align]."
+        ),
+    ] = None,
     preset: Preset = "light",
     settings: Annotated[
         list[str] | None,
@@ -254,11 +261,13 @@ def fit(
             if not quiet:
                 sizes = good_training_samples(part, [])[1]
                 print_speeds_here(detector, sizes, shown)
-                print(line(seen_by(detector, sizes), other_ways(detector, sizes)))
+                if crop_to is None:  # else it is not known yet
+                    print(line(seen_by(detector, sizes), other_ways(detector, sizes)))
             detector.fit(
                 part,
                 defects=labelled,
                 roi=region and region.of_products(part.products),
+                crop_to=crop_to,  # type: ignore[arg-type]  # checked there
                 align=[name for name in aligned if name in part.products],
                 false_alarm_rate=false_alarm_rate,
                 unsure_rate=unsure_rate,

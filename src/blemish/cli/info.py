@@ -47,6 +47,7 @@ def info(
         + _tiles(size.get("tiling")),
         "aligned": _references(size.get("alignment")),
         "looked at": _regions(size.get("roi")),
+        "cropped": _frame(size.get("crop")),
         "products": ", ".join(manifest.products),
         "trained on": f"{training.get('training_images', '?')} good images",
         "learned since": ", ".join(
@@ -97,6 +98,15 @@ def _regions(masks: dict[str, str] | None) -> str | None:
     roi = RegionOfInterest.from_json(masks)
     shares = [f"{100 * roi.share(name):.0f} %" + (f" of {name}" if name else "") for name in masks]
     return f"{', '.join(shares)}, by region of interest"
+
+
+def _frame(crop: dict[str, Any] | None) -> str | None:
+    if crop is None:
+        return None
+    where = "around each part" if None in crop["middles"].values() else "at a fixed place"
+    return f"to {100 * crop['height']:.0f} % of the height and {100 * crop['width']:.0f} %" + (
+        f" of the width, {where}"
+    )
 
 
 def _references(alignment: dict[str, Any] | None) -> str | None:

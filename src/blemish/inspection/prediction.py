@@ -70,13 +70,14 @@ def make_prediction(
     rival = (output.rivals[0] or None) if output.rivals and not sample.product else None
     path = None if sample.image is not None else sample.path
     score = float(output.scores[0])
-    anomaly_map = preprocessing.map_to_source(output.maps[0], source_size)  # (H_src, W_src)
+    frame = source_size if pose is None or pose.box is None else pose.box[2:]
+    anomaly_map = preprocessing.map_to_source(output.maps[0], frame)  # (H_src, W_src)
     roi = None
     if preprocessing.roi is not None:
         roi = preprocessing.roi.looked_at(source_size, sample.product)
     in_frame = roi  # before it lies as the picture does
     if pose is not None:
-        anomaly_map, roi = to_source(anomaly_map, roi, pose)
+        anomaly_map, roi = to_source(anomaly_map, roi, pose, source_size)
     if roi is not None:
         anomaly_map = np.where(roi, anomaly_map, anomaly_map[roi].min())
     branches = {name: float(values[0]) for name, values in output.branches.items()}
@@ -172,18 +173,21 @@ def explain(
         ((96, 0, 112, 32), 'Look first at ')
     """
     rows, columns = departure.shape
-    top, left, height, width = preprocessing.placement(source_size)
-    tall, wide = preprocessing.seen(source_size)
+    down, right, *shown = pose.box if pose is not None and pose.box else (0, 0, *source_size)
+    frame = (shown[0], shown[1])
+    top, left, height, width = preprocessing.placement(frame)
+    tall, wide = preprocessing.seen(frame)
     # A cell belongs to the image when its middle does.
     y = (np.arange(rows) + 0.5) * tall / rows  # (h,) pixels of what is seen
     x = (np.arange(columns) + 0.5) * wide / columns  # (w,)
     inside = ((y > top) & (y < top + height))[:, None] & ((x > left) & (x < left + width))
     if roi is not None:
+        roi = roi[down : down + frame[0], right : right + frame[1]]
         cells_begin = [
             ((np.arange(n) * per - first) * side / shown).astype(int).clip(0, side - 1)
             for n, per, first, side, shown in (
-                (rows, tall / rows, top, source_size[0], height),
-                (columns, wide / columns, left, source_size[1], width),
+                (rows, tall / rows, top, frame[0], height),
+                (columns, wide / columns, left, frame[1], width),
             )
         ]
         seen = np.logical_or.reduceat(roi, cells_begin[0], 0)
@@ -194,14 +198,15 @@ def explain(
         return None
     cells = find_regions(values >= _SHARE * peak, values.astype(np.float32), max_regions=1)[0].box
     cell_width, cell_height = wide / columns, tall / rows
-    to_source = source_size[1] / width, source_size[0] / height
+    to_frame = frame[1] / width, frame[0] / height
     box = (
-        max(0, round((cells[0] * cell_width - left) * to_source[0])),
-        max(0, round((cells[1] * cell_height - top) * to_source[1])),
-        min(source_size[1], round((cells[2] * cell_width - left) * to_source[0])),
-        min(source_size[0], round((cells[3] * cell_height - top) * to_source[1])),
+        max(0, round((cells[0] * cell_width - left) * to_frame[0])),
+        max(0, round((cells[1] * cell_height - top) * to_frame[1])),
+        min(frame[1], round((cells[2] * cell_width - left) * to_frame[0])),
+        min(frame[0], round((cells[3] * cell_height - top) * to_frame[1])),
     )
     box = box if roi is None else _within(box, roi)
+    box = (box[0] + right, box[1] + down, box[2] + right, box[3] + down)
     box = box if pose is None else box_to_source(box, source_size, pose)
     return Explanation(branch=branch, box=box, sentence=_sentence(box, source_size))
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.images.alignment import to_source
+from blemish.data.images.alignment import to_source, whole_size
 from blemish.data.images.open_file import open_header
 from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import ImageError
@@ -83,7 +83,8 @@ def heat_layer(
         product: Whose region of interest counts; what is ignored is dimmed.
         pose: How the part lay, where the model aligned the picture.
     """
-    top, left, height, width = preprocessing.placement(source)
+    frame = source if pose is None or pose.box is None else pose.box[2:]
+    top, left, height, width = preprocessing.placement(frame)
     seen = input_map[top : top + height, left : left + width]
     step = -(-max(seen.shape) // _HEAT)
     if step > 1:
@@ -91,9 +92,10 @@ def heat_layer(
         seen = np.maximum.reduceat(seen, np.arange(0, width, step), 1)
     roi = preprocessing.roi
     size = (seen.shape[0], seen.shape[1])
+    size = size if pose is None else whole_size(size, pose, source)
     looked_at = None if roi is None else roi.at(size, product or "")
     if pose is not None:
-        seen, looked_at = to_source(np.ascontiguousarray(seen), looked_at, pose)
+        seen, looked_at = to_source(np.ascontiguousarray(seen), looked_at, pose, source)
     return _heat_png(seen, scale, looked_at)
 
 

@@ -71,7 +71,8 @@ def _tiles(sample: Sample, preprocessing: Preprocessing) -> int:
         shape = image_size(sample.path) if sample.image is None else sample.image.shape
     except ImageError:
         return 1
-    return len(preprocessing.grid(preprocessing.seen((shape[0], shape[1]))))
+    frame = preprocessing.frame((shape[0], shape[1]))
+    return len(preprocessing.grid(preprocessing.seen(frame)))
 
 
 def _drawn(count: int, taken: int, seed: int, picture: int) -> tuple[int, ...]:

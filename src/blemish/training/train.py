@@ -33,12 +33,11 @@ from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
 from blemish.training.first_look import first_look
+from blemish.training.framing import Aligned, CropTo, framed
 from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import keep_to_usable_cores
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
-from blemish.training.reference import Aligned, aligned_to
-from blemish.training.region import looking_at
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_report import TrainingReport
@@ -173,6 +172,7 @@ def learn(
     progress: Progress,
     roi: RegionOfInterest | None = None,
     align: Aligned = False,
+    crop_to: CropTo = None,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
     """Train a method on the good training images of a data set, and on labelled defects.
 
@@ -190,9 +190,10 @@ def learn(
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
     config = config.settled(sizes)
-    preprocessing = choice.preprocessing(speed, config, sizes, bit_depth)
-    preprocessing, looked_at = looking_at(preprocessing, roi, good, sizes)
-    preprocessing, aligned = aligned_to(preprocessing, align, good, progress)
+    view, told = framed(roi, align, crop_to, good, sizes, bit_depth=bit_depth, progress=progress)
+    frames = [view.frame(size) for size in sizes]
+    chosen = choice.preprocessing(speed, config, frames, bit_depth)
+    preprocessing = replace(chosen, roi=view.roi, alignment=view.alignment, crop=view.crop)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
@@ -212,7 +213,7 @@ def learn(
     kept, defects = split.kept, split.defects
     keep_to_usable_cores()
     odd = first_look([*kept, *split.held], bit_depth=bit_depth)
-    seen = [*data_set.problems, *looked_at, *aligned, *split.notes, *odd]
+    seen = [*data_set.problems, *told, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
@@ -240,7 +241,7 @@ def learn(
         notes=(
             *seen,
             *map(Important, (_UNREAD.format(name) for name in unknown)),
-            *choice.notes(preprocessing, sizes),
+            *choice.notes(preprocessing, frames),
             *method.notes(),
             *suspects_note(training.suspects, [*kept, *split.held]),
         ),

@@ -256,12 +256,29 @@ def _in_the_light_of(
 
 
 def to_source(
-    anomaly_map: NDArray[np.float32], looked_at: NDArray[np.bool_] | None, pose: PartPose
+    anomaly_map: NDArray[np.float32],
+    looked_at: NDArray[np.bool_] | None,
+    pose: PartPose,
+    source: tuple[int, int],
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """A map ``(h, w)`` in the reference's frame, and what of it counts, in that of the picture.
+    """A frame's map ``(h, w)``, at any size, as one of the whole picture, and what of it counts.
 
-    Both may have any size of the picture's shape. What is not in the frame does not count.
+    Args:
+        anomaly_map: Of the frame that was looked at.
+        looked_at: ``(H, W)`` of the whole picture as the reference lies, at the size of
+            :func:`whole_size`; ``None``: all of it.
+        pose: How the part lay, and where the frame is.
+        source: ``(H, W)`` of the picture.
     """
+    if pose.box is not None:
+        size = whole_size(_size(anomaly_map), pose, source)
+        inside, whole = np.zeros(size, np.bool_), np.full(size, anomaly_map.min(), np.float32)
+        top, left = (round(pose.box[n] * size[n] / source[n]) for n in (0, 1))
+        frame = (slice(top, top + anomaly_map.shape[0]), slice(left, left + anomaly_map.shape[1]))
+        fits = whole[frame].shape
+        whole[frame] = anomaly_map[: fits[0], : fits[1]]
+        inside[frame] = True
+        anomaly_map, looked_at = whole, inside if looked_at is None else inside & looked_at
     if not pose.turned:
         return anomaly_map, looked_at
     cv2, size = opencv(), _size(anomaly_map)
@@ -270,8 +287,19 @@ def to_source(
     moved: NDArray[np.float32] = cv2.warpAffine(
         anomaly_map, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE
     )
-    inside = cv2.warpAffine(counts, matrix, size[::-1], flags=cv2.INTER_NEAREST)
-    return moved, inside.astype(np.bool_)
+    inside = cv2.warpAffine(counts, matrix, size[::-1], flags=cv2.INTER_NEAREST) > 0
+    return moved, inside
+
+
+def whole_size(frame: tuple[int, int], pose: PartPose, source: tuple[int, int]) -> tuple[int, int]:
+    """``(H, W)`` of a whole picture of which the frame is shown at a size ``(h, w)``."""
+    if pose.box is None:
+        return frame
+    height, width = (
+        max(shown, round(shown * side / own))
+        for shown, side, own in zip(frame, source, pose.box[2:], strict=True)
+    )
+    return height, width
 
 
 def box_to_source(

@@ -11,7 +11,8 @@ incomparable.
   leave under it are arbitrary, and black is what an unlit sensor gives.
 - What lies a little differently each time is turned back to a reference, where a model aligns
   pictures (:mod:`blemish.data.images.alignment`).
-- What is ignored (:mod:`blemish.data.images.roi`) becomes one colour, before anything is scaled.
+- What is ignored (:mod:`blemish.data.images.roi`) becomes one colour, before anything is scaled,
+  and what lies beside the part is cut off (:mod:`blemish.data.images.crop`), where a model crops.
 - Size: an image keeps its aspect ratio. It is scaled to fit the model's input and centred on a
   field of constant colour; or it is seen at its own size, or a stated share of it, in tiles of the
   model's input (:mod:`blemish.data.images.tiles`). Values stay uint8: the teacher's normalisation
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.images.alignment import Alignment
+from blemish.data.images.crop import PartCrop
 from blemish.data.images.roi import RegionOfInterest
 from blemish.data.images.tiles import TileGrid, Tiling
 from blemish.errors import ConfigError, DataError
@@ -178,6 +180,8 @@ class Preprocessing:
         tiling: How an image is cut into inputs; ``None``: it is one, scaled to fit.
         roi: What of an image is looked at; ``None``: all of it.
         alignment: What images are turned back to, before all else; ``None``: they stay as they lie.
+        crop: The frame that is seen of an image, once what is ignored is left out; ``None``: all of
+            it.
 
     Example:
         >>> import numpy as np
@@ -196,6 +200,7 @@ class Preprocessing:
     tiling: Tiling | None = None
     roi: RegionOfInterest | None = None
     alignment: Alignment | None = None
+    crop: PartCrop | None = None
 
     def __post_init__(self) -> None:
         for value in (self.height, self.width):
@@ -214,8 +219,12 @@ class Preprocessing:
         """``(H, W)`` of the model's input."""
         return (self.height, self.width)
 
+    def frame(self, source: tuple[int, int]) -> tuple[int, int]:
+        """``(h, w)`` of what is cropped from an image of size ``(H, W)``."""
+        return source if self.crop is None else self.crop.frame(source)
+
     def seen(self, source: tuple[int, int]) -> tuple[int, int]:
-        """``(H, W)`` at which an image of size ``(H, W)`` is seen, the field around it included.
+        """``(H, W)`` at which a frame of size ``(H, W)`` is seen, the field around it included.
 
         That is the model's input, or with tiles no less than one of them.
         """
@@ -231,7 +240,7 @@ class Preprocessing:
         return self.tiling.grid(seen, self.size)
 
     def placement(self, source: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Top, left, height, width of an image of size ``(H, W)`` in what is :meth:`seen` of it."""
+        """Top, left, height, width of a frame of size ``(H, W)`` in what is :meth:`seen` of it."""
         if self.tiling is None:
             scale = min(self.height / source[0], self.width / source[1])
             height = min(self.height, max(1, round(source[0] * scale)))
@@ -264,6 +273,9 @@ class Preprocessing:
             image, pose = self.alignment.align(image, product, self.roi, name=name)
         if self.roi is not None:
             image = self.roi.without_ignored(image, product, self.fill, name=name)
+        if self.crop is not None:
+            image, pose = self._cropped(image, product, pose)
+            source = (image.shape[0], image.shape[1])
         top, left, height, width = self.placement(source)
         resized = image
         if image.shape[:2] != (height, width):
@@ -279,10 +291,19 @@ class Preprocessing:
         canvas[top : top + height, left : left + width] = resized
         return Prepared(canvas, pose)
 
+    def _cropped(
+        self, image: NDArray[np.uint8], product: str, pose: PartPose | None
+    ) -> tuple[NDArray[np.uint8], PartPose]:
+        assert self.crop is not None
+        (top, left, height, width), fault = self.crop.place(image, product)
+        pose = PartPose() if pose is None else pose
+        pose = replace(pose, box=(top, left, height, width), fault=pose.fault or fault)
+        return image[top : top + height, left : left + width], pose
+
     def map_to_source(
         self, anomaly_map: NDArray[np.float32], source: tuple[int, int]
     ) -> NDArray[np.float32]:
-        """``(H, W)`` float32 at the size seen → ``(H_src, W_src)`` of the source image."""
+        """``(H, W)`` float32 at the size seen → ``(H_src, W_src)``, the size of the frame."""
         top, left, height, width = self.placement(source)
         part = np.ascontiguousarray(anomaly_map[top : top + height, left : left + width])
         if part.shape == source:
@@ -302,7 +323,7 @@ class Preprocessing:
             **{"height": self.height, "width": self.width},
             **{"fill": list(self.fill), "bit_depth": self.bit_depth},
         }
-        for name in ("tiling", "roi", "alignment"):
+        for name in ("tiling", "roi", "alignment", "crop"):
             own = getattr(self, name)
             if own is not None:
                 values[name] = own.to_json()
@@ -323,10 +344,12 @@ class Preprocessing:
         alignment = None
         if "alignment" in values:
             alignment = Alignment.from_json(values["alignment"])
-        known = len(values) == 4 + sum(own is not None for own in (tiling, roi, alignment))
+        crop = None if "crop" not in values else PartCrop.from_json(values["crop"])
+        found = (tiling, roi, alignment, crop)
+        known = len(values) == 4 + sum(own is not None for own in found)
         if not known or len(fill) != 3 or any(type(number) is not int for number in numbers):
             raise ConfigError(f"The preprocessing {values} is not one this version knows.")
-        return cls(height, width, (fill[0], fill[1], fill[2]), depth, tiling, roi, alignment)
+        return cls(height, width, (fill[0], fill[1], fill[2]), depth, *found)
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Any, Literal
 
 from blemish.calibration import Calibration, CalibrationRecord, How
 from blemish.calibration.good_scores import same_image
@@ -271,8 +271,13 @@ def _picture(row: sqlite3.Row) -> Picture:
         recognised=row["recognised"],
         rival=row["rival"],
         named=bool(row["named"]),
-        pose=None if row["pose"] is None else PartPose(**json.loads(row["pose"])),
+        pose=None if row["pose"] is None else _pose(json.loads(row["pose"])),
     )
+
+
+def _pose(values: dict[str, Any]) -> PartPose:
+    box = values.get("box")
+    return PartPose(**{**values, "box": None if box is None else tuple(box)})
 
 
 def _small(key: int) -> int:

@@ -66,7 +66,10 @@ class PoseAnswer(BaseModel):
     down: float
     quality: float = Field(description="correlation with the reference, up to 1")
     limit: float = Field(description="the least that good pictures call for")
-    fault: str = Field(description="why it cannot be aligned")
+    fault: str = Field(description="why it cannot be aligned, or was not found")
+    box: tuple[int, int, int, int] | None = Field(
+        description="top, left, height, width of what was seen, where pictures are cropped"
+    )
 
     @classmethod
     def of(cls, pose: PartPose | None) -> PoseAnswer | None:
