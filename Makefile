@@ -2,6 +2,7 @@
 # make test   run the tests
 # make lint   ruff and mypy
 # make docs   the documentation as a site, site/index.html
+# make faults the long fault campaign: damaged files, commands killed at random
 # make dist   wheel, source distribution and list of dependencies in dist/, checked
 # make release-check   dist/ installed by name in an empty environment, outside, and used there
 #
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: demo test lint docs dist release-check
+.PHONY: demo test lint docs faults dist release-check
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-train
@@ -30,6 +31,9 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is in site/: open site/index.html"
+
+faults: $(VENV)/installed-dev
+	$(BIN)/python tests/faults/campaign.py benchmarks/results/faults.json
 
 dist: $(VENV)/installed-train
 	$(INSTALL) -e ".[release]"
