@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blemish.data.layouts import read_data_set
+from blemish.data.layouts import Folders, read_data_set
 from blemish.data.sources import training_data
 from blemish.errors import DataError
 
@@ -234,6 +234,12 @@ def test_images_that_are_called_good_or_not(tmp_path: Path, write_image: Any) ->
     (tmp_path / "part" / "OK_2.png").unlink()
     data_set = training_data(tmp_path / "part")
     assert [(s.path.stem, s.label) for s in data_set.samples if s.is_good] == [("other", 0)]
+    (tmp_path / "part" / "other.png").unlink()
+    with pytest.raises(DataError, match="none of which can be good by its name: lid_defect"):
+        training_data(tmp_path / "part")
+    assert len(training_data(Folders(good=tmp_path / "part")).samples) == 2
+    (tmp_path / "part").rename(tmp_path / "good parts")  # what the folder says goes before
+    assert all(s.is_good for s in training_data(tmp_path / "good parts").samples)
 
 
 @pytest.mark.parametrize(

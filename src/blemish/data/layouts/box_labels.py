@@ -7,10 +7,9 @@ masks, and kinds have no names there: all that is taken from them is that an ima
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-
-from blemish.data.layouts.base import Listing
 
 _LARGEST = 2**20  # bytes; a list of boxes is far smaller
 
@@ -29,21 +28,29 @@ def marked_by_boxes(images: Iterable[Path]) -> dict[Path, Path]:
         >>> [path.name for path in found]
         ['1.jpg']
     """
-    there = Listing()
-    found = {}
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
     for image in images:
-        for text in _texts(image):
-            if text in there and _holds_boxes(text):
-                found[image] = text
+        by_folder[image.parent].append(image)
+    found: dict[Path, Path] = {}
+    for folder, own in by_folder.items():
+        for place in _places(folder):
+            texts = {path.stem: path for path in place.glob("*.txt")}  # mostly there is none
+            if texts:
+                found |= {
+                    image: texts[image.stem]
+                    for image in own
+                    if image.stem in texts and _holds_boxes(texts[image.stem])
+                }
     return found
 
 
-def _texts(image: Path) -> Iterable[Path]:
-    yield image.with_suffix(".txt")
-    parts = image.parts
-    for place in range(len(parts) - 2, 0, -1):
+def _places(folder: Path) -> Iterable[Path]:
+    """Where the text files of a folder's images may lie."""
+    yield folder
+    parts = folder.parts
+    for place in range(len(parts) - 1, 0, -1):
         if parts[place].casefold() == "images":
-            yield Path(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
+            yield Path(*parts[:place], "labels", *parts[place + 1 :])
             return
 
 

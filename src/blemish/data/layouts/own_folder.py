@@ -24,7 +24,7 @@ from pathlib import Path
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
 from blemish.data.layouts.product_folder import has_annotations, read_product
-from blemish.data.layouts.roles import Folders, RoleBook, named_as
+from blemish.data.layouts.roles import Folders, RoleBook, folder_role, named_as
 from blemish.data.layouts.split_folders import split_products
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
@@ -113,7 +113,7 @@ def _read_images(name: str, images: list[Path]) -> Reading:
     """A folder of nothing but images: good, but for those that are called otherwise."""
     says = {path: named_as(path.stem) for path in images}
     count = Counter(says.values())
-    if not count["defects"]:
+    if not count["defects"] or folder_role(name).what == "good":
         problem = (
             f"{name}: the folder holds images only; all {len(images)} are taken as good, for "
             "learning and for the limits. To test, add folders of good and defective images."
@@ -123,9 +123,14 @@ def _read_images(name: str, images: list[Path]) -> Reading:
     good = [path for path in images if says[path] == ("good" if count["good"] else "")]
     bad = [path for path in images if says[path] == "defects"]
     left = len(images) - len(good) - len(bad)
+    if not good:
+        raise DataError(
+            f"{name} holds {len(images)} images, none of which can be good by its name: "
+            f"{bad[0].name}, … If they are good all the same, say it: --good DIR."
+        )
     problem = (
         f"{name}: the folder holds images only, and their names say which are good: {len(good)}, "
-        f"such as {good[0].name if good else 'none'}; {len(bad)}, such as {bad[0].name}, are "
+        f"such as {good[0].name}; {len(bad)}, such as {bad[0].name}, are "
         f"defective{f', and {left} say neither and were left out' if left else ''}. If that is "
         "not what the names mean, put the good images in a folder called good."
     )
