@@ -64,9 +64,10 @@ class Expected:
     def words(self) -> list[str]:
         """Two sentences: what a GPU needs and how that is known; this machine."""
         largest = max(self.costs, key=lambda cost: cost.step_flops)
+        models = "one model" if self.models == 1 else f"{self.models} models"
         said = [
             f"To expect: {self.gpu_bytes / 2**30:.1f} GiB of GPU memory and "
-            f"{_long(self.gpu_seconds)} for {self.models} model(s). Estimated, not measured: one "
+            f"{_long(self.gpu_seconds)} for {models}. Estimated, not measured: one "
             f"step was counted here, {_billions(largest.step_flops)} operations, "
             f"{largest.trained / 1e6:.1f} of {largest.weights / 1e6:.1f} million weights trained; "
             f"there are {self.steps:,}, at {_billions(GPU_FLOPS)} operations a second, half of "

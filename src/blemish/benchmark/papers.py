@@ -43,6 +43,11 @@ class Paper:
         categories: Those of the data set that it uses; empty: all.
         hold_out: Share of the good training images that sets limits; 0: all of them train.
         compatibility: As for the benchmark; ``ader``: the framework that the paper measures in.
+
+    Example:
+        >>> from blemish.benchmark.papers import PAPERS
+        >>> PAPERS["radar-tile"].method, PAPERS["radar-tile"].categories
+        ('radar', ('tile',))
     """
 
     title: str
@@ -61,7 +66,10 @@ class Paper:
 
 
 _BORAD = "BoRAD, arXiv 2606.14129 (2026)"
-_BORAD_OPEN = "Nothing that decides a figure, but the seed."
+_BORAD_OPEN = (
+    "Whether the last epoch counts, or the best one on the test images, is not in the text at "
+    "hand: here it is the last. The seed."
+)
 _HFR = "A Hierarchically Feature Reconstructed Autoencoder, arXiv 2405.09148 (2024)"
 _HFR_CLAIM = "Better than the systems it is compared with (abstract)."
 _HFR_OPEN = (

@@ -64,7 +64,13 @@ class PublishedSet:
 
 @cache
 def published_set(key: str) -> PublishedSet:
-    """A data set by its name in ``published.json``."""
+    """A data set by its name in ``published.json``.
+
+    Example:
+        >>> from blemish.benchmark.published_sets import published_set
+        >>> published_set("mvtec_ad").categories["tile"]
+        ((230,), (0,), (33,), (84,))
+    """
     entry = published()["data_sets"][key]
     categories = {name: _allowed(counts) for name, counts in entry["categories"].items()}
     if "totals" in entry:

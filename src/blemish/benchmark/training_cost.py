@@ -70,7 +70,18 @@ class StageCost:
 
 
 def stage_costs(method: Method) -> list[StageCost]:
-    """What a step of each stage of a freshly built method costs."""
+    """What a step of each stage of a freshly built method costs.
+
+    Example:
+        >>> from blemish.benchmark.training_cost import stage_costs
+        >>> from blemish.methods.hfr.config import HFRConfig
+        >>> from blemish.methods.hfr.model import HFR
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> teacher = build_teacher("efficientnet_lite0", weights="random")
+        >>> (cost,) = stage_costs(HFR(HFRConfig(epochs=10), teacher, (64, 64)))
+        >>> cost.steps(1600), cost.flops > cost.forward_flops > 0
+        (1000, True)
+    """
     return [_stage_cost(method, stage) for stage in method.stages()]
 
 
