@@ -98,6 +98,8 @@ def test_each_paper_end_to_end(
         assert row["difference"] == expected
     categories = paper.categories or classes or TINY[paper.data_set][0]
     assert set(content["by_category"]) == set(categories)
+    assert all(row["categories"] == (len(classes) or None) for row in ours if row["spread"] is None)
+    assert ("(of 2 only)" in page) == bool(classes)
     assert str(tmp_path) not in page + json.dumps(content)
     assert f"| {ours[0]['metric']} |" in said
 

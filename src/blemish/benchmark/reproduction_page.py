@@ -13,7 +13,7 @@ from blemish.benchmark.aggregate import System, own_figures, published_figures, 
 from blemish.benchmark.expected_cost import Expected
 from blemish.benchmark.markdown_cells import table
 from blemish.benchmark.papers import Paper
-from blemish.benchmark.published_sets import published
+from blemish.benchmark.published_sets import published, published_set
 from blemish.benchmark.reproduction import Reproduction
 from blemish.benchmark.result_file import write_result
 from blemish.benchmark.rows import read_lines
@@ -30,6 +30,7 @@ class ResultRow:
     published: str | None  # as reported
     measured: float | None = None
     spread: float | None = None  # sample standard deviation over seeds
+    categories: int | None = None  # that the mean is over, where not over all of the paper's
 
     @property
     def difference(self) -> float | None:
@@ -99,11 +100,14 @@ def result_rows(paper: Paper, system: System) -> list[ResultRow]:
     figures = published_figures(paper.data_set, paper.protocol)
     others = [f for f in figures if f.source in [sources[key] for key in paper.compared]]
     own = own_figures(paper.data_set, paper.protocol, paper.own)
+    whole = len(paper.categories or published_set(paper.data_set).categories)
     rows = [ResultRow(f.system, f.metric, f.value) for f in others]
     for name, label in paper.metrics.items():
         value = system.mean(name)
         measured, spread = _percent(value.mean), _percent(value.std)
-        rows.append(ResultRow(system.label, label, own.get(label), measured, spread))
+        over = len(system.covered(name))
+        some = over if over < whole else None
+        rows.append(ResultRow(system.label, label, own.get(label), measured, spread, some))
     return rows
 
 
@@ -114,6 +118,8 @@ def _percent(share: float) -> float | None:
 def _table(rows: Sequence[ResultRow]) -> str:
     def cells(row: ResultRow) -> list[str]:
         spread = "" if row.spread is None else f" ± {row.spread:.1f}"
+        if row.categories is not None:
+            spread += f" (of {row.categories} only)"
         ours = row.measured is not None
         return [
             row.system,
