@@ -83,7 +83,7 @@ def main(dist: Path) -> None:
         (model,) = desk.home.rglob("*.blemish")
         exported = Path(place) / "exported.blemish"
         desk.run("blemish", "export", str(model), "--out", str(exported))
-        pictures = sorted(desk.home.rglob("test/*/*.png"))[:20]
+        pictures = sorted((desk.home / "demo" / "line").rglob("test/*/*.png"))[:20]
         line = Environment(Path(place) / "line", dist, "serve")
         line.run("python", "-c", "import importlib.util as u; assert u.find_spec('torch') is None")
         judged = line.run("blemish", "predict", str(exported), *map(str, pictures), codes=(0, 1))
