@@ -57,6 +57,6 @@ $(VENV)/installed-train: pyproject.toml constraints.txt $(VENV)/created
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/created
-	@echo "Installing all extras and the test tools into $(VENV): once, some minutes, about 1.5 GB"
+	@echo "Installing all extras and the test tools into $(VENV): once, some minutes, about 2.6 GB"
 	$(INSTALL) -e ".[all,dev]"
 	touch $(VENV)/installed-train $@

@@ -46,7 +46,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def here(run: RunSpec, workplace: dict[str, Any], folder: Path) -> dict[str, Any]:
         return run_line(run, **workplace)
 
-    monkeypatch.setattr(runner, "_in_own_process", here)
+    monkeypatch.setattr(runner, "in_own_process", here)
     yield
     published_sets.published_set.cache_clear()
 
@@ -109,7 +109,7 @@ def test_an_interrupted_one_goes_on(
 ) -> None:
     root = published_tree("mvtec_loco", tmp_path / "data")
     done: list[str] = []
-    whole = runner._in_own_process
+    whole = runner.in_own_process
 
     def interrupted(run: RunSpec, *rest: Any) -> dict[str, Any]:
         if done:
@@ -117,11 +117,11 @@ def test_an_interrupted_one_goes_on(
         done.append(run.title)
         return whole(run, *rest)
 
-    monkeypatch.setattr(runner, "_in_own_process", interrupted)
+    monkeypatch.setattr(runner, "in_own_process", interrupted)
     assert verb("logicrd-loco", root) == 130
     assert len(read_lines(tmp_path / "out")) == 1
     assert not (tmp_path / "out" / "reproduction.json").exists()
-    monkeypatch.setattr(runner, "_in_own_process", whole)
+    monkeypatch.setattr(runner, "in_own_process", whole)
     capsys.readouterr()
     assert verb("logicrd-loco", root) == 0
     said = capsys.readouterr().out
@@ -142,14 +142,14 @@ def test_runs_without_figures_are_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = runner._in_own_process
+    whole = runner.in_own_process
 
     def some_fail(run: RunSpec, *rest: Any) -> dict[str, Any]:
         if run.unit.categories[0] in failing:
             return failed_line(run, "No memory was left.")
         return whole(run, *rest)
 
-    monkeypatch.setattr(runner, "_in_own_process", some_fail)
+    monkeypatch.setattr(runner, "in_own_process", some_fail)
     assert verb("logicrd-loco", published_tree("mvtec_loco", tmp_path / "data")) == 2
     error = capsys.readouterr().err
     assert "screw_bag · seed 0: No memory was left." in error

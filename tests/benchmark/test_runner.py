@@ -114,7 +114,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         done.append(run.title)
         return run_line(run, **workplace)
 
-    monkeypatch.setattr(module, "_in_own_process", in_this_process)
+    monkeypatch.setattr(module, "in_own_process", in_this_process)
     return done
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batch_runs import assert_same
 
 from blemish import open_model
-from blemish.distributed import Judge
+from blemish.distributed import ArrowJudge, Judge
 from blemish.errors import BundleError, ConfigError
 
 
@@ -56,7 +57,7 @@ def test_an_exported_model_needs_no_torch(pictures: Path, judging_file: Path) ->
     program = f"""
 import sys
 sys.modules["torch"] = None
-from blemish.distributed import Judge
+from blemish.distributed import ArrowJudge, Judge
 rows = Judge({str(judging_file)!r})({{"path": [{str(pictures / "0000.png")!r}]}})
 assert rows["error"][0] is None, rows
 print("ray" in sys.modules, "pyarrow" in sys.modules)
@@ -78,3 +79,44 @@ def test_what_is_no_batch_is_refused(judging_file: Path) -> None:
         Judge(judging_file)({"item": ["a.png"]})
     with pytest.raises(BundleError, match="expected 0123"):
         Judge(judging_file, digest="0123")({"path": []})
+
+
+def test_a_table_has_the_same_types_whatever_is_in_it(pictures: Path, judging_file: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow, of blemish[ray], is absent")
+    judge = ArrowJudge(judging_file, product="part")
+    paths = sorted(map(str, pictures.iterdir()))
+    with_regions = judge({"path": np.array(paths[:8], object), "shift": np.arange(8)})
+    nothing = judge({"path": ["no.png"]})
+    assert with_regions.drop_columns("shift").schema == nothing.schema
+    assert with_regions["shift"].to_pylist() == list(range(8))
+    assert any(with_regions["regions"].to_pylist())
+    assert "no such file" in nothing["error"][0].as_py()
+
+
+@pytest.mark.slow
+def test_ray_data_writes_what_a_plain_run_writes(
+    pictures: Path, judging_file: Path, plain_rows: Any, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason="Ray, of blemish[ray], is absent")
+    pytest.importorskip("pandas", reason="pandas, which Ray Data needs, is absent")
+    from pyarrow.dataset import dataset
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=200 * 2**20,
+        log_to_driver=False,
+    )
+    try:
+        items = [{"path": str(path)} for path in sorted(pictures.iterdir())]
+        ray.data.from_items(items).map_batches(
+            ArrowJudge,
+            fn_constructor_args=[str(judging_file)],
+            fn_constructor_kwargs={"batch_size": 1},
+            batch_size=40,
+            compute=ray.data.ActorPoolStrategy(size=1),
+        ).write_parquet(str(tmp_path / "verdicts"))
+    finally:
+        ray.shutdown()
+    assert_same(dataset(tmp_path / "verdicts").to_table().to_pylist(), plain_rows)

@@ -72,7 +72,7 @@ def test_killed_actor_and_killed_driver_lose_and_double_nothing(
     cluster: str, tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
 ) -> None:
     words = ["predict", judging_file, pictures, "--out", "results", "--batch-size", "1"]
-    words += ["--engine", "ray", "--address", cluster]
+    words += ["--engine", "ray", "--address", cluster, "--workers", "3"]  # with room for two
     driver = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, words)], cwd=tmp_path, stderr=subprocess.DEVNULL
     )

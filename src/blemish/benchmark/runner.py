@@ -1,4 +1,7 @@
-"""Benchmark runner: one run after the other, so that a kill costs no other than the current one."""
+"""Benchmark runner: each run in a process of its own, so that a kill costs those under way alone.
+
+One run after the other here; :mod:`blemish.benchmark.on_ray` has several under way on a cluster.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blemish.benchmark.plan import (
     BenchmarkOptions,
@@ -23,6 +26,24 @@ from blemish.benchmark.plan import (
 from blemish.benchmark.rows import ResultFile, refuse_foreign
 from blemish.benchmark.run import failed_line
 from blemish.errors import BlemishError, ConfigError
+
+
+class Job(NamedTuple):
+    """A run to be measured: what it is told of this place, and the folder it works in."""
+
+    run: RunSpec
+    workplace: dict[str, Any]
+    folder: Path
+
+
+#: Takes jobs as it has room for them and gives each run with its line as it finishes.
+Measure = Callable[[Iterator[Job]], Iterator[tuple[RunSpec, dict[str, Any]]]]
+
+
+def one_by_one(jobs: Iterator[Job]) -> Iterator[tuple[RunSpec, dict[str, Any]]]:
+    """Measure here, one run after the other."""
+    for job in jobs:
+        yield job.run, in_own_process(*job)
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,7 @@ def run_benchmark(
     keep_cache: bool = False,
     quiet: bool = True,
     say: Callable[[str], None] | None = None,
+    measure: Measure = one_by_one,
 ) -> Outcome:
     """Measure all runs that ``out`` does not hold yet, and write each down as it finishes.
 
@@ -57,6 +79,7 @@ def run_benchmark(
         keep_cache: Leave the features on the disk.
         quiet: No progress inside the runs.
         say: Called with one line of text for each run.
+        measure: How many at a time, and where.
 
     Raises:
         ConfigError: Options no run can work with, or ``out`` is in use, or holds files of others.
@@ -88,25 +111,29 @@ def run_benchmark(
         pending = [run for run in runs if not _is_done(results[run.run])]
         if len(pending) < len(runs):
             say(f"{len(runs) - len(pending)} of {len(runs)} runs are there already.")
-        try:
-            for position, run in enumerate(pending):
+        left = {run.run: run for run in pending}
+
+        def jobs() -> Iterator[Job]:
+            for run in pending:
                 if code_changed(run):
                     raise BlemishError(
                         f"The sources of blemish changed while it was measuring, {measured} runs "
                         "in. Figures of both do not belong together: run the same command again "
                         "from sources that stay as they are (an installed package, a git worktree)."
                     )
-                cache = caches / _cache_name(run)
-                training = out / "training" / run.run
+                cache, training = caches / _cache_name(run), out / "training" / run.run
                 workplace = {"cache_dir": str(cache), "work_dir": str(training), "quiet": quiet}
-                line = _in_own_process(run, workplace, out / "work" / run.run)
+                yield Job(run, workplace, out / "work" / run.run)
+
+        try:
+            for run, line in measure(jobs()):
                 results.append(line | {"command": command})
-                shutil.rmtree(training, ignore_errors=True)
+                shutil.rmtree(out / "training" / run.run, ignore_errors=True)
                 measured += 1
-                say(f"[{position + 1}/{len(pending)}] {run.title}: {_in_words(line)}")
-                later = {_cache_name(other) for other in pending[position + 1 :]}
-                if not keep_cache and _cache_name(run) not in later:
-                    shutil.rmtree(cache, ignore_errors=True)
+                say(f"[{measured}/{len(pending)}] {run.title}: {_in_words(line)}")
+                del left[run.run]
+                if not keep_cache and _cache_name(run) not in map(_cache_name, left.values()):
+                    shutil.rmtree(caches / _cache_name(run), ignore_errors=True)
         finally:
             shutil.rmtree(out / "work", ignore_errors=True)
             if not keep_cache:
@@ -143,7 +170,8 @@ def _cache_name(run: RunSpec) -> str:
     return f"{identity['data']['name']}-{teacher}-seed{identity['seed']}-{digest}"
 
 
-def _in_own_process(run: RunSpec, workplace: dict[str, Any], folder: Path) -> dict[str, Any]:
+def in_own_process(run: RunSpec, workplace: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Measure a run in a process of its own; its line, which says so where it failed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     spec_file, result_file = folder / "spec.json", folder / "result.json"

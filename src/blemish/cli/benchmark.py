@@ -10,6 +10,7 @@ import typer
 
 from blemish._progress import print_notes
 from blemish.cli.common import (
+    Address,
     Compatibility,
     Device,
     FalseAlarmRate,
@@ -18,6 +19,8 @@ from blemish.cli.common import (
     Layout,
     Preset,
     Quiet,
+    Workers,
+    check_engine,
     names,
     need_training_packages,
     numbers,
@@ -88,6 +91,11 @@ def benchmark(
     ] = False,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    engine: Annotated[
+        str, typer.Option(help="plain: one run after the other here; ray: on a Ray cluster.")
+    ] = "plain",
+    address: Address = "auto",
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on data sets under one protocol; a killed benchmark goes on where it was.
@@ -104,7 +112,7 @@ def benchmark(
         )
     need_training_packages("Benchmarking")
     from blemish.benchmark.plan import BenchmarkOptions
-    from blemish.benchmark.runner import run_benchmark
+    from blemish.benchmark.runner import Measure, one_by_one, run_benchmark
     from blemish.benchmark.tables import write_tables
 
     options = BenchmarkOptions(
@@ -140,8 +148,20 @@ def benchmark(
         if not quiet:
             print(text, flush=True)
 
+    check_engine(engine)
+    measure: Measure = one_by_one
+    if engine == "ray":
+        from blemish.benchmark.on_ray import on_ray
+
+        measure = on_ray(address, workers)
     outcome = run_benchmark(
-        options, out, cache_dir=cache_dir, keep_cache=keep_cache, quiet=quiet, say=say
+        options,
+        out,
+        cache_dir=cache_dir,
+        keep_cache=keep_cache,
+        quiet=quiet,
+        say=say,
+        measure=measure,
     )
     written = write_tables(out)
     if not quiet:

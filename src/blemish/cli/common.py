@@ -58,6 +58,12 @@ Provider = Annotated[
         help="Where an exported model runs: auto, cpu, cuda, tensorrt, directml or openvino."
     ),
 ]
+Address = Annotated[
+    str, typer.Option(help="--engine ray: auto, HOST:PORT, or local for a cluster that ends again.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="--engine ray: processes; default: one per processor.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 
 
@@ -70,6 +76,14 @@ def need_training_packages(what: str) -> None:
     for package in ("torch", "lightning", "safetensors", "scipy", "jinja2"):
         if find_spec(package) is None:
             raise MissingExtraError(what, "train")
+
+
+def check_engine(engine: str) -> None:
+    """Raise a :class:`ConfigError` for an engine that is none."""
+    if engine not in ("plain", "ray"):
+        from blemish._names import unknown_name_message
+
+        raise ConfigError(unknown_name_message("engine", engine, ["plain", "ray"]))
 
 
 def parse_size(text: str | None, option: str = "--size") -> int | tuple[int, int] | None:

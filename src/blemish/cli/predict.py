@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blemish._progress import Important, print_failures, print_notes
-from blemish.cli.common import Device, ModelFile, Provider, Quiet
+from blemish.cli.common import (
+    Address,
+    Device,
+    ModelFile,
+    Provider,
+    Quiet,
+    Workers,
+    check_engine,
+)
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 if TYPE_CHECKING:
@@ -50,14 +58,8 @@ def predict(
     engine: Annotated[
         str, typer.Option(help="--out: who judges: plain, this process, or ray, a Ray cluster.")
     ] = "plain",
-    address: Annotated[
-        str,
-        typer.Option(help="--engine ray: auto, HOST:PORT, or local for a cluster that ends again."),
-    ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="--engine ray: processes; default: one per processor."),
-    ] = None,
+    address: Address = "auto",
+    workers: Workers = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on behind what is in --csv and --json already."),
@@ -165,7 +167,6 @@ def _into_folder(
     given: list[str], model: Path, images: list[Path], out: Path | None, **how: Any
 ) -> None:
     """Judge into ``--out``; ``given`` are options that belong to the other way of writing."""
-    from blemish._names import unknown_name_message
     from blemish.cli.result_folder import judge_into_folder
     from blemish.errors import ConfigError
 
@@ -175,8 +176,7 @@ def _into_folder(
         raise ConfigError(
             f"--out writes a folder of Parquet files, without {given[0]}: leave one of them out."
         )
-    if how["engine"] not in ("plain", "ray"):
-        raise ConfigError(unknown_name_message("engine", how["engine"], ["plain", "ray"]))
+    check_engine(how["engine"])
     tally, reasons = judge_into_folder(model, images, out, **how)
     print_failures(reasons, total=tally.failures)
     if tally.exit_code:

@@ -1,5 +1,5 @@
 """Pictures judged by many processes: a callable for any engine, Parquet results, Ray."""
 
-from blemish.distributed.judge import Judge
+from blemish.distributed.judge import ArrowJudge, Judge
 
-__all__ = ["Judge"]
+__all__ = ["ArrowJudge", "Judge"]

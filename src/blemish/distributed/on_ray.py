@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class Worker:
         if folder.is_dir():
             os.chdir(folder)
 
-    def write(self, block: Block) -> list[Row]:
-        """As the writer's."""
-        return self.writer.write(block)
+    def write(self, block: Block | None) -> list[Row] | None:
+        """As the writer's; of no block nothing, once the worker has started."""
+        return None if block is None else self.writer.write(block)
 
 
 @contextmanager
@@ -113,17 +114,18 @@ def on_ray(
         BlemishError: What a worker raised; or a block ended its worker ``MOST_TRIES`` times.
     """
     with cluster(address, workers) as ray:
-        from ray.util import ActorPool
-
         found = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         how = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": MOST_TRIES - 1}
         actor = ray.remote(Worker).options(**how)
         actors = [actor.remote(writer, Path.cwd()) for _ in range(min(found, count))]
-        pool = ActorPool(actors * AHEAD)
-
-        def next_rows() -> list[Row]:
+        # A worker gets blocks once it has started: the cluster may have no room for all of them.
+        waiting = {worker.write.remote(None): worker for worker in actors}
+        left, under_way = iter(blocks), 0
+        while True:
+            [done], _ = ray.wait(list(waiting))
+            worker = waiting.pop(done)
             try:
-                rows: list[Row] = pool.get_next_unordered()
+                rows: list[Row] | None = ray.get(done)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None  # as it is raised without Ray
             except ray.exceptions.RayActorError as error:
@@ -132,11 +134,11 @@ def on_ray(
                     f"({first_line(error)}). The blocks that are done are written; give the same "
                     "command again to go on, with more memory or fewer --workers."
                 ) from error
-            return rows
-
-        for block in blocks:
-            if not pool.has_free():
-                yield next_rows()
-            pool.submit(lambda worker, block: worker.write.remote(block), block)
-        while pool.has_next():
-            yield next_rows()
+            for block in islice(left, AHEAD if rows is None else 1):
+                waiting[worker.write.remote(block)] = worker
+                under_way += 1
+            if rows is not None:
+                under_way -= 1
+                yield rows
+            if not under_way:
+                return
