@@ -196,16 +196,16 @@ def map_patches(
     patch: int,
     chunk: int | None = None,
 ) -> Tensor:
-    """Apply ``work`` to half-overlapping patches and average its answers, the centre most.
+    """Apply ``work`` to patches that overlap by a quarter and average its answers, the centre most.
 
-    They are four regular grids without overlap, shifted by half a patch, so that taking them apart
-    and putting them together are reshapes, exact and exportable. A patch counts most at its centre,
-    where its network sees context on all sides.
+    They are four regular grids without overlap, shifted by three quarters of a patch, so that
+    taking them apart and putting them together are reshapes, exact and exportable. A patch counts
+    most inside, where its network sees context on all sides.
 
     Args:
-        pictures: ``(N, C, H, W)``; H and W multiples of ``patch / 2`` and at least ``patch``.
+        pictures: ``(N, C, H, W)``; H and W one patch and any number of :func:`patch_stride`.
         work: ``(M, C, patch, patch)`` → ``(M, D, patch, patch)``, each patch by itself.
-        patch: Side of a patch, even.
+        patch: Side of a patch, a multiple of 4.
         chunk: Patches per call of ``work``, which bounds the memory; ``None``: all in one call.
 
     Returns:
@@ -215,12 +215,12 @@ def map_patches(
         ValueError: A height or width that the patches do not cover.
     """
     height, width = pictures.shape[2:]
-    half = patch // 2
-    if min(height, width) < patch or height % half or width % half:
+    stride = patch_stride(patch)
+    if min(height, width) < patch or (height - patch) % stride or (width - patch) % stride:
         raise ValueError(
-            f"pictures of {height}×{width}: expected multiples of {half}, at least {patch}"
+            f"pictures of {height}×{width}: expected {patch} and a multiple of {stride} more"
         )
-    corners = [(top, left) for top in (0, half) for left in (0, half)]
+    corners = [(top, left) for top in (0, stride) for left in (0, stride)]
     grids = [_Grid(height, width, patch, corner) for corner in corners]
     grids = [grid for grid in grids if grid.rows and grid.columns]
     weight = window(patch, like=pictures)  # (1, 1, patch, patch)
@@ -242,30 +242,40 @@ def map_patches(
     return total / cover
 
 
+def patch_stride(patch: int) -> int:
+    """Pixels from one patch to the next: three quarters of its side."""
+    return patch * 3 // 4
+
+
 class _Grid:
-    """Patches without overlap from a corner (top, left) on, as many as fit."""
+    """Patches from a corner (top, left) on, as many as fit, with gaps that other grids cover."""
 
     def __init__(self, height: int, width: int, patch: int, corner: tuple[int, int]) -> None:
         self.top, self.left = corner
-        self.patch = patch
-        self.rows, self.columns = (height - self.top) // patch, (width - self.left) // patch
-        self.bottom = height - self.top - self.rows * patch
-        self.right = width - self.left - self.columns * patch
+        self.height, self.width = height, width
+        self.patch, self.pitch = patch, 2 * patch_stride(patch)
+        self.rows = (height - self.top - patch) // self.pitch + 1
+        self.columns = (width - self.left - patch) // self.pitch + 1
 
     def cut(self, pictures: Tensor) -> Tensor:
         """``(N, C, H, W)`` → ``(rows · columns · N, C, patch, patch)``, all pictures' first."""
-        p, rows, columns = self.patch, self.rows, self.columns
-        inner = pictures[:, :, self.top : self.top + rows * p, self.left : self.left + columns * p]
-        inner = inner.reshape(-1, pictures.shape[1], rows, p, columns, p)
-        return inner.permute(2, 4, 0, 1, 3, 5).reshape(-1, pictures.shape[1], p, p)
+        p, pitch, rows, columns = self.patch, self.pitch, self.rows, self.columns
+        inner = pictures[:, :, self.top :, self.left :]
+        down, across = rows * pitch - inner.shape[2], columns * pitch - inner.shape[3]
+        inner = F.pad(inner, (0, across, 0, down))  # negative: what lies behind the last is cut off
+        inner = inner.reshape(-1, pictures.shape[1], rows, pitch, columns, pitch)
+        inner = inner[:, :, :, :p, :, :p].permute(2, 4, 0, 1, 3, 5)
+        return inner.reshape(-1, pictures.shape[1], p, p)
 
     def join(self, patches: Tensor) -> Tensor:
         """The inverse of :meth:`cut`, 0 where the grid has no patch."""
-        p, rows, columns = self.patch, self.rows, self.columns
-        depth = patches.shape[1]
-        inner = patches.reshape(rows, columns, -1, depth, p, p).permute(2, 3, 0, 4, 1, 5)
-        inner = inner.reshape(-1, depth, rows * p, columns * p)
-        return F.pad(inner, (self.left, self.right, self.top, self.bottom))
+        p, pitch, rows, columns = self.patch, self.pitch, self.rows, self.columns
+        depth, gap = patches.shape[1], self.pitch - self.patch
+        inner = F.pad(patches.reshape(rows, columns, -1, depth, p, p), (0, gap, 0, gap))
+        inner = inner.permute(2, 3, 0, 4, 1, 5).reshape(-1, depth, rows * pitch, columns * pitch)
+        right = self.width - self.left - columns * pitch
+        bottom = self.height - self.top - rows * pitch
+        return F.pad(inner, (self.left, right, self.top, bottom))
 
 
 def window(patch: int, *, like: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from blemish.methods.radar.blocks import (
     AttentionUNet,
     NoiseSchedule,
     map_patches,
+    patch_stride,
     sobel_magnitude,
 )
 from blemish.methods.radar.config import NETWORKS, RADARConfig
@@ -109,8 +110,9 @@ class RADAR(Method):
 
     def _cut_patches(self, images: Tensor) -> Tensor:
         """Random patches ``(M, 3, p, p)``, from the images in turn."""
-        images, p = self._padded(images), self.patch
-        height, width = images.shape[2:]
+        p = self.patch
+        height, width = (max(p, side) for side in images.shape[2:])
+        images = _extended(images, height, width)
         count = self.config.patches_per_image * len(images)
         tops = torch.randint(height - p + 1, (count,)).tolist()
         lefts = torch.randint(width - p + 1, (count,)).tolist()
@@ -188,7 +190,7 @@ class RADAR(Method):
     def noise_residual(self, clean: Tensor) -> Tensor:
         """Channel-mean of predicted minus added noise ``(N, 1, H, W)``, in one step.
 
-        Pictures ``(N, 3, H, W)`` are in −1..1, their sides multiples of half a patch.
+        Pictures ``(N, 3, H, W)`` are in −1..1, their sides as the patches cover them.
         """
         noise = self._noise_field(clean)
         noisy = self.schedule.add_noise(clean, noise, self.timestep.view(1))
@@ -226,10 +228,9 @@ class RADAR(Method):
 
     def _padded(self, images: Tensor) -> Tensor:
         """Extended to the right and below to sides that the patches cover."""
-        half = self.patch // 2
-        height, width = (max(self.patch, -(-side // half) * half) for side in images.shape[2:])
-        more = (0, width - images.shape[3], 0, height - images.shape[2])
-        return F.pad(images, more, mode="replicate") if any(more) else images
+        p, stride = self.patch, patch_stride(self.patch)
+        height, width = (p + max(0, -(-(side - p) // stride)) * stride for side in images.shape[2:])
+        return _extended(images, height, width)
 
     def in_mode(self, mode: Literal["single_step", "reconstruct"]) -> RADAR:
         """The same trained weights in another mode.
@@ -253,6 +254,12 @@ class RADAR(Method):
 def _scaled(images: Tensor) -> Tensor:
     """Pixels 0..255 → −1..1."""
     return images.float() / 127.5 - 1
+
+
+def _extended(images: Tensor, height: int, width: int) -> Tensor:
+    """Its last row and column repeated below and to the right."""
+    more = (0, width - images.shape[3], 0, height - images.shape[2])
+    return F.pad(images, more, mode="replicate") if any(more) else images
 
 
 def _without_itself(residuals: Tensor) -> Tensor:
