@@ -151,7 +151,7 @@ def sensitivity(detector: Detector, held: torch.Tensor, samples: list[Any]) -> d
             trial.fit_held_out([Batch(images=held)])
             known, asked = trial.features(held), trial.features(images)
             paper = trial.forest(asked)
-            scores = (paper + trial.config.beyond * trial.forest.beyond(asked)).numpy()
+            scores = trial.score(asked).numpy()
             rows["timestep"][t] = {
                 "auroc": round(auroc(scores, labels), 4),
                 "auroc_forest_alone": round(auroc(paper.numpy(), labels), 4),

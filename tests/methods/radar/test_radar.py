@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from blemish.cli.info import info
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
 from blemish.methods.radar.blocks import sobel_magnitude
+from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
 from blemish.methods.radar.model import RADAR
 from blemish.methods.settings import parse_settings
@@ -26,6 +27,8 @@ from blemish.teachers.teacher import NoTeacher, build_teacher
 CPU = TrainingOptions(device="cpu")
 
 SIZE = (64, 96)
+#: Nothing but Sobel.
+PLAIN = {"smooth": None, "directions": 0, "sigma": None}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +53,7 @@ def images(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> Tensor:
 
 
 def test_the_map_is_the_sobel_magnitude_of_the_noise_residual() -> None:
-    method = radar(timestep=100, smooth=None, sigma=None)
+    method = radar(timestep=100, **PLAIN, peak=0.01)
     picture = images(1)
     x = picture.numpy() / 127.5 - 1  # (1, 3, H, W)
     x = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 16)), "edge")  # 112 wide, as two patches cover it
@@ -72,11 +75,12 @@ def test_the_map_is_the_sobel_magnitude_of_the_noise_residual() -> None:
         features = method.features(picture)[0].numpy()
     np.testing.assert_allclose(found, edges, atol=2e-4)
     assert features[0] == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-4)
-    assert features[1] == pytest.approx(np.sort(edges.ravel())[-(edges.size // 100)], rel=1e-3)
+    top = np.sort(edges.ravel())[-round(edges.size / 100) :]
+    assert features[1] == pytest.approx(top.mean(), rel=1e-3)
 
 
 def test_the_score_is_the_forests_and_grows_beyond_it() -> None:
-    method = radar()
+    method = radar(one_sided=False)
     with torch.inference_mode():
         method.fit_held_out([Batch(images=images(4)), Batch(images=images(3, seed=1))])
         new = images(2, seed=5)
@@ -84,7 +88,7 @@ def test_the_score_is_the_forests_and_grows_beyond_it() -> None:
         method.forest.low.copy_(features.min(0).values)
         method.forest.high.copy_(features.max(0).values)
         inside = method(new).score
-        assert torch.equal(inside, method.forest(features))
+        assert torch.allclose(inside, method.forest(features))
         method.forest.high.copy_(method.forest.low)  # as if it had seen less
         beyond = method.forest.beyond(features)
         assert beyond.max() > 0
@@ -92,7 +96,7 @@ def test_the_score_is_the_forests_and_grows_beyond_it() -> None:
 
 
 def test_what_the_network_always_gets_wrong_is_not_in_the_map() -> None:
-    method = radar(timestep=60, smooth=None, sigma=None)
+    method = radar(timestep=60, **PLAIN, one_sided=False)
     held, new = images(4), images(1, seed=8)
     with torch.inference_mode():
         raw = method.residuals(torch.cat([held, new])).numpy()[:, 0]
@@ -108,25 +112,60 @@ def test_what_the_network_always_gets_wrong_is_not_in_the_map() -> None:
     assert float(method.forest.low[0]) == pytest.approx(min(rms), rel=1e-4)
 
 
-def test_the_timestep_is_the_one_with_the_flattest_map() -> None:
-    choices = (20, 150, 400)
-    held = images(3)
-    roughness = []
-    for t in choices:
-        method = radar(timestep=t, smooth=None, sigma=None)
-        with torch.inference_mode():
-            raw = method.residuals(held).numpy()[:, 0]
-        for i in range(3):
-            apart = raw[i] - np.delete(raw, i, 0).mean(0)
-            edges = np.hypot(*(ndimage.sobel(apart, axis=a, mode="nearest") for a in (0, 1)))
-            roughness.append(edges.std(ddof=1) / edges.mean())
-    best = choices[int(np.reshape(roughness, (3, 3)).mean(1).argmin())]
-    method = radar(timesteps=choices, smooth=None, sigma=None)
-    fixed = radar(timestep=77)
+def test_what_is_more_regular_than_usual_is_not_odd() -> None:
+    method = radar()
+    features = 1 + torch.rand(21, 2, generator=torch.Generator().manual_seed(0))
+    method.fit_forest(features)
+    middle = features.median(0).values
+    assert torch.equal(method.least, middle)
+    usual, less, more = method.score(torch.stack([middle, middle / 3, middle * 3]))
+    assert less == usual
+    assert more > usual + 1  # far beyond all seen
+    with pytest.raises(ValueError, match="pixels"):
+        method.fit_held_out([Batch()])
+
+
+def test_what_is_usual_is_known_from_as_many_as_the_memory_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("blemish.methods.radar.model._USUAL_PIXELS", 3 * SIZE[0] * SIZE[1])
+    method, held = radar(timestep=60), images(7)
+    alive: list[int] = []
+
+    def batches() -> Iterator[Batch]:
+        for image in held:
+            yield Batch(images=image[None])
+            alive.append(len(alive))
+
     with torch.inference_mode():
-        method.fit_held_out([Batch(images=held)])
-        fixed.fit_held_out([Batch(images=held)])
-    assert int(method.timestep) == best
+        raw = torch.cat([method._residual(image[None]) for image in held])
+        method.fit_held_out(batches())
+        assert torch.allclose(method.usual, raw[:3].mean(0, keepdim=True))
+        later = torch.cat([method._summary(one[None] - method.usual) for one in raw[3:]])
+        first = [method._summary((raw[i] - (raw[:3].sum(0) - raw[i]) / 2)[None]) for i in range(3)]
+    seen = torch.maximum(torch.cat([*first, later]), method.least)
+    assert torch.allclose(method.forest.high, seen.max(0).values, rtol=1e-4)
+    assert len(alive) == 7
+
+
+def test_the_timestep_is_the_one_at_which_planted_anomalies_stand_out() -> None:
+    flat = torch.full((4, 3, 64, 96), 128.0) + 8 * images(4).float() / 255
+
+    def residual(image: Tensor, t: int) -> Tensor:
+        """What departs as it is at 20, doubled at 150, not at all at 400."""
+        apart = image.mean(1, keepdim=True) - 132
+        return torch.where(apart.abs() > 4.5, {20: 1.0, 150: 2.0, 400: 0.0}[t], 1.0) * apart
+
+    def peak(departure: Tensor) -> Tensor:
+        return departure.abs().amax((1, 2, 3))
+
+    assert choose_timestep(flat, (20, 150, 400), residual, peak) == 150
+    assert choose_timestep(flat, (400, 20), residual, peak) == 20
+    method, fixed = radar(timesteps=(20, 150)), radar(timestep=77)
+    with torch.inference_mode():
+        method.fit_held_out([Batch(images=images(3))])
+        fixed.fit_held_out([Batch(images=images(3))])
+    assert int(method.timestep) in (20, 150)
     assert int(fixed.timestep) == 77
 
 
@@ -259,6 +298,9 @@ def test_the_full_network_runs() -> None:
         {"learning_rate": 0.0},
         {"patches_per_image": 0},
         {"sigma": -1.0},
+        {"directions": 33},
+        {"along": 0.0},
+        {"peak": 0.0},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
@@ -274,20 +316,23 @@ def test_the_settings_are_the_papers() -> None:
     assert {k: (v, paper[k]) for k, v in light.to_json().items() if v != paper[k]} == {
         "network": ("small", "full"),
         "train_below": (500, 1000),
+        "usual": (True, False),
         "smooth": (2.0, None),
+        "directions": (8, 0),
         "sigma": (4.0, None),
+        "one_sided": (True, False),
         "beyond": (1.0, 0.0),
     }
-    # Ours in every preset: what is subtracted, and a timestep chosen on good images.
+    # Ours in every preset: a timestep chosen on planted anomalies.
     method = radar(**{**paper, "network": "small"})
     assert light.timestep is paper["timestep"] is None
     with torch.inference_mode():
         held = images(3)
         method.fit_held_out([Batch(images=held)])
-        assert bool(method.usual.any())
+        assert not method.usual.any()
         features = method.features(held)
         assert torch.equal(method(held).score, method.forest(features))
-        residual = method.residuals(held[:1]) - method.usual
+        residual = method.residuals(held[:1])
         assert torch.equal(method(held[:1]).anomaly_map, sobel_magnitude(residual))
 
 

@@ -59,8 +59,11 @@ class RADARConfig(TrainedConfig):
         "paper": {
             "network": "full",
             "train_below": 1000,
+            "usual": False,
             "smooth": None,
+            "directions": 0,
             "sigma": None,
+            "one_sided": False,
             "beyond": 0.0,
         },
     }
@@ -77,9 +80,15 @@ class RADARConfig(TrainedConfig):
     train_below: Annotated[int, Range(1, 1000)] = 500  # timesteps are drawn from 0 up to here
     # the one timestep t* of the single step; none: choose on held-out images
     timestep: _Timestep | None = None
-    timesteps: tuple[_Timestep, ...] = (25, 50, 75, 100, 150)  # what to choose t* from
+    timesteps: tuple[_Timestep, ...] = (50, 150, 300, 450)  # what to choose t* from
+    usual: bool = True  # subtract the mean residual of held-out good images
     smooth: Positive | None = 2.0  # Gaussian over the residual before Sobel, pixels
+    # directions in which the edges of a smoothed residual may go on; 0 = Sobel without any
+    directions: Annotated[int, Range(0, 32)] = 8
+    along: Positive = 8.0  # Gaussian along the edges, pixels
     sigma: Positive | None = 4.0  # Gaussian over the map, pixels
+    peak: Share = 0.001  # share of the map, the largest values, whose mean is the local feature
+    one_sided: bool = True  # an image that is more regular than usual is not odd
     trees: Count = 100  # trees of the Isolation Forest
     beyond: NotNegative = 1.0  # weight of the distance beyond all seen, beside the forest's score
     # how to find what departs; reconstruct is the slow way for comparison

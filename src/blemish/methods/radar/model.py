@@ -8,12 +8,13 @@ forward pass predicts the noise, nothing is sampled or rebuilt; Sobel edges of t
 localise; a feature of two numbers per image (an L2 norm, global; Sobel, local) feeds an Isolation
 Forest.
 Ours: ε-prediction, T = 1000, linear β, timesteps below ``train_below`` only (later ones are never
-used); one small timestep, chosen on held-out good images by the flattest map; noise fixed per
+used); one timestep, chosen on anomalies planted into held-out good images; noise fixed per
 position, so that scores repeat, and so the part of it that the network always misjudges is known:
-the mean residual of held-out good images is subtracted; half-overlapping patches, averaged; the
-residual is the channel-mean of predicted minus added noise, the feature its rms and the map's 99th
-percentile; smoothing before and after Sobel; beyond all images the forest has seen, where its score
-stands still, the distance is added; calibration sets the limit, not a contamination rate.
+the mean residual of held-out good images is subtracted; patches that overlap by a quarter,
+averaged; the residual is the channel-mean of predicted minus added noise; Sobel along edges that go
+on; the feature is the residual's rms and the mean of the map's largest values; an image more
+regular than usual is not odd; beyond all images the forest has seen, where its score stands still,
+the distance is added; calibration sets the limit, not a contamination rate.
 Deviation: there is no teacher, everything is learned from the good images.
 ``mode=reconstruct`` is the slow way for comparison (AnoDDPM, Wyatt et al., CVPR Workshops 2022,
 with deterministic DDIM steps): noise part of the way, denoise all the way back, take the pixel
@@ -23,8 +24,10 @@ error; the same U-Net, feature and forest.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain, islice
 from typing import ClassVar, Literal
 
 import torch
@@ -34,11 +37,13 @@ from torch import Tensor, nn
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.radar.blocks import (
     AttentionUNet,
+    LongEdges,
     NoiseSchedule,
     map_patches,
     patch_stride,
     sobel_magnitude,
 )
+from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.settings import MethodConfig
@@ -49,6 +54,8 @@ from blemish.teachers.teacher import NoTeacher, Teacher
 _NOISE_SIDE = 256
 #: Held-out images that choose the timestep.
 _CHOOSING = 8
+#: Pixels of held-out residuals that are kept to know what is usual, and images at the least.
+_USUAL_PIXELS, _FEWEST_USUAL = 64_000_000, 2
 
 
 class RADAR(Method):
@@ -73,6 +80,7 @@ class RADAR(Method):
     noise: Tensor
     timestep: Tensor
     usual: Tensor
+    least: Tensor
 
     def __init__(self, config: RADARConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         # Whatever teacher the caller has at hand, none of it goes into the model file.
@@ -84,6 +92,9 @@ class RADAR(Method):
         self.schedule = NoiseSchedule()
         self.forest = IsolationForest(2, trees=config.trees)
         self.smooth = GaussianBlur(config.smooth) if config.smooth else nn.Identity()
+        self.long_edges = None
+        if config.directions and config.smooth:
+            self.long_edges = LongEdges(config.smooth, config.along, config.directions)
         self.blur = GaussianBlur(config.sigma) if config.sigma else nn.Identity()
         generator = torch.Generator().manual_seed(0)
         field = torch.randn(1, 3, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
@@ -92,6 +103,7 @@ class RADAR(Method):
         first = config.timesteps[0] if config.timestep is None else config.timestep
         self.register_buffer("timestep", torch.tensor(first))
         self.register_buffer("usual", torch.zeros(1, 1, *input_size))
+        self.register_buffer("least", torch.zeros(2))
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -127,30 +139,51 @@ class RADAR(Method):
             mean.lerp_(value, 1 - keep)
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
-        images = torch.cat([batch.images for batch in batches if batch.images is not None])
-        if self.config.timestep is None and self.config.mode == "single_step":
-            self.timestep.fill_(self._flattest(images[:_CHOOSING]))
-        residuals = self.residuals(images)
+        images = (one[None] for batch in batches for one in _images(batch))
+        first = list(islice(images, _CHOOSING))
+        if self.config.timestep is None and self.config.mode == "single_step" and len(first) > 1:
+            self.timestep.fill_(self._chosen(torch.cat(first)))
+        coming = chain(first, images)
         self.usual.zero_()
-        if self.config.mode == "single_step":
+        known: list[Tensor] = []
+        if self.config.usual and self.config.mode == "single_step":
+            # As many as the memory may hold; all later ones are new to what is usual.
+            count = max(_FEWEST_USUAL, _USUAL_PIXELS // math.prod(self.input_size))
+            residuals = torch.cat([self._residual(image) for image in islice(coming, count)])
             self.usual.copy_(residuals.mean(0, keepdim=True))
-            residuals = _without_itself(residuals)
-        maps = torch.cat([self._map(one[None]) for one in residuals])
-        self.forest.fit(_summary(residuals, maps).cpu().numpy())
+            known = [self._summary(one[None]) for one in _without_itself(residuals)]
+        known += [self._summary(self._residual(image) - self.usual) for image in coming]
+        self.fit_forest(torch.cat(known))
 
-    def _flattest(self, images: Tensor) -> int:
-        """The timestep at which maps of good images stand out least: deviation over mean."""
-        roughness = {}
-        for t in self.config.timesteps:
+    def fit_forest(self, features: Tensor) -> None:
+        """Fit what decides on the features ``(N, 2)`` of held-out good images."""
+        self.least.zero_()
+        if self.config.one_sided:
+            self.least.copy_(features.median(0).values)
+        self.forest.fit(torch.maximum(features, self.least).cpu().numpy())
+
+    def score(self, features: Tensor) -> Tensor:
+        """Raw scores ``(N,)`` of features ``(N, 2)``: the forest's, and the distance beyond it."""
+        features = torch.maximum(features, self.least)
+        return self.forest(features) + self.config.beyond * self.forest.beyond(features)
+
+    def _chosen(self, images: Tensor) -> int:
+        """The timestep of ``timesteps`` at which planted anomalies stand out most."""
+
+        def residual(image: Tensor, t: int) -> Tensor:
             self.timestep.fill_(t)
-            maps = self._map(_without_itself(self.residuals(images))).flatten(1)
-            roughness[t] = float((maps.std(1) / maps.mean(1)).mean())
-        return min(roughness, key=roughness.__getitem__)
+            return self._residual(image)
+
+        def peak(departure: Tensor) -> Tensor:
+            return self._summary(departure)[:, 1]
+
+        return choose_timestep(images, self.config.timesteps, residual, peak)
 
     def features(self, images: Tensor) -> Tensor:
-        """The two numbers per image ``(N, 2)``: rms of the residual, 99th percentile of the map."""
-        departures = self.residuals(images) - self.usual
-        return torch.cat([_summary(one[None], self._map(one[None])) for one in departures])
+        """The two numbers per image ``(N, 2)``: rms of the residual, mean of the map's peak."""
+        return torch.cat(
+            [self._summary(self._residual(image[None]) - self.usual) for image in images]
+        )
 
     def forward(self, images: Tensor) -> MethodOutput:
         if _exporting():
@@ -164,8 +197,7 @@ class RADAR(Method):
     def _judge(self, images: Tensor) -> MethodOutput:
         departures = self._residual(images) - self.usual
         anomaly_map = self._map(departures)
-        features = _summary(departures, anomaly_map)
-        score = self.forest(features) + self.config.beyond * self.forest.beyond(features)
+        score = self.score(self._summary(departures, anomaly_map))
         return MethodOutput(anomaly_map, score, {})
 
     def residuals(self, images: Tensor) -> Tensor:
@@ -185,7 +217,17 @@ class RADAR(Method):
         """The anomaly map ``(N, 1, H, W)``, each image's by itself."""
         if self.config.mode == "reconstruct":
             return self.blur(departures)
+        if self.long_edges is not None:
+            return self.blur(self.long_edges(departures))
         return self.blur(sobel_magnitude(self.smooth(departures)))
+
+    def _summary(self, departures: Tensor, anomaly_map: Tensor | None = None) -> Tensor:
+        """``(N, 2)``: rms of what departs, and the mean of the largest ``peak`` of the map."""
+        rms = departures.square().mean((1, 2, 3)).sqrt()
+        pixels = (self._map(departures) if anomaly_map is None else anomaly_map).flatten(1)
+        # torch.quantile is limited to 16 million values and has no ONNX form.
+        count = max(1, round(self.config.peak * pixels.shape[1]))
+        return torch.stack([rms, pixels.topk(count, dim=1).values.mean(1)], 1)
 
     def noise_residual(self, clean: Tensor) -> Tensor:
         """Channel-mean of predicted minus added noise ``(N, 1, H, W)``, in one step.
@@ -268,16 +310,13 @@ def _without_itself(residuals: Tensor) -> Tensor:
     return (residuals - residuals.mean(0, keepdim=True)) * (n / max(n - 1, 1))
 
 
-def _summary(residual: Tensor, anomaly_map: Tensor) -> Tensor:
-    """``(N, 2)``: rms of the residual and 99th percentile of the map."""
-    rms = residual.square().mean((1, 2, 3)).sqrt()
-    pixels = anomaly_map.flatten(1)  # (N, HW)
-    # torch.quantile is limited to 16 million values and has no ONNX form.
-    top = pixels.topk(max(1, pixels.shape[1] // 100), dim=1).values[:, -1]
-    return torch.stack([rms, top], 1)
-
-
 def _exporting() -> bool:
     """While a graph is traced, there is one call for all patches of all images."""
     traced = torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()  # type: ignore[attr-defined]
     return traced or torch.compiler.is_compiling()
+
+
+def _images(batch: Batch) -> Tensor:
+    if batch.images is None:
+        raise ValueError("RADAR works on pixels; expected a batch with images")
+    return batch.images
