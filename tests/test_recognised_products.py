@@ -228,6 +228,11 @@ def test_good_images_of_no_named_product_calibrate_the_one_they_show(
     assert after.limits("dark") != before.limits("dark")
     assert after.limits("bright") == before.limits("bright")
     assert "Of 12 images of no named product the model says that 12 show dark." in said
+    first = Detector.load(model_file)
+    first.calibrate(flat)
+    first.calibrate([flat / "00.png"], how="exclude")  # whichever product it was taken for
+    assert first.calibration is not None
+    assert first.calibration.limits("dark").n == 11
     # One that looks like the other product must not become all that is known of it.
     Image.fromarray(picture("bright", 70)).save(flat / "stray.png")
     noise = np.random.default_rng(0).integers(0, 255, picture("dark", 1).shape).astype(np.uint8)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from blemish._progress import Important, Progress
-from blemish.calibration import Calibration, CalibrationRecord, How, calibrate
-from blemish.calibration.good_scores import as_measured, known_as
+from blemish.calibration import Calibration, How, calibrate
+from blemish.calibration.good_scores import as_measured
 from blemish.data.good_images import good_images
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.known_products import as_learned
@@ -34,7 +34,7 @@ from blemish.errors import (
 from blemish.evaluation.evaluator import Evaluation, Evaluator
 from blemish.evaluation.learned_defects import without_learned
 from blemish.inspection.good_groups import GoodGroups
-from blemish.inspection.good_records import good_records
+from blemish.inspection.good_records import good_records, to_exclude
 from blemish.inspection.judging_model import JudgingModel
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError
@@ -132,9 +132,7 @@ class Inspector(JudgingModel):
         depth, said = self.ready()[1].bit_depth, list[str]()
         if how == "exclude":
             samples = images_to_judge(good, product=product, bit_depth=depth)
-            records = [
-                CalibrationRecord(s.product or None, 0.0, 0.0, image=known_as(s)) for s in samples
-            ]
+            records = to_exclude(samples, self.calibration)
         else:
             folders = self._training.get("product_folders", {})
             samples, said = good_images(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish._progress import Important, Progress
-from blemish.calibration import CalibrationRecord, image_identity
+from blemish.calibration import Calibration, CalibrationRecord, image_identity
+from blemish.calibration.good_scores import known_as, same_image
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import Loaded, learnable_input
@@ -89,6 +90,23 @@ def good_records(
             f"{unread[0]}"
         )
     return records
+
+
+def to_exclude(
+    samples: Iterable[Sample], calibration: Calibration | None
+) -> list[CalibrationRecord]:
+    """Records that name the images to take out of limits, of the product that each is behind."""
+    there = {
+        same_image(image): group.product
+        for group in (() if calibration is None else calibration.groups)
+        for image in group.images
+        if image
+    }
+    known = [(sample.product, known_as(sample)) for sample in samples]
+    return [
+        CalibrationRecord(product or there.get(same_image(image)), 0.0, 0.0, image=image)
+        for product, image in known
+    ]
 
 
 def _without_strays(

@@ -196,7 +196,7 @@ class InspectionService:
                 409,
                 "not_calibrated",
                 "This model is not calibrated. Mark pictures of good parts and recalibrate, or "
-                "run: blemish calibrate MODEL GOOD_DIR",
+                f"run: blemish calibrate {self.model.name} GOOD_DIR",
             )
         return calibration
 
