@@ -20,6 +20,8 @@ from blemish.benchmark.rows import read_lines
 from blemish.benchmark.runner import Outcome
 from blemish.errors import DataError
 
+_MEAN = ", mean of 10 classes"  # of a published figure, not of a category
+
 
 @dataclass(frozen=True)
 class ResultRow:
@@ -155,12 +157,13 @@ def _page(content: dict[str, Any], shown: str, paper: Paper) -> str:
         [category, *("n/a" if value is None else f"{value:.1f}" for value in figures.values())]
         for category, figures in content["by_category"].items()
     ]
+    labels = paper.metrics.values()
     return "\n".join(
         [
             f"# {content['title']}\n",
             "\n".join(f"- {fact}" for fact in facts) + "\n",
             shown,
             "## Measured, by category\n",
-            table(["category", *paper.metrics.values()], rows),
+            table(["category", *(label.removesuffix(_MEAN) for label in labels)], rows),
         ]
     )
