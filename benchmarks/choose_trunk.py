@@ -189,14 +189,16 @@ def main() -> None:
     parser.add_argument("--products", default="", help="only these, separated by commas")
     parser.add_argument("--one-for-all", action="store_true", help="one model for all of them")
     given = parser.parse_args()
+    how = f" --method {given.method} --steps {given.steps}" + " --one-for-all" * given.one_for_all
     content: dict[str, Any] = {
+        "command": f"python benchmarks/choose_trunk.py RESULT DATA …{how}",
         "method": given.method,
         "steps": given.steps,
         "seed": SEED,
         "products": {},
     }
     if given.result.is_file():
-        content = json.loads(given.result.read_text())
+        content |= {"products": json.loads(given.result.read_text())["products"]}
     wanted = given.trainings.split(",") if given.trainings else list(TRAININGS)
     teacher = build_teacher()
     chosen = set(given.products.split(",")) if given.products else None
@@ -219,11 +221,12 @@ def main() -> None:
                 for name, figures in found.items():
                     measured.setdefault(name, {})[training] = figures
                     print(name, size, training, figures, flush=True)
-                whole = complete(measured, wanted)
-                content["left_out"] = left_out(whole) if len(whole) > 1 else {}
                 write_result(given.result, content)
-    print(table(complete(measured, wanted)))
-    for product, row in content.get("left_out", {}).items():
+    whole = complete(measured, wanted)
+    content["left_out"] = left_out(whole) if len(whole) > 1 else {}
+    write_result(given.result, content)
+    print(table(whole))
+    for product, row in content["left_out"].items():
         print(f"without {product}: {row['chosen']}, {100 * row['lost']:.1f} below its best")
 
 

@@ -138,7 +138,6 @@ def test_the_settings_are_the_papers() -> None:
         "clip_norm": (None, 5.0),
         "student": ("mirror", "light"),
         "balance": (False, True),
-        "standardise": (False, True),
         "focus": (0.0, 1.0),
         "flat_loss": (True, False),
     }

@@ -34,6 +34,7 @@ class HFRConfig(ReconstructionConfig):
         },
     }
 
+    standardise: bool = True  # bring the encoder's channels to one scale (ours)
     # residual blocks per level, shallow to deep, or of every level; none: light 0, mirror 6,4,3
     student_blocks: Blocks | None = (1,)
     levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)

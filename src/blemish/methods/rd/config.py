@@ -59,7 +59,7 @@ class ReconstructionConfig(TrainedConfig):
     # inner width of the mirror's bottleneck blocks, in quarters: RD4AD 2, ADer and BoRAD 1
     stage_width: Literal[1, 2] = 2
     balance: bool = True  # divide each level's map by its deviation over good images (ours)
-    standardise: bool = True  # bring the teacher's channels to one scale (ours)
+    standardise: bool = False  # bring the teacher's channels to one scale (ours)
     sigma: Positive = 4.0  # Gaussian over the map, pixels of the input (stated)
 
     def __post_init__(self) -> None:

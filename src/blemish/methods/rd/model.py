@@ -11,10 +11,10 @@ Stated by their code: the student mirrors WideResNet-50-2 in residual stages of 
 convolutions, and the bottleneck ends in a residual stage of three blocks (``student=mirror``).
 Ours: a light bottleneck and student whose widths follow the teacher, without residual blocks; in
 the loss a position weighs by its own distance, so that what is still rebuilt badly, a rare product
-above all, trains most (``focus``; 0 is the paper's plain mean); the teacher's channels are
-standardised, and each level's map is divided by its deviation over good images before the sum; the
-learning rate falls to a tenth at 80 % of the steps; the length follows the number of images within
-a fewest and a most of steps, so that neither few images nor very many make it useless.
+above all, trains most (``focus``; 0 is the paper's plain mean); each level's map is divided by its
+deviation over good images before the sum; the learning rate falls to a tenth at 80 % of the steps;
+the length follows the number of images within a fewest and a most of steps, so that neither few
+images nor very many make it useless.
 """
 
 from __future__ import annotations
