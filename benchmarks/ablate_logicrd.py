@@ -40,11 +40,12 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "+ FCP without gate": ("logicrd", {"gate": False, "logical": False}),
     "+ NII gate": ("logicrd", {"logical": False}),
     "LogicRD": ("logicrd", {}),
+    "LogicRD, codes too": ("logicrd", {"described": "both"}),
 }
 
 
 def ablation(
-    line: str, seeds: list[int], settings: dict[str, str], names: list[str], cache: str
+    line: str, seeds: list[int], settings: dict[str, str], names: list[str], size: int, cache: str
 ) -> None:
     """Train what the file does not hold yet, and write it after every run."""
     found: dict[str, Any] = {"rows": []}
@@ -57,13 +58,13 @@ def ablation(
                 continue
             method, own = SYSTEMS[name]
             started = time.monotonic()
-            detector = Detector(method, settings={**settings, **own})
+            detector = Detector(method, image_size=size, settings={**settings, **own})
             training = TrainingOptions(seed=seed, cache_dir=cache or None)
             detector.fit(line, training=training, progress=Progress(quiet=True))
             row: dict[str, Any] = {"system": name, "seed": seed, "settings": settings}
             row["fit_s"] = round(time.monotonic() - started)
             row["auroc"] = _by_measure(detector.method, _test_pictures(detector, line))
-            if name == "LogicRD":
+            if name.startswith("LogicRD"):
                 row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
             found["rows"].append(row)
             found["line"] = json.loads((Path(line) / "demo-line.json").read_text())
@@ -183,7 +184,8 @@ def main() -> None:
     parser.add_argument("line", help="folder of the line, or table")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", dest="settings", action="append", default=[])
-    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--systems", help="with semicolons", default=";".join(SYSTEMS))
+    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--cache-dir", default="", help="features, between runs")
     given = parser.parse_args()
     if given.line == "table":
@@ -191,7 +193,8 @@ def main() -> None:
         return
     settings = dict(setting.split("=", 1) for setting in given.settings)
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    ablation(given.line, seeds, settings, given.systems.split(","), given.cache_dir)
+    systems = given.systems.split(";")
+    ablation(given.line, seeds, settings, systems, given.size, given.cache_dir)
 
 
 if __name__ == "__main__":

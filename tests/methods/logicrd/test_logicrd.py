@@ -79,6 +79,7 @@ def test_the_settings_are_the_papers() -> None:
         "pseudo_share": (0.0, 0.5),
         "gate_weight": (0.0, 0.1),
         "logic_weight": (0.0, 1.0),
+        "described": ("both", "features"),
         "regions": (1, 4),
         "most_groups": (1, 16),
     }
@@ -187,11 +188,12 @@ def test_each_branch_can_be_switched_off() -> None:
     assert output.branches == {}
     assert output.anomaly_map.shape == (3, 1, *SIZE)
     assert output.departure is not None
-    logical = fitted(build(structural=False))  # of the codes, which are trained without a student
+    # Of the codes, which are trained without a student.
+    logical = fitted(build(structural=False, described="both"))
     assert [group.modules for group in logical.stages()[0].groups] == [(logical.semantics,)]
     assert [key for key in logical.inference_state() if key.startswith("semantics")]
     assert set(logical.loss(Batch(images=images), logical.stages()[0])) == {"total", "logic"}
-    both = fitted(build())
+    both = fitted(build(described="both"))
     assert both.logic is not None
     structural = fitted(build(logical=False))
     with torch.inference_mode():
@@ -206,13 +208,13 @@ def test_each_branch_can_be_switched_off() -> None:
     with pytest.raises(ConfigError, match="needs semantics"):
         LogicRDConfig(semantics=False)
     with pytest.raises(ConfigError, match="described=both needs semantics"):
-        LogicRDConfig(semantics=False, compensation=False)
+        LogicRDConfig(semantics=False, compensation=False, described="both")
     with pytest.raises(ConfigError, match="regions=3"):
         LogicRDConfig(regions=3)
 
 
 def test_codes_learn_to_show_parts_that_changed_places() -> None:
-    method = build(structural=False, learning_rate=0.003).train()
+    method = build(structural=False, described="codes", learning_rate=0.003).train()
     images = pictures(16)
     with torch.inference_mode():
         method.prepare([Batch(images=images)])

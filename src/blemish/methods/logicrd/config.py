@@ -31,6 +31,7 @@ class LogicRDConfig(RDConfig):
             "pseudo_share": 0.0,
             "gate_weight": 0.0,
             "logic_weight": 0.0,
+            "described": "both",
             "regions": 1,
             "most_groups": 1,
         },
@@ -46,9 +47,9 @@ class LogicRDConfig(RDConfig):
     pseudo_share: Annotated[float, Range(0, 1)] = 0.5  # images of a batch with pseudo-anomalies
     gate_weight: NotNegative = 0.1  # of the gate's cross-entropy beside the distillation loss
     regions: Literal[1, 2, 4, 8] = 4  # the whole picture, its quarters … to regions² parts
-    logic_weight: NotNegative = 1.0  # of the loss by which codes show parts that changed places
-    # what is measured: GSE's codes (stated), the teacher's features (ours), or both
-    described: Literal["both", "codes", "features"] = "both"
+    logic_weight: NotNegative = 1.0  # of the loss by which codes that are measured show what moved
+    # what is measured: GSE's codes, the teacher's features, or both (stated)
+    described: Literal["both", "codes", "features"] = "features"
     own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
     most_groups: Count = 16  # largest number of groups of pictures
 

@@ -10,15 +10,16 @@ anomalies from leaking through it; logical anomalies, which do not show in an an
 measured by a Mahalanobis distance of features; both branches are judged jointly.
 Ours: the trunk is that of RD; GSE joins all levels at the deepest one's
 size, fuses them by 1×1 and runs two transformer blocks over the tokens, which gives a code at every
-place; their mean, the global code, scales and shifts the student (FiLM); the codes train on good
-features of which parts are swapped, doubled or taken away, and must stand out; FCP is 1×1 of the
+place; their mean, the global code, scales and shifts the student (FiLM); FCP is 1×1 of the
 teacher's level to an eighth of its channels, times the gate; the gate and the student train on
 feature-space pseudo-anomalies (patches masked or swapped), whose clean feature must be rebuilt, and
-the gate is told where they are; the distance is of the codes and, beside them, of the joined
-levels, each averaged over the picture, over its quarters and over theirs, and the part with the
-largest z-score counts; pictures are grouped without labels and each group has its Gaussians with
+the gate is told where they are; the distance is of the joined levels, of the codes, or of both,
+averaged over the picture, over its quarters and over theirs, and the part with the largest z-score
+counts; codes that are measured train on good features of which parts are swapped, doubled or taken
+away, and must stand out; pictures are grouped without labels and each group has its Gaussians with
 Ledoit-Wolf covariance; z-scores, by group, are over good images that no stage saw, and those of the
 branches are summed.
+Deviation: the joined levels, not the codes, are the default, because they find more.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ class LogicRD(RD):
         self.semantics: GlobalSemantics | None = None
         if config.semantics:
             self.semantics = GlobalSemantics(
-                sum(channels), size, levels=len(channels), width=config.code_width
+                sum(channels),
+                size,
+                levels=len(channels),
+                width=config.code_width,
+                measured="codes" in config.descriptions,
             )
             maps["codes"] = (config.code_width, self.semantics.grid)
             self.student = GuidedDecoder(

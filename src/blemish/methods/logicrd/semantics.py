@@ -78,7 +78,8 @@ class GlobalSemantics(nn.Module):
 
     The blocks see relations between places; the positions are learned for the levels' ``size``. The
     codes' mean over the picture is its global code, from which follows what guides the student at
-    each of its ``levels``; their mean over a part is what that part is within the whole.
+    each of its ``levels``; their mean over a part is what that part is within the whole. Codes that
+    are ``measured`` have a layer more.
 
     Shapes: joined levels ``(N, ΣC, H_L, W_L)`` → codes ``(N, width, h, w)``.
     """
@@ -89,6 +90,7 @@ class GlobalSemantics(nn.Module):
         size: tuple[int, int],
         *,
         levels: int,
+        measured: bool = False,
         width: int = 64,
         blocks: int = 2,
         heads: int = 4,
@@ -100,7 +102,7 @@ class GlobalSemantics(nn.Module):
         self.position = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1], width) * 0.02)
         self.blocks = nn.Sequential(*(AttentionBlock(width, heads) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
-        self.code = nn.Linear(width, width)
+        self.code: nn.Module = nn.Linear(width, width) if measured else nn.Identity()
         self.levels = nn.ModuleList(nn.Linear(width, width) for _ in range(levels))
 
     def tokens(self, joined: Tensor) -> Tensor:
