@@ -39,8 +39,8 @@ from blemish.results import PartPose
 _ALIKE = 0.02
 #: Pixels of a reference's longer side: what a network sees of a picture is seldom more.
 KEPT = 512
-#: Shares of the longer side within which the light of a picture and a reference are compared.
-_NEAR = (1 / 16, 1 / 48, 1 / 128)
+#: Share of the longer side within which the light of a picture and a reference are compared.
+_NEAR = 1 / 128
 #: OpenCV counts the pixels of what it warps in 16 bits.
 _LONGEST = 32_000
 
@@ -245,13 +245,18 @@ def _in_the_light_of(
     seen = cv2.warpAffine(whole, matrix, size[::-1], flags=flags)  # (h, w)
     own = cv2.warpAffine(small, matrix, size[::-1], flags=flags)  # (h, w, 3), dark outside
     plain = reference.pixels.astype(np.float32)
-    apart, light = own - plain * seen[..., None], np.zeros_like(plain)
-    for near in _NEAR:  # the nearest that there is counts: right beside the seam both are alike
-        sigma = near * max(size)
-        window = (2 * int(4 * sigma) + 1,) * 2
-        weight = cv2.GaussianBlur(seen, window, sigma)[..., None]
-        there = cv2.GaussianBlur(apart, window, sigma) / np.maximum(weight, 1e-6)
-        light += np.minimum(2 * weight, 1) * (there - light)
+    sigma = _NEAR * max(size)
+    weight = cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
+    apart = cv2.GaussianBlur(own - plain * seen[..., None], (0, 0), sigma)
+    apart /= np.maximum(weight, 1e-6)
+    # Outside, as at the nearest place that is seen: a mean would take in how other things differ.
+    outside = (seen < 1).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(
+        outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    there = np.zeros((int(nearest.max()) + 1, 3), np.float32)
+    there[nearest[outside == 0]] = apart[outside == 0]
+    light = cv2.GaussianBlur(there[nearest], (0, 0), sigma)
     return np.clip(np.rint(plain + light), 0, 255).astype(np.uint8)
 
 
