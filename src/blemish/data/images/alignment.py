@@ -39,8 +39,8 @@ from blemish.results import PartPose
 _ALIKE = 0.02
 #: Pixels of a reference's longer side: what a network sees of a picture is seldom more.
 KEPT = 512
-#: Share of the longer side within which the light of a picture and a reference are compared.
-_NEAR = 1 / 128
+#: Pixels of the longer side at which the light of a picture and a reference are compared.
+_LIGHT = 256
 #: OpenCV counts the pixels of what it warps in 16 bits.
 _LONGEST = 32_000
 
@@ -237,18 +237,15 @@ def _turned_back(
 def _in_the_light_of(
     pixels: NDArray[np.uint8], lie: tuple[float, float, float], reference: Reference
 ) -> NDArray[np.uint8]:
-    """The reference, as bright as the picture is nearby: a seam would be odder than any defect."""
-    cv2, size = opencv(), reference.size
+    """The reference, as bright as the picture nearby: a seam would be odder than any defect."""
+    cv2, size = opencv(), working_size(reference.size, _LIGHT)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    matrix, whole = turning(*lie, size), np.ones(size, np.float32)
-    small = resized(pixels, size).astype(np.float32)
-    seen = cv2.warpAffine(whole, matrix, size[::-1], flags=flags)  # (h, w)
-    own = cv2.warpAffine(small, matrix, size[::-1], flags=flags)  # (h, w, 3), dark outside
-    plain = reference.pixels.astype(np.float32)
-    sigma = _NEAR * max(size)
-    weight = cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
-    apart = cv2.GaussianBlur(own - plain * seen[..., None], (0, 0), sigma)
-    apart /= np.maximum(weight, 1e-6)
+    matrix = turning(*lie, size)
+    own, plain = (resized(one, size).astype(np.float32) for one in (pixels, reference.pixels))
+    own = cv2.warpAffine(own, matrix, size[::-1], flags=flags)  # (h, w, 3), dark outside
+    seen = cv2.warpAffine(np.ones(size, np.float32), matrix, size[::-1], flags=flags)
+    apart = cv2.GaussianBlur(own - plain * seen[..., None], (0, 0), 2)
+    apart /= np.maximum(cv2.GaussianBlur(seen, (0, 0), 2), 1e-6)[..., None]
     # Outside, as at the nearest place that is seen: a mean would take in how other things differ.
     outside = (seen < 1).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(
@@ -256,8 +253,9 @@ def _in_the_light_of(
     )
     there = np.zeros((int(nearest.max()) + 1, 3), np.float32)
     there[nearest[outside == 0]] = apart[outside == 0]
-    light = cv2.GaussianBlur(there[nearest], (0, 0), sigma)
-    return np.clip(np.rint(plain + light), 0, 255).astype(np.uint8)
+    light = cv2.GaussianBlur(there[nearest], (0, 0), 2)  # (h, w, 3)
+    light = cv2.resize(light, reference.size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.clip(np.rint(reference.pixels + light), 0, 255).astype(np.uint8)
 
 
 def to_source(
