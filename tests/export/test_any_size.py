@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from blemish.data.images.preprocess import Preprocessing
 from blemish.errors import ConfigError
 from blemish.export import export_model
 from blemish.export.any_size import with_any_size
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspector import ExportedDetector, open_model
 
 SIZES = [(64, 64), (90, 41), (41, 90), (33, 64), (7, 300), (1, 1), (500, 333), (1200, 1600)]
@@ -118,3 +120,15 @@ def test_tiles_and_regions_are_refused(tmp_path: Path, good_parts: NDArray[np.ui
     detector.save(tmp_path / "m.blemish")
     with pytest.raises(ConfigError, match=r"sees pictures in tiles.*without --any-size"):
         export_model(tmp_path / "m.blemish", any_size=True)
+
+
+def test_drawn_pictures_are_not_said_to_be_bgr(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are unlike the learned ones, and nobody gave them."""
+    monkeypatch.setattr(LearnedPictures, "_swapped", lambda *_: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="looks like BGR"):
+            open_model(model_file).inspect(np.full((64, 64, 3), (9, 90, 200), np.uint8))
+        export_model(model_file, tmp_path / "any.blemish", any_size=True)

@@ -107,7 +107,7 @@ def fit(
         typer.Option(
             "--align",
             help="Turn parts that lie a little differently (±10°, ±10 %) back to a good picture "
-            "before they are judged. Needs blemish[align].",
+            "before they are judged. Needs the extra align.",
         ),
     ] = False,
     align_product: Annotated[
@@ -118,7 +118,7 @@ def fit(
         str | None,
         typer.Option(
             help="part: crop pictures to it, by region of interest, reference or even background. "
-            "Needs blemish[align]."
+            "Needs the extra align."
         ),
     ] = None,
     preset: Preset = "light",

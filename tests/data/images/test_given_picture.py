@@ -177,3 +177,10 @@ def test_half_precision_is_read_too() -> None:
     grey = torch.tensor([[0.0, 1.0], [0.5, 0.25]])
     for dtype in (torch.float16, torch.bfloat16):
         assert pixels_of(grey.to(dtype))[..., 0].tolist() == [[0, 255], [128, 64]]
+
+
+def test_a_file_opened_for_text_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(COLOUR))
+    with path.open(encoding="utf-8") as file, pytest.raises(DataError, match="mode 'rb'"):
+        pixels_of(file)  # type: ignore[arg-type]

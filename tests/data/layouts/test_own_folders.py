@@ -270,3 +270,15 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "data.zip"):
         with pytest.raises(DataError, match=r"Unpack data\.zip first"):
             read_data_set(root)
+
+
+def test_0_and_1_alone_are_left_out_and_said(read: Callable[..., Any]) -> None:
+    """``0`` is good in most lists of labels: as a kind of defect it would be misread."""
+    found = read("train/a.png", "train/b.png", "test/0/a.png", "test/1/a.png")
+    assert [name for name, *_ in found] == ["train/a.png", "train/b.png"]
+    assert "test/0/ (1 images) was left out" in read.problems  # type: ignore[attr-defined]
+
+
+def test_numbered_kinds_are_kinds(read: Callable[..., Any]) -> None:
+    found = read("good/a.png", "good/b.png", "0/a.png", "1/a.png")
+    assert [kind for *_, kind, _ in found if kind] == ["0", "1"]

@@ -159,7 +159,10 @@ def _content(file: Any) -> bytes:
     """All of an open file: who has just written into a buffer stands at its end."""
     if callable(getattr(file, "seekable", None)) and file.seekable():
         file.seek(0)
-    content = file.read()
+    try:
+        content = file.read()
+    except UnicodeDecodeError:  # opened for text, and an image is none
+        content = ""
     if not isinstance(content, bytes):
         raise DataError(
             f"What was given reads as {type(content).__name__}, not as bytes. Open image files "

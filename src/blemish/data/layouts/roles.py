@@ -10,8 +10,8 @@ A name is cut into words (``OK_parts``, ``goodImages``, ``test-public``); words 
 - a split: ``train``, ``val``, ``test``, alone or with one of the above, as ``normal_test``
 - unlabelled: ``unlabelled``, ``unsorted``
 - anything else is a kind of defect, unless it says good and something else (``good_camera``), or
-  a word that people use both ways (``positive``) or for what a program wrote (``results``): such a
-  folder is unclear, left out, and said.
+  a word that people use both ways (``positive``; ``0`` and ``1`` where there is nothing else) or
+  for what a program wrote (``results``): such a folder is unclear, left out, and said.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ SPLITS: dict[str, Split] = {
     **dict.fromkeys(("validation", "val", "valid"), "validation"),
     **dict.fromkeys(("test", "tests", "testing"), "test"),
 }
+_TWO_CLASSES = _words("0 1")
 _UNLABELLED = _words("unlabelled unlabeled unsorted")
 _BOTH_WAYS = _words(
     "positive positives negative negatives pos neg result results heatmap heatmaps overlay "
@@ -108,6 +109,9 @@ def folder_role(name: str, beside: Iterable[str] = ()) -> FolderRole:
         >>> folder_role("normal_test").split, folder_role("crack_mask", ["crack"]).of
         ('test', 'crack')
     """
+    beside = list(beside)
+    if name in _TWO_CLASSES and {*beside, name} == _TWO_CLASSES:
+        return FolderRole("unclear")  # 0 is good in most lists of labels, but nothing says so
     words = name_words(name)
     splits = {SPLITS[word] for word in words if word in SPLITS}
     split = splits.pop() if len(splits) == 1 else None
