@@ -97,11 +97,12 @@ def test_where_it_warns_the_old_model_is_kept_beside(
     assert calm.returncode == 0, calm.stderr
     kept = tmp_path / "m.blemish.bak"
     assert "By the limits before" not in calm.stderr
+    assert "The model before takes" not in calm.stderr
     assert not kept.exists()
     now = digest(model)
-    result = blemish("learn", model, more)  # negatives: defects by the limits before
+    result = blemish("learn", model, more)  # negatives, which are all alike
     assert result.returncode == 0, result.stderr
-    assert "By the limits before, 1 of the 6 new good images of part is a defect" in result.stderr
+    assert "takes 6 of 6 new good images of part for defects. Where they" in result.stderr
     assert f"model as it was is kept, {kept}. Back to it: mv {kept} {model}" in result.stderr
     assert digest(kept) == now != before
     assert digest(model) != now

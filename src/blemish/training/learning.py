@@ -40,6 +40,7 @@ from blemish.training.train import TrainingOptions
 
 _TOGETHER = 16  # images that a method sees at a time
 _NAMED = 3  # images that a sentence names
+_JUDGED = 32  # new images of a product that the model before judges
 
 
 class LimitChange(NamedTuple):
@@ -220,7 +221,17 @@ def learn_more(
     if calibration is None:
         notes.append("The model has no limits, as before: blemish calibrate sets them.")
     elif records:
-        once = _once_defects(calibration, records)
+        # A batch of one kind vouches for itself once it is learned: the model before judges it too.
+        same = [s for s in split.kept if s.product in calibration.products]
+        judged = good_records(
+            partial(judge_samples, MethodNetwork(method), preprocessing),
+            GoodGroups(_some_of_each(same), "none", {}),
+            progress=progress,
+            on_error=lambda path, error: None,  # said above
+        )
+        mostly = _mostly_defects(calibration, judged)
+        others = [record for record in records if record.product not in mostly]
+        once = [*mostly.values(), *_once_defects(calibration, others)]
         doubtful |= bool(once)
         notes += once
         limits = calibrate(records, current=calibration, how="join")
@@ -253,6 +264,30 @@ def _has_trained(sample: Sample, trained: Mapping[str, Any]) -> bool:
 def _limits(calibration: Calibration | None, product: str) -> Limits | None:
     known = calibration is not None and product in calibration.products
     return calibration.limits(product) if calibration is not None and known else None
+
+
+def _some_of_each(samples: Sequence[Sample]) -> list[Sample]:
+    """At most ``_JUDGED`` samples of each product, evenly spread over them."""
+    rows: dict[str, list[Sample]] = {}
+    for sample in samples:
+        rows.setdefault(sample.product, []).append(sample)
+    return [s for own in rows.values() for s in own[:: math.ceil(len(own) / _JUDGED)]]
+
+
+def _mostly_defects(before: Calibration, judged: Sequence[CalibrationRecord]) -> dict[str, str]:
+    """A note on each product of which the model before takes most new good images for defects."""
+    notes: dict[str, str] = {}
+    for product in dict.fromkeys(record.product for record in judged):
+        assert product is not None  # they are of a data set
+        own = [record for record in judged if record.product == product]
+        above = sum(record.score > before.limits(product).defect for record in own)
+        if above * 2 > len(own) > 1:
+            notes[product] = Important(
+                f"The model before takes {above} of {len(own)} new good images of {product} for "
+                "defects. Where they show another product, name it with --product; where they are "
+                f"defects, do not learn them: as good ones of {product} they are found no more."
+            )
+    return notes
 
 
 def _once_defects(before: Calibration, records: Sequence[CalibrationRecord]) -> list[str]:
