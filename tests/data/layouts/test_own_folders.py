@@ -282,3 +282,10 @@ def test_0_and_1_alone_are_left_out_and_said(read: Callable[..., Any]) -> None:
 def test_numbered_kinds_are_kinds(read: Callable[..., Any]) -> None:
     found = read("good/a.png", "good/b.png", "0/a.png", "1/a.png")
     assert [kind for *_, kind, _ in found if kind] == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["backup", "raw", "reference", "calibration", "thumbs", "unknown"])
+def test_what_somebody_keeps_is_no_kind_of_defect(read: Callable[..., Any], name: str) -> None:
+    found = read("good/a.png", "good/b.png", "crack/a.png", f"{name}/a.png")
+    assert [kind for *_, kind, _ in found if kind] == ["crack"]
+    assert f"{name}/ (1 images) was left out" in read.problems  # type: ignore[attr-defined]

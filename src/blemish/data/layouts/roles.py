@@ -11,7 +11,8 @@ A name is cut into words (``OK_parts``, ``goodImages``, ``test-public``); words 
 - unlabelled: ``unlabelled``, ``unsorted``
 - anything else is a kind of defect, unless it says good and something else (``good_camera``), or
   a word that people use both ways (``positive``; ``0`` and ``1`` where there is nothing else) or
-  for what a program wrote (``results``): such a folder is unclear, left out, and said.
+  for what a program wrote (``results``) or somebody keeps (``backup``, ``raw``): such a folder is
+  unclear, left out, and said.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ _TWO_CLASSES = _words("0 1")
 _UNLABELLED = _words("unlabelled unlabeled unsorted")
 _BOTH_WAYS = _words(
     "positive positives negative negatives pos neg result results heatmap heatmaps overlay "
-    "overlays output outputs prediction predictions"
+    "overlays output outputs prediction predictions "
+    "archive backup backups calibration preview previews raw reference references temp thumbnail "
+    "thumbnails thumbs tmp trash unknown"  # of what, good or defective, nobody can tell
 )
 _WRAPPERS = _words("image images img imgs picture pictures pics photo photos data dataset")
 _SAY_NOTHING = _WRAPPERS | _words(
