@@ -50,6 +50,20 @@ def test_evaluate_keeps_products_that_were_never_learned_out_of_the_mean(
     assert figures["mean"] == json.loads(alone.stdout)["mean"]
 
 
+def test_evaluate_says_when_the_model_knows_none_of_the_products(
+    blemish: Any, part_folder: Any, part: Path, tmp_path: Path
+) -> None:
+    for name in ("lid", "nut"):
+        part_folder(tmp_path / "line" / name)
+    fit = ("fit", "line", "-m", "patchcore", "--size", 64, "--teacher-weights", "random")
+    assert blemish(*fit, "--out", "m.blemish").returncode == 0
+    shutil.copytree(part, tmp_path / "other" / "part")
+    shutil.copytree(part, tmp_path / "other" / "cap")
+    said = "The model never learned cap, part: it knows lid, nut."
+    assert said in blemish("evaluate", "m.blemish", "other").stderr
+    assert "never learned" not in blemish("evaluate", "m.blemish", "line").stderr
+
+
 def test_evaluate_states_the_error_of_bounded_memory_and_gives_aders_f1_max(
     blemish: Any, refused: Any, judging: dict[str, Path], part: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blemish._progress import print_failures, print_notes
+from blemish._progress import Important, print_failures, print_notes
 from blemish.cli.common import (
     Compatibility,
     Device,
@@ -91,6 +91,12 @@ def evaluate(
         progress=Progress(quiet=quiet),
         on_note=lambda note: print_notes([note]),
     )
+    strange = data_set.products
+    if len(detector.products) > 1 and not set(strange) & set(detector.products):
+        some = ", ".join(strange[:3]) + (", …" if len(strange) > 3 else "")
+        known = ", ".join(detector.products[:3]) + (", …" if len(detector.products) > 3 else "")
+        said = f"The model never learned {some}: it knows {known}. The figures are of strange parts"
+        print_notes([Important(f"{said}, or of products that are called otherwise here.")])
     if json is not None:
         from blemish.evaluation.as_json import evaluation_json
 
