@@ -215,6 +215,19 @@ def test_describe_says_what_a_folder_holds(
     assert "no data set at" in refused(blemish("data", "describe", "gone"))
 
 
+def test_describe_says_once_what_many_products_have_in_common(
+    blemish: Any, part_folder: Any, tmp_path: Path
+) -> None:
+    for name in "abcdef":
+        part_folder(tmp_path / "line" / name, train=2)
+        shutil.rmtree(tmp_path / "line" / name / "test")
+    result = blemish("data", "describe", "line")
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stdout.splitlines() if line.startswith("- ")]
+    assert len(notes) <= 2, notes
+    assert "and 3 more: " in " ".join(notes)
+
+
 def test_doctor_lists_what_is_there(blemish: Any) -> None:
     shown = blemish("doctor")
     assert shown.returncode == 0, shown.stderr

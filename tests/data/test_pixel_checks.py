@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from blemish._progress import Important
 from blemish.data.describe import describe
 from blemish.data.layouts import read_data_set
 
@@ -70,6 +71,7 @@ def test_twelve_bits_in_sixteen(found: Found) -> None:
         "The largest value in 8 16-bit pictures is 4,095 of 65,535: 12 bits? Give --bit-depth 12; "
         "read with 16 bits they are nearly black."
     )
+    assert isinstance(sentence, Important)  # it goes before what is only worth knowing
     assert not any("16-bit" in text for text in found(deep, bit_depth=12))
     assert "is read as white. Give --bit-depth 12" in found(deep, bit_depth=10)[0]
 

@@ -34,6 +34,7 @@ def describe_data(
     from rich.console import Console
     from rich.table import Table
 
+    from blemish._progress import grouped as by_kind
     from blemish.data.describe import describe
     from blemish.data.grouping import grouped
     from blemish.data.layouts import read_data_set
@@ -68,7 +69,7 @@ def describe_data(
         summary.add_row(name, sizes, modes, str(product.masks), str(product.unmasked))
     console.print(table)
     console.print(summary)
-    for problem in description.problems:
+    for problem in by_kind(description.problems):
         console.print(f"- {problem}", markup=False)
     if not description.problems:
         console.print("No problems found.")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish._progress import Important
 from blemish.data.sample import Sample
 
 _SIDE = 16  # of the small copies that are compared
@@ -94,7 +95,7 @@ class PixelChecks:
 
     def sentences(self) -> list[str]:
         """What is odd, most telling first."""
-        found = [*self._depth(), *self._pages()]
+        found: list[str] = [*map(Important, self._depth()), *self._pages()]
         for product in dict.fromkeys(sample.product for sample in self._samples):
             rows = [
                 row
