@@ -49,9 +49,9 @@ class Timed(Inspector):
         clock, batches = self.clock, self.batches
 
         class Slow(Preprocessing):
-            def __call__(self, image: Any, product: str = "", **named: Any) -> Any:
+            def prepare(self, image: Any, product: str = "", **named: Any) -> Any:
                 clock.pass_by(0.008)
-                return super().__call__(image, product, **named)
+                return super().prepare(image, product, **named)
 
         def network(pixels: Any) -> NetworkOutput:
             batches.append(len(pixels))
@@ -144,11 +144,11 @@ def test_the_verb_prints_every_stage_and_the_floor(
 ) -> None:
     from blemish.cli.latency import latency
 
-    latency(model_file, None, 0.3, 2, None, False, "cpu", True)
+    latency(model_file, None, 0.3, 2, None, False, "cpu", quiet=True)
     out = capsys.readouterr().out
     for words in (*STAGES, "total", "floor", "× the floor", "pictures/s", "Peak memory"):
         assert words in out
-    latency(model_file, None, 0.3, 2, None, True, "cpu", True)
+    latency(model_file, None, 0.3, 2, None, True, "cpu", quiet=True)
     content = json.loads(capsys.readouterr().out)
     assert content["runtime"] == "PyTorch"
     assert content["floor"]["p50"] > 0

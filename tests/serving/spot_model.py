@@ -124,6 +124,6 @@ if __name__ == "__main__":
     if "SPOT_NAMED" in os.environ:
         changes["calibration"] = named_calibration()
     made = (two_products_model if several else spot_model)(**changes)
-    server.open_served = lambda path, device="cpu": made  # type: ignore[assignment]
+    server.open_served = lambda path, **options: made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()
