@@ -97,7 +97,7 @@ def test_trend_rings_when_scores_move_and_not_before(
     def rows(scores: np.ndarray, name: str) -> Path:
         return write(
             tmp_path / name,
-            [[f"{n:04}.png", product or "", "ok", s, 0.5, ""] for n, s in enumerate(scores)],
+            [[f"{n:04}.png", "", "ok", s, 0.5, ""] for n, s in enumerate(scores)],
         )
 
     quiet = blemish("trend", judging["model"], rows(usual, "a.csv"))

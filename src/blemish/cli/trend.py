@@ -64,6 +64,8 @@ def trend(
     for product, judged in products.items():
         name = product or "all pictures"
         group = known.get(product)
+        if group is None and product is None and len(known) == 1:  # rows of one product name none
+            group = next(iter(known.values()))
         if group is None:
             console.print(f"{name}: {len(judged)} pictures, of no product with limits; left out.")
             continue
