@@ -253,6 +253,17 @@ def one_picture(
     return images_to_judge(picture, product=product, bit_depth=bit_depth)[0]
 
 
+def source_pixels(sample: Sample, *, bit_depth: int) -> NDArray[np.uint8]:
+    """The pixels ``(H, W, 3)`` of a sample, at its own size.
+
+    Raises:
+        ImageError: The sample's file cannot be read.
+    """
+    if sample.image is not None:
+        return to_rgb(sample.image, bit_depth=bit_depth)
+    return read_image(sample.path, bit_depth=bit_depth)
+
+
 def load_input(
     sample: Sample,
     preprocessing: Preprocessing,
@@ -266,10 +277,8 @@ def load_input(
         ConfigError: Regions of interest differ by product, and the sample's is not named.
     """
     depth = preprocessing.bit_depth
-    if sample.image is not None:
-        pixels = to_rgb(sample.image, bit_depth=depth)
-    elif seen is None:
-        pixels = read_image(sample.path, bit_depth=depth)
+    if sample.image is not None or seen is None:
+        pixels = source_pixels(sample, bit_depth=depth)
     else:
         with open_file(sample.path) as file:
             content = file.read()

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.images.preprocess import Preprocessing, to_rgb
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.reading import read_image
 from blemish.data.planted import plant_anomaly
 from blemish.data.sample import Sample
+from blemish.data.sources import source_pixels
 from blemish.errors import DataError, ImageError
 
 #: More good images than this prove nothing more and only cost time.
@@ -45,11 +46,7 @@ def compared_samples(
     base = base or _synthetic(preprocessing)
     planted = []
     for number, sample in enumerate(base):
-        pixels = (
-            read_image(sample.path, bit_depth=depth)
-            if sample.image is None
-            else to_rgb(sample.image, bit_depth=depth)
-        )
+        pixels = source_pixels(sample, bit_depth=depth)
         image, _ = plant_anomaly(pixels, np.random.default_rng([23, number]))
         planted.append(replace(sample, image=image, path=Path(f"planted in {sample.path.name}")))
     what = "good images" if good else "synthetic pictures"

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from blemish._progress import Progress
 from blemish.calibration import Calibration
-from blemish.data.images.preprocess import to_rgb
-from blemish.data.images.reading import read_image
 from blemish.data.sample import Sample
+from blemish.data.sources import source_pixels
 from blemish.inspector import Inspector
 from blemish.results import Prediction
 
@@ -208,10 +207,7 @@ def own_size_difference(exported: Inspector, samples: Sequence[Sample]) -> float
     few = [samples[int(row)] for row in rows]
     pairs = []
     for sample, prediction in zip(few, exported.predict(few), strict=True):
-        pixels = sample.image
-        if pixels is None:
-            pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
-        pixels = to_rgb(pixels, bit_depth=preprocessing.bit_depth)
+        pixels = source_pixels(sample, bit_depth=preprocessing.bit_depth)
         pairs.append((prediction.score, float(network(pixels[None]).scores[0])))
     return _difference(np.asarray(pairs))
 

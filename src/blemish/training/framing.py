@@ -14,19 +14,17 @@ import numpy as np
 from blemish._progress import Progress
 from blemish.data.images.crop import PartCrop, Standing, find_part
 from blemish.data.images.preprocess import MULTIPLE, Preprocessing
-from blemish.data.images.reading import read_image
 from blemish.data.images.roi import RegionOfInterest
 from blemish.data.sample import Sample
-from blemish.errors import ConfigError, ImageError
+from blemish.errors import ConfigError
 from blemish.training.reference import Aligned as Aligned
 from blemish.training.reference import aligned_to
 from blemish.training.region import looking_at
+from blemish.training.some_pictures import some_pictures
 
 #: What pictures are cropped to; ``None``: they are not.
 CropTo = Literal["part"] | None
 
-#: Good pictures of a product whose part is looked for; of more, as many evenly spread.
-_MOST = 64
 #: Share of good pictures in which it must be found.
 _FOUND = 0.9
 #: Room around the largest part on each side, as a share of the picture's side.
@@ -127,14 +125,5 @@ def _fixed(view: Preprocessing, product: str) -> Standing | None:
 
 
 def _parts(view: Preprocessing, samples: Sequence[Sample], progress: Progress) -> list[Standing]:
-    chosen = samples[:: max(1, -(-len(samples) // _MOST))]
-    parts = []
-    for sample in progress.track(chosen, "Finding parts", len(chosen)):
-        try:
-            pixels = sample.image
-            if pixels is None:
-                pixels = read_image(sample.path, bit_depth=view.bit_depth)
-        except ImageError:
-            continue  # said elsewhere
-        parts.append(find_part(pixels))
-    return parts
+    some = some_pictures(samples, "Finding parts", bit_depth=view.bit_depth, progress=progress)
+    return [find_part(pixels) for _, pixels in some]

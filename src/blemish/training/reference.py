@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from blemish._progress import Progress
 from blemish.data.images.alignment import KEPT, Alignment, Reference
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.images.reading import read_image
 from blemish.data.images.registration import (
     SHIFT,
     TURN,
@@ -26,13 +25,12 @@ from blemish.data.images.registration import (
     working_size,
 )
 from blemish.data.sample import Sample
-from blemish.errors import ConfigError, ImageError
+from blemish.errors import ConfigError
+from blemish.training.some_pictures import some_pictures
 
 #: All products, none of them, or those that are named.
 Aligned = bool | Sequence[str]
 
-#: Good pictures of a product that are registered; of more, as many evenly spread.
-_MOST = 64
 _THUMBNAIL = 48
 #: Correlation below which two pictures are not of one part.
 _LEAST = 0.5
@@ -112,17 +110,11 @@ def wanted_products(align: Aligned, products: Sequence[str]) -> tuple[str, ...]:
 def _reference(
     samples: Sequence[Sample], product: str, preprocessing: Preprocessing, progress: Progress
 ) -> tuple[Reference, list[Found]]:
-    chosen = samples[:: max(1, -(-len(samples) // _MOST))]
     greys: list[NDArray[np.uint8]] = []
     small: list[NDArray[np.uint8]] = []
     names: list[str] = []
-    for sample in progress.track(chosen, "Aligning", len(chosen)):
-        try:
-            pixels = sample.image
-            if pixels is None:
-                pixels = read_image(sample.path, bit_depth=preprocessing.bit_depth)
-        except ImageError:
-            continue  # said elsewhere
+    depth = preprocessing.bit_depth
+    for sample, pixels in some_pictures(samples, "Aligning", bit_depth=depth, progress=progress):
         source = pixels.shape[0], pixels.shape[1]
         small.append(resized(pixels, working_size(source, min(KEPT, max(source)))))
         greys.append(to_grey(small[-1], working_size(source)))
