@@ -77,43 +77,27 @@ _HFR_OPEN = (
     "in the text at hand: the preset's docstring says what stands in their place."
 )
 
+
+def _borad(data_set: str, key: str) -> Paper:
+    """BoRAD's one protocol, on one of its three data sets."""
+    return Paper(
+        f"BoRAD on {data_set}, one model for all categories",
+        _BORAD,
+        "borad",
+        key,
+        "one_for_all",
+        metrics=_ADER,
+        own="borad",
+        compared=("rd_ader", "borad_compared"),
+        open=_BORAD_OPEN,
+        compatibility="ader",
+    )
+
+
 PAPERS: Mapping[str, Paper] = {
-    "borad-mvtec": Paper(
-        "BoRAD on MVTec AD, one model for all categories",
-        _BORAD,
-        "borad",
-        "mvtec_ad",
-        "one_for_all",
-        metrics=_ADER,
-        own="borad",
-        compared=("rd_ader", "borad_compared"),
-        open=_BORAD_OPEN,
-        compatibility="ader",
-    ),
-    "borad-visa": Paper(
-        "BoRAD on VisA, one model for all categories",
-        _BORAD,
-        "borad",
-        "visa",
-        "one_for_all",
-        metrics=_ADER,
-        own="borad",
-        compared=("rd_ader", "borad_compared"),
-        open=_BORAD_OPEN,
-        compatibility="ader",
-    ),
-    "borad-realiad": Paper(
-        "BoRAD on Real-IAD, one model for all categories",
-        _BORAD,
-        "borad",
-        "real_iad",
-        "one_for_all",
-        metrics=_ADER,
-        own="borad",
-        compared=("rd_ader", "borad_compared"),
-        open=_BORAD_OPEN,
-        compatibility="ader",
-    ),
+    "borad-mvtec": _borad("MVTec AD", "mvtec_ad"),
+    "borad-visa": _borad("VisA", "visa"),
+    "borad-realiad": _borad("Real-IAD", "real_iad"),
     "hfr-fashion": Paper(
         "HFR on Fashion-MNIST, each class in turn the normal one",
         _HFR,
