@@ -48,19 +48,20 @@ class Courier:
         Raises:
             ConfigError: It cannot be kept, as on a full disk.
         """
-        message = message_of(prediction, model)
-        if not self.target.wants(message):
+        if not self.target.wants(prediction):  # most are not: nothing is made of them
             return
         now = time.monotonic()
         with self._pace:  # a server takes from several threads
             if now - self._last < self.target.every:
                 self._left_out += 1
                 return
-            message.left_out, self._left_out, self._last = self._left_out, 0, now
+            left_out, self._left_out, self._last = self._left_out, 0, now
+        message = message_of(prediction, model)
+        message.left_out = left_out
         if self.target.overlay:
             with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
                 message.overlay = overlay_of(prediction)
-        self.spool.put(message.id, message.model_dump_json(exclude_none=False))
+        self.spool.put(message.id, message.model_dump_json())
         self._wake.set()
 
     def close(self, patience: float) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from blemish._names import unknown_name_message
 from blemish.delivery.message import Message
 from blemish.errors import ConfigError
+from blemish.results import Prediction
 
 _VERDICTS = ("ok", "unsure", "defect")
 _SCHEMES = ("http", "https", "mqtt", "mqtts", "folder")
@@ -89,10 +90,10 @@ class Target:
         """What its spool is called by: the same for the same address without its password."""
         return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
-    def wants(self, message: Message) -> bool:
+    def wants(self, found: Message | Prediction) -> bool:
         """Whether the verdict and the product are among those that are sent."""
-        product = not self.products or message.product in self.products
-        return product and (message.verdict or "ok") in self.verdicts
+        product = not self.products or found.product in self.products
+        return product and (found.verdict or "ok") in self.verdicts
 
 
 def without_secrets(address: str) -> str:
