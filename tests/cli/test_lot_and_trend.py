@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -112,3 +113,15 @@ def test_trend_rings_when_scores_move_and_not_before(
     assert 500 < at < 700
     few = blemish("trend", judging["model"], rows(usual[:50], "c.csv"))
     assert "too few to tell a change by" in few.stdout
+
+
+def test_a_name_that_holds_another_end_of_line_stays_one_row(tmp_path: Path) -> None:
+    from blemish.outputs.rows import read_rows
+
+    name = "a\u2028b\x0b.png"
+    table = write(tmp_path / "rows.csv", [[name, "nut", "ok", 1, 0.5, ""]])
+    assert [row.path for row in read_rows(table)] == [name]
+    cells = {"path": name, "product": None, "verdict": "ok", "score": 1.0, "p_value": 0.5}
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text(json.dumps(cells, ensure_ascii=False) + "\n", "utf-8")
+    assert [row.path for row in read_rows(lines)] == [name]

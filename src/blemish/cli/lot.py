@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blemish.cli.common import write_text
+
 if TYPE_CHECKING:
     from blemish.outputs.rows import JudgedRow
 
@@ -52,7 +54,7 @@ def lot(
     called = false_discoveries(list(p_values.values()), fdr)
     defective = [part for part, bad in zip(p_values, called, strict=True) if bad]
     if csv is not None:
-        _write(csv, p_values, set(defective), views)
+        write_text(csv, _table(p_values, set(defective), views))
     console = Console(highlight=False)
     for part in sorted(defective, key=lambda part: (p_values[part], part))[:20]:
         console.print(f"{escape(part)}: p = {p_values[part]:.3g}, {len(views[part])} view(s)")
@@ -98,19 +100,11 @@ def _views(judged: list[JudgedRow], part_id: str | None) -> dict[str, list[float
     return views
 
 
-def _write(
-    path: Path, p_values: dict[str, float], defective: set[str], views: dict[str, list[float]]
-) -> None:
-    import csv
-    import io
+def _table(p_values: dict[str, float], defective: set[str], views: dict[str, list[float]]) -> str:
+    from blemish.outputs.csv_jsonl import csv_line
 
-    from blemish._files import atomic_write
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "views", "p_value", "verdict"])
+    lines = [csv_line(["part", "views", "p_value", "verdict"])]
     for part, p_value in p_values.items():
         verdict = "defect" if part in defective else "ok"
-        writer.writerow([part, len(views[part]), p_value, verdict])
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode(errors="surrogateescape"))
+        lines.append(csv_line([part, len(views[part]), p_value, verdict]))
+    return "".join(lines)

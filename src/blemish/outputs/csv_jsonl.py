@@ -57,7 +57,7 @@ class CsvSink(LineSink):
             *("region_area", "region_peak", "region_times_limit", "error"),
             *(["model"] if model else []),
         )
-        self.header = _csv_line(self.columns)
+        self.header = csv_line(self.columns)
 
     def _row(self, prediction: Prediction) -> str:
         p = prediction
@@ -77,7 +77,7 @@ class CsvSink(LineSink):
                 branches += float(branch.score), branch.verdict, branch.times_limit
         if self.branches:
             branches += p.explanation.box if p.explanation else [None] * len(_LOOK)
-        return _csv_line(
+        return csv_line(
             [
                 *("" if p.path is None else shown(p.path), p.product),
                 *([p.recognised, p.rival] if self.recognises else []),
@@ -93,7 +93,7 @@ class CsvSink(LineSink):
 
     def _failure(self, path: Path, error: str) -> str:
         last = [error, self.model] if self.model else [error]
-        return _csv_line([shown(path), *[None] * (len(self.columns) - len(last) - 1), *last])
+        return csv_line([shown(path), *[None] * (len(self.columns) - len(last) - 1), *last])
 
     def _parse(self, lines: Iterator[str]) -> Iterator[WrittenLine]:
         taken: list[str] = []
@@ -221,7 +221,8 @@ def _of_pose(pose: PartPose | None) -> tuple[object, ...]:
     return (None, None) if pose is None else (int(pose.aligned), round(pose.quality, 5))
 
 
-def _csv_line(values: Iterable[object]) -> str:
+def csv_line(values: Iterable[object]) -> str:
+    """Values as one line of CSV; what is not known is left empty."""
     line = io.StringIO()
     cells = ["" if value is None else str(value) for value in values]
     # By itself the module leaves a carriage return bare, which its own reader then refuses.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,12 +59,13 @@ def read_rows(path: Path) -> list[JudgedRow]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     text = path.read_text("utf-8-sig")
     if text.lstrip().startswith("{"):
-        for line in text.splitlines():
+        # A name may hold what Python too takes for the end of a line, such as U+2028.
+        for line in text.rstrip("\n").split("\n"):
             found = json.loads(line)
             # A picture that could not be judged has an error in the place of all else.
             yield dict.fromkeys(_NEEDED) | found if "error" in found else found
     else:
-        yield from csv.DictReader(text.splitlines(keepends=True))
+        yield from csv.DictReader(io.StringIO(text, newline=""))
 
 
 def _parquet(folder: Path) -> Iterator[dict[str, Any]]:
