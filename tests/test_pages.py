@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ import pytest
 import typer
 from PIL import Image
 from pyarrow import parquet
-from tests.brief_detector import CPU, QUIET
 
 from blemish import Detector
 from blemish.cli.app import app
+from brief_detector import CPU, QUIET
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -65,22 +66,20 @@ def test_commands_of_the_pages_exist_with_their_options(page: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory, draw_part: Callable[..., Any]) -> Path:
     """The folders and files that pages speak of, small."""
-    from tests.conftest import good_part
-
     root = tmp_path_factory.mktemp("pages")
     for folder in ("good_parts", "new_parts", "pictures", "good", "brackets/good", "parts/good"):
         (root / folder).mkdir(parents=True)
         for seed in range(6):
-            Image.fromarray(good_part(seed)).save(root / folder / f"{seed}.png")
+            Image.fromarray(draw_part(seed)).save(root / folder / f"{seed}.png")
     for folder in ("trays", "data/pill"):
         shutil.copytree(root / "parts", root / folder)
     for folder in ("brackets", "data/pill"):
         (root / folder / "test" / "dent").mkdir(parents=True)
         (root / folder / "test" / "good").mkdir()
         for kind in ("good", "dent"):
-            spot = good_part(90)
+            spot = draw_part(90)
             spot[20:40, 20:40] = 255 if kind == "dent" else spot[20:40, 20:40]
             Image.fromarray(spot).save(root / folder / "test" / kind / "0.png")
         (root / folder / "train").mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from blemish.benchmark import on_ray as module
 from blemish.benchmark.plan import BenchmarkOptions
 from blemish.benchmark.rows import read_lines
 from blemish.benchmark.runner import Job, run_benchmark
+from blemish.distributed.on_ray import cluster as local_cluster
 from blemish.errors import BlemishError
 
 ray = pytest.importorskip("ray", reason="Ray, of blemish[ray], is absent")
@@ -22,16 +22,8 @@ Make = Callable[..., BenchmarkOptions]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+    with local_cluster("local", 2):
+        yield
 
 
 def figures(folder: Path) -> list[dict[str, Any]]:

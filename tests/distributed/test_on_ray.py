@@ -22,6 +22,7 @@ from blemish.errors import BlemishError, BundleError
 ray = pytest.importorskip("ray", reason="Ray, of blemish[ray], is absent")
 pytest.importorskip("pyarrow", reason="pyarrow, of blemish[ray], is absent")
 
+from blemish.distributed.on_ray import cluster as local_cluster  # noqa: E402
 from blemish.distributed.on_ray import on_ray  # noqa: E402
 
 
@@ -30,15 +31,8 @@ def cluster() -> Iterator[str]:
     """One cluster of this machine for all tests; gives its address."""
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-    )
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+    with local_cluster("local", 2):
+        yield ray.get_runtime_context().gcs_address
     if before is None:
         del os.environ["RAY_USAGE_STATS_ENABLED"]
 
