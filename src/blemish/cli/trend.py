@@ -44,17 +44,20 @@ def trend(
     from rich.console import Console
     from rich.table import Table
 
+    from blemish.calibration import Calibration
     from blemish.calibration.drift import FEWEST, DriftMartingale
     from blemish.errors import ConfigError
-    from blemish.inspector import open_model
+    from blemish.model_file.bundle import model_manifest
     from blemish.outputs.rows import JudgedRow, read_rows
 
-    calibration = open_model(model).calibration
-    if calibration is None:
+    # Nothing is judged, so that nothing has to be built: no wait for torch.
+    limits = model_manifest(model).calibration
+    if limits is None:
         raise ConfigError(
             "The model is not calibrated: there is nothing to compare with. Run `blemish calibrate "
             "MODEL GOOD_DIR`."
         )
+    calibration = Calibration.from_json(limits)
     products: dict[str | None, list[JudgedRow]] = {}
     for path in rows:
         for row in read_rows(path):
