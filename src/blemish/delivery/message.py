@@ -34,6 +34,20 @@ class SentBranch(BaseModel):
     times_limit: float | None = None
 
 
+class SentPose(BaseModel):
+    """How the part lay, of a model that aligns pictures before it judges them."""
+
+    aligned: bool = Field(description="false: judged as it lies, and at best unsure")
+    angle: float = Field(description="degrees about the picture's middle, clockwise")
+    right: float = Field(description="shift after that, as a share of the width")
+    down: float = Field(description="the same of the height")
+    quality: float = Field(description="correlation with the reference once both are undone")
+    limit: float = Field(description="the least quality that good pictures call for")
+    box: tuple[int, int, int, int] | None = Field(
+        default=None, description="top, left, height, width of the part where pictures are cropped"
+    )
+
+
 class Message(BaseModel):
     """One verdict.
 
@@ -67,6 +81,7 @@ class Message(BaseModel):
     regions: list[SentRegion]
     explanation: dict[str, Any] | None = None
     calibration: str | None = Field(default=None, description="version of the limits")
+    pose: SentPose | None = None
     notes: list[str] = []
     left_out: int = Field(
         default=0, description="verdicts that the target's least time apart kept back before this"
