@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -13,12 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Lifespan
 
 from blemish import __version__
 from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
 from blemish.serving.http.history_routes import history_routes
-from blemish.serving.http.middleware import Watched, refused
+from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.security import COOKIE, Gate
 from blemish.serving.limits import RefusalError
@@ -43,6 +44,25 @@ def create_app(service: InspectionService, gate: Gate) -> Watched:
         yield
         await service.close()
 
+    app = inspection_app(service, lifespan)
+    _add_session(app, gate)
+    add_files(app, "blemish.serving")
+    return Watched(app, gate, service.metrics)
+
+
+def inspection_app(
+    service: InspectionService, lifespan: Lifespan[FastAPI] | None = None
+) -> FastAPI:
+    """The routes of one model, without gate and page."""
+    app = bare_app(service.metrics, lifespan)
+    app.include_router(predict_routes(service))
+    app.include_router(history_routes(service))
+    _add_supervision(app, service)
+    return app
+
+
+def bare_app(metrics: ServerMetrics, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """An application without routes that answers every kind of error in one form."""
     app = FastAPI(
         title="blemish",
         version=__version__,
@@ -54,20 +74,15 @@ def create_app(service: InspectionService, gate: Gate) -> Watched:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.include_router(predict_routes(service))
-    app.include_router(history_routes(service))
-    _add_errors(app, service)
-    _add_supervision(app, service)
-    _add_session(app, gate)
-    _add_page(app)
-    return Watched(app, gate, service.metrics)
+    _add_errors(app, metrics)
+    return app
 
 
-def _add_errors(app: FastAPI, service: InspectionService) -> None:
+def _add_errors(app: FastAPI, metrics: ServerMetrics) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         refusal = _refusal(error)
         if not isinstance(error, (BlemishError, ClientDisconnect)):  # those are in the log, or gone
-            service.metrics.count_error(refusal.code)
+            metrics.count_error(refusal.code)
         return refused(refusal)
 
     foreseen = (RefusalError, RequestValidationError, HTTPException, BlemishError, ClientDisconnect)
@@ -157,8 +172,14 @@ def _add_session(app: FastAPI, gate: Gate) -> None:
         return response
 
 
-def _add_page(app: FastAPI) -> None:
-    """Every file of the page by its own fixed route: no path of a client ever names a file."""
+def add_files(
+    app: FastAPI, package: str, *, index: str = "/", edit: Callable[[str], str] = str
+) -> None:
+    """Every file of a package's ``page/`` by a fixed route: no path of a client names a file.
+
+    ``edit`` changes the text of ``index.html``, which is served at ``index``, the others below
+    ``static/`` beside it.
+    """
 
     def serve(path: str, content: bytes, kind: str) -> None:
         tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
@@ -171,8 +192,9 @@ def _add_page(app: FastAPI) -> None:
 
         app.add_api_route(path, page_file, methods=["GET", "HEAD"], include_in_schema=False)
 
-    for entry in files("blemish.serving").joinpath("page").iterdir():
+    for entry in files(package).joinpath("page").iterdir():
         suffix = "." + entry.name.rpartition(".")[2]
-        if suffix in _PAGE_TYPES:
-            path = "/" if entry.name == "index.html" else f"/static/{entry.name}"
-            serve(path, entry.read_bytes(), _PAGE_TYPES[suffix])
+        if entry.name == "index.html":
+            serve(index, edit(entry.read_text("utf-8")).encode(), _PAGE_TYPES[suffix])
+        elif suffix in _PAGE_TYPES:
+            serve(f"{index}static/{entry.name}", entry.read_bytes(), _PAGE_TYPES[suffix])

@@ -103,7 +103,7 @@ class Gate:
             raise RefusalError(
                 403, "cross_site", "Another site's page sent this request; it is refused."
             )
-        if self.needs_token and not (path in self.PUBLIC or path.startswith("/static/")):
+        if self.needs_token and not self.is_public(path):
             scheme, _, token = headers.get("authorization", "").partition(" ")
             if scheme.lower() == "bearer" and self.knows_token(token.strip()):
                 return
@@ -115,6 +115,10 @@ class Gate:
                 "Send the server's token in the header: Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": 'Bearer realm="blemish"'},
             )
+
+    def is_public(self, path: str) -> bool:
+        """Whether anybody may see what lies there: the page's own files, and signs of life."""
+        return path in self.PUBLIC or path.startswith("/static/")
 
     def knows_token(self, shown: str) -> bool:
         """Whether this is the token, in constant time."""

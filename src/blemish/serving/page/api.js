@@ -23,7 +23,7 @@ export async function call(method, path, { json, body, type, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, "unreachable", "The server cannot be reached.", 2);
   }
-  if (answer.status === 401 && !path.startsWith("/v1/session")) {
+  if (answer.status === 401 && !path.startsWith("v1/session")) {
     await askToken();
     return call(method, path, { json, body, type, signal });
   }

@@ -16,7 +16,7 @@ function show(id) {
   current = state.pictures.find((p) => p.id === id);
   if (!current) return;
   if (!dialog.open) { order = shown().map((p) => p.id); dialog.showModal(); }
-  byId("detail-source").src = `/v1/pictures/${id}/source`;
+  byId("detail-source").src = `v1/pictures/${id}/source`;
   byId("detail-source").alt = current.name;
   byId("detail-boxes").replaceChildren();
   byId("detail-regions").hidden = true;
@@ -89,7 +89,7 @@ function productNote({ product, recognised, rival, named, pose }) {
 
 async function correct(product) {
   const { id } = current;
-  await call("PUT", `/v1/pictures/${id}/product`, { json: { product: product || null } });
+  await call("PUT", `v1/pictures/${id}/product`, { json: { product: product || null } });
   await refresh();
   if (current?.id === id) more();
 }
@@ -108,7 +108,7 @@ function meaning(picture) {
 async function more() {
   const { id } = current;
   const rate = state.judgedBy?.preview ? state.judgedBy.false_alarm_rate : null;
-  const detail = await get(`/v1/pictures/${id}`, { false_alarm_rate: rate }).catch(() => null);
+  const detail = await get(`v1/pictures/${id}`, { false_alarm_rate: rate }).catch(() => null);
   if (!detail || current?.id !== id) return;
   const [height, width] = detail.size;
   const frames = [...detail.regions.map(({ box }) => [box, ""]), ...(detail.explanation ? [[detail.explanation.box, "hint"]] : [])];
@@ -186,7 +186,7 @@ async function mark(kind) {
 
 async function remove() {
   const at = order.indexOf(current.id);
-  await call("POST", "/v1/history/remove", { json: { ids: [current.id] } });
+  await call("POST", "v1/history/remove", { json: { ids: [current.id] } });
   order = order.filter((id) => id !== current.id);
   await refresh();
   const next = order[Math.min(at, order.length - 1)];

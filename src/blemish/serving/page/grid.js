@@ -15,7 +15,7 @@ const near = new IntersectionObserver((entries) => {
 
 function load(item) {
   const [picture, heat] = item.querySelectorAll("img");
-  if (!picture.src) picture.src = `/v1/pictures/${item.dataset.id}/thumbnail`;
+  if (!picture.src) picture.src = `v1/pictures/${item.dataset.id}/thumbnail`;
   const wanted = item.dataset.heat;
   if (wanted && state.heat && heat.dataset.of !== wanted) {
     heat.dataset.of = wanted;
@@ -141,7 +141,7 @@ export async function toggleMark(id, mark) {
   const picture = state.pictures.find((p) => p.id === id);
   if (!picture) return;
   const wanted = picture.mark === mark ? null : mark;
-  const answer = await call("PUT", `/v1/pictures/${id}/mark`, { json: { mark: wanted } });
+  const answer = await call("PUT", `v1/pictures/${id}/mark`, { json: { mark: wanted } });
   picture.mark = answer.mark;
   changed();
 }

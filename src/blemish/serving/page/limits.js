@@ -33,7 +33,7 @@ byId("undo").addEventListener("click", () => activate(null));
 
 async function activate(version) {
   try {
-    const now = await call("POST", "/v1/calibrations/activate", { json: { version, expected: state.calibration.version } });
+    const now = await call("POST", "v1/calibrations/activate", { json: { version, expected: state.calibration.version } });
     state.rate = null;
     await refresh();
     await drawVersions();
@@ -45,7 +45,7 @@ let proposal = null;
 export async function propose(how, rate, images = []) {
   const leave_out = images.map((image) => image.image);
   try {
-    const found = await get("/v1/recalibration", { how, false_alarm_rate: rate, leave_out });
+    const found = await get("v1/recalibration", { how, false_alarm_rate: rate, leave_out });
     proposal = { how, false_alarm_rate: rate, leave_out, expected: found.version };
     const names = images.map((image) => image.name).join(", ");
     byId("proposal-title").textContent = how ? "New limits from marked pictures"
@@ -99,7 +99,7 @@ byId("proposal-cancel").addEventListener("click", () => byId("proposal").close()
 byId("proposal-use").addEventListener("click", async () => {
   byId("proposal").close();
   try {
-    const version = await call("POST", "/v1/recalibration", { json: proposal });
+    const version = await call("POST", "v1/recalibration", { json: proposal });
     state.rate = null;
     await refresh();
     await drawVersions();
@@ -109,7 +109,7 @@ byId("proposal-use").addEventListener("click", async () => {
 
 let drawn = null;
 async function drawVersions() {
-  const versions = await get("/v1/calibrations");
+  const versions = await get("v1/calibrations");
   drawn = state.calibration?.version;
   byId("versions").replaceChildren(...versions.slice(0, 30).map((version) => {
     const rate = version.false_alarm_rate === null ? "no limits" : `${percent(version.false_alarm_rate)} · ${several(version.n, "good picture")}`;
@@ -167,5 +167,5 @@ onChange(() => {
   notes.hidden = judged.notes.length === 0;
   notes.querySelector("summary").textContent = `${several(judged.notes.length, "note")} on these limits`;
   notes.querySelector("ul").replaceChildren(...judged.notes.map((note) => make("li", "", note)));
-  byId("csv").href = state.rate === null ? "/v1/history.csv" : `/v1/history.csv?false_alarm_rate=${state.rate}`;
+  byId("csv").href = state.rate === null ? "v1/history.csv" : `v1/history.csv?false_alarm_rate=${state.rate}`;
 });

@@ -27,7 +27,7 @@ onTokenNeeded(() => {
     byId("login-form").onsubmit = async (event) => {
       event.preventDefault();
       try {
-        await call("POST", "/v1/session", { json: { token: byId("token").value } });
+        await call("POST", "v1/session", { json: { token: byId("token").value } });
         byId("token").value = "";
         byId("login-error").textContent = "";
         byId("login").close();
@@ -40,7 +40,7 @@ onTokenNeeded(() => {
   return asking;
 });
 byId("login").addEventListener("cancel", (event) => event.preventDefault());
-byId("logout").addEventListener("click", async () => { await call("DELETE", "/v1/session"); location.reload(); });
+byId("logout").addEventListener("click", async () => { await call("DELETE", "v1/session"); location.reload(); });
 
 const remembered = JSON.parse(localStorage.getItem("blemish") ?? "{}");
 function remember() {
@@ -60,7 +60,7 @@ byId("product").addEventListener("change", remember);
 byId("clear").addEventListener("click", async () => {
   const count = state.pictures.filter((p) => !p.mark).length;
   if (!confirm(`Remove ${several(count, "unmarked picture")} for good?`)) return;
-  const { removed } = await call("POST", "/v1/history/remove", { json: { ids: null } });
+  const { removed } = await call("POST", "v1/history/remove", { json: { ids: null } });
   await refresh();
   say(`${several(removed, "picture")} removed.`);
 });
@@ -105,8 +105,8 @@ async function start() {
   byId("heat").checked = state.heat;
   byId("opacity").value = String(100 * state.opacity);
   byId("order").value = state.order;
-  state.model = await get("/v1/model");
-  const session = await get("/v1/session");
+  state.model = await get("v1/model");
+  const session = await get("v1/session");
   byId("logout").hidden = !session.needed;
   drawModel();
   await refresh();

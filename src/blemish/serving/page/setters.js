@@ -16,7 +16,7 @@ function row(setters, image) {
   const picture = make("span", "setter");
   if (image.id !== null) {
     const small = make("img");
-    small.src = `/v1/pictures/${image.id}/thumbnail`;
+    small.src = `v1/pictures/${image.id}/thumbnail`;
     small.alt = "";
     picture.append(small);
   }

@@ -21,7 +21,7 @@ export const changed = () => listeners.forEach((listener) => listener());
 let latest = 0;
 export async function refresh() {
   const turn = ++latest;
-  const history = await get("/v1/history", { false_alarm_rate: state.rate });
+  const history = await get("v1/history", { false_alarm_rate: state.rate });
   if (turn !== latest) return; // a later question is on its way
   state.calibration = history.calibration;
   state.judgedBy = history.judged_by;
@@ -60,5 +60,5 @@ export function heatUrl(picture) {
   if (!state.judgedBy) return null;
   const rate = state.judgedBy.preview ? `&false_alarm_rate=${state.judgedBy.false_alarm_rate}` : "";
   const product = encodeURIComponent(picture.product ?? "");
-  return `/v1/pictures/${picture.id}/heat?v=${state.calibration.version}&of=${product}${rate}`;
+  return `v1/pictures/${picture.id}/heat?v=${state.calibration.version}&of=${product}${rate}`;
 }

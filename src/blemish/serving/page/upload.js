@@ -59,7 +59,7 @@ async function send({ file, path }) {
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   for (let attempt = 0; ; attempt += 1) {
     try {
-      const answer = await call("POST", `/v1/predict?${query}`, { body: file, type, signal: stopper.signal });
+      const answer = await call("POST", `v1/predict?${query}`, { body: file, type, signal: stopper.signal });
       const [{ error }] = answer.results;
       if (error) throw new Error(error.detail); // judged, but not kept
       return;
