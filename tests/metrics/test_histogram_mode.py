@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from blemish.metrics import PixelAccumulator, Ranking, bounds, pixel_metrics
 from blemish.metrics.overlap import overlap_area, overlap_range
 from blemish.metrics.pixel import accumulate_pixels
-from blemish.metrics.score_store import BinnedScores, ScoreTable, lowest_value, ordered_keys
+from blemish.metrics.score_store import BinnedScores, lowest_value, ordered_keys
+from blemish.metrics.score_table import ScoreTable
 
 any_float = st.floats(width=32, allow_nan=False)
 
@@ -151,13 +152,13 @@ def test_size_stays_bounded_and_the_way_of_adding_does_not_matter() -> None:
         pieces.add(values[start : start + 77], weights[start : start + 77])
         assert pieces._waiting_size <= 200  # the buffer is bounded as well
     for store in (whole, pieces):
-        table = store.table()
+        (table,) = store.tables()
         assert len(table.values) <= 100
         assert table.total == 20_000
         assert table.weights is not None
         assert table.weights.sum() == pytest.approx(weights.sum())
-    np.testing.assert_array_equal(whole.table().values, pieces.table().values)
-    np.testing.assert_array_equal(whole.table().counts, pieces.table().counts)
+    np.testing.assert_array_equal(whole.tables()[0].values, pieces.tables()[0].values)
+    np.testing.assert_array_equal(whole.tables()[0].counts, pieces.tables()[0].counts)
 
 
 def test_default_bins_are_close_to_exact() -> None:

@@ -113,7 +113,7 @@ class Evaluation:
 
 
 class Evaluator:
-    """Takes predictions with their samples one by one; holds pixels, not images.
+    """Takes predictions with their samples one by one; keeps pixels, many of them in a file.
 
     Args:
         histogram: Measure pixels in bounded memory, with a stated error; see
@@ -167,11 +167,8 @@ class Evaluator:
 
     def pro_curves(self) -> dict[str, Curve]:
         """The PRO curve of each product that has masks, thinned for plotting."""
-        return {
-            name: product.pixels.pro_curve()
-            for name, product in self._products.items()
-            if product.masked
-        }
+        products = self._products.items()
+        return {name: product.pro_curve() for name, product in products if product.masked}
 
     def compute(self, failures: Iterable[tuple[Path, str]] = ()) -> Evaluation:
         """The figures of all that was added.
@@ -226,6 +223,7 @@ class _Product:
         self.verdicts: list[str | None] = []
         self.parts: list[str | None] = []
         self.limits: list[tuple[Limits, ...]] = []
+        self.curve: Curve | None = None  # once computed
         self.masked = 0
         self.unmasked: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -251,6 +249,7 @@ class _Product:
             size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
             channels = [read_mask(path, expected_size=size) for path in sample.mask_paths]
             union = np.any(channels, axis=0) if channels else None  # (H, W)
+            self.curve = None
             self.pixels.add(prediction.anomaly_map, union, roi=prediction.roi)
         except (DataError, ImageError) as error:
             self.problems.append(f"{sample.path.name} is left out of the pixel metrics: {error}")
@@ -284,6 +283,13 @@ class _Product:
             self.problems.append(f"AU-sPRO cannot be given: {error}")
             return None
 
+    def pro_curve(self) -> Curve:
+        """The PRO curve, thinned: what stays of the ordered counts, which take much memory."""
+        if self.curve is None:
+            self.curve = self.pixels.pro_curve()
+            self.pixels.let_go()
+        return self.curve
+
     def compute(self) -> ProductResult:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
         labels = kinds != "good"
@@ -300,6 +306,7 @@ class _Product:
         if self.masked:
             metrics.update(self.pixels.compute())
             bounds.update(self.pixels.error_bounds())
+            self.pro_curve()
         metrics.update(self._part_metrics(scores, labels))
         if not labels.any() or labels.all():
             only = "good" if not labels.any() else "defective"
@@ -319,6 +326,7 @@ class _Product:
             ):
                 for limit, values in found.items():
                     figures.update({f"au_spro_{limit:g}_{n}": v for n, v in values.items()})
+            self.spro.let_go()
         judged = None not in self.verdicts
         alarms = np.asarray([verdict == "defect" for verdict in self.verdicts])
         flags = np.asarray([verdict in ("defect", "unsure") for verdict in self.verdicts])

@@ -27,7 +27,8 @@ from blemish.metrics.curves import Curve, pro_curve, ranking_roc_curve
 from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
 from blemish.metrics.overlap import component_weights, overlap_area
 from blemish.metrics.ranking import NAN, F1Max, Ranking
-from blemish.metrics.score_store import DEFAULT_BINS, Mode, ScoreTable, score_store
+from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
+from blemish.metrics.score_table import ScoreTable
 
 Compatibility = Literal["none", "ader"]
 
@@ -38,10 +39,11 @@ class PixelAccumulator:
     """Takes anomaly maps and masks one by one and measures them at the end.
 
     Args:
-        mode: ``exact`` keeps every pixel: 4 bytes per normal and 12 per defective one, twice that
-            for a moment in `compute`. ``histogram`` keeps at most ``max_bins`` bins for the normal
-            and as many for the defective pixels, whatever their number; `error_bounds` then says
-            how far the results can be off.
+        mode: ``exact`` keeps every pixel, 4 bytes per normal and 12 per defective one: beyond a few
+            pictures in a temporary file, and `compute` takes some 60 bytes of memory per defective
+            one (:mod:`blemish.metrics.exact_scores`). ``histogram`` keeps at most ``max_bins`` bins
+            for the normal and as many for the defective pixels, whatever their number;
+            `error_bounds` then says how far the results can be off.
         fpr_limit: False-positive rate to which AUPRO is integrated.
         max_bins: Histogram mode only.
         compatibility: ``ader`` adds ``pixel_f1_max_ader``, computed as ADer does; exact mode only.
@@ -122,10 +124,14 @@ class PixelAccumulator:
         self._ranking = None
 
     def ranking(self) -> Ranking:
-        """The ordered counts all results come from; kept until the next `add`."""
+        """The ordered counts all results come from; kept until the next `add` or `let_go`."""
         if self._ranking is None:
-            self._ranking = Ranking.from_tables([self._normal.table()], [self._defective.table()])
+            self._ranking = Ranking.from_tables(self._normal.tables(), self._defective.tables())
         return self._ranking
+
+    def let_go(self) -> None:
+        """Free the memory of the ordered counts; who asks again waits for them again."""
+        self._ranking = None
 
     def compute(self) -> dict[str, float]:
         """``pixel_auroc``, ``pixel_ap``, ``pixel_f1_max`` and ``pixel_aupro``.
@@ -141,7 +147,7 @@ class PixelAccumulator:
         }
         if self.compatibility == "ader":
             results["pixel_f1_max_ader"] = _ader_f1_max_of_tables(
-                self._normal.table(), self._defective.table()
+                self._normal.tables(), self._defective.tables()
             )
         return results
 
@@ -234,12 +240,14 @@ def ader_f1_max(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[Any] | Non
     return pixels.compute()["pixel_f1_max_ader"]
 
 
-def _ader_f1_max_of_tables(normal: ScoreTable, defective: ScoreTable) -> float:
-    """`ader_f1_max` of pixels already in order."""
-    if normal.total == 0 or defective.total == 0:
+def _ader_f1_max_of_tables(normal: list[ScoreTable], defective: list[ScoreTable]) -> float:
+    """`ader_f1_max` of pixels already in order, in one table or more."""
+    normals, defectives = (sum(t.total for t in tables) for tables in (normal, defective))
+    if normals == 0 or defectives == 0:
         return NAN
-    low = min(normal.values[0], defective.values[0])
-    span = max(normal.values[-1], defective.values[-1]) - low
+    filled = [t.values for t in (*normal, *defective) if t.total]
+    low = min(values[0] for values in filled)
+    span = max(values[-1] for values in filled) - low
     if not np.isfinite(span):
         raise DataError(
             'The maps hold infinite pixels, which "ader" cannot scale to [0, 1]; expected finite '
@@ -248,16 +256,16 @@ def _ader_f1_max_of_tables(normal: ScoreTable, defective: ScoreTable) -> float:
     if span == 0:
         return NAN
 
-    def above(table: ScoreTable, threshold: float) -> int:
+    def above(tables: list[ScoreTable], threshold: float) -> int:
         # Scaling keeps the order, so the sorted pixels are searched without scaling all of them,
         # and each is scaled in float32 exactly as the whole map would be.
-        end = bisect_right(table.values, threshold, key=lambda value: (value - low) / span)
-        return table.total - end
+        ends = (bisect_right(t.values, threshold, key=lambda v: (v - low) / span) for t in tables)
+        return sum(t.total for t in tables) - sum(ends)
 
     best = 0.0
     for threshold in np.arange(0.0, 1.0 + 1e-3, 0.05):  # 21 values
         tp, fp = above(defective, threshold), above(normal, threshold)
         precision = tp / (tp + fp + _EPSILON)
-        recall = tp / (defective.total + _EPSILON)
+        recall = tp / (defectives + _EPSILON)
         best = max(best, 2.0 * precision * recall / (precision + recall + _EPSILON))
     return best

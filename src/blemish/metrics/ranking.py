@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.metrics.inputs import scores_and_labels
-from blemish.metrics.score_store import ScoreTable, lowest_value, merge_equal
+from blemish.metrics.score_store import lowest_value
+from blemish.metrics.score_table import ScoreTable, merge_equal
 
 NAN = float("nan")
 

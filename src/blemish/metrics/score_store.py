@@ -1,75 +1,18 @@
-"""Score tables and stores: scores kept in order, all of them or in a bounded set of bins.
-
-A table answers two questions for many thresholds at a time, "how many scores lie below" and "how
-many lie below or at", and that is all the ranking metrics need to know of the normal pixels.
-"""
+"""Score stores: scores kept for their table, all of them or in a bounded set of bins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError
+from blemish.metrics.exact_scores import ExactScores
+from blemish.metrics.score_table import ScoreTable, merge_equal
 
 Mode = Literal["exact", "histogram"]
 DEFAULT_BINS = 1 << 20
-
-
-@dataclass(frozen=True)
-class ScoreTable:
-    """Scores in ascending order, themselves (repeats allowed) or as distinct bins with counts."""
-
-    values: NDArray[Any]  # (B,) scores, or keys of bins
-    counts: NDArray[np.int64] | None = None  # (B,) scores per bin
-    #: ``(B,)`` share of a region's overlap, summed per entry; ``None`` for normal pixels.
-    weights: NDArray[np.float64] | None = None
-    #: How many low bits of the ordered key (see `ordered_keys`) a bin leaves out.
-    shift: int | None = None
-
-    @property
-    def total(self) -> int:
-        """Number of scores."""
-        return len(self.values) if self.counts is None else int(self.counts.sum())
-
-    def below(self, thresholds: NDArray[Any]) -> NDArray[np.int64]:
-        """Number of scores below each threshold, ``(T,)``."""
-        return self._cumulative(np.searchsorted(self.values, thresholds, side="left"))
-
-    def up_to(self, thresholds: NDArray[Any]) -> NDArray[np.int64]:
-        """Number of scores below or at each threshold, ``(T,)``."""
-        return self._cumulative(np.searchsorted(self.values, thresholds, side="right"))
-
-    def _cumulative(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        if self.counts is None:
-            return positions
-        running = np.concatenate(([0], np.cumsum(self.counts)))  # (B + 1,)
-        return running[positions]
-
-    def coarsened(self, shift: int) -> ScoreTable:
-        """The same scores in the wider bins of ``shift``; itself if they are as wide already."""
-        if self.shift is None or self.counts is None or shift <= self.shift:
-            return self
-        keys, counts, weights = merge_equal(
-            self.values >> np.uint32(shift - self.shift), self.counts, self.weights
-        )
-        return ScoreTable(keys, counts, weights, shift)
-
-
-def merge_equal(
-    values: NDArray[Any], counts: NDArray[np.int64], weights: NDArray[np.float64] | None
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
-    """Joins equal neighbours of ascending ``values``, adding their counts and weights."""
-    if len(values) == 0:
-        return values, counts, weights
-    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))  # (U,)
-    return (
-        values[starts],
-        np.add.reduceat(counts, starts),
-        None if weights is None else np.add.reduceat(weights, starts),
-    )
 
 
 def ordered_keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -109,50 +52,9 @@ def score_store(mode: Mode, *, max_bins: int = DEFAULT_BINS) -> ExactScores | Bi
     if mode == "histogram":
         return BinnedScores(max_bins=max_bins)
     raise ConfigError(
-        f'The mode of a metric is {mode!r}; expected "exact" (all scores in memory) or '
+        f'The mode of a metric is {mode!r}; expected "exact" (every score) or '
         '"histogram" (bounded memory, stated error).'
     )
-
-
-class ExactScores:
-    """Keeps every score: 4 bytes each, 12 with a weight."""
-
-    def __init__(self) -> None:
-        self._values: list[NDArray[np.float32]] = []
-        self._weights: list[NDArray[np.float64]] = []
-        self._table: ScoreTable | None = None
-
-    def add(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
-        """Takes ``(M,)`` scores; the arrays are kept and must not change afterwards."""
-        self._table = None
-        self._values.append(values)
-        if weights is not None:
-            self._weights.append(weights)
-
-    def table(self) -> ScoreTable:
-        """All scores in order; asking again costs nothing."""
-        if self._table is None:
-            values, weights = _joined(self._values, np.float32), None
-            if self._weights:
-                order = np.argsort(values)
-                values, weights = values[order], _joined(self._weights, np.float64)[order]
-                self._weights = [weights]
-            else:
-                values.sort()
-            self._values = [values]
-            self._table = ScoreTable(values, weights=weights)
-        return self._table
-
-
-def _joined(pieces: list[NDArray], dtype: type) -> NDArray:
-    """The pieces in one new array; the list is emptied meanwhile, so that memory peaks low."""
-    whole: NDArray = np.empty(sum(len(piece) for piece in pieces), dtype)
-    end = len(whole)
-    while pieces:
-        piece = pieces.pop()
-        whole[end - len(piece) : end] = piece
-        end -= len(piece)
-    return whole
 
 
 class BinnedScores:
@@ -192,10 +94,10 @@ class BinnedScores:
             )
             self._waiting_size += len(values[part])
 
-    def table(self) -> ScoreTable:
-        """All scores so far, in bins."""
+    def tables(self) -> list[ScoreTable]:
+        """All scores so far, in bins: one table."""
         self._merge()
-        return ScoreTable(self._keys, self._counts, self._weights, self._shift)
+        return [ScoreTable(self._keys, self._counts, self._weights, self._shift)]
 
     def _merge(self) -> None:
         if not self._waiting:

@@ -206,8 +206,9 @@ class SproAccumulator:
 
     Args:
         rules: By pixel value, from `parse_defects_config`.
-        mode: ``exact`` keeps 4 bytes per normal pixel and 12 per pixel of a saturation area;
-            ``histogram`` keeps at most ``max_bins`` bins for each of five sets of pixels.
+        mode: ``exact`` keeps 4 bytes per normal pixel and 12 per pixel of a saturation area, many
+            of them in a temporary file; ``histogram`` keeps at most ``max_bins`` bins for each of
+            five sets of pixels.
         max_bins: Histogram mode only.
 
     Raises:
@@ -286,16 +287,20 @@ class SproAccumulator:
     def rankings(self) -> dict[str, Ranking]:
         """The ordered counts for ``logical``, ``structural`` and ``pooled``, e.g. for curves."""
         if self._rankings is None:
-            normal = {kind: store.table() for kind, store in self._normal.items()}
-            defects = {kind: store.table() for kind, store in self._defects.items()}
+            normal = {kind: store.tables() for kind, store in self._normal.items()}
+            defects = {kind: store.tables() for kind, store in self._defects.items()}
             self._rankings = {
                 split: Ranking.from_tables(
-                    [normal[kind] for kind in ("good", *kinds)],
-                    [defects[kind] for kind in kinds],
+                    [table for kind in ("good", *kinds) for table in normal[kind]],
+                    [table for kind in kinds for table in defects[kind]],
                 )
                 for split, kinds in _SPLITS.items()
             }
         return self._rankings
+
+    def let_go(self) -> None:
+        """Free the memory of the ordered counts; who asks again waits for them again."""
+        self._rankings = None
 
     def compute(self, limits: Sequence[float] = SPRO_FPR_LIMITS) -> dict[float, dict[str, float]]:
         """AU-sPRO by limit, each with ``logical``, ``structural``, ``mean`` and ``pooled``.

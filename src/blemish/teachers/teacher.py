@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
 from blemish.teachers import efficientnet_lite
-from blemish.teachers.allocation import keep_freed_memory
 
 DEFAULT_TEACHER = "efficientnet_lite0"
 Weights: TypeAlias = Path | Literal["pretrained", "random"]
@@ -87,7 +86,6 @@ class Teacher(nn.Module):
         self.register_buffer("std", 255.0 * torch.tensor(std).view(1, 3, 1, 1))
         self.requires_grad_(False)
         self.eval()
-        keep_freed_memory()
 
     def level_sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
         """``(H_l, W_l)`` of every level for an input of size ``(H, W)``.

@@ -33,7 +33,7 @@ from blemish.methods.base import Batch, Method
 from blemish.methods.registry import usable_methods
 from blemish.training.batches import TrainingBatches, training_batches
 from blemish.training.label_check import suspects_among, suspects_note
-from blemish.training.method_network import MethodNetwork
+from blemish.training.method_network import MethodNetwork, ready_torch
 from blemish.training.new_images import identity, new_images, sizes_of, some, split_new
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.train import TrainingOptions
@@ -149,6 +149,7 @@ def learn_more(
         DataError: No good image, none that can be read, or one only of a new product.
     """
     started = time.monotonic()
+    ready_torch()
     new, known, notes = new_images(method, calibration, data_set, product)
     if not new:
         return method, calibration, LearnReport({}, (), known, (), (), tuple(notes), 0.0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blemish.inspection.network import NetworkOutput, joined
 from blemish.methods.base import Method
 from blemish.results import UNKNOWN_PRODUCT
+from blemish.runtime.allocation import keep_freed_memory
 from blemish.runtime.cores import usable_cores
 
 #: Pixels of a small pass.
@@ -28,7 +29,7 @@ class MethodNetwork:
     """
 
     def __init__(self, method: Method, *, small_passes: bool = False) -> None:
-        keep_to_usable_cores()
+        ready_torch()
         self.method = method
         self.small_passes = small_passes
         self.device = next(method.parameters()).device
@@ -66,11 +67,12 @@ class MethodNetwork:
 
 
 @cache
-def keep_to_usable_cores() -> None:
-    """Let torch have no more threads than this process may use cores, once and for the process.
+def ready_torch() -> None:
+    """Set torch's process up as it serves here best, once: kept memory, and no more threads.
 
-    It looks at the affinity mask by itself, and not at a quota. Whoever said ``OMP_NUM_THREADS`` is
-    left alone.
+    Threads are no more than the cores that this process may use: torch looks at the affinity mask
+    by itself, and not at a quota. Whoever said ``OMP_NUM_THREADS`` is left alone.
     """
+    keep_freed_memory()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
         torch.set_num_threads(usable_cores())

@@ -35,7 +35,7 @@ from blemish.training.batches import CachedBatches, TrainingBatches, training_ba
 from blemish.training.first_look import first_look
 from blemish.training.framing import Aligned, CropTo, framed
 from blemish.training.label_check import suspects_among, suspects_note
-from blemish.training.method_network import keep_to_usable_cores
+from blemish.training.method_network import ready_torch
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
 from blemish.training.sides import sides
@@ -211,7 +211,6 @@ def learn(
         bit_depth=bit_depth,
     )
     kept, defects = split.kept, split.defects
-    keep_to_usable_cores()
     odd = first_look([*kept, *split.held], bit_depth=bit_depth)
     seen = [*data_set.problems, *told, *split.notes, *odd]
     progress.say(seen)
@@ -305,6 +304,7 @@ def _train_in(
     progress: Progress,
 ) -> TrainingReport:
     started = time.monotonic()
+    ready_torch()
     report = TrainingReport()
     device = resolve_device(options.device)
     state = training_state(method, samples, preprocessing, options, work_dir)

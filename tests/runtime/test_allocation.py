@@ -10,7 +10,7 @@ import pytest
 
 _COUNT = """
 import resource, sys
-from blemish.teachers.allocation import keep_freed_memory
+from blemish.runtime.allocation import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory() is (sys.argv[2] == "set")
 def faults():
