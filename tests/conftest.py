@@ -90,6 +90,15 @@ def part(tmp_path_factory: pytest.TempPathFactory, part_folder: PartFolder) -> P
 
 
 @pytest.fixture(scope="session")
+def new_good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve good images that no model has learned, to be read only."""
+    folder = tmp_path_factory.mktemp("new") / "good"
+    for seed in range(300, 312):
+        _save(folder / f"{seed}.png", good_part(seed))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory, part: Path) -> Path:
     """A model trained on :func:`part` for four steps, to be read only."""
     from blemish import Detector

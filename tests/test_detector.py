@@ -156,7 +156,7 @@ def test_another_product_leaves_the_limits_that_are_there(
     assert detector.calibration.limits("part") == before
     rates = detector.calibration.false_alarm_rate, detector.calibration.unsure_rate
     assert rates == (0.3, 0.5)
-    one = sorted((part / "train" / "good").iterdir())[0]
+    one = sorted((part / "test" / "good").iterdir())[0]
     detector.calibrate(one, how="join")
     detector.calibrate(one, how="join")  # counts once
     held = detector.calibration.limits("part").n

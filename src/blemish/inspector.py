@@ -36,6 +36,7 @@ from blemish.evaluation.learned_defects import without_learned
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records, to_exclude
 from blemish.inspection.judging_model import JudgingModel
+from blemish.inspection.learned_images import learned_note, not_learned
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import OnError
 from blemish.metrics.pixel import Compatibility
@@ -138,6 +139,8 @@ class Inspector(JudgingModel):
             samples, said = good_images(
                 good, self.products, folders=folders, product=product, bit_depth=depth
             )
+            samples, learned = not_learned(samples, self._training, self.calibration)
+            said += learned
             groups = GoodGroups(samples, group, self.training)
             records = good_records(
                 self.judge_samples,
@@ -158,8 +161,8 @@ class Inspector(JudgingModel):
             unsure_rate=unsure_rate,
             estimate=estimate,
         )
-        learned = how != "replace" and bool(self._training.get("cross_fitted"))
-        notes = [*said, *self.calibration.notes(learned=learned)]
+        trained = how != "replace" and bool(self._training.get("cross_fitted"))
+        notes = [*said, *self.calibration.notes(learned=trained)]
         unknown = sorted({r.product for r in records if r.product} - set(self.products))
         if how != "exclude" and unknown:
             notes.append(
@@ -260,11 +263,11 @@ class Inspector(JudgingModel):
                 "can be measured. Expected good and defective ones, as in test/good and "
                 "test/<defect>; images without labels are for: blemish predict"
             )
-        samples, note = without_learned(samples, self.training)
-        if note:
+        samples, left_out = without_learned(samples, self.training)
+        for note in filter(None, (left_out, learned_note(samples, self.training))):
             on_note(note)
         if not samples:
-            raise DataError(f"{note} Nothing is left to measure in {data_set.root}.")
+            raise DataError(f"{left_out} Nothing is left to measure in {data_set.root}.")
         pairs = self.judge_samples(samples, calibration=self.calibration, on_error=on_error)
         return (progress or Progress(quiet=True)).track(pairs, "Evaluating", len(samples))
 

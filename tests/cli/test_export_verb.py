@@ -42,14 +42,14 @@ def test_an_export_is_proved_described_and_used(
 
 
 def test_int8_takes_ranges_and_limits_from_the_images(
-    blemish: RunBlemish, model_file: Path, part: Path, tmp_path: Path
+    blemish: RunBlemish, model_file: Path, new_good: Path, tmp_path: Path
 ) -> None:
     result = blemish(
         *("export", model_file, "-o", "m.blemish", "--int8", "--format", "openvino"),
-        *("--images", part / "train" / "good"),
+        *("--images", new_good),
     )
     assert result.returncode == 0, result.stderr
-    assert "The limits are new: from the int8 model's scores of the 12 images" in result.stderr
+    assert "The limits are new: from the int8 model's scores of 12 of the images" in result.stderr
     exported = open_model(tmp_path / "m.blemish")
     assert (exported.export.precision, exported.export.format) == ("int8", "openvino")
     assert exported.export.recalibrated
@@ -57,12 +57,11 @@ def test_int8_takes_ranges_and_limits_from_the_images(
 
 
 def test_int8_says_that_its_limits_rest_on_fewer_images(
-    blemish: RunBlemish, model_file: Path, part: Path, tmp_path: Path
+    blemish: RunBlemish, model_file: Path, new_good: Path, tmp_path: Path
 ) -> None:
-    good = part / "train" / "good"
-    assert blemish("calibrate", model_file, good, "-o", "t.blemish").returncode == 0
+    assert blemish("calibrate", model_file, new_good, "-o", "t.blemish").returncode == 0
     (tmp_path / "few").mkdir()
-    for path in sorted(good.iterdir())[:6]:
+    for path in sorted(new_good.iterdir())[:6]:
         shutil.copy(path, tmp_path / "few")
     result = blemish("export", "t.blemish", "-o", "m.blemish", "--int8", "--images", "few")
     assert result.returncode == 0, result.stderr
@@ -142,10 +141,9 @@ def test_what_cannot_be_exported_is_said_at_once(
 
 
 def test_an_exported_model_is_calibrated_without_training(
-    blemish: RunBlemish, exported_file: Path, part: Path, tmp_path: Path
+    blemish: RunBlemish, exported_file: Path, new_good: Path, tmp_path: Path
 ) -> None:
-    good = part / "train" / "good"
-    result = blemish("calibrate", exported_file, good, "-o", "new.blemish", "--product", "part")
+    result = blemish("calibrate", exported_file, new_good, "-o", "new.blemish", "--product", "part")
     assert result.returncode == 0, result.stderr
     entry = read_manifest(tmp_path / "new.blemish").export
     assert entry is not None

@@ -93,11 +93,11 @@ def test_evaluate_lists_broken_images_and_refuses_unlabelled_ones(
 
 
 def test_pictures_join_and_leave_the_limits(
-    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+    blemish: Any, refused: Any, judging: dict[str, Path], new_good: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "m.blemish"
     shutil.copy(judging["model"], model)
-    good = sorted((part / "train" / "good").iterdir())
+    good = sorted(new_good.iterdir())
     for count, (words, n) in enumerate(
         [
             ((good[0], good[1], "--false-alarm-rate", "0.2"), 2),
@@ -137,13 +137,13 @@ def test_a_limit_is_estimated_on_request_and_called_that(
 
 
 def test_who_sets_the_limit_is_shown_and_left_out_by_name(
-    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+    blemish: Any, refused: Any, judging: dict[str, Path], new_good: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "m.blemish"
     shutil.copy(judging["model"], model)
-    made = blemish("calibrate", model, part / "train" / "good", "--false-alarm-rate", "0.2")
+    made = blemish("calibrate", model, new_good, "--false-alarm-rate", "0.2")
     setter = made.stdout.rpartition(", set by ")[2].strip(".\n")
-    assert (part / "train" / "good" / setter).is_file()
+    assert (new_good / setter).is_file()
     assert setter in blemish("info", model).stdout
     result = blemish("calibrate", model, "--exclude", setter)
     assert result.returncode == 0, result.stderr
@@ -151,13 +151,13 @@ def test_who_sets_the_limit_is_shown_and_left_out_by_name(
     assert "The model has learned them" not in result.stderr  # it was set aside
     message = refused(blemish("calibrate", model, "--exclude", setter))
     assert f"{setter} is not among the 11 good images" in message
-    assert "give no others" in refused(blemish("calibrate", model, part, "--exclude", setter))
+    assert "give no others" in refused(blemish("calibrate", model, new_good, "--exclude", setter))
 
 
 def test_a_product_is_no_markup_and_a_new_one_is_told(
-    blemish: Any, judging: dict[str, Path], part: Path
+    blemish: Any, judging: dict[str, Path], new_good: Path
 ) -> None:
-    words = ("calibrate", judging["model"], part / "train" / "good", "-o", "new.blemish")
+    words = ("calibrate", judging["model"], new_good, "-o", "new.blemish")
     result = blemish(*words, "--product", "[/b]x")
     assert "Training has not seen the product [/b]x" in result.stderr
     shown = blemish("info", "new.blemish")
@@ -166,12 +166,12 @@ def test_a_product_is_no_markup_and_a_new_one_is_told(
 
 
 def test_calibrate_changes_the_limits_and_nothing_else(
-    blemish: Any, refused: Any, judging: dict[str, Path], part: Path, tmp_path: Path
+    blemish: Any, refused: Any, judging: dict[str, Path], new_good: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "m.blemish"
     shutil.copy(judging["model"], model)
     before = read_manifest(model)
-    good = part / "train" / "good"
+    good = new_good
     words = ("calibrate", model, good, "--product", "part", "--false-alarm-rate", "0.1")
     result = blemish(*words, "-o", "new.blemish")
     assert result.returncode == 0, result.stderr

@@ -27,11 +27,11 @@ def model(judging: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def test_calibrate_says_old_and_new_limits_and_the_rate_they_give(
-    blemish: Any, model: Path, part: Path
+    blemish: Any, model: Path, new_good: Path
 ) -> None:
     before = open_model(model).calibration
     assert before is not None
-    made = blemish("calibrate", model, part / "train" / "good", "--false-alarm-rate", "0.2")
+    made = blemish("calibrate", model, new_good, "--false-alarm-rate", "0.2")
     after = open_model(model).calibration
     assert after is not None
     old, new = before.limits("part"), after.limits("part")

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.calibration import Calibration, CalibrationRecord, calibrate, image_identity
+from blemish.data.equal_pictures import digest_of
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import Tiling
+from blemish.inspection.learned_images import packed
 from blemish.inspection.network import NetworkOutput
 from blemish.serving.model import ServedModel
 
@@ -123,6 +125,9 @@ if __name__ == "__main__":
     changes: dict[str, Any] = {"network": network, "preprocessing": prepare}
     if "SPOT_NAMED" in os.environ:
         changes["calibration"] = named_calibration()
+    if "SPOT_LEARNED" in os.environ:
+        content = png(part(int(os.environ["SPOT_LEARNED"])))
+        changes["learned_images"] = packed([digest_of(content)])
     made = (two_products_model if several else spot_model)(**changes)
     server.open_served = lambda path, **options: made  # type: ignore[assignment]
     sys.argv[0] = "blemish"

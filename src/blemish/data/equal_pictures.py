@@ -49,7 +49,25 @@ class Look(NamedTuple):
         """The look of pixels ``(H, W, 3)`` that were read from ``content``."""
         grey = Image.fromarray(rgb).convert("L")
         small = grey.resize((_SIDE, _SIDE), Image.Resampling.BOX)
-        return cls(hashlib.sha256(content).digest(), np.asarray(small, np.float32).ravel())
+        return cls(digest_of(content), np.asarray(small, np.float32).ravel())
+
+
+def digest_of(content: bytes) -> bytes:
+    """What equal contents have in common, 32 bytes."""
+    return hashlib.sha256(content).digest()
+
+
+def content_of(sample: Sample, *, bit_depth: int = 16) -> bytes:
+    """The bytes of a sample's file; of one in memory those of its pixels, and their shape.
+
+    Raises:
+        ImageError: The file cannot be opened.
+    """
+    if sample.image is not None:
+        rgb = to_rgb(sample.image, bit_depth=bit_depth)
+        return rgb.tobytes() + repr(rgb.shape).encode()
+    with open_file(sample.path) as file:
+        return file.read()
 
 
 def alike_together(
@@ -81,6 +99,14 @@ def alike_together(
         (['0.png', None, None, '0.png'], 'nut: 1 good image is another one byte for byte (3.p')
     """
 
+    return together(samples, looks_of(samples, progress=progress, bit_depth=bit_depth), near=near)
+
+
+def looks_of(
+    samples: Sequence[Sample], *, progress: Progress, bit_depth: int = 16
+) -> list[Look | None]:
+    """What samples are compared by, in their order; ``None`` of a file that cannot be read."""
+
     def look(sample: Sample) -> Look | None:
         try:
             return _look(sample, bit_depth)
@@ -89,8 +115,7 @@ def alike_together(
 
     with ThreadPoolExecutor(4) as readers:
         found = readers.map(look, samples)
-        looks = list(progress.track(found, "Comparing images", len(samples)))
-    return together(samples, looks, near=near)
+        return list(progress.track(found, "Comparing images", len(samples)))
 
 
 def together(
@@ -126,11 +151,9 @@ def together(
 
 
 def _look(sample: Sample, bit_depth: int) -> Look:
+    content = content_of(sample, bit_depth=bit_depth)
     if sample.image is not None:
-        rgb = to_rgb(sample.image, bit_depth=bit_depth)
-        return Look.of(rgb.tobytes() + repr(rgb.shape).encode(), rgb)
-    with open_file(sample.path) as file:
-        content = file.read()
+        return Look.of(content, to_rgb(sample.image, bit_depth=bit_depth))
     return Look.of(content, read_image_bytes(content, str(sample.path), bit_depth=bit_depth))
 
 

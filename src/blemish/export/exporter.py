@@ -23,6 +23,7 @@ from blemish.export.parity import (
     compare,
     own_size_difference,
 )
+from blemish.inspection.learned_images import not_learned
 from blemish.inspector import ExportedDetector
 from blemish.model_file.bundle import GRAPH, ExportEntry, read_bundle, read_model, write_exported
 from blemish.model_file.versions import installed
@@ -199,8 +200,9 @@ def _recalibrate(
     keeps = method is not None and method.cross_fits
     if not keeps:
         exported.forget_limits()
+    unseen, trained = not_learned(good, detector.training, exported.calibration)
     exported.calibrate(
-        good,
+        unseen,
         false_alarm_rate=before.false_alarm_rate,
         unsure_rate=before.unsure_rate,
         progress=progress,
@@ -209,8 +211,8 @@ def _recalibrate(
     after = exported.calibration
     assert after is not None
     notes = [
-        f"The limits are new: from the int8 model's scores of the {after.n} images given. They "
-        "hold only if these are good and training has not seen them."
+        f"The limits are new: from the int8 model's scores of {after.n} of the images given. They "
+        "hold only if these are good."
     ]
     if keeps:
         notes[0] += " Images that calibrated the model before keep the scores they had."
@@ -231,4 +233,4 @@ def _recalibrate(
                 f"{before.n}{by}. Give all of them with --images for limits that hold as well."
             ),
         )
-    return [*notes, *after.notes(learned=keeps)]
+    return [*trained, *notes, *after.notes(learned=keeps)]

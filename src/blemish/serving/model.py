@@ -12,6 +12,7 @@ from typing import Any
 from blemish._progress import as_typed, print_notes
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
+from blemish.inspection.learned_images import LEARNED_IMAGES
 from blemish.inspection.network import Network
 from blemish.model_file.bundle import Manifest
 
@@ -27,6 +28,7 @@ class ServedModel:
     products: tuple[str, ...]  # those it was trained on
     calibration: Calibration | None  # the limits in its file
     facts: dict[str, Any] = field(default_factory=dict)  # what else the file says, for people
+    learned_images: str = field(default="", repr=False)  # as of inspection/learned_images.py
 
     def notes(self, calibration: Calibration) -> list[str]:
         """What is to be known of limits of this model, its name in commands."""
@@ -63,6 +65,7 @@ def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto"
             "seed": manifest.training.get("seed"),
             "cross_fitted": bool(manifest.training.get("cross_fitted")),
         },
+        learned_images=manifest.training.get(LEARNED_IMAGES, ""),
     )
 
 

@@ -27,6 +27,7 @@ from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError, DataError
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
+from blemish.inspection.learned_images import LEARNED_IMAGES, packed
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.pipeline import judge_samples
 from blemish.methods.base import Batch, Method
@@ -77,6 +78,7 @@ class LearnReport:
     seconds: float  # wall time
     groups: Mapping[str, Any] = field(default_factory=dict)  # as of blemish.training.sides
     pictures: LearnedPictures | None = None  # what the new ones had in common
+    digests: tuple[bytes, ...] = field(default=(), repr=False)  # of those that were learned
     doubtful: bool = False  # whether some of them are perhaps not good, or of another product
 
     def added_to(self, training: Mapping[str, Any], options: TrainingOptions) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class LearnReport:
         return {
             **training,
             "groups": groups,
+            LEARNED_IMAGES: packed(self.digests, training.get(LEARNED_IMAGES, "")),
             "pictures": None if pictures is None else pictures.to_json(),
             "learned": [*training.get("learned", []), *learned],
         }
@@ -249,6 +252,7 @@ def learn_more(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         groups=split.groups,
+        digests=tuple(split.learned),
         doubtful=doubtful,
         pictures=LearnedPictures.of(
             split.kept, sizes_of(split.kept), bit_depth=preprocessing.bit_depth

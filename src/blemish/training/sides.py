@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from blemish._progress import Progress
-from blemish.data.equal_pictures import alike_together
+from blemish.data.equal_pictures import looks_of, together
 from blemish.data.grouping import count_groups, grouped
 from blemish.data.sample import HOLD_OUT_SHARE, DataSet, Sample, hold_out
 from blemish.data.sources import ImageSource, labelled_defects
@@ -24,6 +24,7 @@ class Sides(NamedTuple):
         groups: What the model file says of groups: by product the pattern (``by``), empty for a
             table or what the data set brings, and the ``names`` of those that train.
         notes: One sentence each.
+        learned: Digests of the good samples that train.
     """
 
     kept: list[Sample]
@@ -31,6 +32,7 @@ class Sides(NamedTuple):
     defects: list[Sample]
     groups: dict[str, dict[str, Any]]
     notes: list[str]
+    learned: list[bytes]
 
 
 def sides(
@@ -66,12 +68,9 @@ def sides(
     _check_apart(good, defects)
     found = grouped([*good, *validation, *defects], group)
     known = len(good) + len(validation)
-    alike, said = alike_together(
-        found.samples[:known],
-        near=group != "none",
-        progress=progress or Progress(quiet=True),
-        bit_depth=bit_depth,
-    )
+    compared = found.samples[:known]
+    looks = looks_of(compared, progress=progress or Progress(quiet=True), bit_depth=bit_depth)
+    alike, said = together(compared, looks, near=group != "none")
     # From here on it is known of each, so that nobody guesses again on a part of them.
     settled = [replace(s, group=s.together or "") for s in (*alike, *found.samples[known:])]
     kept, given, labelled = settled[: len(good)], settled[len(good) : known], settled[known:]
@@ -104,7 +103,9 @@ def sides(
     for product, name in sorted(_names(before)):  # not those named after a file
         entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
         entry["names"].append(name)
-    return Sides(kept, held, labelled, groups, notes)
+    pairs = zip(settled[:known], looks, strict=True)
+    learned = [look.digest for sample, look in pairs if look is not None and id(sample) in trains]
+    return Sides(kept, held, labelled, groups, notes, learned)
 
 
 def check_asked(

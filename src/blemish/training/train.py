@@ -25,6 +25,7 @@ from blemish.data.sample import DataSet, Sample, check_share
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError, TrainingInterruptedError
 from blemish.evaluation.learned_defects import LEARNED, identities
+from blemish.inspection.learned_images import LEARNED_IMAGES, packed
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.methods.base import DEVICES, Method, resolve_device
 from blemish.methods.input_choice import InputChoice
@@ -130,6 +131,7 @@ class FitReport:
     training: TrainingReport = field(repr=False)
     labelled_defects: int = 0  # those that trained
     labelled_images: tuple[str, ...] = ()  # what their files are known by
+    learned_images: str = field(default="", repr=False)  # digests of the good ones that trained
     input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
     pictures: LearnedPictures | None = None  # what the good ones had in common
     groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
@@ -143,6 +145,7 @@ class FitReport:
             "calibration_images": self.calibration_images,
             "labelled_defects": self.labelled_defects,
             LEARNED: list(self.labelled_images),
+            LEARNED_IMAGES: self.learned_images,
             "input_images": [list(size) for size in self.input_images],
             "pictures": None if self.pictures is None else self.pictures.to_json(),
             "groups": dict(self.groups),
@@ -248,6 +251,7 @@ def learn(
         training=training,
         labelled_defects=len(learned),
         labelled_images=identities(learned),
+        learned_images=packed(split.learned),
         input_images=(min(sizes), max(sizes)),
         pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
         groups=split.groups,

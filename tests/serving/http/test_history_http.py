@@ -89,6 +89,19 @@ def test_marks_move_the_limits_and_undo_moves_them_back(start: Start) -> None:
     assert server.stop() == 0
 
 
+def test_a_marked_picture_that_trained_moves_no_limit(start: Start) -> None:
+    server = start(SPOT_LEARNED="126")
+    trained, new = keep(server, 126, 130)
+    mark(server, trained, "good")
+    refused = server.client.post("/v1/recalibration", json={"how": "join"})
+    assert refused.status_code == 409
+    assert "trained on the one image given, part 126.png" in refused.text
+    mark(server, new, "good")
+    made = server.client.post("/v1/recalibration", json={"how": "join"}).json()
+    assert (made["n"], defect_limit(server)) == (100, 130)
+    assert made["note"].startswith("1 marked picture (1 more trained the model and set no limit)")
+
+
 def test_of_clients_that_change_the_limits_at_once_one_is_refused(start: Start) -> None:
     server = start()
     together = threading.Barrier(4, timeout=60)

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from blemish.calibration import Calibration, How, calibrate
 from blemish.calibration.limit_setters import image_name
 from blemish.errors import CalibrationError
+from blemish.inspection.learned_images import records_not_learned
 from blemish.serving.drawing import heat_layer, unpack_map
 from blemish.serving.history.pictures import marked_records
 from blemish.serving.history.versions import without
@@ -129,8 +130,8 @@ def history_routes(service: InspectionService) -> APIRouter:
 
     def proposed(
         how: How | None, rate: float | None, leave_out: list[str]
-    ) -> tuple[Calibration, int]:
-        """New limits, and how many marked pictures they follow from."""
+    ) -> tuple[Calibration, str]:
+        """New limits, and the marked pictures that they follow from, in words."""
         active = versions.active.calibration
         if leave_out and how is not None:
             raise RefusalError(
@@ -138,11 +139,13 @@ def history_routes(service: InspectionService) -> APIRouter:
             )
         try:
             if how is None:
-                return at_rate(without(service.calibrated(), leave_out), rate), 0
+                return at_rate(without(service.calibrated(), leave_out), rate), ""
             # From the model's own pictures and never from the last calibration: a picture counts
             # once, however often one recalibrates, and a mark taken back is gone with the next.
             base = versions.base()
-            records = marked_records(pictures.all(), how, base)
+            records = marked = marked_records(pictures.all(), how, base)
+            if how != "exclude":
+                records = records_not_learned(marked, service.model.learned_images, base)
             made = calibrate(
                 records,
                 current=base,
@@ -153,7 +156,10 @@ def history_routes(service: InspectionService) -> APIRouter:
             )
         except CalibrationError as error:
             raise RefusalError(409, "cannot_recalibrate", str(error)) from error
-        return at_rate(made, rate), len(records)
+        few = f"{len(records)} marked picture{'' if len(records) == 1 else 's'}"
+        if len(records) < len(marked):
+            few += f" ({len(marked) - len(records)} more trained the model and set no limit)"
+        return at_rate(made, rate), few
 
     @router.get("/recalibration", summary="What new limits would change; changes nothing")
     def preview(
@@ -169,8 +175,7 @@ def history_routes(service: InspectionService) -> APIRouter:
     @router.post("/recalibration", response_model=VersionAnswer, summary="Put new limits in force")
     def recalibrate(request: RecalibrationRequest) -> VersionAnswer:
         gone = request.leave_out
-        calibration, count = proposed(request.how, request.false_alarm_rate, gone)
-        few = f"{count} marked picture{'' if count == 1 else 's'}"
+        calibration, few = proposed(request.how, request.false_alarm_rate, gone)
         note = {
             None: "same good images",
             "join": f"{few} beside the model's own,",
