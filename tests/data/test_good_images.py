@@ -86,3 +86,15 @@ def test_nothing_good_is_said(line: Path, tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(DataError, match="without good images for training or calibration"):
         good_images(line, ["nut"], product="nut")
+
+
+def test_names_that_say_defective_are_minded(tmp_path: Path) -> None:
+    flat = tmp_path / "NG_parts"
+    flat.mkdir()
+    for name in ("good_0", "good_1", "bad_0"):
+        Image.new("L", (8, 8)).save(flat / f"{name}.png")
+    found, notes = good_images(flat)
+    assert [s.path.stem for s in found] == ["good_0", "good_1"]
+    assert "NG_parts is called as folders of defective parts are" in notes[0]
+    assert "1 of the 3 images in" in notes[1]
+    assert "such as bad_0.png, and are left out" in notes[1]

@@ -37,11 +37,11 @@ def describe_data(
     from blemish._progress import grouped as by_kind
     from blemish.data.describe import describe
     from blemish.data.grouping import grouped
-    from blemish.data.layouts import read_data_set
     from blemish.data.read_as import read_as
+    from blemish.data.sources import training_data
 
     source = data_source(path, good, defects, masks, test)
-    data_set = read_data_set(source, layout=layout)
+    data_set = training_data(source, layout=layout)
     description = describe(data_set, decode=not fast, bit_depth=bit_depth)
     console = Console()
     console.print(f"{description.root}: layout {description.layout}", markup=False)

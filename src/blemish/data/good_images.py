@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from blemish._progress import Important
 from blemish.data.known_products import as_learned
 from blemish.data.layouts import read_data_set, recognise
+from blemish.data.layouts.roles import folder_role, named_as
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import ImageSource, images_to_judge
 from blemish.errors import ConfigError, DataError
@@ -83,6 +85,9 @@ def good_images(
                 bit_depth=bit_depth,
                 on_note=notes.append,
             )
+            if isinstance(item, str | Path) and Path(item).is_dir():
+                new, said = _good_by_name(Path(item), new)
+                notes += said
             samples += [_by_folder(s, item, known) for s in new]
             continue
         named, said = as_learned(data_set, known, folders or {})
@@ -109,6 +114,28 @@ def good_images(
                 sample = _by_folder(replace(sample, product=""), named.root, known)
             samples.append(sample)
     return GoodImages(samples, notes)
+
+
+def _good_by_name(folder: Path, samples: list[Sample]) -> tuple[list[Sample], list[str]]:
+    """Of a folder of pictures those that are not called defective; and what names say of it."""
+    notes: list[str] = []
+    if folder_role(folder.resolve().name).what in ("defects", "masks"):
+        notes.append(
+            Important(
+                f"{folder} is called as folders of defective parts are; its images are taken as "
+                "good all the same, and parts like them will pass."
+            )
+        )
+    called = {s.path: named_as(s.path.stem) for s in samples}
+    good = [s for s in samples if called[s.path] != "defects"]
+    if good and len(good) < len(samples):
+        bad = [s for s in samples if called[s.path] == "defects"]
+        notes.append(
+            f"{len(bad)} of the {len(samples)} images in {folder} are called defective, such as "
+            f"{bad[0].path.name}, and are left out."
+        )
+        return good, notes
+    return samples, notes
 
 
 def _each(source: ImageSource) -> Sequence[object]:

@@ -21,11 +21,11 @@ from blemish.data.images.given_picture import (
     pixels_of,
     refuse_channels,
 )
-from blemish.data.images.image_list import is_visible_folder_name, list_images
 from blemish.data.images.open_file import open_file
 from blemish.data.images.preprocess import Preprocessing, to_rgb
 from blemish.data.images.reading import image_size, read_image, read_image_bytes
 from blemish.data.layouts import Folders, read_data_set, recognise
+from blemish.data.layouts.own_folder import only_images
 from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
@@ -84,9 +84,7 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
         return read_data_set(source, layout=layout)
     path = local_copy(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
-        inside = [entry for entry in path.iterdir() if is_visible_folder_name(entry.name)]
-        if list_images(path, recursive=False) and not any(entry.is_dir() for entry in inside):
-            layout = "folder"
+        layout = "folder" if only_images(path) else layout
     return read_data_set(path if as_url(source) else source, layout=layout)
 
 

@@ -88,7 +88,8 @@ def test_names_are_found_however_their_accents_are_stored(
         ("path,label\n../x.png,ok\n", "stays inside"),
         ("path,label\na/1.png,ok\na/1.png,ng\n", "twice"),
         ("path;kind\n", "no usable images"),
-        ("name,label\na/1.png,ok\n", "has the columns name, label. Expected path,label"),
+        ("name,label\na/1.png,ok\n", "'name,label', in which no column is called path. Put"),
+        ("a/1.png,ok\na/2.png,ok\n", "line 'a/1.png,ok', in which no .* path or label"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(folder: Path, text: str, words: str) -> None:
@@ -104,3 +105,10 @@ def test_a_column_of_groups(folder: Path) -> None:
     table.write_text("\n".join([f"{head},Lot", *lots, *rows[2:]]), encoding="utf-8")
     found = [s.together for s in read_data_set(folder).samples if s.product == "lid"]
     assert found == ["lot0", "lot1", None]
+
+
+def test_a_list_without_a_header_is_told_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("a/1.png,ok\na/2.png,ok\n")
+    for given in (tmp_path, tmp_path / "list.csv"):
+        with pytest.raises(DataError, match=r"line 'a/1.png,ok', in which .*: path,label and"):
+            read_data_set(given)

@@ -289,3 +289,27 @@ def test_what_somebody_keeps_is_no_kind_of_defect(read: Callable[..., Any], name
     found = read("good/a.png", "good/b.png", "crack/a.png", f"{name}/a.png")
     assert [kind for *_, kind, _ in found if kind] == ["crack"]
     assert f"{name}/ (1 images) was left out" in read.problems  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["NG_parts", "defects", "masks"])
+def test_a_folder_called_defective_is_not_learned_unasked(
+    tmp_path: Path, write_image: Any, name: str
+) -> None:
+    for number in range(3):
+        write_image(tmp_path / name / f"{number}.png")
+    with pytest.raises(DataError, match=rf"{name} says that it holds .* --good .*{name}"):
+        training_data(tmp_path / name)
+    assert len(training_data(Folders(good=tmp_path / name)).samples) == 3
+    write_image(tmp_path / name / "good_4.png")  # a name that says otherwise
+    data_set = training_data(tmp_path / name)
+    assert [s.path.name for s in data_set.samples] == ["good_4.png"]
+    assert "3 say neither and were left out" in data_set.problems[0]
+
+
+def test_images_in_a_wrapper_alone_are_read(tmp_path: Path, write_image: Any) -> None:
+    for number in range(3):
+        write_image(tmp_path / "lid" / "images" / f"{number}.png")
+    data_set = training_data(tmp_path / "lid")
+    assert (data_set.products, len(data_set.samples)) == (("lid",), 3)
+    write_image(tmp_path / "lid" / "images" / "NG_3.png")
+    assert sum(s.is_good for s in training_data(tmp_path / "lid").samples) == 3

@@ -73,7 +73,20 @@ def _is_list(table: Path) -> bool:
     return {"path", "label"} <= set(_names(first.strip().split(delimiter)))
 
 
+def no_header(table: Path) -> str:
+    """What is wrong with the first line of a table that does not name the columns."""
+    header = next(iter(_rows(table)), [])
+    missing = [name for name in ("path", "label") if name not in _names(header)]
+    first = ",".join(header)
+    return (
+        f"{table} begins with the line {first[:80]!r}, in which no column is called "
+        f"{' or '.join(missing)}. Put a first line with their names above: {_EXPECTED}."
+    )
+
+
 def _recognise(root: Path) -> bool:
+    if root.is_file():
+        return bool(_tables(root))
     return len([table for table in _tables(root) if _is_list(table)]) == 1
 
 
@@ -89,9 +102,7 @@ def _read(root: Path) -> Reading:
     header, *rows = _rows(table) or [[]]
     columns = _names(header)
     if not {"path", "label"} <= set(columns):
-        raise DataError(
-            f"{table} has the columns {', '.join(header) or '(none)'}. Expected {_EXPECTED}."
-        )
+        raise DataError(no_header(table))
     folder, listing = table.resolve().parent, Listing()
     samples: list[Sample] = []
     missing: Counter[str] = Counter()

@@ -8,24 +8,29 @@
       dent/                            test/good/, test/scratch/, …
       masks/scratch/  (optional)       ground_truth/scratch/     (optional; or masks/)
 
-One such folder, or a folder of them, one per product; or the products in ``train/`` and ``test/``
-(:mod:`blemish.data.layouts.split_folders`). Images may lie in deeper folders. Without
-``train/`` and ``test/`` good images train and the others test. Asked for by name, the layout takes
-a folder of nothing but good images as well.
+One such folder, or a folder of them, one per product; or the products in ``train/`` and
+``test/``, or in ``good/`` and ``bad/`` (:mod:`blemish.data.layouts.split_folders`). Images may lie
+in deeper folders. Without ``train/`` and ``test/`` good images train and the others test. Asked for
+by name, the layout takes a folder of nothing but good images as well.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from blemish.data.images.image_list import list_images
 from blemish.data.layouts.base import Layout, Reading, found_in, read_each, subfolders
 from blemish.data.layouts.product_folder import has_annotations, read_product
 from blemish.data.layouts.roles import Folders, RoleBook, folder_role, named_as
-from blemish.data.layouts.split_folders import split_products
+from blemish.data.layouts.split_folders import (
+    maybe_products,
+    role_products,
+    split_products,
+)
 from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError
 
@@ -71,9 +76,9 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
     """
     name = root.resolve().name
     if folders and folders.root is None:
-        return _read_given(root, folders.by_product(name))
+        return _read_given(root, folders, name)
     book = RoleBook(folders)
-    parts = split_products(root, book)
+    parts = split_products(root, book) or role_products(root, book)
     if parts:
         return read_each(
             dict.fromkeys(parts, root),
@@ -85,6 +90,8 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
         samples, problems = read_each(
             products, lambda name, path: read_product(name, path, book, alone=alone)
         )
+        for product, path in products.items():
+            problems += _maybe_products(product, maybe_products(path, book))
         if book.unmet():
             names = f"{len(products)} products: {', '.join(products)}"
             raise ConfigError(
@@ -98,10 +105,9 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
             if root not in products.values() and path.name not in products
         ]
         return samples, problems
-    inside = [path for path in subfolders(root) if book.of(path).what != "masks"]
-    images = list_images(root, recursive=False)
-    if images and not inside:
-        return _read_images(name, images)
+    images = only_images(root)
+    if images:
+        return _read_images(name, images, [root.resolve(), images[0].parent])
     raise DataError(
         f"Found no folder called good, ok or normal, and no train/ or test/, in {root} or in its "
         f"folders; found {found_in(root)}. Put the good images in a folder called good, or say "
@@ -109,11 +115,28 @@ def read_folder(root: Path, folders: Folders | None = None) -> Reading:
     )
 
 
-def _read_images(name: str, images: list[Path]) -> Reading:
+def only_images(root: Path) -> list[Path]:
+    """The images of a folder of nothing else, which may lie in an ``images/`` of their own."""
+    images = list_images(root, recursive=False)
+    inside = [path for path in subfolders(root) if folder_role(path.name).what != "masks"]
+    if not images and len(inside) == 1 and folder_role(inside[0].name).what == "wrapper":
+        return only_images(inside[0])
+    return [] if inside else images
+
+
+def _read_images(name: str, images: list[Path], folders: Iterable[Path]) -> Reading:
     """A folder of nothing but images: good, but for those that are called otherwise."""
     says = {path: named_as(path.stem) for path in images}
     count = Counter(says.values())
-    if not count["defects"] or folder_role(name).what == "good":
+    called = {folder_role(folder.name).what: folder for folder in folders}
+    for what, means in (("defects", "defective parts"), ("masks", "masks")):
+        if what in called and not count["good"]:
+            raise DataError(
+                f"The name of {called[what]} says that it holds {means}, and nothing in it says "
+                f"that one of its {len(images)} images is good. Give the folder of good images; if "
+                f"these are good all the same, say it: --good {called[what]}"
+            )
+    if "good" in called or not (count["defects"] or {"defects", "masks"} & called.keys()):
         problem = (
             f"{name}: the folder holds images only; all {len(images)} are taken as good, for "
             "learning and for the limits. To test, add folders of good and defective images."
@@ -128,32 +151,47 @@ def _read_images(name: str, images: list[Path]) -> Reading:
             f"{name} holds {len(images)} images, none of which can be good by its name: "
             f"{bad[0].name}, … If they are good all the same, say it: --good DIR."
         )
+    others = [f"{len(bad)}, such as {bad[0].name}, are defective"] if bad else []
+    others += [f"{left} say neither and were left out"] if left else []
     problem = (
         f"{name}: the folder holds images only, and their names say which are good: {len(good)}, "
-        f"such as {good[0].name}; {len(bad)}, such as {bad[0].name}, are "
-        f"defective{f', and {left} say neither and were left out' if left else ''}. If that is "
-        "not what the names mean, put the good images in a folder called good."
+        f"such as {good[0].name}; {', and '.join(others)}. If that is not what the names mean, put "
+        "the good images in a folder called good."
     )
     samples = [Sample(path, name, "train", 0) for path in good]
     return samples + [Sample(path, name, "test", 1, "defect") for path in bad], [problem]
 
 
-def _read_given(root: Path, products: Mapping[str, Folders]) -> Reading:
+def _read_given(root: Path, folders: Folders, name: str) -> Reading:
     """Products of which the given folders are all there is."""
+    products = folders.by_product(name)
     books = {product: RoleBook(own) for product, own in products.items()}
     samples, problems = read_each(
         dict.fromkeys(products, root),
         lambda product, _: read_product(product, None, books[product], alone=True),
     )
-    several = next(iter(products.values())).maybe_products() if len(products) == 1 else []
-    if several:
-        names = " and ".join(Path(folder).name for folder in several)
-        asked = " ".join(f"--good {Path(folder).name}={folder}" for folder in several)
+    if len(products) == 1:
+        [(product, own)] = products.items()
+        problems += _maybe_products(product, own.maybe_products())
+    elif not folders.names_products:
+        first = next(iter(products.values()))
         problems.append(
-            f"{next(iter(products))}: {names} are taken for good images of one product. If each is "
-            f"a product of its own: {asked}"
+            f"The folders given are taken for the products {', '.join(products)}, as the folders "
+            f"that they lie in are called. If they show one: --good NAME={first.given()[0]} …"
         )
     return samples, problems
+
+
+def _maybe_products(product: str, several: Sequence[str]) -> list[str]:
+    """That folders of good images may be a product each; nothing where there are none."""
+    if not several:
+        return []
+    names = " and ".join(Path(folder).name for folder in several)
+    asked = " ".join(f"--good {shlex.quote(f'{Path(path).name}={path}')}" for path in several)
+    return [
+        f"{product}: {names} are taken for good images of one product. If each is a product of its "
+        f"own: {asked}"
+    ]
 
 
 def given_root(folders: Folders) -> Path:

@@ -146,13 +146,20 @@ class _Walk:
         return count
 
     def part(self, folder: Path, role: FolderRole) -> None:
-        """Walk the product's folder in a folder that is a split, or of masks, for all products."""
+        """Walk the product's folder in a folder whose role counts for all products."""
         if role.what == "masks":
             self._masks(folder, role.split, (), None)
-        elif role.split:
+            return
+        above = folder.parent.name
+        split = role.split or ("test" if role.what == "unlabelled" else None)
+        place = _Place(f"{above}/{folder.name}/", split=split)
+        if role.split:
             self.splits.add(role.split)
-            name = f"{folder.parent.name}/{folder.name}/"
-            self.folder(folder, _Place(name, split=role.split))
+        if role.what == "good":
+            place = replace(place, label=0, parts=("good",))
+        elif role.what == "defects":
+            place = replace(place, label=1, kind=above, parts=(same_name(above),))
+        self.folder(folder, place)
 
     def _masks(
         self, folder: Path, split: Split | None, parts: tuple[str, ...], scope: Path | None

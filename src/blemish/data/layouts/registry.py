@@ -14,7 +14,7 @@ from blemish.data.layouts.arrays import CIFAR10, FASHION_MNIST, MNIST
 from blemish.data.layouts.base import Layout, Reading, found_in
 from blemish.data.layouts.kolektor import KOLEKTOR
 from blemish.data.layouts.lists import ELPV, ELPV_SHIFT, REAL_IAD, VISA, packaged_elpv
-from blemish.data.layouts.manifest import MANIFEST
+from blemish.data.layouts.manifest import MANIFEST, no_header
 from blemish.data.layouts.own_folder import FOLDER, given_root, read_folder
 from blemish.data.layouts.roles import Folders, composed
 from blemish.data.layouts.trees import BTAD, MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO
@@ -130,6 +130,9 @@ def _recognised(path: Path) -> str:
     packed = next((entry.name for entry in inside if entry.suffix.lower() in _PACKED), None)
     if packed is not None:
         elsewhere = [f"Unpack {packed} first.", *elsewhere]
+    tables = [entry for entry in inside if entry.suffix.lower() == ".csv"]
+    if len(tables) == 1:
+        elsewhere = [no_header(tables[0]), *elsewhere]
     if path.is_dir() and list_images(path, recursive=False):
         own = "A folder of nothing but good images is read with layout folder, asked for by name."
     else:

@@ -225,6 +225,8 @@ class Folders:
     def by_product(self, other: str) -> dict[str, Folders]:
         """The folders of each product, of ``PRODUCT=DIR``; all of ``other`` where none is named.
 
+        But folders called good that lie in folders of different names are of products so called.
+
         Raises:
             ConfigError: Some are of a named product, and some are not.
 
@@ -246,7 +248,29 @@ class Folders:
                 f"{named[0]} names a product, and {unnamed[0]} does not. Say of each folder which "
                 f"product it is of: PRODUCT={unnamed[0]}."
             )
+        if not named:
+            found = self._by_parent() or found
         return {product: Folders(None, **own) for product, own in found.items()}
+
+    def _by_parent(self) -> dict[str, dict[str, list[str]]]:
+        """``a/lid/good`` and ``a/cap/good`` are of two products; empty where they are of one."""
+        owners = {_owner(Path(folder)) for folder in tuple(self.good)}  # type: ignore[arg-type]
+        known = {owner.name: owner for owner in owners if owner is not None}
+        if None in owners or len(known) < 2 or len(known) < len(owners):
+            return {}
+        found: dict[str, dict[str, list[str]]] = {}
+        for name in _GIVEN:
+            for folder in getattr(self, name):
+                above = [n for n, owner in known.items() if owner in _places(Path(folder))]
+                if len(above) != 1:
+                    return {}
+                found.setdefault(above[0], {}).setdefault(name, []).append(folder)
+        return found
+
+    @property
+    def names_products(self) -> bool:
+        """Whether ``PRODUCT=DIR`` was said."""
+        return any(_product_and(text)[0] for text in self._texts())
 
     def maybe_products(self) -> list[str]:
         """Folders given as good of which no name says so, which may be a product each."""
@@ -256,6 +280,20 @@ class Folders:
 
     def _texts(self) -> list[str]:
         return [text for name in _GIVEN for text in getattr(self, name)]
+
+
+def _places(folder: Path) -> list[Path]:
+    """A folder and those above it, from the inside out."""
+    whole = folder.expanduser().resolve()
+    return [whole, *whole.parents]
+
+
+def _owner(folder: Path) -> Path | None:
+    """The product's folder that one called good or the like lies in; ``None`` of other ones."""
+    places = _places(folder)
+    if folder_role(places[0].name).what == "kind":
+        return None
+    return next((place for place in places if folder_role(place.name).what == "kind"), None)
 
 
 def _product_and(text: str) -> tuple[str, str]:
