@@ -44,6 +44,29 @@ def serve(
     ] = 60.0,
     keep: Annotated[int, typer.Option(min=1, help="Pictures kept for the page.")] = 2000,
     keep_gib: Annotated[float, typer.Option(min=0.001, help="Their size on disk.")] = 2.0,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Judge a camera's pictures too: camera:0, rtsp://…, udp://…, a video, a folder, "
+            "python:MODULE:FUNCTION."
+        ),
+    ] = None,
+    trigger: Annotated[
+        str,
+        typer.Option(
+            help="--source: which pictures count: all, every:SECONDS, rest[:SECONDS], the first at "
+            "rest after movement, or call, by POST /v1/trigger alone."
+        ),
+    ] = "all",
+    keep_live: Annotated[
+        str,
+        typer.Option(
+            help="--source: which are kept for the page: all, none, not-ok, 1/N or not-ok,1/N."
+        ),
+    ] = "not-ok",
+    product: Annotated[
+        str | None, typer.Option(help="--source: which product it sees. Default: as recognised.")
+    ] = None,
     send: Send = None,
     spool: SpoolFolder = None,
     device: Device = "cpu",
@@ -75,6 +98,11 @@ def serve(
         keep_pictures=keep,
         keep_bytes=int(keep_gib * 1024 * MIB),
     )
+    live = None
+    if source is not None:
+        from blemish.serving.live import LiveSource
+
+        live = LiveSource(source, trigger, keep_live, product)
     couriers = couriers_of(send, model, spool, pictures=False)
     with couriers or nullcontext():
         server.serve(
@@ -86,7 +114,8 @@ def serve(
             allow_anonymous=allow_anonymous,
             allow_hosts=allow_host or (),
             state=state,
-            deliver=couriers.take if couriers else lambda prediction: None,
+            deliver=couriers.take if couriers else None,
+            source=live,
             device=device,
             provider=provider,
         )

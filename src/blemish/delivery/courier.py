@@ -42,7 +42,14 @@ class Courier:
         self._thread = threading.Thread(target=self._run, name=f"to {target.name}", daemon=True)
         self._thread.start()
 
-    def take(self, prediction: Prediction, model: str) -> None:
+    def take(
+        self,
+        prediction: Prediction,
+        model: str,
+        *,
+        part: str | None = None,
+        taken: float | None = None,
+    ) -> None:
         """Keep a verdict to be delivered, if this target wants it.
 
         Raises:
@@ -56,7 +63,7 @@ class Courier:
                 self._left_out += 1
                 return
             left_out, self._left_out, self._last = self._left_out, 0, now
-        message = message_of(prediction, model)
+        message = message_of(prediction, model, part=part, taken=taken)
         message.left_out = left_out
         if self.target.overlay:
             with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
@@ -160,10 +167,18 @@ class Couriers:
             self.__exit__()
             raise
 
-    def take(self, prediction: Prediction) -> None:
-        """Keep a verdict for every target that wants it."""
+    def take(
+        self, prediction: Prediction, *, part: str | None = None, taken: float | None = None
+    ) -> None:
+        """Keep a verdict for every target that wants it.
+
+        Args:
+            prediction: What is said.
+            part: Of which part, where the line says so.
+            taken: When its picture was taken, in seconds since 1970, where a camera says so.
+        """
         for courier in self._couriers:
-            courier.take(prediction, self.model)
+            courier.take(prediction, self.model, part=part, taken=taken)
 
     def __enter__(self) -> Couriers:
         return self

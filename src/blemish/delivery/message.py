@@ -70,6 +70,8 @@ class Message(BaseModel):
     time: str = Field(description="when it was judged, ISO 8601 in UTC")
     model: str = Field(description="name of the model file")
     path: str | None = Field(description="the picture's file, where it has one")
+    part: str | None = Field(default=None, description="which part, as the trigger calls it")
+    taken: str | None = Field(default=None, description="when a camera took it, ISO 8601 in UTC")
     product: str | None
     recognised: str | None = Field(default=None, description="as the model takes it")
     rival: str | None = None
@@ -91,12 +93,17 @@ class Message(BaseModel):
     )
 
 
-def message_of(prediction: Prediction, model: str) -> Message:
-    """A prediction as a message; ``model`` is the model file's name."""
+def message_of(
+    prediction: Prediction, model: str, *, part: str | None = None, taken: float | None = None
+) -> Message:
+    """A prediction as a message; ``model`` is the model file's name, ``taken`` in epoch seconds."""
+    when = None if taken is None else datetime.fromtimestamp(taken, timezone.utc)
     return Message(
         id=_identity(prediction, model),
         time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=model,
+        part=part,
+        taken=None if when is None else when.isoformat(timespec="milliseconds"),
         **prediction.to_dict(),
     )
 

@@ -8,20 +8,17 @@ or the server is told to stop; what does not fit is refused before any of its pi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Prepared
@@ -35,7 +32,6 @@ from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
 from blemish.serving.decoding import decoded
 from blemish.serving.drawing import (
-    MapKind,
     drawn_anew,
     map_png,
     pack_map,
@@ -43,57 +39,16 @@ from blemish.serving.drawing import (
     thumbnail,
     unpack_map,
 )
+from blemish.serving.events import Events
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
 from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
 from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
 from blemish.serving.model import ServedModel
+from blemish.serving.order import Deliver, Judged, Look, NotJudged, Order, Upload
 from blemish.serving.regions import prepared
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One uploaded file."""
-
-    name: str  # as the client calls it, made safe to show; never opened
-    content: bytes = field(repr=False)  # not yet looked at
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the content."""
-        return hashlib.sha256(self.content).hexdigest()
-
-
-class Order(BaseModel, frozen=True):
-    """What a request wants done with its images, as its query says it."""
-
-    product: str | None = Field(default=None, max_length=200)
-    keep: bool = Field(default=False, description="keep them in the history, for the page")
-    map: MapKind | None = Field(default=None, description="add a picture of the map")
-    name: str | None = Field(default=None, description="of a raw image")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One image of a request, judged."""
-
-    name: str
-    prediction: Prediction  # maps at the source image's size taken out
-    size: tuple[int, int]  # (H, W) of the source image
-    version: int  # number of the calibration it was judged by
-    id: int | None  # in the history, where it was kept
-    map_png: bytes | None  # the picture of the map that was asked for
-    not_kept: RefusalError | None = None  # why it was not kept although that was asked for
-
-
-@dataclass(frozen=True)
-class NotJudged:
-    """One image of a request for which there is no answer."""
-
-    name: str
-    refusal: RefusalError
 
 
 class InspectionService:
@@ -107,9 +62,11 @@ class InspectionService:
         *,
         limits: ServeLimits,
         metrics: ServerMetrics,
-        deliver: Callable[[Prediction], None] = lambda prediction: None,
+        deliver: Deliver | None = None,
+        events: Events | None = None,
     ) -> None:
         self.model = model
+        self.events = events or Events()
         self._deliver = deliver
         self.pictures = pictures
         self.versions = versions
@@ -166,14 +123,17 @@ class InspectionService:
             )
         return product
 
-    async def judge(self, uploads: Sequence[Upload], order: Order) -> list[Judged | NotJudged]:
+    async def judge(
+        self, uploads: Sequence[Upload], order: Order, *, look: Look | None = None
+    ) -> list[Judged | NotJudged]:
         """Judge the images of one request, in order and all by the same calibration.
 
-        Refused (503) where too many images wait already, or (504) where it took too long.
+        ``look`` is shown each of them, and says whether it is kept. Refused (503) where too many
+        images wait already, or (504) where it took too long.
         """
         self.admission.enter(len(uploads))
         active = self.versions.active
-        tasks = [asyncio.create_task(self._judge(upload, order, active)) for upload in uploads]
+        tasks = [asyncio.create_task(self._judge(u, order, active, look)) for u in uploads]
         try:
             _, late = await asyncio.wait(tasks, timeout=self.limits.answer_seconds)
         finally:
@@ -227,14 +187,14 @@ class InspectionService:
             return drawn_anew(self.pixels(Upload(picture.name, content)))
 
     async def _judge(
-        self, upload: Upload, order: Order, active: CalibrationVersion
+        self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None
     ) -> Judged | NotJudged:
         try:
             seen, size, named = await self._in_thread(lambda: self._prepare(upload, order))
             answer, pose = await self._answer(seen.pixels), seen.pose
             del seen
             judged = await self._in_thread(
-                lambda: self._finish(upload, size, answer, order, active, named, pose)
+                lambda: self._finish(upload, size, answer, order, active, named, pose, look)
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
@@ -271,6 +231,8 @@ class InspectionService:
 
     def pixels(self, upload: Upload) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
+        if upload.pixels is not None:
+            return upload.pixels
         depth = self.model.preprocessing.bit_depth
         return decoded(upload.content, upload.name, bit_depth=depth, most=self.limits.pixels)
 
@@ -283,19 +245,21 @@ class InspectionService:
         active: CalibrationVersion,
         named: str | None,
         pose: PartPose | None,
+        look: Look | None,
     ) -> Judged:
         prediction = self._prediction(answer, named, size, active.calibration, pose)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
+        keep = order.keep or (look is not None and look(answer, prediction))
         png = key = not_kept = None
-        if order.map is not None or order.keep:
+        if order.map is not None or keep:
             # Decoded a second time: keeping the pixels of all that wait would need no bound less
             # than the queue times the largest picture.
             image = self.pixels(upload)
             if order.map is not None and active.calibration is not None:
                 scale = active.calibration.limits(prediction.product).map_scale
                 png = map_png(order.map, image, prediction, scale)
-            if order.keep:
+            if keep:
                 try:
                     key = self._keep(
                         *(upload, image, answer, prediction, active.version),
@@ -313,7 +277,9 @@ class InspectionService:
             roi=None,
             regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
         )
-        self._deliver(replace(small, path=Path(upload.name)))
+        if self._deliver is not None:
+            sent = replace(small, path=Path(upload.name))
+            self._deliver(sent, part=order.part, taken=upload.taken)
         return Judged(upload.name, small, size, active.version, key, png, not_kept)
 
     def _keep(
@@ -344,7 +310,7 @@ class InspectionService:
             pose=prediction.pose,
         )
         contents = Contents(
-            upload.content,
+            upload.file,
             thumbnail(image),
             pack_map(answer.maps[0]),
             None if answer.departures is None else pack_map(answer.departures[0]),

@@ -36,7 +36,8 @@ from blemish.serving.http.middleware import ServerMetrics, Watched
 from blemish.serving.http.security import Gate
 from blemish.serving.limits import RefusalError, ServeLimits
 from blemish.serving.model import ServedModel
-from blemish.serving.service import InspectionService, Order, Upload
+from blemish.serving.order import Order, Upload
+from blemish.serving.service import InspectionService
 
 RAW = {"Content-Type": "image/png"}
 PATH = "/v1/predict"

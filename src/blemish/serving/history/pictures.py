@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -82,9 +82,15 @@ class Contents:
 class PictureHistory:
     """The pictures a server keeps, within its bounds."""
 
-    def __init__(self, database: Database, limits: ServeLimits) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limits: ServeLimits,
+        on_change: Callable[..., None] = lambda kind, **content: None,
+    ) -> None:
         self._db = database
         self._limits = limits
+        self._on_change = on_change
 
     def keep(self, picture: Picture, contents: Contents) -> int:
         """Store a picture and return its id; the same file again takes the place of the first,
@@ -93,6 +99,11 @@ class PictureHistory:
         The oldest unmarked pictures give way. Marked ones are somebody's work and stay; where they
         fill the history, or the disk is full, this one is refused (507).
         """
+        key = self._keep(picture, contents)
+        self._on_change("picture", id=key, name=picture.name, verdict=picture.verdict)
+        return key
+
+    def _keep(self, picture: Picture, contents: Contents) -> int:
         parts = (contents.source, contents.thumbnail, contents.map, contents.departure)
         size = sum(len(part) for part in parts if part is not None)
         as_judged = {name: getattr(picture, name) for name in _AS_JUDGED}
@@ -148,7 +159,9 @@ class PictureHistory:
             self._db.run(
                 "UPDATE pictures SET mark = ?, marked = ? WHERE id = ?", (mark, now(), _small(key))
             )
-            return self.get(key)
+            picture = self.get(key)
+        self._on_change("mark", id=key, mark=mark)
+        return picture
 
     def named_product(self, digest: str) -> str | None:
         """The product that somebody said a file shows, where it is kept and somebody did."""
@@ -174,7 +187,9 @@ class PictureHistory:
                 {"product": shown or "", "named": after.named}
                 | {"verdict": verdict, "version": version},
             )
-            return self.get(key)
+            picture = self.get(key)
+        self._on_change("picture", id=key, name=picture.name, verdict=picture.verdict)
+        return picture
 
     def _judged_again(self, key: int, changes: dict[str, object]) -> None:
         changes = {**changes, "judged": now()}
@@ -190,7 +205,9 @@ class PictureHistory:
             else:
                 for key in keys:
                     self._db.run("DELETE FROM pictures WHERE id = ?", (_small(key),))
-            return before - self._count()
+            count = before - self._count()
+        self._on_change("removed", count=count)
+        return count
 
     def _row(self, query: str, key: int) -> sqlite3.Row:
         rows = self._db.rows(query, (_small(key),))

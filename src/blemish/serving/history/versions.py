@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -53,8 +53,14 @@ class CalibrationVersions:
     the model anew: it becomes a new version, in force.
     """
 
-    def __init__(self, database: Database, from_model: Calibration | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        from_model: Calibration | None,
+        on_change: Callable[..., None] = lambda kind, **content: None,
+    ) -> None:
         self._db = database
+        self._on_change = on_change
         self._lock = threading.Lock()
         rows = self._db.rows(_FROM_MODEL)
         if not rows or _version(rows[0]).calibration != from_model:
@@ -156,7 +162,9 @@ class CalibrationVersions:
                     507, "disk_full", f"The limits could not be written and are as before: {error}."
                 ) from error
             finally:
-                self._active = self._read_active()
+                before, self._active = self._active, self._read_active()
+        if before.version != self._active.version:
+            self._on_change("limits", version=self._active.version, note=self._active.note)
 
     def _write(
         self, calibration: Calibration | None, source: Source, note: str, parent: int | None

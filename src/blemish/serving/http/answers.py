@@ -17,7 +17,7 @@ from blemish.results import Branch, PartPose, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
 from blemish.serving.model import ServedModel
-from blemish.serving.service import Judged, NotJudged
+from blemish.serving.order import Judged, NotJudged
 
 
 class ErrorAnswer(BaseModel):

@@ -19,10 +19,12 @@ from blemish import __version__
 from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
 from blemish.serving.http.history_routes import history_routes
+from blemish.serving.http.live_routes import live_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.security import COOKIE, Gate
 from blemish.serving.limits import RefusalError
+from blemish.serving.live import LiveInspection
 from blemish.serving.service import InspectionService
 
 log = logging.getLogger("blemish.serve")
@@ -35,29 +37,40 @@ _PAGE_TYPES = {
 }
 
 
-def create_app(service: InspectionService, gate: Gate) -> Watched:
-    """The application, behind the gate."""
+def create_app(
+    service: InspectionService, gate: Gate, live: LiveInspection | None = None
+) -> Watched:
+    """The application, behind the gate; with a camera where the server has one."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.warm_up()
+        if live is not None:
+            live.start()
         yield
+        if live is not None:
+            await live.close()
         await service.close()
 
-    app = inspection_app(service, lifespan)
+    app = inspection_app(service, lifespan, live)
     _add_session(app, gate)
     add_files(app, "blemish.serving")
     return Watched(app, gate, service.metrics)
 
 
 def inspection_app(
-    service: InspectionService, lifespan: Lifespan[FastAPI] | None = None
+    service: InspectionService,
+    lifespan: Lifespan[FastAPI] | None = None,
+    live: LiveInspection | None = None,
 ) -> FastAPI:
     """The routes of one model, without gate and page."""
     app = bare_app(service.metrics, lifespan)
     app.include_router(predict_routes(service))
     app.include_router(history_routes(service))
+    app.include_router(live_routes(service, live))
     _add_supervision(app, service)
+    if live is not None:
+        _watch_camera(service.metrics, live)
     return app
 
 
@@ -142,6 +155,18 @@ def _add_supervision(app: FastAPI, service: InspectionService) -> None:
         )
 
 
+def _watch_camera(metrics: ServerMetrics, live: LiveInspection) -> None:
+    grabber = live.grabber
+    for name, text, count in (
+        ("blemish_camera_frames", "Frames that the camera gave.", lambda: grabber.seen),
+        ("blemish_camera_wanted", "Frames that the trigger wanted judged.", lambda: grabber.fired),
+        ("blemish_camera_dropped", "Of these, dropped for newer ones.", lambda: grabber.dropped),
+    ):
+        metrics.watch_count(name, text, count)
+    text = "Whether the camera gives pictures."
+    metrics.watch("blemish_camera_up", text, lambda: grabber.state == "running")
+
+
 def _add_session(app: FastAPI, gate: Gate) -> None:
     @app.get("/v1/session", tags=["session"], summary="Whether a token is needed and known")
     async def session(request: Request) -> dict[str, bool]:
@@ -177,8 +202,8 @@ def add_files(
 ) -> None:
     """Every file of a package's ``page/`` by a fixed route: no path of a client names a file.
 
-    ``edit`` changes the text of ``index.html``, which is served at ``index``, the others below
-    ``static/`` beside it.
+    ``edit`` changes the text of ``index.html``, which is served at ``index``; other pages lie beside
+    it, without their ending, all else below ``static/``.
     """
 
     def serve(path: str, content: bytes, kind: str) -> None:
@@ -196,5 +221,7 @@ def add_files(
         suffix = "." + entry.name.rpartition(".")[2]
         if entry.name == "index.html":
             serve(index, edit(entry.read_text("utf-8")).encode(), _PAGE_TYPES[suffix])
+        elif suffix == ".html":
+            serve(f"{index}{entry.name[:-5]}", entry.read_bytes(), _PAGE_TYPES[suffix])
         elif suffix in _PAGE_TYPES:
             serve(f"{index}static/{entry.name}", entry.read_bytes(), _PAGE_TYPES[suffix])

@@ -22,7 +22,8 @@ from blemish.serving.http.answers import (
 )
 from blemish.serving.http.uploads import Body
 from blemish.serving.limits import RefusalError
-from blemish.serving.service import InspectionService, Judged, Order
+from blemish.serving.order import Judged, Order
+from blemish.serving.service import InspectionService
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {

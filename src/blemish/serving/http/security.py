@@ -75,7 +75,7 @@ class Gate:
     """
 
     #: What a browser needs before anybody has logged in, and what a supervisor asks.
-    PUBLIC = frozenset({"/", "/healthz", "/readyz", "/v1/session"})
+    PUBLIC = frozenset({"/", "/live", "/trend", "/healthz", "/readyz", "/v1/session"})
 
     def __init__(self, *, token: str | None, loopback: bool, hosts: Iterable[str] = ()) -> None:
         self._token = None if token is None else token.encode()

@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blemish.errors import ConfigError
-from blemish.results import Prediction
+from blemish.serving.events import Events
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
@@ -30,7 +30,9 @@ from blemish.serving.http.app import create_app
 from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics
 from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
+from blemish.serving.live import LiveSource
 from blemish.serving.model import open_served
+from blemish.serving.order import Deliver
 from blemish.serving.service import InspectionService
 from blemish.stores.urls import as_url
 
@@ -47,7 +49,8 @@ def serve(
     allow_anonymous: bool,
     allow_hosts: Sequence[str],
     state: Path | None,
-    deliver: Callable[[Prediction], None],
+    deliver: Deliver | None,
+    source: LiveSource | None = None,
     device: str,
     provider: str,
 ) -> None:
@@ -66,18 +69,21 @@ def serve(
         here = Path() if as_url(model) else model.parent
         state = state or here / f"{model.name}.state"
         with contextlib.closing(Database.open(state, served.identity)) as database:
+            events = Events()
             service = InspectionService(
                 served,
-                PictureHistory(database, limits),
-                CalibrationVersions(database, served.calibration),
+                PictureHistory(database, limits, events.publish),
+                CalibrationVersions(database, served.calibration, events.publish),
                 limits=limits,
                 metrics=ServerMetrics(),
                 deliver=deliver,
+                events=events,
             )
             _log_to_stderr()
+            live = None if source is None else source.open(service)
             prometheus_client.disable_created_metrics()  # twice the lines, and nobody asks
             config = uvicorn.Config(
-                create_app(service, gate),
+                create_app(service, gate, live),
                 http=_bounded(limits),
                 ws="none",
                 lifespan="on",
@@ -90,7 +96,7 @@ def serve(
                 h11_max_incomplete_event_size=LARGEST_HEADERS,
             )
             with _rare_collections():
-                _Server(config, _url(listener), model.name).run_until_told(listener)
+                _Server(config, _url(listener), model.name, events).run_until_told(listener)
 
 
 def make_gate(
@@ -214,15 +220,20 @@ def _bounded(limits: ServeLimits) -> type[H11Protocol]:
 class _Server(uvicorn.Server):
     """Says where it is once it answers, and ends with success when told to stop."""
 
-    def __init__(self, config: uvicorn.Config, url: str, name: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, name: str, events: Events) -> None:
         super().__init__(config)
         self._url = url
         self._name = name
+        self._events = events
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             print(f"{self._name} is served at {self._url} (Ctrl-C stops)", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._events.close()  # pages would listen on, and every open answer is waited for
+        await super().shutdown(sockets=sockets)
 
     def run_until_told(self, listener: socket.socket) -> None:
         # Uvicorn raises a caught signal once more when it is done; being told to stop is no error.

@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
-from blemish.serving.service import Upload
+from blemish.serving.order import Upload
 
 _LONGEST_NAME = 200
 _RAW_TYPES = ("image/", "application/octet-stream")

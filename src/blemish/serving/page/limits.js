@@ -31,9 +31,15 @@ byId("recalibrate").addEventListener("click", () => {
 });
 byId("undo").addEventListener("click", () => activate(null));
 
+// What this page decides is no news to it.
+async function decide(path, json) {
+  state.deciding = true;
+  try { return await call("POST", path, { json }); } finally { state.deciding = false; }
+}
+
 async function activate(version) {
   try {
-    const now = await call("POST", "v1/calibrations/activate", { json: { version, expected: state.calibration.version } });
+    const now = await decide("v1/calibrations/activate", { version, expected: state.calibration.version });
     state.rate = null;
     await refresh();
     await drawVersions();
@@ -55,9 +61,20 @@ export async function propose(how, rate, images = []) {
       byId("proposal-body").append(make("p", "dim", `The model has learned ${names} and still takes what is seen there for good. Where it is no good part, learn without it: blemish fit, with --leave-out.`));
     }
     document.querySelector(".caveat").hidden = !how;
+    byId("proposal-use").disabled = false;
     byId("proposal").showModal();
     byId("proposal-use").focus();
   } catch (error) { say(error.message); }
+}
+
+// What is proposed here followed from limits that are in force no more.
+export function outdated(version) {
+  if (!byId("proposal").open || proposal.expected === version) return;
+  byId("proposal-use").disabled = true;
+  const text = `Calibration ${version} is in force by now, not ${proposal.expected}: somebody else changed the limits. Cancel, and look again.`;
+  const warning = make("p", "warn", text);
+  warning.setAttribute("role", "alert");
+  byId("proposal-body").prepend(warning);
 }
 
 function proposalBody(found) {
@@ -99,7 +116,7 @@ byId("proposal-cancel").addEventListener("click", () => byId("proposal").close()
 byId("proposal-use").addEventListener("click", async () => {
   byId("proposal").close();
   try {
-    const version = await call("POST", "v1/recalibration", { json: proposal });
+    const version = await decide("v1/recalibration", proposal);
     state.rate = null;
     await refresh();
     await drawVersions();

@@ -2,9 +2,10 @@
 
 import { call, get, onTokenNeeded } from "./api.js";
 import "./detail.js";
+import { followHistory, onOthersLimits } from "./events.js";
 import { focus } from "./grid.js";
 import "./histogram.js";
-import { onSay } from "./limits.js";
+import { onSay, outdated } from "./limits.js";
 import "./setters.js";
 import { changed, refresh, state } from "./state.js";
 import "./upload.js";
@@ -18,6 +19,10 @@ function say(text) {
   silence = setTimeout(() => byId("toast").classList.remove("shown"), 5000);
 }
 onSay(say);
+onOthersLimits(({ version, note }) => {
+  outdated(version);
+  say(`Calibration ${version} is in force, put there elsewhere: ${note}.`);
+});
 addEventListener("unhandledrejection", (event) => { if (event.reason?.message) say(event.reason.message); });
 
 let asking = null;
@@ -110,6 +115,7 @@ async function start() {
   byId("logout").hidden = !session.needed;
   drawModel();
   await refresh();
+  followHistory();
   document.documentElement.dataset.ready = "true";
 }
 

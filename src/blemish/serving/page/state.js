@@ -7,6 +7,7 @@ export const state = {
   calibration: null, // in force
   judgedBy: null, // in force, or the rate being looked at
   pictures: [],
+  deciding: false, // a change of limits by this page is on its way
   rate: null, // being looked at; null: the one in force
   heat: true,
   opacity: 0.65,

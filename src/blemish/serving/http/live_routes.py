@@ -1,0 +1,114 @@
+"""REST routes of live inspection, and the events that every open page listens to."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from blemish.cameras.grabber import FrameLostError
+from blemish.serving.drawing import heat_layer
+from blemish.serving.http.answers import PredictAnswer, prediction_answer
+from blemish.serving.http.uploads import safe_name
+from blemish.serving.limits import RefusalError
+from blemish.serving.live import LiveInspection
+from blemish.serving.order import Judged, NotJudged
+from blemish.serving.service import InspectionService
+
+_CACHED = {"Cache-Control": "private, max-age=600"}
+
+
+class TriggerRequest(BaseModel):
+    """Which part is there now."""
+
+    part: str = Field("", max_length=120, description="as the line calls it; goes with the verdict")
+    product: str | None = Field(None, max_length=200, description="null: as in /v1/predict")
+
+
+def live_routes(service: InspectionService, live: LiveInspection | None) -> APIRouter:
+    """The routes of a camera, where the server has one, and of events."""
+    router = APIRouter(prefix="/v1", tags=["live"])
+
+    @router.get(
+        "/events",
+        summary="Server-sent events: hello, picture, mark, removed, limits, live, counter, source",
+    )
+    async def events() -> StreamingResponse:
+        first = {"version": service.versions.active.version, "live": live is not None}
+        return StreamingResponse(
+            service.events.stream(json.dumps(first)),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    def camera() -> LiveInspection:
+        if live is None:
+            raise RefusalError(
+                409, "no_camera", "This server has no camera. Start it with --source."
+            )
+        return live
+
+    @router.get("/live", summary="How live inspection goes, and its last twenty pictures")
+    def state() -> dict[str, Any]:
+        return camera().state()
+
+    @router.get("/live/{number}/picture", summary="One of the last pictures, as JPEG")
+    def picture(number: int) -> Response:
+        file = io.BytesIO()
+        Image.fromarray(camera().picture(number).pixels).save(file, "JPEG", quality=85)
+        return Response(file.getvalue(), media_type="image/jpeg", headers=_CACHED)
+
+    @router.get("/live/{number}/heat", summary="Its anomaly map in colours, to lay over it")
+    def heat(number: int) -> Response:
+        shown = camera().picture(number)
+        layer = heat_layer(
+            shown.map,
+            shown.size,
+            preprocessing=service.model.preprocessing,
+            scale=service.calibrated().limits(shown.product).map_scale,
+            product=shown.product,
+            pose=shown.pose,
+        )
+        return Response(layer, media_type="image/png", headers=_CACHED)
+
+    @router.post("/live/zero", summary="Count verdicts anew")
+    def zero() -> dict[str, Any]:
+        camera().from_zero()
+        return camera().state()
+
+    @router.post("/trigger", response_model=PredictAnswer, summary="Judge the next picture")
+    async def trigger(request: TriggerRequest) -> PredictAnswer:
+        grabber = camera().grabber
+        product = service.check_product(request.product or None)
+        try:
+            waiting = grabber.call(safe_name(request.part) if request.part else "", product)
+            try:
+                item: Judged | NotJudged = await asyncio.wait_for(
+                    asyncio.wrap_future(waiting), service.limits.answer_seconds
+                )
+            finally:
+                grabber.withdraw(waiting)
+        except FrameLostError as error:
+            raise RefusalError(503, "no_picture", str(error)) from error
+        except asyncio.TimeoutError:
+            raise RefusalError(
+                504,
+                "no_picture",
+                f"{grabber.camera.name} gave no picture within "
+                f"{service.limits.answer_seconds:g} seconds (--timeout). {grabber.reason}".strip(),
+            ) from None
+        if isinstance(item, NotJudged):
+            raise item.refusal
+        return PredictAnswer(
+            model=service.model.name,
+            calibration=item.version,
+            results=[prediction_answer(item)],
+        )
+
+    return router
