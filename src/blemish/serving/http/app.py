@@ -202,8 +202,8 @@ def add_files(
 ) -> None:
     """Every file of a package's ``page/`` by a fixed route: no path of a client names a file.
 
-    ``edit`` changes the text of ``index.html``, which is served at ``index``; other pages lie beside
-    it, without their ending, all else below ``static/``.
+    ``edit`` changes the text of ``index.html``, which is served at ``index``; other pages lie
+    beside it, without their ending, all else below ``static/``.
     """
 
     def serve(path: str, content: bytes, kind: str) -> None:

@@ -1,0 +1,50 @@
+"""The page hears of what others do: pictures of a line, marks, limits, a decision that is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from page_steps import files, limit, names, needs_chromium, until, upload
+from running_server import RunningServer
+from spot_model import part, png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = needs_chromium
+
+
+def test_two_pages_see_the_same_and_none_decides_on_what_has_changed(
+    start: Callable[..., RunningServer], look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    first, second = look(server.url), look(server.url)
+    upload(first, files(tmp_path)[:3], 3)
+    until(second, "document.querySelectorAll('.tile').length === 3")
+    query = {"keep": True, "name": "line.png"}
+    server.client.post("/v1/predict", params=query, content=png(part(150)))
+    for page in (first, second):
+        until(page, "document.querySelectorAll('.tile').length === 4")
+    assert names(second)[0] == "line.png"
+    first.locator(".tile .good").first.click()
+    second.wait_for_selector('.tile .good[aria-pressed="true"]')
+
+    second.click("#recalibrate")  # looks at a proposal while the other one decides
+    second.wait_for_selector("#proposal[open]")
+    first.click("#recalibrate")
+    first.click("#proposal-use")
+    first.wait_for_selector('#versions [data-version="2"] .now')
+    second.wait_for_selector("#proposal-body [role=alert]")
+    assert "somebody else changed the limits" in second.inner_text("#proposal-body")
+    assert second.locator("#proposal-use").is_disabled()
+    assert "put there elsewhere" in second.inner_text("#toast")
+    assert "put there elsewhere" not in first.inner_text("#toast")
+    second.click("#proposal-cancel")
+    second.wait_for_selector('#versions [data-version="2"] .now')
+    assert limit(second) == limit(first)
+    second.click("#recalibrate")
+    second.wait_for_selector("#proposal[open]")
+    assert second.locator("#proposal-use").is_enabled()
+    assert server.stop() == 0
