@@ -85,8 +85,10 @@ def look(browser: Browser) -> Iterator[Callable[..., Page]]:
             ),
         )
 
+        origin = "/".join(url.split("/")[:3])
+
         def request(asked: Any) -> None:
-            if not asked.url.startswith((url, "blob:", "data:")):
+            if not asked.url.startswith((origin, "blob:", "data:")):
                 complaints.append(f"asked {asked.url}")
 
         page.on("request", request)

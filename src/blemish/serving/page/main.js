@@ -2,7 +2,7 @@
 
 import { call, get, onTokenNeeded } from "./api.js";
 import "./detail.js";
-import { followHistory, onOthersLimits } from "./events.js";
+import { followHistory, listen, onOthersLimits } from "./events.js";
 import { focus } from "./grid.js";
 import "./histogram.js";
 import { onSay, outdated } from "./limits.js";
@@ -19,6 +19,7 @@ function say(text) {
   silence = setTimeout(() => byId("toast").classList.remove("shown"), 5000);
 }
 onSay(say);
+listen("hello", ({ live }) => { byId("live-link").hidden = !live; });
 onOthersLimits(({ version, note }) => {
   outdated(version);
   say(`Calibration ${version} is in force, put there elsewhere: ${note}.`);
