@@ -121,6 +121,7 @@ def writable_target(path: str | Path) -> Path:
 
         check_bucket(path)
         return Path(path)
+    check_is_no_dash(path)
     target = Path(path).resolve()
     if target.is_dir():
         raise ConfigError(f"Cannot write {path}: it is a folder. Give the name of a file in it.")
@@ -135,6 +136,19 @@ def writable_target(path: str | Path) -> Path:
             "permission or on a read-only disk. Choose another folder."
         )
     return target
+
+
+def check_is_no_dash(path: str | Path) -> None:
+    """Refuse ``-``, by which other programs mean standard output: it holds what people read.
+
+    Raises:
+        ConfigError: It is that.
+    """
+    if str(path) == "-":
+        raise ConfigError(
+            "- stands for standard output elsewhere, and here that holds what people read. Name a "
+            "file; for a pipe: /dev/stdout with --quiet."
+        )
 
 
 def _made_by_the_kernel(folder: Path) -> bool:

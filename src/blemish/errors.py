@@ -81,6 +81,10 @@ class MissingExtraError(BlemishError):
         return type(self), (self.what, self.extra)
 
 
+class PictureWarning(UserWarning):
+    """That a picture is perhaps not read as it is meant; the prediction's notes say it too."""
+
+
 def first_line(error: BaseException) -> str:
     r"""The first line of another library's error that says something, else the error's class.
 

@@ -140,7 +140,8 @@ class Note:
     """How a picture is unlike those that were learned, so that its score may mean less.
 
     Attributes:
-        kind: ``size``, ``shape``, ``channels``, or ``alignment`` where it cannot be aligned.
+        kind: ``size``, ``shape``, ``channels``; ``depth`` of 16-bit values, ``pages`` that are not
+            judged; or ``alignment`` where it cannot be aligned.
         sentence: What was found and what to do, with "it" for the picture.
 
     Example:
@@ -149,7 +150,7 @@ class Note:
         It is far smaller than the good pictures.
     """
 
-    kind: Literal["size", "shape", "channels", "alignment"]
+    kind: Literal["size", "shape", "channels", "depth", "pages", "alignment"]
     sentence: str
 
     def __str__(self) -> str:

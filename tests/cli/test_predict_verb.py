@@ -169,3 +169,38 @@ pipeline.make_prediction = interrupted
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert 10 <= len(lines) <= 12
     assert all(json.loads(line)["score"] for line in lines)
+
+
+def test_how_a_picture_was_read_is_said_once_for_all(
+    blemish: Any, judging: dict[str, Path], tmp_path: Path
+) -> None:
+    line = tmp_path / "line"
+    line.mkdir()
+    for number in range(3):
+        values = np.full((64, 64), 1000 + number, np.uint16)
+        pages = [Image.fromarray(values)] * 2
+        pages[0].save(line / f"{number}.tif", save_all=True, append_images=pages[1:])
+    result = blemish("predict", judging["model"], line, "--csv", "v.csv", "--json", "v.jsonl")
+    assert result.returncode in (0, 1), result.stderr
+    said = " ".join(result.stderr.split())
+    assert said.count("3 pictures, such as 0.tif: Its values look like 10 bits") == 1
+    assert said.count("3 pictures, such as 0.tif: It holds 2 pages or frames, of which") == 1
+    assert "PictureWarning" not in result.stderr
+    first = json.loads((tmp_path / "v.jsonl").read_text().splitlines()[0])
+    assert len(first["notes"]) == 2
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json", "--heatmaps", "--masks", "--out"])
+def test_a_dash_is_no_file(
+    blemish: Any, refused: Any, judging: dict[str, Path], tmp_path: Path, option: str
+) -> None:
+    message = refused(blemish("predict", judging["model"], judging["ok"], option, "-"))
+    assert "- stands for standard output elsewhere" in message
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_product_with_a_slip_is_refused(
+    blemish: Any, refused: Any, judging: dict[str, Path]
+) -> None:
+    message = refused(blemish("predict", judging["model"], judging["ok"], "--product", "prat"))
+    assert "Unknown product 'prat'. Did you mean 'part'? Known: part." in message

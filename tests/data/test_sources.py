@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blemish.data.good_images import good_images
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import images_to_judge, load_input, training_data
@@ -146,10 +148,10 @@ def test_the_pixels_of_a_sample_come_from_its_file_or_itself(tmp_path: Path) -> 
     prepare = Preprocessing(32, 32, bit_depth=12)
     values = np.full((40, 20), 4095, np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
-    from_file, size, _ = load_input(Sample(tmp_path / "a.png", "nut", "test", 0), prepare)
+    from_file, size, *_ = load_input(Sample(tmp_path / "a.png", "nut", "test", 0), prepare)
     assert size == (40, 20)
     held = Sample(Path("x#0"), "nut", "test", 0, image=np.full((40, 20), 255, np.uint8))
-    from_memory, _, _ = load_input(held, prepare)
+    from_memory, *_ = load_input(held, prepare)
     assert np.array_equal(from_file, from_memory)
     assert from_file.max() == 255
     with pytest.raises(ImageError, match=r"missing\.png"):
@@ -211,10 +213,41 @@ def test_pages_that_are_not_judged_are_said(tmp_path: Path) -> None:
     pages = [Image.new("L", (4, 4), value) for value in (10, 20, 30)]
     pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
     pages[0].save(tmp_path / "y.tif")
-    for source in (tmp_path, tmp_path / "x.tif"):
-        notes: list[str] = []
-        assert images_to_judge(source, on_note=notes.append)[0].path == tmp_path / "x.tif"
-        (note,) = notes
-        assert note.startswith("1 file holds several pages or frames, of which only the first is")
-        assert "x.tif (3)" in note
-    assert images_to_judge(tmp_path / "y.tif", on_note=pytest.fail)
+    content, prepare = (tmp_path / "x.tif").read_bytes(), Preprocessing(32, 32)
+    for source in (tmp_path / "x.tif", content, Image.open(tmp_path / "x.tif")):
+        (note,) = load_input(images_to_judge(source)[0], prepare).notes
+        assert note.kind == "pages"
+        assert note.sentence.startswith("It holds 3 pages or frames, of which only the first is")
+    second = Image.open(tmp_path / "x.tif")
+    second.seek(1)  # chosen, and so meant
+    for source in (tmp_path / "y.tif", second):
+        assert load_input(images_to_judge(source)[0], prepare).notes == ()
+    _, notes = good_images(tmp_path)
+    assert (
+        "1 file holds several pages or frames, of which only the first is judged: x.tif (3)"
+        in (notes[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("largest", "depth", "said"),
+    [
+        (4095, 16, "look like 12 bits; read with 16 bits it is nearly black"),
+        (300, 16, "look like 10 bits"),
+        (5000, 12, "more than 12 bits hold and are read as white. .* --bit-depth 14"),
+        (4096, 16, ""),
+        (0, 16, ""),
+        (4095, 12, ""),
+    ],
+)
+def test_a_depth_that_cannot_be_right_is_said_of_each_picture(
+    tmp_path: Path, largest: int, depth: int, said: str
+) -> None:
+    values = np.full((8, 8), largest, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    Image.fromarray(values).save(tmp_path / "a.png")
+    for source in (tmp_path / "a.tif", (tmp_path / "a.png").read_bytes(), values):
+        (sample,) = images_to_judge(source, bit_depth=depth)
+        notes = load_input(sample, Preprocessing(32, 32, bit_depth=depth)).notes
+        assert [note.kind for note in notes] == ["depth"] * bool(said)
+        assert not said or re.search(said, notes[0].sentence)

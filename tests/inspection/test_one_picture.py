@@ -16,7 +16,7 @@ from PIL import Image
 
 import blemish
 from blemish import Detector, Prediction
-from blemish.errors import ConfigError, DataError, ImageError
+from blemish.errors import ConfigError, DataError, ImageError, PictureWarning
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspector import Inspector, open_model
 from blemish.outputs.csv_jsonl import JsonLinesSink
@@ -46,7 +46,7 @@ def test_one_picture_is_judged_as_among_others(model: Inspector, bad: Path) -> N
         )
         assert found.path == (bad if isinstance(form, str | Path) else None)
     assert model.inspect(pixels[..., ::-1], channels="bgr").score == wanted.score
-    assert model.inspect(pixels, product="other").product == "other"
+    assert model.inspect(pixels, product="part").product == "part"
     [several] = model.predict(io.BytesIO(bad.read_bytes()))  # judged nothing, and said nothing
     assert several.score == wanted.score
 
@@ -132,7 +132,8 @@ def test_what_it_cannot_draw_or_write_it_says(model: Inspector, bad: Path, tmp_p
 def test_sixteen_bits_are_drawn_as_they_were_judged(model: Inspector, tmp_path: Path) -> None:
     ramp = np.tile(np.arange(64, dtype=np.uint16) * 16, (64, 1))
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    found = replace(model.inspect(tmp_path / "deep.png"), bit_depth=10)
+    with pytest.warns(PictureWarning, match="look like 10 bits"):
+        found = replace(model.inspect(tmp_path / "deep.png"), bit_depth=10)
     bright = np.asarray(replace(found, anomaly_map=0 * found.anomaly_map).overlay())
     assert bright[:500].max() > 200  # of 10 bits; by 16 it would be black
 
@@ -173,6 +174,43 @@ def test_pictures_unlike_the_learned_ones_get_a_note(
     assert kinds(np.asarray(Image.fromarray(one).resize((128, 128)))) == ["size"]
     assert kinds(one[::2, ::2]) == ["size"]
     assert kinds(np.asarray(Image.fromarray(one).resize((96, 64)))) == ["shape"]
+
+
+def test_exchanged_colours_are_seen_among_several_products() -> None:
+    learned = LearnedPictures(
+        (64, 64), (1, 1), {"lid": (150.0, 100.0, 60.0), "nut": (90.0, 90.0, 90.0)}
+    )
+
+    def kinds(colour: tuple[int, int, int], product: str | None) -> list[str]:
+        pixels = np.full((64, 64, 3), colour, np.uint8)
+        return [note.kind for note in learned.notes((64, 64), pixels, product)]
+
+    for product in (None, "lid"):
+        assert kinds((150, 100, 60), product) == []
+        assert kinds((60, 100, 150), product) == ["channels"]
+    assert kinds((60, 100, 150), "nut") == []  # said to be grey: what else it is nobody knows
+    both = LearnedPictures(
+        (64, 64), (1, 1), {"red": (150.0, 100.0, 60.0), "blue": (60.0, 100.0, 150.0)}
+    )
+    for colour in ((150, 100, 60), (60, 100, 150)):
+        assert both.notes((64, 64), np.full((64, 64, 3), colour, np.uint8), None) == ()
+
+
+def test_a_product_that_is_not_known_is_refused(model: Inspector, bad: Path) -> None:
+    for call in (model.inspect, model.predict):
+        with pytest.raises(ConfigError, match=r"Unknown product 'parts'\. Did you mean 'part'"):
+            call(bad, product="parts")  # type: ignore[operator]
+    assert model.inspect(bad, product="part").product == "part"
+
+
+def test_what_reading_finds_is_noted_and_warned_of(model: Inspector, tmp_path: Path) -> None:
+    dark = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(dark).save(tmp_path / "x.tif")
+    with pytest.warns(PictureWarning, match="look like 12 bits"):
+        found = model.inspect(tmp_path / "x.tif")
+    assert [note.kind for note in found.notes] == ["depth"]
+    with pytest.warns(PictureWarning, match="look like 12 bits"):
+        assert "12 bits" in str(*model.predict(dark))
 
 
 def test_one_scene_at_half_and_twice_the_size_scores_alike_and_is_noted(

@@ -56,7 +56,7 @@ class BrightSpots:
     def _judge(self, sample: Sample) -> Prediction:
         self.predicted += 1
         prepare = Preprocessing(32, 32)
-        pixels, size, _ = load_input(sample, prepare)
+        pixels, size, *_ = load_input(sample, prepare)
         amap = (pixels.max(axis=2).astype(np.float32) - BACKGROUND) / 10
         return make_prediction(
             sample,

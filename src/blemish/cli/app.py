@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -34,7 +35,7 @@ from blemish.cli.report import report
 from blemish.cli.reproduce import reproduce
 from blemish.cli.serve import serve
 from blemish.cli.trend import trend
-from blemish.errors import BlemishError
+from blemish.errors import BlemishError, PictureWarning
 
 
 def _end_unheard() -> NoReturn:
@@ -121,6 +122,7 @@ def main() -> None:
     # Before torch is there, which reads it once: threads that wait for each other in a loop take
     # the cores from those that they wait for as soon as another program wants one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.simplefilter("ignore", PictureWarning)  # said once, with the number of pictures
     try:
         app()
     except BlemishError as error:

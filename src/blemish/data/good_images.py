@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from blemish._progress import Important
+from blemish.data.folder_pictures import pages_unread
 from blemish.data.known_products import as_learned
 from blemish.data.layouts import read_data_set, recognise
 from blemish.data.layouts.roles import folder_role, named_as
@@ -85,6 +86,7 @@ def good_images(
                 bit_depth=bit_depth,
                 on_note=notes.append,
             )
+            notes += pages_unread(s.path for s in new if s.image is None)
             if isinstance(item, str | Path) and Path(item).is_dir():
                 new, said = _good_by_name(Path(item), new)
                 notes += said

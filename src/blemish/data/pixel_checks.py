@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish._progress import Important
+from blemish.data.images.sixteen_bit import likely_bits
 from blemish.data.sample import Sample
 
 _SIDE = 16  # of the small copies that are compared
-_DEPTHS = (8, 10, 12, 14)  # of cameras
 _FEWEST = 5  # pictures of which one can be unlike the others
 _GREY_VALUES = 4  # between good and marked: more are borders and not numbers of kinds
 _COMPARED = 5000  # pictures of train and of test, at most
@@ -41,20 +41,21 @@ def small_copy(pixels: NDArray[np.uint8]) -> Small:
 class PixelChecks:
     """Takes pictures and masks one by one; :meth:`sentences` says what is odd about them.
 
-    Attributes:
-        bit_depth: The bits that 16-bit pictures are taken to use.
+        Attributes:
+            bit_depth: The bits that 16-bit pictures are taken to use.
 
-    Example:
-        >>> import numpy as np
-        >>> from pathlib import Path
-        >>> from blemish.data.pixel_checks import PixelChecks
-        >>> from blemish.data.sample import Sample
-        >>> checks = PixelChecks()
-        >>> for i in range(6):
-        ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
-        ...     checks.picture(Sample(Path(f"{i}.png"), "nut", "train", 0), pixels)
-        >>> checks.sentences()[0][:59]
-        'nut: 1 picture is far brighter or darker than the others: 3'
+        Example:
+            >>> import numpy as np
+            >>> from pathlib import Path
+            >>> from blemish.data.pixel_checks import PixelChecks
+            >>> from blemish.data.images.sixteen_bit import likely_bits
+    from blemish.data.sample import Sample
+            >>> checks = PixelChecks()
+            >>> for i in range(6):
+            ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
+            ...     checks.picture(Sample(Path(f"{i}.png"), "nut", "train", 0), pixels)
+            >>> checks.sentences()[0][:59]
+            'nut: 1 picture is far brighter or darker than the others: 3'
     """
 
     bit_depth: int = 16
@@ -114,7 +115,7 @@ class PixelChecks:
         largest = max(value for _, value in self._deep)
         count, top = len(self._deep), 2**self.bit_depth - 1
         images = f"{count} 16-bit picture{'s' if count > 1 else ''}"
-        likely = next((depth for depth in _DEPTHS if largest < 2**depth), 16)
+        likely = likely_bits(largest)
         if likely < self.bit_depth:
             return [
                 f"The largest value in {images} is {largest:,} of {top:,}: {likely} bits? Give "

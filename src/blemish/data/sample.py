@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError
+from blemish.results import Note
 
 Split = Literal["train", "validation", "test"]
 
@@ -44,6 +45,7 @@ class Sample:
         group: Name of what the image shares with others that are like it (part, strip, lot, hour);
             unique within the product. Empty: it stands alone. ``None``: nothing is known beyond
             the part.
+        notes: What reading the pixels of ``image`` has found.
 
     Example:
         >>> from pathlib import Path
@@ -61,6 +63,7 @@ class Sample:
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     part: str | None = None
     group: str | None = None
+    notes: tuple[Note, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def together(self) -> str | None:

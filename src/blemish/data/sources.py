@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.folder_pictures import pages_unread, pictures_in
+from blemish.data.folder_pictures import pictures_in
 from blemish.data.images.given_picture import (
     Channels,
     InMemory,
@@ -23,13 +23,13 @@ from blemish.data.images.given_picture import (
 )
 from blemish.data.images.open_file import open_file
 from blemish.data.images.preprocess import Preprocessing, to_rgb
-from blemish.data.images.reading import image_size, read_image, read_image_bytes
+from blemish.data.images.reading import OnNote, image_size, read_image, read_image_bytes
 from blemish.data.layouts import Folders, read_data_set, recognise
 from blemish.data.layouts.own_folder import only_images
 from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import DataError, ImageError
-from blemish.results import PartPose
+from blemish.results import Note, PartPose
 from blemish.stores.local_copy import local_copy
 from blemish.stores.remote import is_folder
 from blemish.stores.urls import as_url, shown
@@ -48,6 +48,7 @@ class Loaded(NamedTuple):
     pixels: NDArray[np.uint8]
     source_size: tuple[int, int]  # (H_src, W_src) of the picture
     pose: PartPose | None = None  # how its part lay, if it was aligned
+    notes: tuple[Note, ...] = ()  # what reading it has found
 
 
 def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
@@ -198,11 +199,7 @@ def images_to_judge(
             leaves open what it is, or something that is no picture.
         ImageError: A picture in memory that cannot be read.
     """
-    samples = list(_each(source, recursive, product, bit_depth, on_note or _warn))
-    new = (s.path for s in samples if s.image is None and s.label is None)
-    for note in pages_unread(new):
-        (on_note or _warn)(note)
-    return samples
+    return list(_each(source, recursive, product, bit_depth, on_note or _warn))
 
 
 def stream_to_judge(
@@ -251,15 +248,17 @@ def one_picture(
     return images_to_judge(picture, product=product, bit_depth=bit_depth)[0]
 
 
-def source_pixels(sample: Sample, *, bit_depth: int) -> NDArray[np.uint8]:
-    """The pixels ``(H, W, 3)`` of a sample, at its own size.
+def source_pixels(
+    sample: Sample, *, bit_depth: int, on_note: OnNote | None = None
+) -> NDArray[np.uint8]:
+    """The pixels ``(H, W, 3)`` of a sample, at its own size; notes as of ``read_image``.
 
     Raises:
         ImageError: The sample's file cannot be read.
     """
     if sample.image is not None:
         return to_rgb(sample.image, bit_depth=bit_depth)
-    return read_image(sample.path, bit_depth=bit_depth)
+    return read_image(sample.path, bit_depth=bit_depth, on_note=on_note)
 
 
 def load_input(
@@ -274,9 +273,9 @@ def load_input(
         ImageError: The sample's file cannot be read, or its region of interest is of another shape.
         ConfigError: Regions of interest differ by product, and the sample's is not named.
     """
-    depth = preprocessing.bit_depth
+    depth, notes = preprocessing.bit_depth, list(sample.notes)
     if sample.image is not None or seen is None:
-        pixels = source_pixels(sample, bit_depth=depth)
+        pixels = source_pixels(sample, bit_depth=depth, on_note=notes.append)
     else:
         with open_file(sample.path) as file:
             content = file.read()
@@ -284,7 +283,7 @@ def load_input(
         seen(content, pixels)
     size = (pixels.shape[0], pixels.shape[1])
     prepared = preprocessing.prepare(pixels, sample.product, name=str(sample.path))
-    return Loaded(prepared.pixels, size, prepared.pose)
+    return Loaded(prepared.pixels, size, prepared.pose, tuple(notes))
 
 
 def learnable_input(
@@ -320,8 +319,9 @@ def _items(source: ImageSource) -> Iterable[Any]:
 def _in_memory(item: Any, index: int, *, channels: Channels = "rgb", bit_depth: int = 16) -> Sample:
     if not (is_array(item) or is_encoded(item)):
         raise _no_picture(item)
-    pixels = pixels_of(item, channels=channels, bit_depth=bit_depth)
-    return Sample(Path(f"array#{index}"), "", "test", None, image=pixels)
+    notes: list[Note] = []
+    pixels = pixels_of(item, channels=channels, bit_depth=bit_depth, on_note=notes.append)
+    return Sample(Path(f"array#{index}"), "", "test", None, image=pixels, notes=tuple(notes))
 
 
 def _no_picture(found: object) -> DataError:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from blemish._files import atomic_write
+from blemish._files import atomic_write, check_is_no_dash
 from blemish.distributed.columns import Row, parquet_library, schema
 from blemish.errors import ConfigError, DataError
 from blemish.stores.remote import check_bucket, names_in, read_bytes
@@ -101,6 +101,7 @@ class ResultFolder:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        check_is_no_dash(folder)
         self.folder = Path(folder)
 
     def begin(self, plan: Plan) -> list[int]:

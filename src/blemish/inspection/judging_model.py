@@ -8,25 +8,32 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from blemish._names import unknown_name_message
 from blemish.calibration import Calibration
 from blemish.data.images.given_picture import Channels
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import ImageSource, Picture, load_input, one_picture, stream_to_judge
+from blemish.errors import ConfigError, PictureWarning
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import Network
 from blemish.inspection.pipeline import Load, OnError, OnTile, judge_samples
 from blemish.results import Prediction
+
+#: What a program is warned of beside the note: judged as it is, the score of it means little.
+_WARNED = frozenset({"channels", "depth", "pages"})
 
 
 class JudgingModel(ABC):
     """Judges pictures by the limits that it has.
 
     Attributes:
+        products: Names of the products it was trained on.
         calibration: Its limits, ``None`` before calibration: predictions then have no verdict.
         training: What is known of its training.
     """
 
+    products: tuple[str, ...]
     calibration: Calibration | None
     training: dict[str, Any]
 
@@ -43,6 +50,20 @@ class JudgingModel(ABC):
         """What is to be known of where it runs, usually nothing."""
         text: str = getattr(self.ready()[0], "said", "")
         return [text] if text else []
+
+    def check_product(self, product: str | None) -> None:
+        """A product named for pictures must be one that was learned or has limits of its own.
+
+        Raises:
+            ConfigError: It is neither; pooled limits would judge it without a word.
+        """
+        limits = () if self.calibration is None else self.calibration.products
+        known = [*self.products, *(name for name in limits if name not in self.products)]
+        if product is not None and product not in known:
+            raise ConfigError(
+                f"{unknown_name_message('product', product, known)} Leave it out where you do not "
+                "know which one a picture shows."
+            )
 
     def judge_samples(
         self,
@@ -89,7 +110,11 @@ class JudgingModel(ABC):
                 out; ``None`` raises.
             on_tile: Called with how many tiles of the picture under way are judged, and how many
                 it has; of pictures that are not cut it is not.
+
+        Raises:
+            ConfigError: The model does not know the product.
         """
+        self.check_product(product)
         pairs = self.judge_samples(
             stream_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
             calibration=self.calibration,
@@ -117,7 +142,8 @@ class JudgingModel(ABC):
         Raises:
             ImageError: It cannot be read as an image.
             DataError: It is no picture, several, or an array whose shape leaves open what it is.
-            ConfigError: Another order of channels, or one named for what is no array.
+            ConfigError: Another order of channels, or one named for what is no array; a product
+                that the model does not know.
 
         Example:
             >>> import io
@@ -137,6 +163,7 @@ class JudgingModel(ABC):
             >>> whole.overlay().width
             512
         """
+        self.check_product(product)
         depth = self.ready()[1].bit_depth
         sample = one_picture(picture, channels=channels, product=product, bit_depth=depth)
         [pair] = self.judge_samples([sample], calibration=self.calibration, batch_size=1)
@@ -146,14 +173,15 @@ class JudgingModel(ABC):
         """The prediction with what only the model and the caller's picture say."""
         learned = LearnedPictures.from_json(self.training.get("pictures"))
         size = (prediction.anomaly_map.shape[0], prediction.anomaly_map.shape[1])
-        notes = () if learned is None else learned.notes(size, sample.image, prediction.product)
+        notes = () if learned is None else learned.notes(size, sample.image, sample.product)
+        notes = (*prediction.notes, *notes)
         for note in notes:
-            if note.kind == "channels":  # judged as it is, every score of it would be wrong
-                warnings.warn(note.sentence, stacklevel=3)
+            if note.kind in _WARNED:
+                warnings.warn(note.sentence, PictureWarning, stacklevel=3)
         limits = self.calibration and self.calibration.limits(prediction.product)
         return replace(
             prediction,
-            notes=(*prediction.notes, *notes),
+            notes=notes,
             image=sample.image,
             bit_depth=self.ready()[1].bit_depth,
             map_scale=limits.map_scale if limits else None,

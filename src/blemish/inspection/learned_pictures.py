@@ -90,7 +90,8 @@ class LearnedPictures:
             size: Its ``(H, W)``.
             pixels: Its pixels ``(H, W, 3)`` where a program gave them: a file says itself in which
                 order its channels are.
-            product: The product it shows, where that is known.
+            product: The product it shows, where somebody says so: what a model takes it for may
+                be wrong by its very colours.
         """
         found = []
         if pixels is not None and self._swapped(pixels, product):
@@ -125,15 +126,19 @@ class LearnedPictures:
         return tuple(found)
 
     def _swapped(self, pixels: NDArray[np.uint8], product: str | None) -> bool:
-        known = self.colours.get(product or "")
-        if known is None and len(self.colours) == 1:
-            [known] = self.colours.values()
-        if known is None or abs(known[0] - known[2]) < _COLOURED:
+        """Whether the colours are those of a product, the one named or any, the other way round."""
+        named = self.colours.get(product or "")
+        known = list(self.colours.values()) if named is None else [named]
+        if not known:
             return False
         mean = pixels.reshape(-1, 3).mean(axis=0)
-        apart = np.abs(mean - known).sum(), np.abs(mean[::-1] - known).sum()
-        opposed = (mean[0] - mean[2]) / (known[0] - known[2])
-        return bool(opposed < -0.5 and apart[1] < apart[0] / 2)
+        as_it_is = min(float(np.abs(mean - colour).sum()) for colour in known)
+        turned = min(known, key=lambda colour: float(np.abs(mean[::-1] - colour).sum()))
+        red, blue = turned[0], turned[2]
+        if abs(red - blue) < _COLOURED:
+            return False
+        opposed = (mean[0] - mean[2]) / (red - blue)
+        return bool(opposed < -0.5 and np.abs(mean[::-1] - turned).sum() < as_it_is / 2)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file."""

@@ -33,7 +33,7 @@ from blemish.errors import ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.prediction import make_prediction, one_of
 from blemish.inspection.tiling import TiledAnswer
-from blemish.results import PartPose, Prediction
+from blemish.results import Note, PartPose, Prediction
 from blemish.runtime.cores import usable_cores
 
 OnError = Callable[[Path, ImageError], None]
@@ -58,6 +58,7 @@ class UnderWay(NamedTuple):
     source_size: tuple[int, int]
     answer: TiledAnswer
     pose: PartPose | None
+    notes: tuple[Note, ...]
 
 
 class Tile(NamedTuple):
@@ -149,9 +150,9 @@ def judge_samples(
             if isinstance(item, Failed):
                 yield item
                 continue
-            sample, (pixels, source_size, pose) = item
+            sample, (pixels, source_size, pose, notes) = item
             grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
-            picture = UnderWay(sample, source_size, TiledAnswer(grid, tiled=tiled), pose)
+            picture = UnderWay(sample, source_size, TiledAnswer(grid, tiled=tiled), pose, notes)
             for place in range(len(grid)):
                 tile = grid.cut(pixels, place)
                 # A copy of a tile: a view, wherever one waits, would keep the picture in memory.
@@ -168,7 +169,7 @@ def judge_samples(
     def post(answered: Answered | Failed) -> tuple[Sample, Prediction] | tuple[int, int] | Failed:
         if isinstance(answered, Failed):
             return answered
-        (sample, source_size, answer, pose), place, output = answered
+        (sample, source_size, answer, pose, notes), place, output = answered
         answer.add(place, output)  # from this thread alone, and so in order
         if not answer.complete:
             return answer.done, len(answer.grid)
@@ -179,6 +180,7 @@ def judge_samples(
             preprocessing=preprocessing,
             calibration=calibration,
             pose=pose,
+            notes=notes,
         )
 
     decoders = decoder_threads()

@@ -52,6 +52,7 @@ def make_prediction(
     preprocessing: Preprocessing,
     calibration: Calibration | None,
     pose: PartPose | None = None,
+    notes: tuple[Note, ...] = (),
 ) -> Prediction:
     """Bring the map to the source image's size and judge the picture by the calibration.
 
@@ -64,6 +65,7 @@ def make_prediction(
         preprocessing: The one that made the input.
         calibration: Limits, or ``None`` for a prediction without verdict.
         pose: How the part lay in the source image, where the input was aligned.
+        notes: What is to be said of the picture already.
     """
     recognised = (output.products[0] or None) if output.products else None
     product = sample.product or recognised
@@ -81,9 +83,9 @@ def make_prediction(
     if roi is not None:
         anomaly_map = np.where(roi, anomaly_map, anomaly_map[roi].min())
     branches = {name: float(values[0]) for name, values in output.branches.items()}
-    known: dict[str, Any] = {"pose": pose}
+    known: dict[str, Any] = {"pose": pose, "notes": notes}
     if pose is not None and pose.fault:
-        known["notes"] = (Note("alignment", pose.fault),)
+        known["notes"] = (Note("alignment", pose.fault), *notes)
     if calibration is None:
         scores = {name: Branch(value) for name, value in branches.items()}
         return Prediction(

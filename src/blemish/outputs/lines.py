@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from blemish._files import check_is_no_dash
 from blemish.errors import ConfigError
 from blemish.results import Branch, Prediction, Verdict
 from blemish.stores.urls import as_url, shown
@@ -78,7 +79,8 @@ class LineSink(ABC):
         append: Go on behind what is there; see :func:`blemish.outputs.resume.take_up`.
 
     Raises:
-        ConfigError: On entering, the folder does not exist or the file may not be written.
+        ConfigError: The path is ``-``; on entering, the folder does not exist or the file may not
+            be written.
     """
 
     #: The file's first line, empty where it begins with a row.
@@ -87,6 +89,7 @@ class LineSink(ABC):
     opening = ""
 
     def __init__(self, path: str | Path, *, model: str = "", append: bool = False) -> None:
+        check_is_no_dash(path)
         self.path = Path(path)
         self.model = model
         self.append = append

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish._files import atomic_write
+from blemish._files import atomic_write, check_is_no_dash
 from blemish.calibration import Calibration
 from blemish.errors import ConfigError
 from blemish.outputs.overlay import draw_overlay
@@ -34,6 +34,7 @@ class PictureFolder:
                 f"Cannot write pictures to {shown(folder)} one by one. Name a folder of this "
                 "machine, or write results with maps: --out URL --maps."
             )
+        check_is_no_dash(folder)
         self.folder = absolute(Path(folder))
         self.root = absolute(Path(root))
         self._owners: dict[str, Path | int] = {}

@@ -13,6 +13,7 @@ from blemish._progress import as_typed, print_notes
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
 from blemish.inspection.learned_images import LEARNED_IMAGES
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import Network
 from blemish.model_file.bundle import Manifest
 
@@ -28,6 +29,7 @@ class ServedModel:
     products: tuple[str, ...]  # those it was trained on
     calibration: Calibration | None  # the limits in its file
     facts: dict[str, Any] = field(default_factory=dict)  # what else the file says, for people
+    pictures: LearnedPictures | None = field(default=None, repr=False)  # what it has learned
     learned_images: str = field(default="", repr=False)  # as of inspection/learned_images.py
 
     def notes(self, calibration: Calibration) -> list[str]:
@@ -65,6 +67,7 @@ def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto"
             "seed": manifest.training.get("seed"),
             "cross_fitted": bool(manifest.training.get("cross_fitted")),
         },
+        pictures=LearnedPictures.from_json(manifest.training.get("pictures")),
         learned_images=manifest.training.get(LEARNED_IMAGES, ""),
     )
 

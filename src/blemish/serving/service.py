@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Prepared
+from blemish.data.images.reading import OnNote
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.prediction import make_prediction
 from blemish.inspection.tiling import TiledAnswer
-from blemish.results import PartPose, Prediction
+from blemish.results import Note, PartPose, Prediction
 from blemish.runtime.cores import usable_cores
 from blemish.serving.batching import BatchQueue
 from blemish.serving.decoding import decoded
@@ -190,11 +191,13 @@ class InspectionService:
         self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None
     ) -> Judged | NotJudged:
         try:
-            seen, size, named = await self._in_thread(lambda: self._prepare(upload, order))
+            seen, size, named, notes = await self._in_thread(lambda: self._prepare(upload, order))
             answer, pose = await self._answer(seen.pixels), seen.pose
             del seen
             judged = await self._in_thread(
-                lambda: self._finish(upload, size, answer, order, active, named, pose, look)
+                lambda: self._finish(
+                    *(upload, size, answer, order, active, named, pose), notes=notes, look=look
+                )
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
@@ -222,19 +225,24 @@ class InspectionService:
 
     def _prepare(
         self, upload: Upload, order: Order
-    ) -> tuple[Prepared, tuple[int, int], str | None]:
+    ) -> tuple[Prepared, tuple[int, int], str | None, tuple[Note, ...]]:
         # What somebody said of this very file holds until somebody says otherwise.
         said = self.pictures.named_product(upload.digest) if order.keep else None
-        image, named = self.pixels(upload), order.product or said
+        notes: list[Note] = []
+        image, named = self.pixels(upload, on_note=notes.append), order.product or said
         seen = prepared(self.model.preprocessing, image, named, upload.name)
-        return seen, (image.shape[0], image.shape[1]), named
+        size = (image.shape[0], image.shape[1])
+        if self.model.pictures is not None:
+            notes += self.model.pictures.notes(size, None, named)
+        return seen, size, named, tuple(notes)
 
-    def pixels(self, upload: Upload) -> NDArray[np.uint8]:
+    def pixels(self, upload: Upload, on_note: OnNote | None = None) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
         if upload.pixels is not None:
             return upload.pixels
         depth = self.model.preprocessing.bit_depth
-        return decoded(upload.content, upload.name, bit_depth=depth, most=self.limits.pixels)
+        most = self.limits.pixels
+        return decoded(upload.content, upload.name, bit_depth=depth, most=most, on_note=on_note)
 
     def _finish(
         self,
@@ -245,9 +253,11 @@ class InspectionService:
         active: CalibrationVersion,
         named: str | None,
         pose: PartPose | None,
+        *,
+        notes: tuple[Note, ...],
         look: Look | None,
     ) -> Judged:
-        prediction = self._prediction(answer, named, size, active.calibration, pose)
+        prediction = self._prediction(answer, named, size, active.calibration, pose, notes)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
         keep = order.keep or (look is not None and look(answer, prediction))
@@ -324,6 +334,7 @@ class InspectionService:
         size: tuple[int, int],
         calibration: Calibration | None,
         pose: PartPose | None,
+        notes: tuple[Note, ...] = (),
     ) -> Prediction:
         return make_prediction(
             Sample(Path("upload"), product or "", "test", None),
@@ -332,6 +343,7 @@ class InspectionService:
             preprocessing=self.model.preprocessing,
             calibration=calibration,
             pose=pose,
+            notes=notes,
         )
 
 

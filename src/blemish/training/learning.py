@@ -252,7 +252,7 @@ def learn_more(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         groups=split.groups,
-        digests=tuple(split.learned),
+        digests=tuple(split.learned.values()),
         doubtful=doubtful,
         pictures=LearnedPictures.of(
             split.kept, sizes_of(split.kept), bit_depth=preprocessing.bit_depth

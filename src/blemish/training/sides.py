@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from blemish._progress import Progress
@@ -24,7 +25,7 @@ class Sides(NamedTuple):
         groups: What the model file says of groups: by product the pattern (``by``), empty for a
             table or what the data set brings, and the ``names`` of those that train.
         notes: One sentence each.
-        learned: Digests of the good samples that train.
+        learned: Digests of the good samples that train, by path.
     """
 
     kept: list[Sample]
@@ -32,7 +33,7 @@ class Sides(NamedTuple):
     defects: list[Sample]
     groups: dict[str, dict[str, Any]]
     notes: list[str]
-    learned: list[bytes]
+    learned: dict[Path, bytes]
 
 
 def sides(
@@ -104,7 +105,7 @@ def sides(
         entry = groups.setdefault(product, {"by": found.rules.get(product, ""), "names": []})
         entry["names"].append(name)
     pairs = zip(settled[:known], looks, strict=True)
-    learned = [look.digest for sample, look in pairs if look is not None and id(sample) in trains]
+    learned = {s.path: look.digest for s, look in pairs if look is not None and id(s) in trains}
     return Sides(kept, held, labelled, groups, notes, learned)
 
 

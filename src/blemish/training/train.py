@@ -251,7 +251,7 @@ def learn(
         training=training,
         labelled_defects=len(learned),
         labelled_images=identities(learned),
-        learned_images=packed(split.learned),
+        learned_images=packed(d for path, d in split.learned.items() if path not in broken),
         input_images=(min(sizes), max(sizes)),
         pictures=LearnedPictures.of(good, sizes, bit_depth=bit_depth),
         groups=split.groups,

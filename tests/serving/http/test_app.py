@@ -194,10 +194,10 @@ def test_a_request_is_judged_once_and_by_one_calibration(
     with service_of(spot_model(network=Branched(), calibration=good), tmp_path) as service:
         finish = service._finish
 
-        def changed_meanwhile(*order: Any) -> Any:
+        def changed_meanwhile(*order: Any, **more: Any) -> Any:
             other = good.at(false_alarm_rate=0.2)
             service.versions.put(other, source="rate", note="meanwhile")
-            return finish(*order)
+            return finish(*order, **more)
 
         monkeypatch.setattr(service, "_finish", changed_meanwhile)
         app = create_app(service, Gate(token=None, loopback=True))

@@ -337,3 +337,15 @@ def test_a_real_model_through_the_real_command(
         boxes = [tuple(region["box"]) for region in answer["regions"]]
         assert boxes == [region.box for region in prediction.regions]
     assert server.stop() == 0
+
+
+def test_how_a_picture_was_read_is_told(server: RunningServer) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((64, 64), 4000, np.uint16)).save(file, "PNG")
+    (note,) = judge(server, file.getvalue())["notes"]
+    assert note.startswith("Its values look like 12 bits; read with 16 bits it is nearly black.")
+    pages = [Image.fromarray(part())] * 3
+    pages[0].save(file := io.BytesIO(), "TIFF", save_all=True, append_images=pages[1:])
+    (note,) = judge(server, file.getvalue())["notes"]
+    assert note.startswith("It holds 3 pages or frames")
+    assert judge(server, png(part(110)))["notes"] == []

@@ -15,7 +15,8 @@ from PIL import Image
 
 from blemish._names import unknown_name_message
 from blemish.data.images.preprocess import to_rgb
-from blemish.data.images.reading import image_to_rgb, read_image_bytes
+from blemish.data.images.reading import OnNote, image_to_rgb, read_image_bytes
+from blemish.data.images.sixteen_bit import depth_note
 from blemish.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ def is_encoded(given: object) -> bool:
 
 
 def pixels_of(
-    given: InMemory, *, channels: Channels = "rgb", bit_depth: int = 16
+    given: InMemory,
+    *,
+    channels: Channels = "rgb",
+    bit_depth: int = 16,
+    on_note: OnNote | None = None,
 ) -> NDArray[np.uint8]:
     """One picture in memory as RGB, the right way up: ``(H, W, 3)`` uint8, contiguous.
 
@@ -54,6 +59,7 @@ def pixels_of(
         channels: Order of an array's channels: ``bgr`` for what OpenCV reads, ``gray`` for one
             channel alone. Files and Pillow's pictures say it themselves.
         bit_depth: Bits in use in 16-bit values.
+        on_note: As for :func:`~blemish.data.images.reading.read_image`.
 
     Raises:
         ImageError: The content is no image that can be read.
@@ -73,13 +79,19 @@ def pixels_of(
             unknown_name_message("order of channels", str(channels), get_args(Channels))
         )
     if is_array(given):
-        return to_rgb(_channels_last(given, channels), bit_depth=bit_depth)
+        array = _channels_last(given, channels)
+        pixels = to_rgb(array, bit_depth=bit_depth)
+        if on_note is not None and array.dtype == np.uint16:
+            note = depth_note(int(array.max()), bit_depth)
+            if note is not None:
+                on_note(note)
+        return pixels
     refuse_channels(channels)
     if isinstance(given, Image.Image):
-        return image_to_rgb(given, Path(_NAME), bit_depth)
+        return image_to_rgb(given, Path(_NAME), bit_depth, on_note)
     if isinstance(given, bytes | bytearray | memoryview):
-        return read_image_bytes(bytes(given), _NAME, bit_depth=bit_depth)
-    return read_image_bytes(_content(given), _NAME, bit_depth=bit_depth)
+        return read_image_bytes(bytes(given), _NAME, bit_depth=bit_depth, on_note=on_note)
+    return read_image_bytes(_content(given), _NAME, bit_depth=bit_depth, on_note=on_note)
 
 
 def refuse_channels(channels: Channels) -> None:

@@ -17,6 +17,7 @@ suffix. Every image becomes ``(H, W, 3)`` uint8 by the rules of
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +40,23 @@ from blemish.data.images.preprocess import (
     grey_to_rgb,
     to_rgb,
 )
-from blemish.data.images.sixteen_bit import bits_in_use, sixteen_bit_values, zero_is_white
+from blemish.data.images.sixteen_bit import (
+    bits_in_use,
+    depth_note,
+    sixteen_bit_values,
+    zero_is_white,
+)
 from blemish.errors import DataError, ImageError
+from blemish.results import Note
 from blemish.stores.urls import shown
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 #: Pixels that are brought to RGB at a time.
 _STRIP = 4_000_000
+
+#: Told what reading a picture has found.
+OnNote = Callable[[Note], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,11 @@ class ImageHeader:
 
 
 def read_image(
-    path: str | Path, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    bit_depth: int = 16,
+    max_pixels: int = MAX_PIXELS,
+    on_note: OnNote | None = None,
 ) -> NDArray[np.uint8]:
     """The image in a file, as RGB, the right way up: ``(H, W, 3)`` uint8, contiguous.
 
@@ -78,6 +92,7 @@ def read_image(
             than 16. Other images are not affected.
         max_pixels: Images with more pixels are refused before they are decoded: a file of a few
             kilobytes can otherwise fill the memory.
+        on_note: Told of further pages, which are not read, and of a depth that cannot be right.
 
     Raises:
         ImageError: The file is missing, a folder, empty, not an image, cut short, damaged, too
@@ -98,7 +113,7 @@ def read_image(
     if bit_depth != 16:
         check_bit_depth(bit_depth)
     with open_image(Path(path), max_pixels) as image:
-        return image_to_rgb(image, shown(path), bit_depth)
+        return image_to_rgb(image, shown(path), bit_depth, on_note)
 
 
 def read_with_largest(
@@ -115,13 +130,18 @@ def read_with_largest(
 
 
 def read_image_bytes(
-    content: bytes, name: str, *, bit_depth: int = 16, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    name: str,
+    *,
+    bit_depth: int = 16,
+    max_pixels: int = MAX_PIXELS,
+    on_note: OnNote | None = None,
 ) -> NDArray[np.uint8]:
     """As :func:`read_image`, for a file's content in memory; ``name`` is used in messages only."""
     if bit_depth != 16:
         check_bit_depth(bit_depth)
     with io.BytesIO(content) as file:
-        return image_to_rgb(open_header(file, name, max_pixels), name, bit_depth)
+        return image_to_rgb(open_header(file, name, max_pixels), name, bit_depth, on_note)
 
 
 def read_mask(
@@ -205,7 +225,9 @@ def _decode(image: Image.Image, path: str | Path) -> int:
     return exif_orientation(image.getexif)
 
 
-def image_to_rgb(image: Image.Image, path: str | Path, bit_depth: int) -> NDArray[np.uint8]:
+def image_to_rgb(
+    image: Image.Image, path: str | Path, bit_depth: int, on_note: OnNote | None = None
+) -> NDArray[np.uint8]:
     """Decode, bring to RGB and turn the right way up; ``path`` is used in messages only."""
     if bit_depth != 16:
         # Pillow says in the tiles, until they are decoded, what it will cut to 8 bits.
@@ -217,12 +239,28 @@ def image_to_rgb(image: Image.Image, path: str | Path, bit_depth: int) -> NDArra
                 "image; re-save it with 8 bits per channel."
             )
     bits = bits_in_use(image, bit_depth)
+    deep = on_note is not None and image.mode.startswith("I") and bits_in_use(image, 15) == 15
+    pages = _frames(image) if on_note is not None and image.tell() == 0 else 1
     orientation = _decode(image, path)
     try:
         pixels = _rgb(image, path, bits)
     except DataError as error:  # the rules for arrays do not know the file
         raise ImageError(f"Cannot read {path}: {error}") from error
+    if on_note is not None:
+        if pages > 1:
+            on_note(_pages_note(pages))
+        found = depth_note(int(sixteen_bit_values(image, path).max()), bit_depth) if deep else None
+        if found is not None:
+            on_note(found)
     return np.ascontiguousarray(turned(pixels, orientation))
+
+
+def _pages_note(pages: int) -> Note:
+    return Note(
+        "pages",
+        f"It holds {pages} pages or frames, of which only the first is judged. Save each page as a "
+        "file of its own to have them all judged.",
+    )
 
 
 def _rgb(image: Image.Image, path: str | Path, bits: int) -> NDArray[np.uint8]:

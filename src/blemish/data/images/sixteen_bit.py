@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.errors import ImageError
+from blemish.results import Note
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: begin, size
+_CAMERAS = (8, 10, 12, 14)
 _PRECISION = 42  # where behind it the precision of the first channel stands
 
 
@@ -31,6 +33,26 @@ def bits_in_use(image: Image.Image, asked: int) -> int:
     declared = declared[0] if isinstance(declared, tuple) and declared else declared
     fewer = isinstance(declared, int) and 8 < declared < 16
     return min(asked, declared) if fewer else asked
+
+
+def likely_bits(largest: int) -> int:
+    """The bits that a camera has which gives no value above ``largest``."""
+    return next((bits for bits in _CAMERAS if largest < 2**bits), 16)
+
+
+def depth_note(largest: int, bit_depth: int) -> Note | None:
+    """What the largest value of one picture says of the depth by which it is read, if anything.
+
+    A picture of a sixteenth of the range is nearly black, be it of another camera or of the night.
+    """
+    likely = likely_bits(largest)
+    if largest >= 2**bit_depth:
+        found = f"Some of its values are more than {bit_depth} bits hold and are read as white"
+    elif 0 < largest < 2 ** (bit_depth - 4):
+        found = f"Its values look like {likely} bits; read with {bit_depth} bits it is nearly black"
+    else:
+        return None
+    return Note("depth", f"{found}. A model for such pictures: blemish fit … --bit-depth {likely}")
 
 
 def _precision(image: Image.Image) -> int:

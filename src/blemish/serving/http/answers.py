@@ -103,6 +103,9 @@ class PredictionAnswer(BaseModel):
     regions: list[RegionAnswer] = []
     explanation: ExplanationAnswer | None = None
     pose: PoseAnswer | None = None
+    notes: list[str] = Field(
+        default=[], description="how it is unlike what was learned, or how it was read"
+    )
     map_png: str | None = Field(default=None, description="base64, where it was asked for")
     status: int = 200
     error: ErrorAnswer | None = None
@@ -228,6 +231,7 @@ def prediction_answer(item: Judged | NotJudged) -> PredictionAnswer:
         p_value=judged.p_value,
         times_limit=judged.times_limit,
         pose=PoseAnswer.of(judged.pose),
+        notes=[note.sentence for note in judged.notes],
         map_png=None if item.map_png is None else base64.b64encode(item.map_png).decode(),
         error=None if lost is None else ErrorAnswer(error=lost.code, detail=lost.detail),
         **_found(judged),
