@@ -150,6 +150,7 @@ def test_the_root_holds_eight_modules() -> None:
     assert root == {
         *("__init__", "detector", "inspector", "results", "errors"),
         *("_files", "_names", "_progress"),
+        "__main__",  # for python -m blemish, three lines
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,10 @@ def test_places_where_the_system_keeps_no_files_are_named(
     message = refused(blemish(*(known.get(word, word) for word in words)))
     assert "Cannot write /proc/" in message
     assert "Errno" not in message
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "blemish", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith(__version__)

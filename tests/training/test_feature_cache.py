@@ -178,3 +178,22 @@ def test_two_processes_may_build_the_same_cache(
     alone = build(teacher, pictures, tmp_path / "alone")
     rows = list(range(8))
     assert all(torch.equal(a, b) for a, b in zip(ours[rows], alone[rows], strict=True))
+
+
+def test_what_another_process_has_finished_is_never_removed(
+    teacher: Teacher, pictures: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finishes when we have just seen that it has not, and reads what it has made."""
+    cache, exists, theirs = tmp_path / "cache", Path.is_file, list[int]()
+
+    def meanwhile(path: Path) -> bool:
+        found = exists(path)
+        if path.name == "complete.json" and not theirs:
+            theirs.append(0)
+            build(teacher, pictures, cache)
+            theirs[0] = next(cache.iterdir()).stat().st_ino
+        return found
+
+    monkeypatch.setattr(Path, "is_file", meanwhile)
+    build(teacher, pictures, cache)
+    assert [home.stat().st_ino for home in cache.iterdir()] == theirs

@@ -257,6 +257,8 @@ class Method(nn.Module, ABC):
     uses_labelled_anomalies: ClassVar[bool] = False
     #: Share of the good training images that no stage sees, for :meth:`fit_held_out`.
     held_out_share: ClassVar[float] = 0.0
+    #: So many of them at least.
+    fewest_held_out: ClassVar[int] = 1
     #: True for a method whose :meth:`out_of_fold` scores calibrate, so that none is held out.
     cross_fits: ClassVar[bool] = False
     #: True for a method that :meth:`learn` adds good images to once it is fitted.

@@ -24,7 +24,7 @@ from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample, draw_parts
 from blemish.data.sources import learnable_input
-from blemish.errors import ImageError
+from blemish.errors import DataError, ImageError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.feature_cache import (
     FeatureCache,
@@ -129,6 +129,19 @@ class TrainingBatches(Dataset[Any]):
         held = sorted(good[position] for position in drawn)
         apart = set(held)
         return [row for row in range(len(self)) if row not in apart], held
+
+    def check_set_aside(self, held: Sequence[int], fewest: int) -> None:
+        """Refuse a training whose last step would have too few images.
+
+        Raises:
+            DataError: Images were set aside, and fewer than that.
+        """
+        if 0 < len(held) < fewest:
+            raise DataError(
+                f"This method needs {fewest} good images or more that its network does not train "
+                f"on; of {len(self)} only {len(held)} could be set aside for it, whole groups "
+                "together. Give more good images: 20 are few."
+            )
 
     def _known(self, rows: Sequence[int]) -> dict[str, Any]:
         return {

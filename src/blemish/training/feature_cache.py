@@ -125,16 +125,22 @@ def build_feature_cache(
         )
 
     if not is_complete():
-        shutil.rmtree(home, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
+        damaged = building.with_name(f"{building.name}.damaged")
         try:
             compute(building)
-            # Another process may have been faster, with the same result.
             with contextlib.suppress(OSError):
                 building.rename(home)
+            # Another process may have been faster, with the same result, which it reads by now:
+            # nothing complete is ever removed. What is damaged makes way.
+            if building.is_dir() and not is_complete():
+                with contextlib.suppress(OSError):
+                    home.rename(damaged)
+                    building.rename(home)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+            shutil.rmtree(damaged, ignore_errors=True)
     complete = json.loads((home / _RECORD).read_text())
     failures += [(Path(path), reason) for path, reason in complete["failures"]]
     levels = [open_level(home, level, "r") for level in range(len(shapes))]

@@ -336,6 +336,7 @@ def _train_in(
             + "".join(f"\n  {reason}" for _, reason in report.failures[:5])
         )
     rows, held = data.set_aside(method.held_out_share, options.seed)
+    data.check_set_aside(held, method.fewest_held_out)
     good = [row for row in rows if data.labels[row] == 0]
     # Of the images that train: a product of which none can be read is not known to the model.
     method.products = tuple(dict.fromkeys(data.samples[row].product for row in good))

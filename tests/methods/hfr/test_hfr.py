@@ -159,3 +159,18 @@ def test_the_settings_are_the_papers() -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         HFRConfig(**wrong)
+
+
+def test_small_pictures_are_seen_small_and_trained_briefly() -> None:
+    small, large = [(28, 28)] * 6000, [(28, 28), (40, 28)]
+    config = HFRConfig().settled(small)
+    assert config.steps == 100
+    assert config.input_side(28) == 32
+    assert HFRConfig().settled(large).steps is None
+    assert HFRConfig().input_side(40) == 96
+    assert HFRConfig(steps=7).settled(small).steps == 7
+    assert HFRConfig(epochs=2.0).settled(small).steps is None
+    paper = parse_settings(HFRConfig, {}, preset="paper")
+    assert paper.settled(small) == paper
+    (stage,) = build((32, 32), steps=config.steps).stages()
+    assert stage.settled(6000).total_steps == 100

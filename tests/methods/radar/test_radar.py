@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.cli.info import info
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch
 from blemish.methods.radar.blocks import sobel_magnitude
 from blemish.methods.radar.choice import choose_timestep
@@ -356,3 +356,10 @@ def test_methods_that_compare_features_want_a_teacher() -> None:
         Detector("rd", teacher="none", image_size=64).fit(
             np.zeros((8, 64, 64), np.uint8), false_alarm_rate=0.5, progress=Progress(quiet=True)
         )
+
+
+def test_too_few_held_out_images_are_said_before_the_training() -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (5, 64, 64, 3)).astype(np.uint8)
+    detector = Detector("radar", image_size=64, settings={"steps": 10**9})
+    with pytest.raises(DataError, match=r"needs 2 good images or more .* of 4 only 1 could"):
+        detector.fit(pictures, training=CPU, progress=Progress(quiet=True))

@@ -75,6 +75,7 @@ class RADAR(Method):
     config_class: ClassVar[type[MethodConfig]] = RADARConfig
     uses_teacher: ClassVar[bool] = False
     held_out_share: ClassVar[float] = 0.25
+    fewest_held_out: ClassVar[int] = 2  # of one alone nothing varies, and no forest grows
     # Prediction uses the moving average of these weights.
     training_only: ClassVar[tuple[str, ...]] = ("unet.",)
     noise: Tensor
