@@ -6,6 +6,9 @@ named is shown by :func:`printable`.
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import re
 import sys
 import time
@@ -18,6 +21,8 @@ Item = TypeVar("Item")
 
 #: Seconds and units after which it is first said how long the rest will take.
 _FIRST_SECONDS, _FIRST_UNITS = 2.0, 2
+#: Names a file to which tasks write how far they are, a JSON object a line, for programs.
+RECORD = "BLEMISH_PROGRESS"
 #: So many notes that differ in a name and in numbers alone become one.
 _ALIKE = 3
 _NAMED = 3
@@ -98,6 +103,8 @@ class Progress:
             task: Task = _SilentTask(description, total)
             task.done = done
             yield task
+        elif record := os.environ.get(RECORD):
+            yield _RecordedTask(description, total, done, record)
         elif sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
@@ -140,6 +147,26 @@ class Progress:
 class _SilentTask(Task):
     def _line(self, note: str, seconds: float) -> None:
         pass
+
+
+class _RecordedTask(Task):
+    """Writes its state to a file that another process reads, several times a second."""
+
+    def __init__(self, description: str, total: int | None, done: int, record: str) -> None:
+        super().__init__(description, total, interval=0.3)
+        self.done, self._record = done, record
+        self._line("", 0.0)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        if note:  # as a loss is: no point of its curve is left out
+            self._last = -math.inf
+        super().advance(count, note)
+
+    def _line(self, note: str, seconds: float) -> None:
+        state = {"task": self.description, "done": self.done, "here": self._here}
+        state |= {"total": self.total, "seconds": round(seconds, 2), "note": note}
+        with open(self._record, "a", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(json.dumps(state) + "\n")
 
 
 class _BarTask(Task):

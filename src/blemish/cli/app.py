@@ -34,6 +34,7 @@ from blemish.cli.predict import predict
 from blemish.cli.report import report
 from blemish.cli.reproduce import reproduce
 from blemish.cli.serve import serve
+from blemish.cli.studio import studio
 from blemish.cli.trend import trend
 from blemish.errors import BlemishError, PictureWarning
 
@@ -88,6 +89,7 @@ for verb in (
     learn,
     export,
     serve,
+    studio,
     trend,
     lot,
     latency,

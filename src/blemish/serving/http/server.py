@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
-from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics
+from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics, Watched
 from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
 from blemish.serving.live import LiveSource
@@ -79,24 +79,41 @@ def serve(
                 deliver=deliver,
                 events=events,
             )
-            _log_to_stderr()
             live = None if source is None else source.open(service)
-            prometheus_client.disable_created_metrics()  # twice the lines, and nobody asks
-            config = uvicorn.Config(
-                create_app(service, gate, live),
-                http=_bounded(limits),
-                ws="none",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=int(limits.shutdown_seconds),
-                h11_max_incomplete_event_size=LARGEST_HEADERS,
-            )
-            with _rare_collections():
-                _Server(config, _url(listener), model.name, events).run_until_told(listener)
+            app = create_app(service, gate, live)
+            run_app(app, limits, listener, model.name, ending=events.close)
+
+
+def run_app(
+    app: Watched,
+    limits: ServeLimits,
+    listener: socket.socket,
+    name: str,
+    *,
+    ending: Callable[[], None],
+) -> None:
+    """Answer at a bound socket until SIGTERM or Ctrl-C; ``name`` is told with its address.
+
+    ``ending`` is called when told to stop: pages would listen on, and every open answer is waited
+    for.
+    """
+    _log_to_stderr()
+    prometheus_client.disable_created_metrics()  # twice the lines, and nobody asks
+    config = uvicorn.Config(
+        app,
+        http=_bounded(limits),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(limits.shutdown_seconds),
+        h11_max_incomplete_event_size=LARGEST_HEADERS,
+    )
+    with _rare_collections():
+        _Server(config, _url(listener), name, ending).run_until_told(listener)
 
 
 def make_gate(
@@ -220,11 +237,11 @@ def _bounded(limits: ServeLimits) -> type[H11Protocol]:
 class _Server(uvicorn.Server):
     """Says where it is once it answers, and ends with success when told to stop."""
 
-    def __init__(self, config: uvicorn.Config, url: str, name: str, events: Events) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, name: str, ending: Callable[[], None]) -> None:
         super().__init__(config)
         self._url = url
         self._name = name
-        self._events = events
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -232,7 +249,7 @@ class _Server(uvicorn.Server):
             print(f"{self._name} is served at {self._url} (Ctrl-C stops)", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._events.close()  # pages would listen on, and every open answer is waited for
+        self._ending()
         await super().shutdown(sockets=sockets)
 
     def run_until_told(self, listener: socket.socket) -> None:

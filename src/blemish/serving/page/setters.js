@@ -25,7 +25,10 @@ function row(setters, image) {
   button.type = "button";
   button.setAttribute("aria-label", `Leave ${image.name} out of the limits`);
   button.addEventListener("click", () => propose(null, state.rate, [image]));
-  return make("li", "", picture, text, button);
+  const item = make("li", "", picture, text, button);
+  item.dataset.product = setters.product ?? state.model.products[0];
+  item.dataset.name = image.name;
+  return item;
 }
 
 onChange(() => {

@@ -1,0 +1,1 @@
+"""Studio: a project in the browser, from the first picture to limits."""

@@ -1,0 +1,90 @@
+// What the studio adds to the page of one model: its bar, the other models, and the way back.
+
+import { call, get } from "/static/api.js";
+import { buildNav, listen, lookAtJobs } from "/static/nav.js";
+import { byId, make, several } from "/static/words.js";
+
+const name = decodeURIComponent(location.pathname.split("/")[2]);
+
+function say(text) {
+  byId("toast").textContent = text;
+  byId("toast").classList.add("shown");
+  setTimeout(() => byId("toast").classList.remove("shown"), 5000);
+}
+
+function button(text, action) {
+  const made = make("button", "engineer", text);
+  made.type = "button";
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    try { await action(); } catch (error) { say(error.message); }
+    made.disabled = false;
+  });
+  return made;
+}
+
+async function addModels() {
+  const models = (await get("/v1/studio/models")).filter((model) => !model.error);
+  const select = make("select");
+  select.setAttribute("aria-label", "Model");
+  select.append(...models.map((model) => new Option(model.name, model.name, false, model.name === name)));
+  select.addEventListener("change", () => { location.href = `/inspect/${encodeURIComponent(select.value)}/${location.hash}`; });
+  document.querySelector(".top .actions").prepend(select);
+}
+
+function addButtons() {
+  const of = `/v1/studio/models/${encodeURIComponent(name)}`;
+  const write = button("Write limits into the model", async () => {
+    const { version } = await call("POST", `${of}/write-limits`);
+    say(`Calibration ${version} is in ${name}.blemish now: the command line judges by it as well.`);
+  });
+  byId("versions").before(make("div", "row", write));
+  const take = button("Take marked pictures into the project", async () => {
+    const { good, defect, known } = await call("POST", `${of}/take-marked`);
+    say(`${several(good, "good picture")} and ${several(defect, "defect")} taken for the next training; ${known} were there already.`);
+  });
+  byId("recalibrate").after(take);
+  const wide = make("button", "", "Limits");
+  wide.type = "button";
+  const set = (on) => {
+    document.body.classList.toggle("limits-wide", on);
+    wide.textContent = on ? "Pictures" : "Limits";
+    history.replaceState(null, "", on ? "#limits" : location.pathname);
+  };
+  wide.addEventListener("click", () => { set(!document.body.classList.contains("limits-wide")); scrollTo(0, 0); });
+  byId("limits-button").replaceWith(wide);
+  wide.id = "limits-button-wide";
+  set(location.hash === "#limits");
+}
+
+// The pictures that set the limits are in the project, also where they were never judged here.
+function showSetters() {
+  for (const item of document.querySelectorAll("#setters li, #setters-more li")) {
+    const { product, name: file } = item.dataset;
+    if (!file || item.dataset.seen) continue;
+    item.dataset.seen = "1";
+    const place = new URLSearchParams({ product, name: file });
+    if (!item.querySelector("img")) {
+      const small = make("img");
+      small.alt = "";
+      small.addEventListener("error", () => small.remove());
+      small.src = `/v1/studio/called?${place}`;
+      item.querySelector(".setter").append(small);
+    }
+    const out = button("Not good", async () => {
+      const { path } = await get(`/v1/studio/find?${place}`);
+      await call("PUT", "/v1/studio/marks", { json: { paths: [path], mark: "leave_out" } });
+      say(`${file} is left out of the next training. Leave it out of these limits as well.`);
+    });
+    out.classList.add("plain");
+    out.setAttribute("aria-label", `${file} is not good: leave it out of the next training`);
+    item.append(out);
+  }
+}
+
+buildNav("models");
+lookAtJobs();
+listen({});
+addButtons();
+addModels();
+new MutationObserver(showSetters).observe(byId("setters-card"), { childList: true, subtree: true });
