@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from running_server import RunningServer
+from studio_steps import TINY, give, picture, wait_for
 
 from blemish.calibration import Calibration
 from blemish.model_file.bundle import model_manifest
-from conftest import TINY, give, picture, wait_for
 
 
 def test_from_pictures_to_limits(

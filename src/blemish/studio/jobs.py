@@ -35,7 +35,7 @@ _ON_WINDOWS = sys.platform == "win32"
 
 
 @dataclass(frozen=True)
-class Job:
+class StudioJob:
     """One command, as the database knows it."""
 
     id: int
@@ -66,7 +66,7 @@ class Jobs:
     """
 
     def __init__(
-        self, database: Database, project: Path, changed: Callable[[Job], None] = lambda job: None
+        self, database: Database, project: Path, changed: Callable[[StudioJob], None] = lambda job: None
     ) -> None:
         self._db, self.project, self._changed = database, project, changed
         self.folder = project / "jobs"
@@ -86,19 +86,19 @@ class Jobs:
         if self._thread.is_alive():
             self._thread.join(10)
 
-    def all(self, count: int = 200) -> list[Job]:
+    def all(self, count: int = 200) -> list[StudioJob]:
         """The last jobs, the newest first."""
         rows = self._db.rows("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (count,))
         return [_job(dict(row)) for row in rows]
 
-    def get(self, key: int) -> Job:
+    def get(self, key: int) -> StudioJob:
         """One job; refused (404) where there is none."""
         rows = self._db.rows("SELECT * FROM jobs WHERE id = ?", (key if key < 2**63 else -1,))
         if not rows:
             raise RefusalError(404, "no_such_job", f"There is no job {key}.")
         return _job(dict(rows[0]))
 
-    def add(self, kind: str, title: str, words: Sequence[str], facts: dict[str, Any]) -> Job:
+    def add(self, kind: str, title: str, words: Sequence[str], facts: dict[str, Any]) -> StudioJob:
         """Queue a command."""
         key = self._db.run(
             "INSERT INTO jobs (kind, title, words, facts, state, created, who) "
@@ -109,7 +109,7 @@ class Jobs:
         self._changed(self.get(key))
         return self.get(key)
 
-    def cancel(self, key: int) -> Job:
+    def cancel(self, key: int) -> StudioJob:
         """Stop a job: one that trains finishes its step and keeps what is needed to go on."""
         with self._db.transaction():
             job = self.get(key)
@@ -124,7 +124,7 @@ class Jobs:
             self._changed(self.get(key))
         return self.get(key)
 
-    def again(self, key: int) -> Job:
+    def again(self, key: int) -> StudioJob:
         """Take up a job that was stopped or failed: from its checkpoint, where there is one."""
         job = self.get(key)
         if job.state not in ("cancelled", "interrupted", "failed"):
@@ -135,13 +135,13 @@ class Jobs:
         facts = {name: value for name, value in job.facts.items() if name != "cancelled"}
         return self.add(job.kind, job.title, words, facts)
 
-    def can_go_on(self, job: Job) -> bool:
+    def can_go_on(self, job: StudioJob) -> bool:
         """Whether a training left a checkpoint."""
         made = job.facts.get("makes")
         kept = (self.project / f"{made}.training").glob("stage*.ckpt")
         return job.kind == "train" and any(kept)
 
-    def log(self, job: Job) -> str:
+    def log(self, job: StudioJob) -> str:
         """The end of what the command has printed."""
         try:
             with (self.folder / str(job.id) / "log.txt").open("rb") as file:
@@ -150,7 +150,7 @@ class Jobs:
         except OSError:
             return ""
 
-    def progress(self, job: Job) -> list[dict[str, Any]]:
+    def progress(self, job: StudioJob) -> list[dict[str, Any]]:
         """What its tasks have said of themselves, one after the other."""
         try:
             text = (self.folder / str(job.id) / "progress.jsonl").read_text("utf-8")
@@ -173,7 +173,7 @@ class Jobs:
                 self._wake.wait(5)
                 self._wake.clear()
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: StudioJob) -> None:
         folder = self.folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / worker.ORDER).write_text(json.dumps(job.words), "utf-8")
@@ -202,7 +202,7 @@ class Jobs:
             self._end(job.id, code)
             return
 
-    def _found_again(self, job: Job) -> None:
+    def _found_again(self, job: StudioJob) -> None:
         """A job that was at work when the studio before this one ended."""
         folder = self.folder / str(job.id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ class Jobs:
             shutil.rmtree(self.project / f"{job.facts.get('makes')}.training", ignore_errors=True)
         self._changed(self.get(key))
 
-    def _interrupt(self, job: Job) -> None:
+    def _interrupt(self, job: StudioJob) -> None:
         """Ask a job's process to stop; where it was asked before, end it."""
         folder = self.folder / str(job.id)
         pid = None if self._process is None else self._process.pid
@@ -250,7 +250,7 @@ class Jobs:
         self._db.run(change, (*values.values(), key))
 
 
-def _outcome(job: Job, said: int | None, code: int | None, log: str) -> tuple[State, str]:
+def _outcome(job: StudioJob, said: int | None, code: int | None, log: str) -> tuple[State, str]:
     """State and sentence for how a command ended."""
     good = {0, 1} if job.kind == "judge" else {0}  # there 1 says: a defect was found
     if said in good:
@@ -274,6 +274,6 @@ def _outcome(job: Job, said: int | None, code: int | None, log: str) -> tuple[St
     return "failed", f"Its process ended without a word (exit code {code}). Its log may say why."
 
 
-def _job(row: dict[str, Any]) -> Job:
+def _job(row: dict[str, Any]) -> StudioJob:
     words = tuple(json.loads(row.pop("words")))
-    return Job(words=words, facts=json.loads(row.pop("facts")), **row)
+    return StudioJob(words=words, facts=json.loads(row.pop("facts")), **row)

@@ -20,7 +20,7 @@ class Polygon(BaseModel):
     polygon: Annotated[list[tuple[float, float]], Field(min_length=3, max_length=2000)]
 
 
-class Region(BaseModel):
+class DrawnRegion(BaseModel):
     """What is looked at, and what of it is ignored."""
 
     width: int = Field(gt=0, le=100_000)
@@ -29,20 +29,20 @@ class Region(BaseModel):
     ignore: list[Polygon] = Field([], max_length=200)
 
 
-def read_region(project: Path, product: str) -> Region | None:
+def read_region(project: Path, product: str) -> DrawnRegion | None:
     """The region of a product, where one is drawn; refused (409) where it was made elsewhere."""
     path = _file(project, product)
     if not path.is_file():
         return None
     try:
-        return Region.model_validate_json(path.read_text("utf-8"))
+        return DrawnRegion.model_validate_json(path.read_text("utf-8"))
     except ValueError as error:
         raise RefusalError(
             409, "foreign_region", f"{path.name} was not drawn here: change it where it was made."
         ) from error
 
 
-def write_region(project: Path, product: str, region: Region) -> None:
+def write_region(project: Path, product: str, region: DrawnRegion) -> None:
     """Write a region, or take it away where nothing is drawn; refused (422) where it is empty."""
     path = _file(project, product)
     if not region.look and not region.ignore:

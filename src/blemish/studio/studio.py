@@ -20,7 +20,7 @@ from blemish.studio.comparison import compared, read_verdicts
 from blemish.studio.database import open_project
 from blemish.studio.inspections import Inspections
 from blemish.studio.intake import Intake
-from blemish.studio.jobs import Job, Jobs
+from blemish.studio.jobs import Jobs, StudioJob
 from blemish.studio.models import ProjectModels
 from blemish.studio.own_process import Opener
 from blemish.studio.pictures import ProjectPictures
@@ -63,7 +63,7 @@ class Studio:
         self.jobs.close()
         self.database.close()
 
-    def train(self, order: orders.TrainOrder) -> Job:
+    def train(self, order: orders.TrainOrder) -> StudioJob:
         """Queue a training."""
         pictures, left_out = self.pictures.all(), self.pictures.left_out()
         command = orders.training(order, pictures, self.folder, left_out)
@@ -76,7 +76,7 @@ class Studio:
         self.audit.note("training ordered", order.name, "", job.command)
         return job
 
-    def judge(self, model: str) -> Job:
+    def judge(self, model: str) -> StudioJob:
         """Queue that a model judges all pictures of the project."""
         path = self.inspections.file(model)
         if not self.pictures.all():
@@ -84,7 +84,7 @@ class Studio:
         self._table(model).unlink(missing_ok=True)
         return self._add(orders.judging(f"models/{path.name}"))
 
-    def teach(self, model: str, order: orders.TeachOrder) -> Job:
+    def teach(self, model: str, order: orders.TeachOrder) -> StudioJob:
         """Queue that good pictures are added to a model, as a new model; or only a look at it."""
         self.inspections.file(model)
         products = {path.split("/")[0] for path in order.paths}
@@ -151,13 +151,13 @@ class Studio:
                     return float(1000 * last[0]["seconds"] / last[0]["done"])
         return None
 
-    def _unfinished(self) -> list[Job]:
+    def _unfinished(self) -> list[StudioJob]:
         return [job for job in self.jobs.all() if job.state in ("waiting", "running")]
 
-    def _add(self, command: orders.Command) -> Job:
+    def _add(self, command: orders.Command) -> StudioJob:
         return self.jobs.add(command.kind, command.title, command.words, dict(command.facts))
 
-    def _changed(self, job: Job) -> None:
+    def _changed(self, job: StudioJob) -> None:
         self.events.publish("jobs", id=job.id, state=job.state)
         made = job.facts.get("makes")
         if made and job.state == "done":

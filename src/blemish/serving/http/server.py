@@ -237,7 +237,9 @@ def _bounded(limits: ServeLimits) -> type[H11Protocol]:
 class _Server(uvicorn.Server):
     """Says where it is once it answers, and ends with success when told to stop."""
 
-    def __init__(self, config: uvicorn.Config, url: str, name: str, ending: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, url: str, name: str, ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._url = url
         self._name = name

@@ -73,7 +73,7 @@ class _Inspect:
             target = f"/inspect/{html.escape(name)}/"
             await RedirectResponse(target)(scope, receive, send)
             return
-        if inner == "/" or inner.startswith("/static/") or inner == "/v1/session":
+        if inner in ("/", "/live", "/v1/session") or inner.startswith("/static/"):
             await self._page(scope, receive, send)
             return
         try:

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from blemish.serving.history.pictures import Picture
 from blemish.studio.intake import Taken
-from blemish.studio.jobs import Job
+from blemish.studio.jobs import StudioJob
 from blemish.studio.orders import TeachOrder, TrainOrder
 from blemish.studio.studio import Studio
 
@@ -98,7 +98,7 @@ def _taken(studio: Studio, picture: Picture, content: bytes) -> Taken:
     )
 
 
-def _answer(studio: Studio, job: Job) -> dict[str, Any]:
+def _answer(studio: Studio, job: StudioJob) -> dict[str, Any]:
     steps = studio.jobs.progress(job) if job.state == "running" else []
     now = steps[-1] if steps else None
     left = None
@@ -115,7 +115,7 @@ def _answer(studio: Studio, job: Job) -> dict[str, Any]:
     }
 
 
-def _losses(studio: Studio, job: Job) -> list[list[float]]:
+def _losses(studio: Studio, job: StudioJob) -> list[list[float]]:
     """Steps and total losses of the training, thinned out."""
     points = []
     for state in studio.jobs.progress(job):

@@ -15,7 +15,7 @@ from blemish.serving.http.uploads import Body
 from blemish.serving.limits import Admission, RefusalError
 from blemish.studio.intake import Taken, place_of
 from blemish.studio.pictures import Role, check_product, write_outline
-from blemish.studio.regions import Region, read_region, write_region
+from blemish.studio.regions import DrawnRegion, read_region, write_region
 from blemish.studio.studio import Studio
 
 Path_ = Annotated[str, Query(max_length=400, description="as the list of pictures has it")]
@@ -103,7 +103,7 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
             pictures.leave_out(order.paths, leave=order.mark == "leave_out")
             paths = order.paths
         else:
-            paths = pictures.mark(order.paths, order.mark, order.kind)
+            paths = pictures.mark(order.paths, order.mark, order.kind)  # type: ignore[arg-type]
         studio.events.publish("pictures")
         return {"paths": paths}
 
@@ -147,11 +147,11 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
         return {"outlined": bool(outline.shapes)}
 
     @router.get("/regions/{product}", summary="What is looked at in pictures of a product")
-    def region(product: str) -> Region | None:
+    def region(product: str) -> DrawnRegion | None:
         return read_region(studio.folder, check_product(product))
 
     @router.put("/regions/{product}", summary="Say what is looked at; without shapes: everything")
-    def draw_region(product: str, region: Region) -> dict[str, bool]:
+    def draw_region(product: str, region: DrawnRegion) -> dict[str, bool]:
         product = check_product(product)
         write_region(studio.folder, product, region)
         after = f"{len(region.look)} to look at, {len(region.ignore)} ignored"

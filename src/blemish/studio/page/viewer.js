@@ -67,6 +67,10 @@ function element(tag, attributes) {
 
 function draw() {
   const [height, width] = size;
+  const box = byId("stage").getBoundingClientRect();
+  const scale = Math.min((box.width - 16) / width, (box.height - 16) / height);
+  byId("sheet").style.width = `${Math.max(40, width * scale)}px`;
+  byId("sheet").style.height = `${Math.max(40, height * scale)}px`;
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const now = layer();
   const parts = [];
@@ -202,4 +206,5 @@ byId("viewer-next").addEventListener("click", () => go(1));
 byId("viewer-good").addEventListener("click", () => markAs("good"));
 byId("viewer-defect").addEventListener("click", () => markAs("defect"));
 byId("viewer-out").addEventListener("click", async () => { await mark([paths[at]], "leave_out"); await load(); });
+addEventListener("resize", () => { if (dialog.open) draw(); });
 for (const input of document.querySelectorAll('[name="layer"]')) input.addEventListener("change", () => { open = []; draw(); });
