@@ -66,7 +66,10 @@ class Jobs:
     """
 
     def __init__(
-        self, database: Database, project: Path, changed: Callable[[StudioJob], None] = lambda job: None
+        self,
+        database: Database,
+        project: Path,
+        changed: Callable[[StudioJob], None] = lambda job: None,
     ) -> None:
         self._db, self.project, self._changed = database, project, changed
         self.folder = project / "jobs"
