@@ -75,7 +75,7 @@ def test_a_graph_for_any_size_is_said(blemish: RunBlemish, model_file: Path, par
     good = part / "train" / "good"
     result = blemish("export", model_file, "-o", "m.onnx", "--any-size", "--images", good)
     assert result.returncode == 0, result.stderr
-    assert "The graph takes pictures of any size. Where it letterboxes them" in result.stderr
+    assert "takes pictures of any size. It letterboxed 20 at their own size" in result.stderr
     assert blemish("predict", "m.onnx", part / "test", "--product", "part").returncode in (0, 1)
 
 

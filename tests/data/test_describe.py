@@ -41,7 +41,10 @@ def test_masks_of_another_size(
     write_image(root / "ground_truth" / "scratch" / "001_mask.png", 255, size=(6, 4))
     found = describe(read_data_set(root), decode=decode)
     assert found.products[0].masks == 1
-    assert found.problems == ("lid: 1 mask of another size than the image: scratch/001_mask.png.",)
+    assert found.problems == (
+        "lid: 1 mask of another size than the image: scratch/001_mask.png. They count for no pixel "
+        "metric: export them at the size of their images.",
+    )
 
 
 def test_masks_that_mark_nothing_or_cannot_be_read(

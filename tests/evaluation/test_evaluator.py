@@ -124,6 +124,13 @@ def test_a_mask_that_does_not_fit_is_named_and_left_out(damage: str, tmp_path: P
     assert nut.metrics["image_auroc"] == 1.0
     assert math.isnan(nut.metrics["pixel_auroc"])
     assert str(path) in nut.problems[0]
+    assert nut.problems[1].startswith("No defective image has a mask that can be used: no pixel")
+    evaluator.add(sample("dent", path), prediction(1.0, TOP))
+    evaluator.add(sample("dent", mask(tmp_path / "right.png", TOP)), prediction(1.0, TOP))
+    (nut,) = evaluator.compute().products
+    assert nut.metrics["pixel_auroc"] == 1.0
+    (said,) = nut.problems
+    assert said.startswith("2 images, such as 0.png, are left out of the pixel metrics: ")
 
 
 @pytest.mark.parametrize("kind", ["good", "dent"])

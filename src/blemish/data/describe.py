@@ -108,7 +108,8 @@ def describe(
         if found.misfits:
             problems.append(
                 f"{name}: {_count(found.misfits, 'mask')} of another size than the image: "
-                f"{_first(found.misfits)}."
+                f"{_first(found.misfits)}. They count for no pixel metric: export them at the size "
+                "of their images."
             )
     problems += _repetitions(data_set.samples, data_set.root)
     problems += checks.sentences()

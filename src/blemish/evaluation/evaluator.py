@@ -227,6 +227,7 @@ class _Product:
         self.masked = 0
         self.unmasked: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.unusable: list[tuple[str, str]] = []  # images whose masks are no use, and why
         self.ignored = 0
 
     def add(
@@ -252,7 +253,7 @@ class _Product:
             self.curve = None
             self.pixels.add(prediction.anomaly_map, union, roi=prediction.roi)
         except (DataError, ImageError) as error:
-            self.problems.append(f"{sample.path.name} is left out of the pixel metrics: {error}")
+            self.unusable.append((sample.path.name, str(error)))
             return
         self.masked += bool(channels)
         if kind not in _LOCO:
@@ -294,6 +295,12 @@ class _Product:
         scores, kinds = np.asarray(self.scores), np.asarray(self.kinds)
         labels = kinds != "good"
         problems = list(self.problems)
+        if self.unusable:
+            name, why = self.unusable[0]
+            count = len(self.unusable)
+            which = name if count == 1 else f"{count} images, such as {name},"
+            are = "is" if count == 1 else "are"
+            problems.append(f"{which} {are} left out of the pixel metrics: {why}")
         if self.ignored:
             problems.append(
                 f"Left out, as their defects lie where nothing is looked at: {self.ignored} images."
@@ -312,7 +319,8 @@ class _Product:
             only = "good" if not labels.any() else "defective"
             problems.append(f"All {len(labels)} test images are {only}: no metric can be given.")
         elif not self.masked:
-            problems.append("No defective image has a mask: no pixel metric can be given.")
+            has = "a mask that can be used" if self.unusable else "a mask"
+            problems.append(f"No defective image has {has}: no pixel metric can be given.")
         elif self.unmasked:
             listed = ", ".join(f"{count} of {kind}" for kind, count in self.unmasked.items())
             problems.append(f"Without a mask, left out of the pixel metrics: {listed}.")

@@ -19,6 +19,7 @@ from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.export.images import compared_samples
 from blemish.export.parity import (
     LARGEST_BY_LETTERBOX,
+    OWN_SIZE_IMAGES,
     Parity,
     compare,
     own_size_difference,
@@ -155,7 +156,7 @@ def export_model(
         found = parity.to_json()
         if own is not None:
             found["own_size"] = own
-            said = [*said, _letterbox_line(own)]
+            said = [*said, _letterbox_line(own, min(OWN_SIZE_IMAGES, len(samples)))]
             if not own <= LARGEST_BY_LETTERBOX:
                 problems.append(
                     f"Of pictures at their own size the score differs by {own:.3g} relative; at "
@@ -180,10 +181,11 @@ def export_model(
     return ExportReport(out, entry, parity, (*said, *notes))
 
 
-def _letterbox_line(difference: float) -> str:
+def _letterbox_line(difference: float, images: int) -> str:
     return (
-        "The graph takes pictures of any size. Where it letterboxes them, scores differ from those "
-        f"of `blemish predict` by at most {difference:.2g} relative."
+        f"The graph takes pictures of any size. It letterboxed {images} at their own size: their "
+        f"scores differ from those of `blemish predict` by up to {difference:.2g} relative. Others "
+        "may differ by a few times that."
     )
 
 
