@@ -23,7 +23,7 @@ from blemish.metrics import auroc
 
 CLASSES = ("tshirt_top", "pullover", "coat", "shirt", "bag")
 SEED = 0
-CHOSEN: dict[str, Any] = {"steps": 100, "bottleneck": 16}
+CHOSEN: dict[str, Any] = {"steps": 100, "bottleneck": 16, "standardise": True}
 #: Each variant changes one thing of what was chosen.
 VARIANTS: dict[str, dict[str, Any]] = {
     "chosen": {},

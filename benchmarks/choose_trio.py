@@ -96,7 +96,7 @@ class Recorded(Trio):
         own = self._good[0].measures
         return Deviations(own.memory, own.place, own.layout[:, None])
 
-    def deviations(self, images: list[NDArray[np.uint8]]) -> Deviations:
+    def measured(self, images: list[NDArray[np.uint8]]) -> Deviations:
         found: list[list[Tensor]] = [[], [], []]
         hooks = [
             measure.register_forward_hook(lambda _m, _i, output, to=to: to.append(output))
@@ -145,7 +145,7 @@ def measure_product(data: DataSet, teacher: Teacher, side: int) -> dict[str, dic
     method = Recorded(TrioConfig(groups=1), teacher, prepare.size).eval()
     with torch.inference_mode():
         own = method.fit_recording(pictures)
-        new, odd = method.deviations(load(tests)), method.deviations([*clean, *planted])
+        new, odd = method.measured(load(tests)), method.measured([*clean, *planted])
     bad = np.array([not sample.is_good for sample in tests])
     figures = {}
     for name, (parts, weight) in VARIANTS.items():

@@ -6,7 +6,8 @@
 or with ``--one-for-all`` all by one model, with the light student, once for each of five trainings:
 standardised and raw channels, each with positions weighed by their own distance (``focus``) and
 with the paper's plain mean, and raw ones with the cosine of the flattened level, as the authors'
-code has it. Each is then read with the levels' maps balanced and as they come, which training does
+code has it; ``--trainings "standardised own,raw own"`` compares channels alone, by another method's
+own loss. Each is then read with the levels' maps balanced and as they come, which training does
 not depend on. Up to 60 good training pictures, 50 good and 50 defective test pictures of a product,
 8 pictures a step, one seed; the figure is image AUROC.
 
@@ -36,6 +37,7 @@ from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import good_training_samples
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
+from blemish.methods.reconstruction import Reconstruction
 from blemish.methods.registry import method_class
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import PROTOCOL
@@ -50,12 +52,13 @@ LOSSES: dict[str, dict[str, Any]] = {
     "focus": {"focus": 1.0},
     "plain": {"focus": 0.0},
     "flat": {"focus": 0.0, "flat_loss": True},
+    "own": {},  # as the method has it
 }
 TRAININGS = {
     f"{channels} {loss}": {"standardise": channels == "standardised", **LOSSES[loss]}
     for channels, losses in (
-        ("standardised", ("focus", "plain")),
-        ("raw", ("focus", "plain", "flat")),
+        ("standardised", ("focus", "plain", "own")),
+        ("raw", ("focus", "plain", "flat", "own")),
     )
     for loss in losses
 }
@@ -79,7 +82,7 @@ def measure(
     settings = {"steps": steps, "batch_size": BATCH, **TRAININGS[training]}
     build = method_class(name)
     method = build(parse_settings(build.config_class, settings), teacher, size)
-    assert isinstance(method, RD)
+    assert isinstance(method, Reconstruction)
     train = [row for row, sample in enumerate(data.samples) if sample.split != "test"]
     tests = [row for row, sample in enumerate(data.samples) if sample.split == "test"]
     with torch.inference_mode():
@@ -184,7 +187,7 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--method", default="rd", help="rd, or one that is built on it")
+    parser.add_argument("--method", default="rd", help="one that rebuilds a teacher's levels")
     parser.add_argument("--trainings", default="", help="only these, separated by commas")
     parser.add_argument("--products", default="", help="only these, separated by commas")
     parser.add_argument("--one-for-all", action="store_true", help="one model for all of them")
@@ -199,7 +202,8 @@ def main() -> None:
     }
     if given.result.is_file():
         content |= {"products": json.loads(given.result.read_text())["products"]}
-    wanted = given.trainings.split(",") if given.trainings else list(TRAININGS)
+    usual = [name for name in TRAININGS if not name.endswith("own")]
+    wanted = given.trainings.split(",") if given.trainings else usual
     teacher = build_teacher()
     chosen = set(given.products.split(",")) if given.products else None
     products = [

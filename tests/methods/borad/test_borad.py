@@ -43,7 +43,6 @@ def test_the_settings_are_the_papers() -> None:
         "student": ("mirror", "light"),
         "stage_width": (1, 2),
         "balance": (False, True),
-        "standardise": (False, True),
         "focus": (0.0, 1.0),
         "flat_loss": (True, False),
         "residual": (False, True),

@@ -143,7 +143,6 @@ def test_the_settings_are_the_papers() -> None:
         "student": "mirror",
         "student_blocks": None,
         "balance": False,
-        "standardise": False,
     }
     method = build(**differs)
     method.prepare([Batch(images())])

@@ -73,7 +73,6 @@ def test_the_settings_are_the_papers() -> None:
         "decay_at": (1.0, 0.8),
         "student": ("mirror", "light"),
         "balance": (False, True),
-        "standardise": (False, True),
         "focus": (0.0, 1.0),
         "flat_loss": (True, False),
         "pseudo_share": (0.0, 0.5),
@@ -88,7 +87,7 @@ def test_the_settings_are_the_papers() -> None:
 def test_all_switches_off_is_reverse_distillation() -> None:
     plain = build(semantics=False, compensation=False, gate=False, logical=False)
     torch.manual_seed(0)
-    reference = RD(RDConfig(standardise=True), build_teacher(), SIZE).eval()
+    reference = RD(RDConfig(), build_teacher(), SIZE).eval()
     images = pictures(2)
     assert plain.state_dict().keys() == reference.state_dict().keys()
     with torch.inference_mode():

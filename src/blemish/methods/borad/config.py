@@ -37,7 +37,6 @@ class BoRADConfig(RDConfig):
         },
     }
 
-    standardise: bool = True  # bring the teacher's channels to one scale (ours)
     spatial_weight: NotNegative = 1.0  # of spatial prototype alignment; 0 = off (stated: 1)
     global_weight: NotNegative = 1.0  # of prototype-relative global alignment; 0 = off (stated: 1)
     prototypes: Count = 7  # K, prototypes per location (stated)

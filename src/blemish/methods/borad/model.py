@@ -12,13 +12,12 @@ prototype-relative global alignment, weights 1; Adam 5e-3 of their own for bank 
 clip 5 on the network; 100 epochs, batch 16. Prediction is the plain pass: teacher → projection →
 bottleneck → student.
 Ours: everything reverse distillation here decides (:mod:`blemish.methods.rd.model`: focused loss,
-balanced levels, light student, decay at 80 %, length); standardised channels; a projection is added
-to its level instead of replacing it, times a learned factor per channel that starts at zero, for
-instance normalisation takes the picture's own level out of it; where the teacher is narrow it goes
-straight to a quarter of the channels and back; the bank has the bottleneck's real size; masks act
-on standardised features, so that a masked position reads as an average one; batch normalisations
-keep statistics of unmasked features alone, since prediction sees no others; the global predictor
-ends in a plain linear layer, because its target is signed; where the bottleneck has one location,
+balanced levels, light student, decay at 80 %, length); a projection is added to its level instead
+of replacing it, times a learned factor per channel that starts at zero, for instance normalisation
+takes the picture's own level out of it; where the teacher is narrow it goes straight to a quarter
+of the channels and back; the bank has the bottleneck's real size; batch normalisations keep
+statistics of unmasked features alone, since prediction sees no others; the global predictor ends
+in a plain linear layer, because its target is signed; where the bottleneck has one location,
 nothing is spatial and that part is left out.
 The authors' instance normalisation in the global predictor is over the channels of one row: a layer
 normalisation, and so written here. Ours in every preset: Adam's betas are the same for bank and

@@ -17,8 +17,8 @@ SMALL_SIDE, SMALL_STEPS = 32, 100
 class HFRConfig(ReconstructionConfig):
     """Settings of HFR, beyond those of any reconstruction.
 
-    ``paper`` leaves out what is ours and can be left out: standardised channels, balanced levels,
-    and the light decoder for one that mirrors the encoder. Three levels, a decoder that sees the
+    ``paper`` leaves out what is ours and can be left out: balanced levels, and the light decoder for
+    one that mirrors the encoder. Three levels, a decoder that sees the
     deepest alone and no augmentation are in every preset. Encoder, optimiser and length are not
     stated in the text at hand: they are reverse distillation's, but that pictures of up to 32
     pixels train 100 steps at 32, more of which find less (``docs/methods/hfr.md``).
@@ -35,11 +35,9 @@ class HFRConfig(ReconstructionConfig):
             "student": "mirror",
             "student_blocks": None,
             "balance": False,
-            "standardise": False,
         },
     }
 
-    standardise: bool = True  # bring the encoder's channels to one scale (ours)
     # residual blocks per level, shallow to deep, or of every level; none: light 0, mirror 6,4,3
     student_blocks: Blocks | None = (1,)
     levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)

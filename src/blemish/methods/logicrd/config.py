@@ -37,7 +37,6 @@ class LogicRDConfig(RDConfig):
         },
     }
 
-    standardise: bool = True  # bring the teacher's channels to one scale (ours)
     semantics: bool = True  # GSE: codes of the whole picture modulate the student
     compensation: bool = True  # FCP: the teacher's detail is given back; needs semantics
     gate: bool = True  # NII on that pathway, and the pseudo-anomalies that train it

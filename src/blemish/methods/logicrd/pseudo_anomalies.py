@@ -19,9 +19,8 @@ def corrupt_patches(
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Replace rectangles in a share of the images, at the same place in every level.
 
-    A rectangle is masked (zero, the mean of standardised features), or filled with another place
-    of the same image, or with another place of another image. Random numbers come from torch's
-    generator.
+    A rectangle is masked (zero), or filled with another place of the same image, or with another
+    place of another image. Random numbers come from torch's generator.
     An image has ``most`` of them at most, each side an eighth to a third of the image's.
 
     Returns:

@@ -17,7 +17,6 @@ STATED_TRUNK: Mapping[str, object] = {
     "student": "mirror",
     "decay_at": 1.0,
     "balance": False,
-    "standardise": False,
     "focus": 0.0,
     "flat_loss": True,
 }
