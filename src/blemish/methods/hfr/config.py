@@ -18,10 +18,9 @@ class HFRConfig(ReconstructionConfig):
     """Settings of HFR, beyond those of any reconstruction.
 
     ``paper`` leaves out what is ours and can be left out: balanced levels, and the light decoder for
-    one that mirrors the encoder. Three levels, a decoder that sees the
-    deepest alone and no augmentation are in every preset. Encoder, optimiser and length are not
-    stated in the text at hand: they are reverse distillation's, but that pictures of up to 32
-    pixels train 100 steps at 32, more of which find less (``docs/methods/hfr.md``).
+    one that mirrors the encoder. Three levels, a decoder that sees the deepest alone and no
+    augmentation are in every preset. Encoder, optimiser and length are not stated in the text at
+    hand: they are reverse distillation's.
 
     Example:
         >>> from blemish.methods.hfr.config import HFRConfig
