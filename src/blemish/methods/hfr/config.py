@@ -17,8 +17,8 @@ SMALL_SIDE, SMALL_STEPS = 32, 100
 class HFRConfig(ReconstructionConfig):
     """Settings of HFR, beyond those of any reconstruction.
 
-    ``paper`` leaves out what is ours and can be left out: balanced levels, and the light decoder for
-    one that mirrors the encoder. Three levels, a decoder that sees the deepest alone and no
+    ``paper`` leaves out what is ours and can be left out: balanced levels, and the light decoder
+    for one that mirrors the encoder. Three levels, a decoder that sees the deepest alone and no
     augmentation are in every preset. Encoder, optimiser and length are not stated in the text at
     hand: they are reverse distillation's.
 
