@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -93,4 +93,68 @@ class DriftMartingale:
 
     def rings(self, rate: float) -> bool:
         """Whether it has ever won 1/rate: by chance alone with a probability of at most rate."""
+        return self.highest >= -math.log10(rate)
+
+
+class DriftWatch:
+    """Evidence by several measures of each part: its score, and how its picture looks.
+
+    A bet on each; the mean of what they have won is a fair bet as well, so that the alarm has the
+    same guarantee as that of one.
+
+    Args:
+        before: Measures of parts that stand for how it was; those of the first are watched.
+        limit: Parts whose ``score`` is at or above it do not count.
+        seed: As above.
+
+    Attributes:
+        evidence, highest: As above, of all measures together.
+
+    Raises:
+        CalibrationError: Fewer than ten such parts below the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> from blemish.calibration.drift import DriftWatch
+        >>> rng = np.random.default_rng(0)
+        >>> def part(light):
+        ...     return {"score": rng.normal(), "brightness": light + rng.normal()}
+        >>> watch = DriftWatch([part(120) for _ in range(100)])
+        >>> for _ in range(40):
+        ...     watch.add(part(126))
+        >>> watch.rings(0.01), watch.by_measure["score"] < 1
+        (True, True)
+    """
+
+    def __init__(
+        self, before: Sequence[Mapping[str, float]], limit: float = math.inf, *, seed: int = 0
+    ) -> None:
+        counted = [part for part in before if part["score"] < limit]
+        self._limit = limit
+        names = before[0] if before else {"score": 0.0}
+        self._bets = {
+            name: DriftMartingale((part[name] for part in counted), seed=seed + number)
+            for number, name in enumerate(names)
+        }
+        self.evidence = self.highest = 0.0
+
+    @property
+    def by_measure(self) -> dict[str, float]:
+        """The evidence of each measure alone; the guarantee is that of all together."""
+        return {name: bet.evidence for name, bet in self._bets.items()}
+
+    def add(self, part: Mapping[str, float]) -> None:
+        """Take one part's measures, in the order in which parts came."""
+        if not part["score"] < self._limit:
+            return
+        for name, bet in self._bets.items():
+            if name in part:
+                bet.add(part[name])
+        largest = max(bet.evidence for bet in self._bets.values())
+        shares = [10 ** (bet.evidence - largest) for bet in self._bets.values()]
+        self.evidence = largest + math.log10(sum(shares) / len(shares))
+        self.highest = max(self.highest, self.evidence)
+
+    def rings(self, rate: float) -> bool:
+        """Whether all together have ever won 1/rate."""
         return self.highest >= -math.log10(rate)

@@ -115,6 +115,7 @@ def serve(
             allow_hosts=allow_host or (),
             state=state,
             deliver=couriers.take if couriers else None,
+            alarm=couriers.tell if couriers else lambda product, sentence: None,
             source=live,
             device=device,
             provider=provider,

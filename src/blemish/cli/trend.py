@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +32,13 @@ def trend(
     every: Annotated[
         int, typer.Option(min=1, help="Parts per line of the table, after which it is drawn anew.")
     ] = 200,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look",
+            help="Read the pictures too, where they still lie: brightness, sharpness and colour.",
+        ),
+    ] = False,
 ) -> None:
     """Shares of verdicts over time, and an alarm for drift, by product.
 
@@ -45,7 +50,8 @@ def trend(
     from rich.table import Table
 
     from blemish.calibration import Calibration
-    from blemish.calibration.drift import FEWEST, DriftMartingale
+    from blemish.calibration.drift import FEWEST
+    from blemish.calibration.trend import TrendWatch, odds
     from blemish.errors import ConfigError
     from blemish.model_file.bundle import model_manifest
     from blemish.outputs.rows import JudgedRow, read_rows
@@ -62,45 +68,40 @@ def trend(
     for path in rows:
         for row in read_rows(path):
             products.setdefault(row.product, []).append(row)
-    known = {group.product: group for group in calibration.groups}
     console, rung = Console(highlight=False), False
     for product, judged in products.items():
         name = product or "all pictures"
-        group = known.get(product)
-        if group is None and product is None and len(known) == 1:  # rows of one product name none
-            group = next(iter(known.values()))
-        if group is None:
+        # Scores by which the limit was cross-fitted lie a little above those of new parts, which
+        # is a difference, and no change: so the first parts are compared with by default.
+        watch = TrendWatch(calibration, product, first=first, every=every, rate=false_alarm_rate)
+        if not watch.known:
             console.print(f"{name}: {len(judged)} pictures, of no product with limits; left out.")
             continue
-        limit = calibration.limits(product).defect
-        before = [row.score for row in judged[:first]] if first else group.scores
-        if sum(score < limit for score in before) < FEWEST or len(judged) <= first:
+        for row in judged:
+            watch.add(row.path, row.verdict, {"score": row.score, **_looks(row.path, look)})
+        if not watch.watching:
             console.print(
                 f"{name}: {len(judged)} pictures, too few to tell a change by. Expected more than "
                 f"--first, and {FEWEST} of those below the limit."
             )
             continue
-        # Scores by which the limit was cross-fitted lie a little above those of new parts, which
-        # is a difference, and no change: so the first parts are compared with by default.
-        watch, rang, table = DriftMartingale(before, limit), 0, Table(title=name)
+        table = Table(title=name)
         for column in ("pictures", "ok", "unsure", "defect", "evidence of a change"):
             table.add_column(column, justify="right")
-        for start in range(0, len(judged), every):
-            some = judged[start : start + every]
-            for number, row in enumerate(some, start + 1):
-                if number > first:
-                    watch.add(row.score)
-                rang = rang or (number if watch.rings(false_alarm_rate) else 0)
-            count = Counter(row.verdict for row in some)
-            shares = (f"{100 * count[v] / len(some):.1f} %" for v in ("ok", "unsure", "defect"))
-            table.add_row(f"{start + 1}–{start + len(some)}", *shares, _odds(watch.evidence))
+        for some in watch.stretches:
+            count = some.end - some.start + 1
+            shares = (f"{100 * some.counts[v] / count:.1f} %" for v in ("ok", "unsure", "defect"))
+            table.add_row(f"{some.start}–{some.end}", *shares, odds(some.evidence))
         console.print(table)
-        if rang:
+        if len(watch.by_measure) > 1:
+            found = (f"{measure} {odds(value)}" for measure, value in watch.by_measure.items())
+            console.print(f"{name}, evidence by each alone: {', '.join(found)}.")
+        if watch.rang:
             rung = True
+            number, path = watch.rang
             console.print(
-                f"{name} has changed: evidence of {_odds(watch.highest)}, first above "
-                f"{_odds(-math.log10(false_alarm_rate))} at picture {rang}, "
-                f"{judged[rang - 1].path}. "
+                f"{name} has changed: evidence of {odds(watch.highest)}, first above "
+                f"{odds(watch.threshold)} at picture {number}, {path}. "
                 "Compare pictures before and after; then calibrate with good ones of now."
             )
         else:
@@ -109,8 +110,15 @@ def trend(
         sys.exit(1)
 
 
-def _odds(evidence: float) -> str:
-    """log10 of a capital in words: "250 : 1"."""
-    if evidence <= 0:
-        return "none"
-    return f"{10**evidence:,.0f} : 1" if evidence < 6 else f"10^{evidence:.0f} : 1"
+def _looks(path: str, look: bool) -> dict[str, float]:
+    """How the picture looks, where that is asked for and it can still be read."""
+    if not look:
+        return {}
+    from blemish.data.images.appearance import appearance
+    from blemish.data.images.reading import read_image
+    from blemish.errors import ImageError
+
+    try:
+        return appearance(read_image(path))._asdict()
+    except ImageError:
+        return {}

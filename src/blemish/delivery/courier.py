@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from blemish.delivery.message import message_of, overlay_of
+from blemish.delivery.message import Message, alarm_of, message_of, overlay_of
 from blemish.delivery.senders import NotDeliveredError, Sender, sender_of
 from blemish.delivery.spool import Spool
 from blemish.delivery.target import Target
@@ -68,6 +68,14 @@ class Courier:
         if self.target.overlay:
             with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
                 message.overlay = overlay_of(prediction)
+        self._keep(message)
+
+    def tell(self, message: Message) -> None:
+        """Keep an alarm to be delivered: whoever wants verdicts of its product wants it too."""
+        if not self.target.products or message.product in self.target.products:
+            self._keep(message)
+
+    def _keep(self, message: Message) -> None:
         self.spool.put(message.id, message.model_dump_json())
         self._wake.set()
 
@@ -179,6 +187,11 @@ class Couriers:
         """
         for courier in self._couriers:
             courier.take(prediction, self.model, part=part, taken=taken)
+
+    def tell(self, product: str | None, sentence: str) -> None:
+        """Keep an alarm for every target: that a product has changed, and what to do."""
+        for courier in self._couriers:
+            courier.tell(alarm_of(product, sentence, self.model))
 
     def __enter__(self) -> Couriers:
         return self

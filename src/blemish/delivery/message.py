@@ -85,6 +85,9 @@ class Message(BaseModel):
     calibration: str | None = Field(default=None, description="version of the limits")
     pose: SentPose | None = None
     notes: list[str] = []
+    alarm: str | None = Field(
+        default=None, description="instead of a verdict: that something has changed, in a sentence"
+    )
     left_out: int = Field(
         default=0, description="verdicts that the target's least time apart kept back before this"
     )
@@ -105,6 +108,25 @@ def message_of(
         part=part,
         taken=None if when is None else when.isoformat(timespec="milliseconds"),
         **prediction.to_dict(),
+    )
+
+
+def alarm_of(product: str | None, sentence: str, model: str) -> Message:
+    """An alarm as a message without verdict."""
+    time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return Message(
+        id=hashlib.sha256(f"{model}\0{sentence}\0{time}".encode()).hexdigest()[:32],
+        time=time,
+        model=model,
+        path=None,
+        product=product,
+        verdict=None,
+        score=None,
+        p_value=None,
+        times_limit=None,
+        branches={},
+        regions=[],
+        alarm=sentence,
     )
 
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration import Calibration
-from blemish.data.images.preprocess import Prepared
+from blemish.data.images.appearance import Appearance, appearance
 from blemish.data.images.reading import OnNote
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, ConfigError
@@ -42,6 +42,7 @@ from blemish.serving.drawing import (
 )
 from blemish.serving.events import Events
 from blemish.serving.history.pictures import Contents, Picture, PictureHistory
+from blemish.serving.history.trend_log import TrendLog
 from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
 from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
@@ -50,6 +51,16 @@ from blemish.serving.order import Deliver, Judged, Look, NotJudged, Order, Uploa
 from blemish.serving.regions import prepared
 
 Result = TypeVar("Result")
+
+
+class _Facts(NamedTuple):
+    """What is kept of a picture while the network looks at it, beside its file."""
+
+    size: tuple[int, int]  # (H, W)
+    named: str | None  # the product, where somebody said it
+    pose: PartPose | None
+    look: Appearance
+    notes: tuple[Note, ...]  # how it is unlike those that were learned
 
 
 class InspectionService:
@@ -65,8 +76,10 @@ class InspectionService:
         metrics: ServerMetrics,
         deliver: Deliver | None = None,
         events: Events | None = None,
+        trend: TrendLog | None = None,
     ) -> None:
         self.model = model
+        self.trend = trend
         self.events = events or Events()
         self._deliver = deliver
         self.pictures = pictures
@@ -97,6 +110,8 @@ class InspectionService:
         self.ready = False
         await asyncio.to_thread(self.queue.close)
         await asyncio.to_thread(self._threads.shutdown)
+        if self.trend is not None:
+            await asyncio.to_thread(self.trend.close)
 
     def check_order(self, order: Order) -> Order:
         """The order with its product filled in where there is only one, or a refusal."""
@@ -191,13 +206,11 @@ class InspectionService:
         self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None
     ) -> Judged | NotJudged:
         try:
-            seen, size, named, notes = await self._in_thread(lambda: self._prepare(upload, order))
-            answer, pose = await self._answer(seen.pixels), seen.pose
-            del seen
+            pixels, facts = await self._in_thread(lambda: self._prepare(upload, order))
+            answer = await self._answer(pixels)
+            del pixels
             judged = await self._in_thread(
-                lambda: self._finish(
-                    *(upload, size, answer, order, active, named, pose), notes=notes, look=look
-                )
+                lambda: self._finish(upload, facts, answer, order, active, look)
             )
         except RefusalError as refusal:
             self.metrics.count_error(refusal.code)
@@ -223,9 +236,7 @@ class InspectionService:
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _prepare(
-        self, upload: Upload, order: Order
-    ) -> tuple[Prepared, tuple[int, int], str | None, tuple[Note, ...]]:
+    def _prepare(self, upload: Upload, order: Order) -> tuple[NDArray[np.uint8], _Facts]:
         # What somebody said of this very file holds until somebody says otherwise.
         said = self.pictures.named_product(upload.digest) if order.keep else None
         notes: list[Note] = []
@@ -234,7 +245,7 @@ class InspectionService:
         size = (image.shape[0], image.shape[1])
         if self.model.pictures is not None:
             notes += self.model.pictures.notes(size, None, named)
-        return seen, size, named, tuple(notes)
+        return seen.pixels, _Facts(size, named, seen.pose, appearance(image), tuple(notes))
 
     def pixels(self, upload: Upload, on_note: OnNote | None = None) -> NDArray[np.uint8]:
         """The pixels ``(H, W, 3)`` of an upload, as the model sees them before resizing."""
@@ -247,17 +258,14 @@ class InspectionService:
     def _finish(
         self,
         upload: Upload,
-        size: tuple[int, int],
+        facts: _Facts,
         answer: NetworkOutput,
         order: Order,
         active: CalibrationVersion,
-        named: str | None,
-        pose: PartPose | None,
-        *,
-        notes: tuple[Note, ...],
         look: Look | None,
     ) -> Judged:
-        prediction = self._prediction(answer, named, size, active.calibration, pose, notes)
+        size, named, pose = facts.size, facts.named, facts.pose
+        prediction = self._prediction(answer, named, size, active.calibration, pose, facts.notes)
         if not math.isfinite(prediction.score):
             raise ConfigError(f"The score is {prediction.score}: the model does not work.")
         keep = order.keep or (look is not None and look(answer, prediction))
@@ -287,6 +295,8 @@ class InspectionService:
             roi=None,
             regions=tuple(r for r in prediction.regions if math.isfinite(r.peak)),
         )
+        if self.trend is not None:
+            self.trend.add(small, facts.look, upload.name, active)
         if self._deliver is not None:
             sent = replace(small, path=Path(upload.name))
             self._deliver(sent, part=order.part, taken=upload.taken)

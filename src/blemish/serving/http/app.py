@@ -23,6 +23,7 @@ from blemish.serving.http.live_routes import live_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.security import COOKIE, Gate
+from blemish.serving.http.trend_routes import trend_metrics, trend_routes
 from blemish.serving.limits import RefusalError
 from blemish.serving.live import LiveInspection
 from blemish.serving.service import InspectionService
@@ -68,9 +69,12 @@ def inspection_app(
     app.include_router(predict_routes(service))
     app.include_router(history_routes(service))
     app.include_router(live_routes(service, live))
+    app.include_router(trend_routes(service))
     _add_supervision(app, service)
     if live is not None:
         _watch_camera(service.metrics, live)
+    if (log := service.trend) is not None:
+        service.metrics.watch_all(lambda: trend_metrics(log))
     return app
 
 

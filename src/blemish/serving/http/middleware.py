@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -187,6 +187,15 @@ class ServerMetrics:
                 yield CounterMetricFamily(name, text, value=read())
 
         self._registry.register(Read())
+
+    def watch_all(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Show whatever a function gives."""
+
+        class All(Collector):
+            def collect(self) -> Iterable[Metric]:
+                return read()
+
+        self._registry.register(All())
 
     def text(self) -> str:
         """All of it, as Prometheus reads it: text format, version 0.0.4."""

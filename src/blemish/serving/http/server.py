@@ -25,6 +25,7 @@ from blemish.errors import ConfigError
 from blemish.serving.events import Events
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.trend_log import Alarm, TrendLog
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
 from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics, Watched
@@ -35,6 +36,8 @@ from blemish.serving.model import open_served
 from blemish.serving.order import Deliver
 from blemish.serving.service import InspectionService
 from blemish.stores.urls import as_url
+
+log = logging.getLogger("blemish.serve")
 
 _KEEP_ALIVE_SECONDS = 15
 
@@ -50,6 +53,7 @@ def serve(
     allow_hosts: Sequence[str],
     state: Path | None,
     deliver: Deliver | None,
+    alarm: Callable[[str | None, str], None] = lambda product, sentence: None,
     source: LiveSource | None = None,
     device: str,
     provider: str,
@@ -70,14 +74,22 @@ def serve(
         state = state or here / f"{model.name}.state"
         with contextlib.closing(Database.open(state, served.identity)) as database:
             events = Events()
+            versions = CalibrationVersions(database, served.calibration, events.publish)
+
+            def ring(found: Alarm) -> None:
+                log.warning("%s", found.sentence)
+                events.publish("alarm", product=found.product, sentence=found.sentence)
+                alarm(found.product, found.sentence)
+
             service = InspectionService(
                 served,
                 PictureHistory(database, limits, events.publish),
-                CalibrationVersions(database, served.calibration, events.publish),
+                versions,
                 limits=limits,
                 metrics=ServerMetrics(),
                 deliver=deliver,
                 events=events,
+                trend=TrendLog(database, versions, ring),
             )
             live = None if source is None else source.open(service)
             app = create_app(service, gate, live)

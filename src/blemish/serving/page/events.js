@@ -56,5 +56,5 @@ export function followHistory() {
     await refresh().catch(() => {});
     onLimits(content);
   });
-  follow(["hello", "picture", "mark", "removed", "missed", "limits"]);
+  follow(["hello", "picture", "mark", "removed", "missed", "limits", "alarm"]);
 }

@@ -20,6 +20,7 @@ function say(text) {
 }
 onSay(say);
 listen("hello", ({ live }) => { byId("live-link").hidden = !live; });
+listen("alarm", ({ sentence }) => say(sentence));
 onOthersLimits(({ version, note }) => {
   outdated(version);
   say(`Calibration ${version} is in force, put there elsewhere: ${note}.`);

@@ -1,0 +1,53 @@
+"""The trend page in a browser: a line that stays below its threshold, and one that crosses it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from page_steps import needs_chromium, until
+from running_server import RunningServer
+from spot_model import part, png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = needs_chromium
+
+
+def test_a_lamp_that_changes_is_seen_on_an_open_page(
+    start: Callable[..., RunningServer], look: Callable[..., Page]
+) -> None:
+    server = start()
+    page = look(f"{server.url}/trend")
+    assert "Nothing has been judged yet" in page.inner_text("#none")
+    levels = np.random.default_rng(0).integers(100, 122, 260)
+
+    def judge(some: np.ndarray, ground: int) -> None:
+        for level in some:
+            server.client.post("/v1/predict", content=png(part(int(level), ground=ground)))
+
+    judge(levels[:150], 60)
+    page.reload()
+    page.wait_for_selector(".state:not(.few)")
+    assert "No sign of a change in 150 parts" in page.inner_text(".state")
+    assert page.locator(".chart").count() == 2
+    judge([*levels[150:], 180], 63)
+    page.wait_for_selector("#alarms .warn")
+    assert "most of all by brightness" in page.inner_text("#alarms")
+    page.wait_for_selector(".state.rang")
+    label = page.locator(".chart").first.get_attribute("aria-label")
+    assert label is not None
+    assert "it rings at 100 : 1" in label
+    page.click(".product summary")
+    until(page, "document.querySelectorAll('.product details tbody tr').length === 1")
+    assert page.locator(".product h2").inner_text() == "nut"
+    if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
+        page.screenshot(path=f"{shots}/trend.png", full_page=True)
+        phone = look(f"{server.url}/trend", width=390)
+        phone.screenshot(path=f"{shots}/trend-phone.png", full_page=True)
+        main = look(server.url, width=390)
+        main.screenshot(path=f"{shots}/main-phone.png")
+    assert server.stop() == 0
