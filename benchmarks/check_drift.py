@@ -7,8 +7,8 @@ they are, five per cent brighter, and blurred by one pixel. A week is a thousand
 which has the score of one of these pictures, drawn by chance: so many pictures there are not, and
 what one chance draws again and again is exchangeable, as the guarantee asks. The first hundred
 stand for how it was. Counted are the weeks in which the alarm rings though nothing changes, and,
-where all parts behind the first hundred are changed, the parts until it rings: by the score alone, and by score,
-brightness, sharpness and colour together.
+where all parts behind the first hundred are changed, the parts until it rings: by the score alone,
+and by score, brightness, sharpness and colour together, as a server watches them.
 """
 
 from __future__ import annotations

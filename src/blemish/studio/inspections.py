@@ -21,6 +21,7 @@ from blemish.model_file.new_limits import write_limits
 from blemish.serving.events import Events
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.trend_log import Alarm, TrendLog
 from blemish.serving.history.versions import CalibrationVersion, CalibrationVersions
 from blemish.serving.http.app import inspection_app
 from blemish.serving.http.middleware import ServerMetrics
@@ -116,13 +117,19 @@ class Inspections:
             network.close()
             raise
         limits, name, events = network.model.calibration, path.stem, Events()
+        versions = _AuditedVersions(database, limits, events, audit=self._audit, model=name)
+
+        def ring(alarm: Alarm) -> None:
+            events.publish("alarm", product=alarm.product, sentence=alarm.sentence)
+
         service = InspectionService(
             network.model,
             PictureHistory(database, self._limits, events.publish),
-            _AuditedVersions(database, limits, events, audit=self._audit, model=name),
+            versions,
             limits=self._limits,
             metrics=ServerMetrics(),
             events=events,
+            trend=TrendLog(database, versions, ring),
         )
         service.warm_up()
         return Inspection(network, database, service, inspection_app(service))

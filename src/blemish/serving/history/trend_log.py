@@ -205,11 +205,12 @@ class TrendLog:
             return None
         most = max(watch.by_measure, key=lambda measure: watch.by_measure[measure])
         since = found.since[:16].replace("T", " ")
+        who = product or "The line"
         sentence = (
-            f"{product or 'The line'} has changed, most of all by {most}: told at part "
-            f"{watch.seen} since {since} UTC. While nothing changes, the probability of ever saying this is at "
-            f"most {100 * RATE:g} %. Compare pictures before and after; then calibrate with good "
-            "ones of now."
+            f"{who} has changed, most of all by {most}: told at part {watch.seen} since {since} "
+            "UTC. While nothing changes, the probability of ever saying this is at most "
+            f"{100 * RATE:g} %. Compare pictures before and after; then calibrate with good ones "
+            "of now."
         )
         return Alarm(product or None, watch.seen, name, watch.evidence, sentence)
 

@@ -73,7 +73,7 @@ class _Inspect:
             target = f"/inspect/{html.escape(name)}/"
             await RedirectResponse(target)(scope, receive, send)
             return
-        if inner in ("/", "/live", "/v1/session") or inner.startswith("/static/"):
+        if inner in ("/", "/live", "/trend", "/v1/session") or inner.startswith("/static/"):
             await self._page(scope, receive, send)
             return
         try:
