@@ -98,10 +98,10 @@ def trend(
             console.print(f"{name}, evidence by each alone: {', '.join(found)}.")
         if watch.rang:
             rung = True
-            number, path = watch.rang
+            number, picture = watch.rang
             console.print(
                 f"{name} has changed: evidence of {odds(watch.highest)}, first above "
-                f"{odds(watch.threshold)} at picture {number}, {path}. "
+                f"{odds(watch.threshold)} at picture {number}, {picture}. "
                 "Compare pictures before and after; then calibrate with good ones of now."
             )
         else:
