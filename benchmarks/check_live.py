@@ -45,7 +45,7 @@ def encode(target: str, pictures: list[Any], frames: int, *, paced: bool, format
     with av.open(target, "w", format=format) as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
-        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(RATE)}
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "25", "crf": "4"}
         started = time.monotonic()
         for number in range(frames):
             picture = pictures[number % len(pictures)]
