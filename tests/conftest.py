@@ -20,6 +20,7 @@ from PIL import Image
 
 from blemish.data.planted import plant_anomaly
 from blemish.demo_line import render
+from exported_once import export_once
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -46,6 +47,18 @@ def good_part(seed: int, size: int = 64) -> Pixels:
     """A synthetic picture ``(size, size, 3)`` of a brushed metal part."""
     image, _ = render("metal", size=size, rng=np.random.default_rng([9, seed]))
     return image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each model is exported once a run, whichever worker or process asks for it."""
+    if find_spec("onnxscript") is None:
+        return
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "graphs"
+    folder.mkdir(exist_ok=True)
+    os.environ["BLEMISH_TEST_GRAPHS"] = str(folder)
+    export_once(folder)
 
 
 @pytest.fixture(scope="session")

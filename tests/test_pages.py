@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import typer
 from PIL import Image
-from pyarrow import parquet
 
 from blemish import Detector
 from blemish.cli.app import app
@@ -94,8 +92,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, draw_part: Callable[..., Any
     for name in ("parts", "brackets", "part-onnx", "pill", "line3"):
         model.save(root / f"{name}.blemish")
     (root / "results").mkdir()
-    rows = pa.table({"path": ["a.png"], "verdict": ["ok"], "score": [0.5]})
-    parquet.write_table(rows, root / "results" / "part-000000.parquet")
+    if find_spec("pyarrow") is not None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        rows = pa.table({"path": ["a.png"], "verdict": ["ok"], "score": [0.5]})
+        parquet.write_table(rows, root / "results" / "part-000000.parquet")
     return root
 
 
@@ -107,6 +109,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, draw_part: Callable[..., Any
 def test_python_of_the_pages_runs(
     page: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if page.name == "scale.md":  # shows how results are read
+        pytest.importorskip("pyarrow")
     here = tmp_path / "here"
     shutil.copytree(world, here)
     monkeypatch.chdir(here)

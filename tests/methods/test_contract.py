@@ -68,7 +68,7 @@ def trained(
 def detector(name: str, draw_part: Callable[..., NDArray[np.uint8]]) -> Detector:
     """Trained in earnest, if briefly: 24 good parts, 128 pixels."""
     good = np.stack([draw_part(seed, size=128) for seed in range(24)])
-    detector = Detector(name, image_size=128, settings=brief(name, 60, 8))
+    detector = Detector(name, image_size=128, settings=brief(name, 30, 8))
     detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     return detector
 

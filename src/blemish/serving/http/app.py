@@ -22,6 +22,7 @@ from blemish.serving.http.history_routes import history_routes
 from blemish.serving.http.live_routes import live_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.predict_routes import predict_routes
+from blemish.serving.http.refusals import REFUSALS, not_json
 from blemish.serving.http.security import COOKIE, Gate
 from blemish.serving.http.trend_routes import trend_metrics, trend_routes
 from blemish.serving.limits import RefusalError
@@ -90,6 +91,7 @@ def bare_app(metrics: ServerMetrics, lifespan: Lifespan[FastAPI] | None = None) 
         openapi_url="/openapi.json",
         lifespan=lifespan,
         redirect_slashes=False,
+        responses=REFUSALS,
     )
     _add_errors(app, metrics)
     return app
@@ -152,7 +154,12 @@ def _add_supervision(app: FastAPI, service: InspectionService) -> None:
             return JSONResponse({"status": "ready"})
         return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
 
-    @app.get("/metrics", tags=["supervision"], summary="Counters for Prometheus")
+    @app.get(
+        "/metrics",
+        tags=["supervision"],
+        summary="Counters for Prometheus",
+        **not_json("text/plain"),
+    )
     async def prometheus() -> PlainTextResponse:
         return PlainTextResponse(
             metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"

@@ -33,6 +33,7 @@ from blemish.serving.http.answers import (
     setters_json,
     version_answer,
 )
+from blemish.serving.http.refusals import not_json
 from blemish.serving.limits import RefusalError
 from blemish.serving.regions import check_same_region
 from blemish.serving.service import InspectionService
@@ -71,7 +72,7 @@ def history_routes(service: InspectionService) -> APIRouter:
             "pictures": [picture_answer(p, calibration) for p in kept],
         }
 
-    @router.get("/history.csv", summary="Everything kept, as CSV")
+    @router.get("/history.csv", summary="Everything kept, as CSV", **not_json("text/csv"))
     def history_csv(false_alarm_rate: Rate = None) -> StreamingResponse:
         return StreamingResponse(
             _csv(service, at(false_alarm_rate), versions.active.version),
@@ -88,17 +89,25 @@ def history_routes(service: InspectionService) -> APIRouter:
         picture, calibration = pictures.get(key), at(false_alarm_rate)
         return detail_answer(picture, service.again(picture, calibration))
 
-    @router.get("/pictures/{key}/source", summary="The picture, at its own size")
+    @router.get(
+        "/pictures/{key}/source",
+        summary="The picture, at its own size",
+        **not_json("image/*"),
+    )
     def source(key: int) -> Response:
         content, kind = service.shown(pictures.get(key))
         return Response(content, media_type=kind, headers=_CACHED)
 
-    @router.get("/pictures/{key}/thumbnail", summary="The picture, small")
+    @router.get("/pictures/{key}/thumbnail", summary="The picture, small", **not_json("image/jpeg"))
     def small(key: int) -> Response:
         content = pictures.contents(key, "thumbnail")
         return Response(content, media_type="image/jpeg", headers=_CACHED)
 
-    @router.get("/pictures/{key}/heat", summary="Its anomaly map in colours, to lay over it")
+    @router.get(
+        "/pictures/{key}/heat",
+        summary="Its anomaly map in colours, to lay over it",
+        **not_json("image/png"),
+    )
     def heat(key: int, false_alarm_rate: Rate = None) -> Response:
         picture = pictures.get(key)
         calibration = at_rate(service.calibrated(), false_alarm_rate)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from blemish.cameras.grabber import FrameLostError
 from blemish.serving.drawing import heat_layer
 from blemish.serving.http.answers import PredictAnswer, prediction_answer
+from blemish.serving.http.refusals import not_json
 from blemish.serving.http.uploads import safe_name
 from blemish.serving.limits import RefusalError
 from blemish.serving.live import LiveInspection
@@ -38,6 +39,7 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
     @router.get(
         "/events",
         summary="Server-sent events: hello, picture, mark, removed, limits, live, counter, source",
+        **not_json("text/event-stream"),
     )
     async def events() -> StreamingResponse:
         first = {"version": service.versions.active.version, "live": live is not None}
@@ -58,13 +60,21 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
     def state() -> dict[str, Any]:
         return camera().state()
 
-    @router.get("/live/{number}/picture", summary="One of the last pictures, as JPEG")
+    @router.get(
+        "/live/{number}/picture",
+        summary="One of the last pictures, as JPEG",
+        **not_json("image/jpeg"),
+    )
     def picture(number: int) -> Response:
         file = io.BytesIO()
         Image.fromarray(camera().picture(number).pixels).save(file, "JPEG", quality=85)
         return Response(file.getvalue(), media_type="image/jpeg", headers=_CACHED)
 
-    @router.get("/live/{number}/heat", summary="Its anomaly map in colours, to lay over it")
+    @router.get(
+        "/live/{number}/heat",
+        summary="Its anomaly map in colours, to lay over it",
+        **not_json("image/png"),
+    )
     def heat(number: int) -> Response:
         shown = camera().picture(number)
         layer = heat_layer(

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from blemish import __version__
 from blemish.serving.http.answers import (
-    ErrorAnswer,
     PredictAnswer,
     VersionAnswer,
     prediction_answer,
@@ -40,16 +39,6 @@ _BODY = {
             }
         },
     },
-}
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorAnswer, "description": "The form data cannot be read"},
-    401: {"model": ErrorAnswer, "description": "The token is missing or wrong"},
-    408: {"model": ErrorAnswer, "description": "The request did not arrive in time"},
-    413: {"model": ErrorAnswer, "description": "Too many bytes, pixels or images"},
-    415: {"model": ErrorAnswer, "description": "Not an image"},
-    422: {"model": ErrorAnswer, "description": "A damaged image, no image, or an unknown product"},
-    503: {"model": ErrorAnswer, "description": "Busy; come again after Retry-After seconds"},
-    504: {"model": ErrorAnswer, "description": "No answer in time"},
 }
 
 
@@ -121,7 +110,7 @@ def predict_routes(service: InspectionService) -> APIRouter:
         methods=["POST"],
         route_class_override=_OrderRoute,
         response_model=PredictAnswer,
-        responses=REFUSALS,
+        responses={200: {"content": {"image/png": _BINARY}}},
         openapi_extra={"requestBody": _BODY},
         summary="Judge one or several images",
     )
