@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blemish.inspector import open_model
     from blemish.methods.registry import names as list_methods
     from blemish.teachers.teacher import list_teachers
-    from blemish.training.train import TrainingOptions
+    from blemish.training.options import TrainingOptions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,7 +46,7 @@ _LATE = {
     "Calibration": ("blemish.calibration", "Calibration"),
     "Detector": ("blemish.detector", "Detector"),
     "Folders": ("blemish.data.layouts.roles", "Folders"),
-    "TrainingOptions": ("blemish.training.train", "TrainingOptions"),
+    "TrainingOptions": ("blemish.training.options", "TrainingOptions"),
     "list_methods": ("blemish.methods.registry", "names"),
     "list_teachers": ("blemish.teachers.teacher", "list_teachers"),
     "open_model": ("blemish.inspector", "open_model"),

@@ -21,6 +21,33 @@ from typing import BinaryIO
 from blemish.errors import ConfigError
 from blemish.stores.urls import as_url
 
+_OURS: set[Path] = set()  # folders that this process keeps others out of
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same folder, where there are such locks.
+
+    A process that dies lets go; nothing is left in the folder. Of one process nobody waits.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    if folder in _OURS:  # it would wait for itself
+        yield
+        return
+    _OURS.add(folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        _OURS.discard(folder)
+        os.close(descriptor)
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:

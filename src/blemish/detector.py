@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save as save_tensors
 
 from blemish._progress import Progress
@@ -20,20 +19,23 @@ from blemish.data.sources import ImageSource, TrainingSource, labelled_defects, 
 from blemish.errors import BundleError, CalibrationError, ConfigError
 from blemish.inspection.network import Network
 from blemish.inspector import Inspector
-from blemish.methods.base import Method, resolve_device
+from blemish.methods.base import Method
 from blemish.methods.input_choice import InputChoice
 from blemish.methods.registry import method_class, method_name
 from blemish.methods.settings import parse_settings
 from blemish.methods.speeds import choose_speed
 from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundle, write_bundle
 from blemish.model_file.versions import installed
-from blemish.teachers.teacher import Teacher, Weights, build_teacher
+from blemish.teachers.teacher import Teacher, Weights
+from blemish.training.devices import resolve_device
+from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo
 from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
 from blemish.training.method_network import MethodNetwork
-from blemish.training.method_weights import WEIGHTS, load_weights, to_predict
-from blemish.training.train import NOT_CALIBRATED, FitReport, TrainingOptions, learn
+from blemish.training.method_weights import WEIGHTS, rebuilt, to_predict
+from blemish.training.options import TrainingOptions
+from blemish.training.train import NOT_CALIBRATED, learn
 
 _RECORDED = ("blemish", "torch", "numpy", "pillow", "lightning", "timm")
 
@@ -332,7 +334,7 @@ class Detector(Inspector):
             versions=installed(_RECORDED),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        tensors = {key: value.contiguous() for key, value in method.inference_state().items()}
+        tensors = {key: value.cpu().contiguous() for key, value in method.inference_state().items()}
         self.manifest = write_bundle(path, manifest, {WEIGHTS: save_tensors(tensors)})
 
     @classmethod
@@ -377,16 +379,7 @@ class Detector(Inspector):
                 f"{path} cannot be used: {error} The file was written on {written}; train the "
                 "model again with this version."
             ) from error
-        try:
-            # The architecture alone: the weights, the teacher's included, come from the file.
-            with torch.random.fork_rng():
-                teacher = build_teacher(manifest.teacher.name, weights="random")
-                method = detector._method_class(detector.config, teacher, preprocessing.size)
-        except ConfigError as error:
-            raise BundleError(f"{path} cannot be used: {error}") from error
-        load_weights(path, bundle, method)
-        teacher.pretrained = manifest.teacher.pretrained
-        method.drop_training_only()
+        method = rebuilt(path, bundle, detector._method_class, detector.config, preprocessing)
         detector.method = to_predict(method).to(device)
         detector.preprocessing = preprocessing
         detector.products = method.products = manifest.products

@@ -29,7 +29,8 @@ from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import IR, build_network
 from blemish.teachers.teacher import build_teacher
 from blemish.training.method_network import MethodNetwork
-from blemish.training.train import TrainingOptions, train
+from blemish.training.options import TrainingOptions
+from blemish.training.train import train
 
 Pixels = NDArray[np.uint8]
 OBLONG, SQUARE = (64, 96), (64, 64)

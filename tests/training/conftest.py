@@ -26,7 +26,8 @@ from blemish.methods.base import (
 )
 from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import Weights, build_teacher
-from blemish.training.train import TrainingOptions, train
+from blemish.training.options import TrainingOptions
+from blemish.training.train import train
 from blemish.training.training_report import TrainingReport
 
 

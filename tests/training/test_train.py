@@ -13,7 +13,7 @@ from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import build_teacher
-from blemish.training.train import TrainingOptions
+from blemish.training.options import TrainingOptions
 
 
 class Slope(Method):

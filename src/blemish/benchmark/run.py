@@ -90,7 +90,7 @@ def _measure(
     import torch
 
     from blemish.detector import Detector
-    from blemish.training.train import TrainingOptions
+    from blemish.training.options import TrainingOptions
 
     if spec.unreadable:
         raise DataError(spec.unreadable)

@@ -51,7 +51,7 @@ Compatibility = Annotated[
     str, typer.Option(help="none, or ader: pixel F1-max also as the framework ADer computes it.")
 ]
 BitDepth = Annotated[int, typer.Option(help="Bits used in 16-bit images: 10, 12, 14, 16.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Provider = Annotated[
     str,
     typer.Option(

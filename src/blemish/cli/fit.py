@@ -30,7 +30,7 @@ from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, p
 if TYPE_CHECKING:
     from blemish._progress import Progress
     from blemish.calibration import Calibration
-    from blemish.training.train import FitReport
+    from blemish.training.fit_report import FitReport
 
 
 def fit(
@@ -168,6 +168,10 @@ def fit(
     bit_depth: BitDepth = 16,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Threads that decode; default: half of the cores, 8 at most."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn from good images and write a model file.
@@ -188,9 +192,9 @@ def fit(
     from blemish.stores.urls import as_url
     from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.labelled_defects import check_labels_are_used
+    from blemish.training.options import TrainingOptions
     from blemish.training.reference import wanted_products
     from blemish.training.sides import check_asked
-    from blemish.training.train import TrainingOptions
 
     data_set = training_data(data_source(data, good, defects, masks, test), layout=layout)
     if products:
@@ -277,6 +281,7 @@ def fit(
                     seed=seed,
                     device=device,
                     precision=precision,
+                    workers=workers,
                     work_dir=work_dir,
                     resume=resume,
                     restart=restart,

@@ -63,7 +63,7 @@ def learn(
     from blemish.detector import Detector
     from blemish.errors import ConfigError
     from blemish.inspector import open_model
-    from blemish.training.train import TrainingOptions
+    from blemish.training.options import TrainingOptions
 
     detector = open_model(model)
     if not isinstance(detector, Detector):

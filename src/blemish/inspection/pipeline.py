@@ -15,9 +15,8 @@ through the same lines.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.prefetch import ahead
 from blemish.data.sample import Sample
 from blemish.data.sources import Loaded, load_input
 from blemish.errors import ImageError
@@ -41,7 +41,6 @@ Load = Callable[[Sample, Preprocessing], Loaded]
 #: Told, for a picture of several tiles, how many of them are judged and how many there are.
 OnTile = Callable[[int, int], None]
 In = TypeVar("In")
-Out = TypeVar("Out")
 
 #: Each thread that decodes holds an image at full size; beyond this, disks are the limit.
 MOST_DECODERS = 8
@@ -187,10 +186,10 @@ def judge_samples(
     pools = [ThreadPoolExecutor(count) for count in (decoders, 1, 1)]
     try:
         # A batch is being decoded while the one before waits and the one before that is inferred.
-        ahead = TILED_AHEAD if tiled else max(batch_size, decoders + 1)
-        decoded = _ahead(pools[0], decode, samples, ahead)
-        batches = _ahead(pools[1], infer, _batches(tiles(decoded), batch_size), 2)
-        answers = _ahead(pools[2], post, (item for batch in batches for item in batch), POST_AHEAD)
+        depth = TILED_AHEAD if tiled else max(batch_size, decoders + 1)
+        decoded = ahead(pools[0], decode, samples, depth)
+        batches = ahead(pools[1], infer, _batches(tiles(decoded), batch_size), 2)
+        answers = ahead(pools[2], post, (item for batch in batches for item in batch), POST_AHEAD)
         for answer in answers:
             if isinstance(answer, Failed):
                 if on_error is None:
@@ -203,19 +202,6 @@ def judge_samples(
     finally:  # also when the caller stops early: what has not begun is dropped
         for pool in pools:
             pool.shutdown(cancel_futures=True)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[In], Out], items: Iterable[In], depth: int
-) -> Iterator[Out]:
-    """``work`` of each item, in order, with up to ``depth`` of them under way."""
-    waiting: deque[Future[Out]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) == depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _batches(items: Iterator[In], size: int) -> Iterator[list[In]]:

@@ -13,13 +13,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
 from blemish.methods.settings import MethodConfig
 from blemish.teachers.teacher import NoTeacher, Teacher
 
-#: Where a method can compute.
-DEVICES = ("auto", "cpu", "cuda")
 #: Learning-rate schedule: the share of its rate that a group uses at a step of a stage. Any
 #: callable ``(step, steps) → factor`` is one, with ``step`` from 0 to ``steps`` − 1.
 Schedule: TypeAlias = Callable[[int, int], float]
@@ -162,6 +159,15 @@ class Batch:
     products: tuple[str, ...] | None = None
     parts: tuple[str, ...] | None = None
     pictures: tuple[int, ...] | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with ``change`` of each of its tensors."""
+
+        def of(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else change(tensor)
+
+        features = self.features and tuple(map(change, self.features))
+        return replace(self, images=of(self.images), features=features, labels=of(self.labels))
 
 
 @dataclass(frozen=True)
@@ -357,21 +363,3 @@ class Method(nn.Module, ABC):
                 parent, _, leaf = name.rpartition(".")
                 with contextlib.suppress(AttributeError):  # gone with a module around it
                     setattr(self.get_submodule(parent), leaf, None)
-
-
-def resolve_device(name: str) -> str:
-    """``cpu`` or ``cuda`` for a name of :data:`DEVICES`, checked before any work begins.
-
-    Raises:
-        ConfigError: An unknown name, or ``cuda`` on a machine where PyTorch finds no GPU.
-    """
-    if name not in DEVICES:
-        raise ConfigError(unknown_name_message("device", name, DEVICES))
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"The device cuda was asked for, but PyTorch {torch.__version__} finds no GPU. Use "
-            "--device cpu, or install a CUDA build of PyTorch and its driver."
-        )
-    return name

@@ -62,7 +62,7 @@ class PictureGroups(GroupBuffers):
             apart = float(silhouette_score(sample, means.labels_))
             if apart > best:
                 best, centre = apart, means.cluster_centers_
-        self.centre = torch.from_numpy(centre).float()
+        self.centre = torch.from_numpy(centre).float().to(self.centre.device)
 
     def forward(self, descriptions: Tensor) -> Tensor:
         apart = (descriptions[:, None] - self.centre).square().sum(2)  # (N, K)

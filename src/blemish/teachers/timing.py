@@ -38,7 +38,7 @@ def time_teachers(
     """
     end = time.perf_counter() + seconds
     times: dict[tuple[str, tuple[int, int]], list[float]] = {one: [] for one in inputs}
-    with torch.random.fork_rng(), torch.inference_mode():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
         teachers = {
             name: build_teacher(name, weights="random").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for name in dict.fromkeys(name for name, _ in inputs)

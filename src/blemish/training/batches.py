@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from torch.utils.data import Dataset, Sampler
 
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.prefetch import prefetched
 from blemish.data.sample import Sample, draw_parts
 from blemish.data.sources import learnable_input
 from blemish.errors import DataError, ImageError
+from blemish.inspection.pipeline import decoder_threads
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.feature_cache import (
     FeatureCache,
@@ -93,7 +95,8 @@ class TrainingBatches(Dataset[Any]):
             each row is a picture.
     """
 
-    workers = 0
+    #: Where batches are put, and how many threads make them ready ahead.
+    device, workers = "cpu", 0
 
     def __init__(self, samples: Sequence[Sample], pictures: Sequence[int] | None = None) -> None:
         self.samples = samples
@@ -112,9 +115,20 @@ class TrainingBatches(Dataset[Any]):
         raise TypeError("use a subclass")
 
     def in_order(self, rows: Sequence[int], batch_size: int) -> Iterator[Batch]:
-        """The given rows once, in order."""
-        for start in range(0, len(rows), batch_size):
-            yield self.collate([self[row] for row in rows[start : start + batch_size]])
+        """The given rows once, in order, on the device."""
+        starts = range(0, len(rows), batch_size)
+        plan = (rows[start : start + batch_size] for start in starts)
+        return (moved(batch, self.device) for batch in self.batches(plan))
+
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[Batch]:
+        """Batches of the planned rows, in order, made ready ahead; in memory that GPUs read."""
+        on_gpu = self.device.startswith("cuda")
+
+        def batch(rows: Sequence[int]) -> Batch:
+            made = self.collate([self[row] for row in rows])
+            return made.changed(Tensor.pin_memory) if on_gpu else made
+
+        return prefetched(batch, plan, threads=self.workers, depth=self.workers + 1)
 
     def set_aside(self, share: float, seed: int) -> tuple[list[int], list[int]]:
         """The rows that train, and a seeded share of the good ones that no stage sees.
@@ -162,7 +176,9 @@ class CachedBatches(TrainingBatches):
         self.cache = cache
 
     def collate(self, rows: list[Any]) -> Batch:
-        return Batch(features=self.cache[rows], **self._known(rows))
+        # Half the bytes on the way; they are float32 there.
+        features = self.cache[rows] if self.device == "cpu" else self.cache.stored(rows)
+        return Batch(features=features, **self._known(rows))
 
 
 class ImageBatches(TrainingBatches):
@@ -197,6 +213,18 @@ class TileBatches(ImageBatches):
         return row, _tensor(self.tiles[row])
 
 
+def moved(batch: Batch, device: str | torch.device) -> Batch:
+    """The batch on a device; features, which are kept as float16, as float32."""
+    batch = batch.changed(lambda tensor: tensor.to(device, non_blocking=True))
+    features = batch.features and tuple(level.float() for level in batch.features)
+    return replace(batch, features=features)
+
+
+def device_of(method: Method) -> str:
+    """The device where a method's weights are."""
+    return str(next(method.parameters()).device)
+
+
 def _tensor(image: NDArray[np.uint8]) -> Tensor:
     # A copy: what Pillow gives may not be written to, of which torch warns.
     return torch.tensor(image).permute(2, 0, 1)
@@ -212,11 +240,14 @@ def training_batches(
     progress: Progress,
     failures: list[tuple[Path, str]],
     seed: int = 0,
+    workers: int | None = None,
 ) -> TrainingBatches:
     """The readable samples, as cached features where stages and ``budget`` (bytes) allow it.
 
-    Where samples are cut into tiles, ``seed`` draws those that train, if they are too many.
+    The device is the method's. Where samples are cut into tiles, ``seed`` draws those that train,
+    if they are too many; ``workers`` threads decode, ``None``: as many as when judging.
     """
+    workers = decoder_threads() if workers is None else workers
     wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
     # Half: a disk that fills up under a memory-mapped file kills the process without a word.
     budget = min(budget, _free_bytes(cache_dir) / 2)
@@ -231,7 +262,10 @@ def training_batches(
     def of(kept: list[int]) -> tuple[list[Sample], list[int] | None]:
         return [rows[row] for row in kept], pictures and [pictures[row] for row in kept]
 
-    data: TrainingBatches
+    def at(data: TrainingBatches, threads: int) -> TrainingBatches:
+        data.device, data.workers, data.whole = device_of(method), threads, tiles.whole
+        return data
+
     if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(tiles)) <= budget:
         cache = build_feature_cache(
             method.teacher,
@@ -241,24 +275,27 @@ def training_batches(
             progress=progress,
             failures=failures,
             tiles=tiles,
+            workers=workers,
         )
-        data = CachedBatches(cache, *of(cache.kept))
-        data.whole = tiles.whole
-        return data
+        return at(CachedBatches(cache, *of(cache.kept)), min(1, workers))
     if preprocessing.tiling is not None:
         mapped, kept = _map_tiles(samples, preprocessing, tiles, cache_dir, progress, failures)
         own, numbers = of(kept)
-        data = TileBatches(mapped, own, preprocessing, numbers or [])
-        data.whole = tiles.whole
-        return data
-    readable: list[Sample] = []
-    for sample in progress.track(samples, "Checking images", len(samples)):
+        return at(TileBatches(mapped, own, preprocessing, numbers or []), min(1, workers))
+
+    def is_readable(sample: Sample) -> ImageError | None:
         try:
             learnable_input(sample, preprocessing)
-            readable.append(sample)
         except ImageError as error:
-            failures.append((sample.path, str(error)))
-    return ImageBatches(readable, preprocessing)
+            return error
+        return None
+
+    checked = prefetched(is_readable, samples, threads=workers, depth=workers + 1)
+    found = list(progress.track(checked, "Checking images", len(samples)))
+    errors = zip(samples, found, strict=True)
+    failures += [(sample.path, str(error)) for sample, error in errors if error is not None]
+    readable = [sample for sample, error in zip(samples, found, strict=True) if error is None]
+    return at(ImageBatches(readable, preprocessing), workers)
 
 
 def _map_tiles(

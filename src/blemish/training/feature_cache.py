@@ -19,11 +19,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish._files import atomic_write
+from blemish._files import atomic_write, one_at_a_time
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
+from blemish.data.prefetch import prefetched
 from blemish.data.sample import Sample
 from blemish.data.sources import learnable_input
 from blemish.errors import ImageError
@@ -48,11 +50,12 @@ class FeatureCache:
 
     def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """Levels ``(n, C_l, H_l, W_l)`` float32, channels last in memory, of the given rows."""
+        return tuple(level.float() for level in self.stored(rows))
+
+    def stored(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """The same as they are kept, float16."""
         index = np.asarray(rows)
-        return tuple(
-            torch.from_numpy(level[index].astype(np.float32)).permute(0, 3, 1, 2)
-            for level in self.levels
-        )
+        return tuple(torch.from_numpy(level[index]).permute(0, 3, 1, 2) for level in self.levels)
 
 
 def cache_bytes(teacher: Teacher, size: tuple[int, int], count: int) -> int:
@@ -72,9 +75,9 @@ def build_feature_cache(
     *,
     progress: Progress,
     failures: list[tuple[Path, str]],
-    device: str = "cpu",
-    batch_size: int = 2,
+    batch_size: int | None = None,
     tiles: TileSample | None = None,
+    workers: int = 0,
 ) -> FeatureCache:
     """Compute the features of all samples, or open them where they were computed before.
 
@@ -82,9 +85,17 @@ def build_feature_cache(
 
     Each cache is a sub-folder of ``folder``, named by its fingerprint. It is built under another
     name and renamed when it is complete: an interrupted build leaves nothing that could be taken
-    for a cache, and two processes may build the same one. ``failures`` receives the path and
-    reason of each image that cannot be read.
+    for a cache. Of several processes one builds, and the others wait for it where the file system
+    has locks; where it has none, all build the same. ``failures`` receives the path and reason of
+    each image that cannot be read.
+
+    Computed on the teacher's device, ``batch_size`` inputs at a time: ``None`` for 2 on the CPU,
+    where more take longer, and two million pixels elsewhere. ``workers`` threads decode ahead.
     """
+    device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+    if batch_size is None:
+        size = preprocessing.height * preprocessing.width
+        batch_size = 2 if device.type == "cpu" else max(2, 2**21 // size)
     tiles = tiles or TileSample(((0,),) * len(samples), whole=True)
     home = folder / _fingerprint(teacher, samples, preprocessing, tiles)
     shapes = [
@@ -101,7 +112,7 @@ def build_feature_cache(
         levels = [open_level(building, level, "w+") for level in range(len(shapes))]
         kept: list[int] = []
         failed: list[tuple[str, str]] = []
-        read = readable_batches(samples, preprocessing, tiles, batch_size, failed)
+        read = readable_batches(samples, preprocessing, tiles, batch_size, failed, workers=workers)
         with progress.task("Features", len(tiles)) as task:
             for positions, images in read:
                 with torch.inference_mode():
@@ -124,8 +135,9 @@ def build_feature_cache(
             for file, size in zip(files, sizes, strict=True)
         )
 
-    if not is_complete():
-        folder.mkdir(parents=True, exist_ok=True)
+    def build() -> None:
+        if is_complete():  # by now
+            return
         building = Path(tempfile.mkdtemp(prefix=f"{home.name}.", suffix=".part", dir=folder))
         damaged = building.with_name(f"{building.name}.damaged")
         try:
@@ -141,6 +153,11 @@ def build_feature_cache(
         finally:
             shutil.rmtree(building, ignore_errors=True)
             shutil.rmtree(damaged, ignore_errors=True)
+
+    if not is_complete():
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(folder):
+            build()
     complete = json.loads((home / _RECORD).read_text())
     failures += [(Path(path), reason) for path, reason in complete["failures"]]
     levels = [open_level(home, level, "r") for level in range(len(shapes))]
@@ -153,18 +170,29 @@ def readable_batches(
     tiles: TileSample,
     batch_size: int,
     failed: list[tuple[str, str]],
+    *,
+    workers: int = 0,
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Positions among all inputs, and the inputs ``(n, 3, H, W)``, of the samples that are read."""
+    """Positions among all inputs, and the inputs ``(n, 3, H, W)``, of the samples that are read.
+
+    ``workers`` threads decode, one picture more than there are of them.
+    """
+
+    def read(sample: Sample) -> NDArray[np.uint8] | ImageError:
+        try:
+            return learnable_input(sample, preprocessing).pixels
+        except ImageError as error:
+            return error
+
+    decoded = prefetched(read, samples, threads=workers, depth=workers + 1)
     positions: list[int] = []
     images: list[np.ndarray] = []
     first = 0
-    for sample, places in zip(samples, tiles.places, strict=True):
+    for sample, places, pixels in zip(samples, tiles.places, decoded, strict=True):
         own = range(first, first + len(places))
         first += len(places)
-        try:
-            pixels = learnable_input(sample, preprocessing).pixels
-        except ImageError as error:
-            failed.append((str(sample.path), str(error)))
+        if isinstance(pixels, ImageError):
+            failed.append((str(sample.path), str(pixels)))
             continue
         grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
         for position, place in zip(own, places, strict=True):

@@ -149,7 +149,7 @@ def suspects_among(
     first = None
     if found is not None and found.apart is not None:
         first = np.full(len(where), np.nan)
-        first[found.image.numpy()] = found.apart.double().cpu().numpy()
+        first[found.image.cpu().numpy()] = found.apart.double().cpu().numpy()
 
     def batches(asked: Sequence[int]) -> Iterable[Batch]:
         for source, (data, _) in enumerate(sources):
@@ -216,16 +216,16 @@ def _by_others(
             yield replace(batch, parts=tuple(parts[seen : seen + count]), products=None)
             seen += count
 
-    with torch.random.fork_rng(), torch.inference_mode(), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of equal pictures k-means complains
         torch.manual_seed(seed)
-        trio = _Alone(_CONFIG, teacher, input_size).eval()
+        trio = _Alone(_CONFIG, teacher, input_size).eval().to(teacher.mean.device)
         trio.fit_statistics(named())
     found = trio.out_of_fold()
     scores = np.full(len(parts), -np.inf)  # of a kind that is all suspects nothing is known
     if found is not None:
         assert found.apart is not None
-        scores[found.image.numpy()] = found.apart.double().cpu().numpy()
+        scores[found.image.cpu().numpy()] = found.apart.double().cpu().numpy()
     return scores
 
 

@@ -36,8 +36,8 @@ from blemish.training.batches import TrainingBatches, training_batches
 from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import MethodNetwork, ready_torch
 from blemish.training.new_images import identity, new_images, sizes_of, some, split_new
+from blemish.training.options import TrainingOptions
 from blemish.training.out_of_fold import out_of_fold_records
-from blemish.training.train import TrainingOptions
 
 _TOGETHER = 16  # images that a method sees at a time
 _NAMED = 3  # images that a sentence names
@@ -172,11 +172,11 @@ def learn_more(
             f"{len(old)} images are of groups that were learned before, and do not calibrate: "
             f"{some(old)}."
         )
-    learned = copy.deepcopy(method).cpu()
+    learned = copy.deepcopy(method)
     notes, records = [*data_set.problems, *notes, *split.notes], []
     counts: dict[str, int] = {}
     doubtful = False
-    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         data = training_batches(
             learned,
             split.kept,
@@ -186,6 +186,7 @@ def learn_more(
             progress=progress,
             failures=failures,
             seed=options.seed,
+            workers=options.workers,
         )
         if not len(data):
             raise DataError(f"None of the images can be read. {failures[0][1]}")
@@ -213,7 +214,7 @@ def learn_more(
             said = learned.notes()
             doubtful |= bool(odd) or any(isinstance(note, Important) for note in said)
             notes += [*said, *suspects_note(odd, split.kept, verb="learn")]
-    learned = learned.eval().to(next(method.parameters()).device)
+    learned = learned.eval()
     if split.held:
         records += good_records(
             partial(judge_samples, MethodNetwork(learned), preprocessing),

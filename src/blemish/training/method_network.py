@@ -52,9 +52,9 @@ class MethodNetwork:
         other = (*self.method.products, "")
         return NetworkOutput(
             maps=output.anomaly_map[:, 0].float().cpu().numpy(),
-            scores=output.score.double().cpu().numpy(),
+            scores=output.score.cpu().double().numpy(),
             branches={
-                name: values.double().cpu().numpy() for name, values in output.branches.items()
+                name: values.cpu().double().numpy() for name, values in output.branches.items()
             },
             departures=(
                 None if output.departure is None else output.departure[:, 0].float().cpu().numpy()

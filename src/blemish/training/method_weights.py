@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load as load_tensors
 
-from blemish.errors import BundleError
+from blemish.data.images.preprocess import Preprocessing
+from blemish.errors import BundleError, ConfigError
 from blemish.methods.base import Method
+from blemish.methods.settings import MethodConfig
 from blemish.model_file.bundle import Bundle
+from blemish.teachers.teacher import build_teacher
 
 #: Name among the file's members.
 WEIGHTS = "model.safetensors"
@@ -34,6 +37,28 @@ def load_weights(path: str | Path, bundle: Bundle, method: Method) -> None:
             f"(first: {misfits[0]}). It was written by blemish "
             f"{bundle.manifest.versions.get('blemish', '?')}; use that version, or train again."
         )
+
+
+def rebuilt(
+    path: str | Path,
+    bundle: Bundle,
+    build: type[Method],
+    config: MethodConfig,
+    preprocessing: Preprocessing,
+) -> Method:
+    """The method of a model file, teacher included, as it predicts."""
+    entry = bundle.manifest.teacher
+    try:
+        # The architecture alone: the weights, the teacher's included, come from the file.
+        with torch.random.fork_rng(devices=[]):
+            teacher = build_teacher(entry.name, weights="random")
+            method = build(config, teacher, preprocessing.size)
+    except ConfigError as error:
+        raise BundleError(f"{path} cannot be used: {error}") from error
+    load_weights(path, bundle, method)
+    teacher.pretrained = entry.pretrained
+    method.drop_training_only()
+    return method
 
 
 def to_predict(method: Method) -> Method:

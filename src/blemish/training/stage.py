@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from blemish._progress import Progress, Task
 from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.base import Batch, Method, Stage
-from blemish.training.batches import StepBatches, TrainingBatches
+from blemish.training.batches import StepBatches, TrainingBatches, moved
+from blemish.training.devices import lightning_device
 
 try:
     import lightning.pytorch as lightning
@@ -67,19 +67,15 @@ def run_stage(
         load_weights(method, checkpoint)
         return []
     module = _StageModule(method, stage, seed)
-    loader = DataLoader(
-        data,
-        batch_sampler=StepBatches(rows, stage, seed, first, anomalies=labelled),
-        collate_fn=data.collate,
-        num_workers=data.workers,
-    )
+    plan = StepBatches(rows, stage, seed, first, anomalies=labelled)
+    accelerator, devices = lightning_device(device)
     with progress.task(f"Training {stage.name}", stage.total_steps, done=first) as task:
         watcher = _Watcher(task, checkpoint, checkpoint_seconds)
         with warnings.catch_warnings(), _quiet_lightning():
             warnings.simplefilter("ignore")
             trainer = lightning.Trainer(
-                accelerator=device,
-                devices=1,
+                accelerator=accelerator,
+                devices=devices,
                 precision=precision,  # type: ignore[arg-type]
                 max_epochs=1,
                 max_steps=stage.total_steps,
@@ -92,10 +88,10 @@ def run_stage(
             resume = checkpoint if first else None
             try:
                 with _stop_on_interrupt(watcher):
-                    trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+                    trainer.fit(module, _Loader(data, plan), ckpt_path=resume, weights_only=True)
             except _StopNowError:
                 raise KeyboardInterrupt from None
-    method.to("cpu")
+    method.to(data.device)  # Lightning leaves it on the CPU
     if watcher.stop:
         raise TrainingInterruptedError(
             f"Stopped at step {watcher.step} of {stage.total_steps} of stage {stage.name!r}. The "
@@ -120,6 +116,19 @@ def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
         ) from error
 
 
+class _Loader:
+    """Batches of the planned rows, made ready ahead, as Lightning goes through them."""
+
+    def __init__(self, data: TrainingBatches, plan: StepBatches) -> None:
+        self.data, self.plan = data, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.data.batches(self.plan)
+
+
 class _StageModule(lightning.LightningModule):
     """One stage of any method, as Lightning sees it."""
 
@@ -129,7 +138,7 @@ class _StageModule(lightning.LightningModule):
         self.losses: dict[str, Tensor] = {}
 
     def on_fit_start(self) -> None:
-        if self.device.type == "cpu":
+        if self.device.type != "mps":
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -149,11 +158,7 @@ class _StageModule(lightning.LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
-        features = batch.features and tuple(level.to(device) for level in batch.features)
-        return Batch(move(batch.images), features, move(batch.labels))
+        return moved(batch, device)
 
     def configure_optimizers(self) -> Any:
         optimiser = self.stage.optimizer(

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from blemish._names import unknown_name_message
 from blemish._progress import Important, Progress
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.roi import RegionOfInterest
@@ -24,19 +22,22 @@ from blemish.data.known_products import product_folders
 from blemish.data.sample import DataSet, Sample, check_share
 from blemish.data.sources import good_training_samples
 from blemish.errors import ConfigError, DataError, TrainingInterruptedError
-from blemish.evaluation.learned_defects import LEARNED, identities
-from blemish.inspection.learned_images import LEARNED_IMAGES, packed
+from blemish.evaluation.learned_defects import identities
+from blemish.inspection.learned_images import packed
 from blemish.inspection.learned_pictures import LearnedPictures
-from blemish.methods.base import DEVICES, Method, resolve_device
+from blemish.methods.base import Method
 from blemish.methods.input_choice import InputChoice
 from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
+from blemish.training.devices import resolve_device
 from blemish.training.first_look import first_look
+from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo, framed
 from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.method_network import ready_torch
+from blemish.training.options import TrainingOptions
 from blemish.training.out_of_fold import out_of_fold_records
 from blemish.training.plan import announce_plan
 from blemish.training.sides import sides
@@ -50,112 +51,7 @@ NOT_CALIBRATED = Important(
     "`blemish calibrate` with good images that training has not seen."
 )
 _UNREAD = "{}: no image could be read, the model does not know it."
-_PRECISIONS = ("32-true", "bf16-mixed")
 _STATISTICS = 16  # images that the closed-form parts see at a time
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train, apart from what the method's config says.
-
-    Attributes:
-        seed: Seeds weights, order of images and everything random in the losses. The same seed
-            gives the same weights on the same machine's CPU.
-        device: ``auto``, ``cpu`` or ``cuda``; ``auto`` takes the GPU where there is one.
-        precision: Lightning's precision, ``32-true`` or ``bf16-mixed``.
-        work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
-            and no resuming.
-        resume: Go on from the checkpoint in ``work_dir``.
-        restart: Throw away the checkpoint in ``work_dir`` and begin again.
-        cache_dir: Where feature caches are kept between trainings; ``None``: in ``work_dir``.
-        cache_budget_gib: Largest feature cache, in GiB on disk; a larger one is not made, and the
-            teacher runs in every step instead.
-        checkpoint_seconds: Time between checkpoints.
-
-    Raises:
-        ConfigError: A seed, device, precision or budget that cannot be.
-
-    Example:
-        >>> from blemish import TrainingOptions
-        >>> TrainingOptions(seed=3, work_dir="run").device
-        'auto'
-    """
-
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "32-true"
-    work_dir: str | Path | None = None
-    resume: bool = False
-    restart: bool = False
-    cache_dir: str | Path | None = None
-    cache_budget_gib: float = 8.0
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(
-                f"The seed is {self.seed}; expected a whole number from 0 to 2⁶³ − 1."
-            )
-        if self.device not in DEVICES:
-            raise ConfigError(unknown_name_message("device", self.device, DEVICES))
-        if self.precision not in _PRECISIONS:
-            raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
-        if not self.cache_budget_gib >= 0:
-            raise ConfigError(
-                f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
-            )
-
-    @classmethod
-    def of(cls, training: TrainingOptions | None, seed: int | None) -> TrainingOptions:
-        """Those given, or the default ones, with another seed where one is given."""
-        options = cls() if training is None else training
-        if not isinstance(options, cls):
-            raise ConfigError(
-                f"training is of type {type(options).__name__}; expected "
-                "blemish.TrainingOptions(seed=…, device=…, …)."
-            )
-        return options if seed is None else replace(options, seed=seed)
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What :meth:`Detector.fit` did."""
-
-    training_images: int  # good images that trained
-    calibration_images: int
-    products: tuple[str, ...]
-    layout: str  # the one that was recognised
-    failures: tuple[tuple[Path, str], ...]  # path and reason of images that cannot be read
-    notes: tuple[str, ...]  # what the user should know, one sentence each
-    seconds: float  # wall time
-    training: TrainingReport = field(repr=False)
-    labelled_defects: int = 0  # those that trained
-    labelled_images: tuple[str, ...] = ()  # what their files are known by
-    learned_images: str = field(default="", repr=False)  # digests of the good ones that trained
-    input_images: tuple[tuple[int, int], ...] = ()  # smallest and largest (H, W) of the good ones
-    pictures: LearnedPictures | None = None  # what the good ones had in common
-    groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
-    product_folders: Mapping[str, str] = field(default_factory=dict)  # data/known_products.py
-
-    def to_json(self, options: TrainingOptions) -> dict[str, Any]:
-        """What the model file says of the training."""
-        return {
-            "seed": options.seed,
-            "training_images": self.training_images,
-            "calibration_images": self.calibration_images,
-            "labelled_defects": self.labelled_defects,
-            LEARNED: list(self.labelled_images),
-            LEARNED_IMAGES: self.learned_images,
-            "input_images": [list(size) for size in self.input_images],
-            "pictures": None if self.pictures is None else self.pictures.to_json(),
-            "groups": dict(self.groups),
-            "product_folders": dict(self.product_folders),
-            "layout": self.layout,
-            "precision": options.precision,
-            "seconds": round(self.seconds, 1),
-            # Whether images that it has learned calibrate: leaving one out of the limits is half.
-            "cross_fitted": bool(self.training.out_of_fold),
-        }
 
 
 def learn(
@@ -197,7 +93,7 @@ def learn(
     frames = [view.frame(size) for size in sizes]
     chosen = choice.preprocessing(speed, config, frames, bit_depth)
     preprocessing = replace(chosen, roi=view.roi, alignment=view.alignment, crop=view.crop)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         frozen = build_teacher(teacher, weights=teacher_weights)
     # Where not all tiles train, no picture can be measured whole by the others.
@@ -217,7 +113,7 @@ def learn(
     odd = first_look([*kept, *split.held], bit_depth=bit_depth)
     seen = [*data_set.problems, *told, *split.notes, *odd]
     progress.say(seen)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
         training = train(
@@ -311,6 +207,8 @@ def _train_in(
     ready_torch()
     report = TrainingReport()
     device = resolve_device(options.device)
+    # Apple's GPUs have no float64, which the closed-form parts count in: there they train alone.
+    method.to("cpu" if device == "mps" else device)
     state = training_state(method, samples, preprocessing, options, work_dir)
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
@@ -327,6 +225,7 @@ def _train_in(
             progress=progress,
             failures=failures,
             seed=options.seed,
+            workers=options.workers,
         )
 
     data = batches_of(samples, report.failures)

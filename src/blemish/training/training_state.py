@@ -16,7 +16,7 @@ from blemish.methods.base import Method
 from blemish.training.feature_cache import sample_identity
 
 if TYPE_CHECKING:
-    from blemish.training.train import TrainingOptions
+    from blemish.training.options import TrainingOptions
 
 
 def training_state(

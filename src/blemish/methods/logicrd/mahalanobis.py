@@ -57,8 +57,9 @@ class GroupedGaussians(GroupBuffers):
             enough = [len(own) >= FEWEST for own in members]
             shared = [residual[labels == g] if enough[g] else residual for g in range(count)]
         factor = [[_whitening(of[:, part]) for part in range(of.shape[1])] for of in shared]
-        self.centre = torch.from_numpy(centre).float()
-        self.factor = torch.from_numpy(np.array(factor)).float()  # (K or 1, P, D, D)
+        self.centre = torch.from_numpy(centre).float().to(self.centre.device)
+        whiten = torch.from_numpy(np.array(factor)).float()  # (K or 1, P, D, D)
+        self.factor = whiten.to(self.factor.device)
 
     def forward(self, descriptions: Tensor, membership: Tensor) -> Tensor:
         return self.whitened(descriptions, membership).square().sum(2)
@@ -120,7 +121,8 @@ class GroupScale(GroupBuffers):
             spread = chosen.std(0, unbiased=False)
             # Scores that do not vary say nothing of how large a difference is large.
             deviations.append(torch.where(spread > 1e-9, spread, torch.ones_like(spread)))
-        self.mean, self.deviation = torch.stack(means).float(), torch.stack(deviations).float()
+        self.mean = torch.stack(means).float().to(self.mean.device)
+        self.deviation = torch.stack(deviations).float().to(self.mean.device)
 
     def forward(self, scores: Tensor, membership: Tensor) -> Tensor:
         return (scores - membership @ self.mean) / (membership @ self.deviation)

@@ -120,7 +120,7 @@ class LogicRD(RD):
         def seen() -> Iterable[tuple[Tensor, ...]]:
             for batch in batches:
                 levels = self.levels(batch)
-                means.append(torch.cat([level.float().mean((2, 3)) for level in levels], 1).cpu())
+                means.append(torch.cat([level.float().mean((2, 3)) for level in levels], 1))
                 yield levels
 
         if self.config.standardise:

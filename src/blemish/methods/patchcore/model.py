@@ -86,7 +86,7 @@ class PatchCore(Method):
         def seen() -> Iterable[list[Tensor]]:
             for batch in batches:
                 levels = self.taken_of(self.levels(batch))
-                means.append(_means(levels).cpu())
+                means.append(_means(levels))
                 yield levels
 
         if self.config.standardise:

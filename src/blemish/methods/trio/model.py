@@ -128,7 +128,8 @@ class Trio(Method):
         self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
-                own.copy_(self.standardise(own.float(), torch.full((len(own),), g)))
+                place = torch.full((len(own),), g, device=own.device)
+                own.copy_(self.standardise(own.float(), place))
         if any(len(f) > 1 and float((f - f[:1]).abs().amax()) < _ALIKE for f in kept):
             self._notes.append(
                 Important(
@@ -179,7 +180,7 @@ class Trio(Method):
         if count == 1:
             return alone
         fold = number % min(count, _FOLDS if len(number) > _FEWER else _MORE_FOLDS)
-        other = Trio(self.config, self.teacher, self.input_size)
+        other = Trio(self.config, self.teacher, self.input_size).to(group.features.device)
         found = Measures(*map(torch.empty_like, alone))
         for k in fold.unique():
             others = (fold != k).to(group.features.device)
@@ -219,6 +220,7 @@ class Trio(Method):
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         # One product, whose kinds of picture are not told apart, as in a fit of several.
         new = Trio(replace(self.config, groups=1), self.teacher, self.input_size)
+        new.to(self.bank.columns.device)
         learn = learn_more if product in self.products else learn_product
         self._out_of_fold, self._notes = learn(self, new, batches, product)
 

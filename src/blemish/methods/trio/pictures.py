@@ -60,7 +60,7 @@ class KeptPictures:
         mean, square = torch.as_tensor(self._sums) / self._inputs
         scale = (square - mean.square()).clamp_min(0).sqrt()
         kept = [one for inputs in self.kept for one in inputs]
-        image, part = torch.tensor([where for _, where in kept]).T
-        part = part.unique(return_inverse=True)[1]  # from 0
         features = torch.stack([features for features, _ in kept])
+        image, part = torch.tensor([where for _, where in kept], device=features.device).T
+        part = part.unique(return_inverse=True)[1]  # from 0
         return ProductPictures(features, image, part, Moments(mean.float(), scale.float()))

@@ -82,7 +82,7 @@ class ProductCode(GroupBuffers):
         ``parts`` ``(n,)`` says which part each picture shows; its views are never measured by each
         other. Every group shows a product of its own.
         """
-        kept = [_spread(len(codes)) for codes in groups]
+        kept = [_spread(len(codes)).to(codes.device) for codes in groups]
         self.codes = torch.cat([codes[own] for codes, own in zip(groups, kept, strict=True)])
         of = [torch.full_like(own, g) for g, own in enumerate(kept)]
         own_parts = [part[own] for part, own in zip(parts, kept, strict=True)]

@@ -1,0 +1,80 @@
+"""Training options: device, threads, precision, checkpoints and cache of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from blemish._names import unknown_name_message
+from blemish.errors import ConfigError
+from blemish.training.devices import check_device
+
+_PRECISIONS = ("32-true", "bf16-mixed")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train, apart from what the method's config says.
+
+    Attributes:
+        seed: Seeds weights, order of images and everything random in the losses. The same seed
+            gives the same weights on the same machine's CPU.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, for the teacher's features, the
+            steps, statistics, calibration and what the detector judges then; ``auto`` takes the
+            first GPU where there is one.
+        precision: Lightning's precision, ``32-true`` or ``bf16-mixed``.
+        workers: Threads that decode pictures ahead; ``None``: half of the cores, 8 at most.
+        work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
+            and no resuming.
+        resume: Go on from the checkpoint in ``work_dir``.
+        restart: Throw away the checkpoint in ``work_dir`` and begin again.
+        cache_dir: Where feature caches are kept between trainings; ``None``: in ``work_dir``.
+        cache_budget_gib: Largest feature cache, in GiB on disk; a larger one is not made, and the
+            teacher runs in every step instead.
+        checkpoint_seconds: Time between checkpoints.
+
+    Raises:
+        ConfigError: A seed, device, precision, number of threads or budget that cannot be.
+
+    Example:
+        >>> from blemish import TrainingOptions
+        >>> TrainingOptions(seed=3, work_dir="run").device
+        'auto'
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32-true"
+    workers: int | None = None
+    work_dir: str | Path | None = None
+    resume: bool = False
+    restart: bool = False
+    cache_dir: str | Path | None = None
+    cache_budget_gib: float = 8.0
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(
+                f"The seed is {self.seed}; expected a whole number from 0 to 2⁶³ − 1."
+            )
+        check_device(self.device)
+        if self.precision not in _PRECISIONS:
+            raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
+        if self.workers is not None and self.workers < 0:
+            raise ConfigError(f"{self.workers} workers; expected 0 (none beside) or more threads.")
+        if not self.cache_budget_gib >= 0:
+            raise ConfigError(
+                f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
+            )
+
+    @classmethod
+    def of(cls, training: TrainingOptions | None, seed: int | None) -> TrainingOptions:
+        """Those given, or the default ones, with another seed where one is given."""
+        options = cls() if training is None else training
+        if not isinstance(options, cls):
+            raise ConfigError(
+                f"training is of type {type(options).__name__}; expected "
+                "blemish.TrainingOptions(seed=…, device=…, …)."
+            )
+        return options if seed is None else replace(options, seed=seed)
