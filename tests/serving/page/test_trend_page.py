@@ -43,7 +43,12 @@ def test_a_lamp_that_changes_is_seen_on_an_open_page(
     assert "it rings at 100 : 1" in label
     page.click(".product summary")
     until(page, "document.querySelectorAll('.product details tbody tr').length === 1")
-    assert page.locator(".product h2").inner_text() == "nut"
+    assert page.locator(".product h2").first.inner_text() == "nut"
+    assert page.locator("#marked").is_hidden()
+    server.client.post("/v1/predict", params={"keep": True}, content=png(part(180)))
+    server.client.put("/v1/pictures/1/mark", json={"mark": "defect"})
+    page.wait_for_selector("#marked")
+    assert "1 of 1 (" in page.inner_text("#marked-table")
     if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
         page.screenshot(path=f"{shots}/trend.png", full_page=True)
         phone = look(f"{server.url}/trend", width=390)

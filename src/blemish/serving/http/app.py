@@ -20,6 +20,7 @@ from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
 from blemish.serving.http.history_routes import history_routes
 from blemish.serving.http.live_routes import live_routes
+from blemish.serving.http.marked_routes import marked_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.refusals import REFUSALS, not_json
@@ -71,6 +72,7 @@ def inspection_app(
     app.include_router(history_routes(service))
     app.include_router(live_routes(service, live))
     app.include_router(trend_routes(service))
+    app.include_router(marked_routes(service))
     _add_supervision(app, service)
     if live is not None:
         _watch_camera(service.metrics, live)

@@ -106,8 +106,21 @@ function card(name, product, days) {
   return body;
 }
 
+function share({ count, of, low, high }) {
+  if (of === 0) return "–";
+  const range = low === null ? "" : ` (${percent(low)} to ${percent(high)})`;
+  return `${count} of ${of}${range}`;
+}
+
+function drawMarked(marked) {
+  byId("marked").hidden = marked.length === 0;
+  byId("marked-table").replaceChildren(table(["product", "marked defect, found", "marked good, stopped"],
+    marked.map((one) => [one.product || "all", share(one.found), share(one.false_alarms)])));
+}
+
 async function look() {
-  const found = await get("v1/trend");
+  const [found, marked] = await Promise.all([get("v1/trend"), get("v1/marked")]);
+  drawMarked(marked);
   byId("meaning").textContent = `Each alarm is false with a probability of at most ${percent(found.false_alarm_rate)}, however long it watches.`;
   const names = [...new Set([...found.products.map((p) => p.product ?? ""), ...found.days.map((day) => day.product)])].sort();
   byId("none").hidden = names.length > 0;
