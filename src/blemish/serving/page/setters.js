@@ -23,7 +23,7 @@ function row(setters, image) {
   const text = make("span", "", product, make("bdi", "", image.name), make("small", "", far));
   const button = make("button", "plain", "Leave out…");
   button.type = "button";
-  button.setAttribute("aria-label", `Leave ${image.name} out of the limits`);
+  button.setAttribute("aria-label", `Leave out… ${image.name} of the limits`);
   button.addEventListener("click", () => propose(null, state.rate, [image]));
   const item = make("li", "", picture, text, button);
   item.dataset.product = setters.product ?? state.model.products[0];

@@ -77,7 +77,7 @@ function showSetters() {
       say(`${file} is left out of the next training. Leave it out of these limits as well.`);
     });
     out.classList.add("plain");
-    out.setAttribute("aria-label", `${file} is not good: leave it out of the next training`);
+    out.setAttribute("aria-label", `Not good: leave ${file} out of the next training`);
     item.append(out);
   }
 }

@@ -103,9 +103,8 @@ function makeTile(index) {
   image.alt = "";
   image.draggable = false;
   const word = p.out ? "left out" : p.kind || WORDS[p.role];
-  const tile = make("div", `thumb ${p.role}${p.out ? " out" : ""}`, image, make("div", "says", make("b", "", word + (p.outlined ? " ◇" : "")), make("span", "", p.name)));
+  const tile = make("div", `thumb ${p.role}${p.out ? " out" : ""}`, image, make("div", "says", make("b", "", word + (p.outlined ? ", outlined" : "")), make("span", "", state.products.length > 1 && !state.product ? `${p.product} · ${p.name}` : p.name)));
   tile.setAttribute("role", "option");
-  tile.setAttribute("aria-label", `${p.name}, ${p.product}, ${word}${p.outlined ? ", outlined" : ""}`);
   tile.setAttribute("aria-selected", String(selected.has(p.path)));
   tile.setAttribute("aria-posinset", String(index + 1));
   tile.setAttribute("aria-setsize", String(shown.length));

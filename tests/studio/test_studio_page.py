@@ -1,0 +1,231 @@
+"""The road of a new line in a browser, without a command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from page_steps import needs_chromium, until
+from running_server import RunningServer
+from studio_steps import TINY, give, picture, wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = needs_chromium
+Start = Callable[..., RunningServer]
+Visit = Callable[..., "Page"]
+AXE = os.environ.get("BLEMISH_AXE", "")  # axe.min.js of npm's axe-core
+
+
+def files(folder: Path, seeds: range, *, spot: bool = False) -> list[str]:
+    paths = []
+    for seed in seeds:
+        path = folder / f"{'spot' if spot else 'part'}{seed:03}.png"
+        path.write_bytes(picture(seed, spot=spot))
+        paths.append(str(path))
+    return paths
+
+
+def filled(client: Any, good: int = 12, defects: int = 3) -> None:
+    for k in range(good):
+        give(client, f"nut/good/{k:02}.png", picture(k))
+    for k in range(defects):
+        give(client, f"nut/test/spots/{k:02}.png", picture(100 + k, spot=True))
+
+
+def train(page: Page, recipe: str) -> None:
+    page.click("text=Train >> nth=0")
+    page.check(f"#recipe-{recipe}")
+    until(page, f"document.querySelector('#train-name').value.endsWith('{recipe}')")
+    if page.locator("#train-size").is_hidden():
+        page.click(".more summary")
+    page.fill("#train-size", "64")
+    page.click("#train-form .main")
+    until(page, "document.querySelectorAll('.job.running, .job.waiting').length > 0")
+    until(page, "document.querySelectorAll('.job.running, .job.waiting').length === 0")
+    until(page, "document.querySelector('.job:first-child').classList.contains('done')")
+
+
+def test_from_nothing_to_limits(start_studio: Start, visit: Visit, tmp_path: Path) -> None:
+    server = start_studio()
+    page = visit(server.url)
+    page.fill("input[aria-label^='Your name']", "Ada")
+    page.press("input[aria-label^='Your name']", "Tab")
+    page.fill("#new-product", "nut")
+    page.select_option("#new-role", "good")
+    page.set_input_files("#files", files(tmp_path, range(14)))
+    until(page, "document.querySelectorAll('.thumb.good').length === 14")
+    page.select_option("#new-role", "")
+    mixed = files(tmp_path, range(20, 22)) + files(tmp_path, range(30, 33), spot=True)
+    page.set_input_files("#files", mixed)
+    until(page, "document.querySelectorAll('.thumb.unsorted').length === 5")
+    for name in ("spot030", "spot031", "spot032"):
+        page.click(f".thumb[data-path$='{name}.png']")
+    page.fill("#kind", "spots")
+    page.click("#chosen .mark-defect")
+    until(page, "document.querySelectorAll('.thumb.defect').length === 3")
+    assert (tmp_path / "line/pictures/nut/defect/spots/spot031.png").is_file()
+    page.click(".thumb[data-path$='part013.png']")
+    page.keyboard.press("l")
+    until(page, "document.querySelectorAll('.thumb.out').length === 1")
+    assert (tmp_path / "line/left_out.txt").read_text() == "nut/part013.png\n"
+
+    train(page, "instant")
+    train(page, "standard")
+    page.click("text=Models >> nth=0")
+    until(page, "document.querySelectorAll('.model').length === 2")
+
+    page.click(".model:has(strong:text-is('nut-standard')) a:text-is('Inspect')")
+    page.wait_for_selector("html[data-ready]")
+    until(page, "document.querySelector('#model').textContent === 'nut-standard.blemish'")
+    page.set_input_files("#files", mixed)
+    until(page, "document.querySelectorAll('.tile').length === 5")
+    until(page, "document.querySelectorAll('.tile.defect').length >= 3")
+    page.click("#limits-button-wide")
+    until(page, "document.querySelector('#setters img')?.naturalWidth > 0")
+    page.click("#setters button:text-is('Leave out…')")
+    page.click("#proposal-use")
+    until(page, "document.querySelectorAll('#versions li').length === 2")
+    page.click("#undo")
+    until(page, "document.querySelector('#versions li[data-version=\"1\"] .now') !== null")
+    page.click("text=Write limits into the model")
+    until(page, "document.querySelector('#toast').textContent.includes('Calibration 1')")
+
+    page.click("text=Compare >> nth=0")
+    page.wait_for_selector("#compare-judge:enabled")
+    page.click("#compare-judge")
+    page.wait_for_selector("#compare-result table")
+    assert "3 of 3" in page.locator("#compare-result tbody tr").first.inner_text()
+    page.click("text=Log >> nth=0")
+    until(page, "document.querySelectorAll('#audit tr').length >= 6")
+    assert "Ada, engineer" in page.locator("#audit").inner_text()
+
+
+def test_shapes_are_drawn_by_mouse_and_keyboard(
+    start_studio: Start, visit: Visit, tmp_path: Path
+) -> None:
+    server = start_studio()
+    filled(server.client, good=2, defects=1)
+    page = visit(server.url)
+    page.dblclick(".thumb.defect")
+    until(page, "document.querySelector('#drawing').getAttribute('viewBox') === '0 0 64 64'")
+    box = page.locator("#drawing").bounding_box()
+    assert box
+    for x, y in ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.click("#draw-close")
+    page.click("#draw-save")
+    outline = tmp_path / "line/pictures/nut/defect/spots/00-2.json"
+    until(page, "document.querySelector('#draw-said').textContent.startsWith('Saved')")
+    [shape] = json.loads(outline.read_text())["shapes"]
+    drawn = [[round(value) for value in point] for point in shape["points"]]
+    assert drawn == [[16, 16], [48, 16], [32, 48]]
+
+    page.check("[name=layer][value=look]")
+    page.locator("#drawing").focus()
+    for moves in ("", "ArrowRight", "ArrowDown"):
+        for _ in range(8 if moves else 0):
+            page.keyboard.press(moves)
+        page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.click("#draw-save")
+    until(page, "document.querySelector('#draw-said').textContent.includes('next training')")
+    region = json.loads((tmp_path / "line/regions/nut.json").read_text())
+    assert region["look"] == [{"polygon": [[32, 32], [40, 32], [40, 40]]}]
+
+
+def test_good_pictures_are_taught(start_studio: Start, visit: Visit, tmp_path: Path) -> None:
+    server = start_studio()
+    filled(server.client)
+    order = {**TINY, "name": "first"}
+    key = server.client.post("/v1/studio/train", json=order).json()["id"]
+    assert wait_for(server.client, key)["state"] == "done"
+    for k in range(50, 54):
+        give(server.client, f"nut/good/{k}.png", picture(k))
+    page = visit(server.url)
+    for k in range(50, 54):
+        page.click(f".thumb[data-path$='{k}.png']")
+    page.click("#teach")
+    page.click("#teach-look")
+    page.wait_for_selector("#teach-write:visible")
+    assert "was" in page.locator("#teach-said").inner_text()
+    assert not (tmp_path / "line/models/first-2.blemish").exists()
+    page.click("#teach-write")
+    until(page, "document.querySelector('#teach-state').textContent.startsWith('Written')")
+    assert (tmp_path / "line/models/first-2.blemish").is_file()
+
+
+def test_two_pages_see_the_same(start_studio: Start, visit: Visit) -> None:
+    server = start_studio()
+    filled(server.client, good=3, defects=0)
+    one, other = visit(server.url), visit(server.url)
+    one.click(".thumb >> nth=0")
+    one.click("#chosen .mark-defect")
+    until(other, "document.querySelectorAll('.thumb.defect').length === 1")
+
+
+def test_five_thousand_pictures_stay_responsive(
+    start_studio: Start, visit: Visit, tmp_path: Path
+) -> None:
+    folder = tmp_path / "line/pictures/nut/good"
+    folder.mkdir(parents=True)
+    content = picture(0)
+    for k in range(5000):
+        (folder / f"{k:04}.png").write_bytes(content)
+    page = visit(start_studio().url)
+    assert page.locator(".thumb").count() < 200
+    page.locator(".thumb").first.focus()
+    page.keyboard.press("End")
+    until(page, "document.activeElement.dataset.path === 'nut/good/4999.png'")
+    took = page.evaluate(
+        "async () => { const t = performance.now(); scrollTo(0, 40000);"
+        "await new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)));"
+        "return performance.now() - t; }"
+    )
+    assert took < 1000
+    assert page.locator(".thumb").count() < 200
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_fits_its_window(start_studio: Start, visit: Visit, width: int) -> None:
+    server = start_studio()
+    filled(server.client)
+    for name in ("first", "second"):
+        key = server.client.post("/v1/studio/train", json={**TINY, "name": name}).json()["id"]
+        assert wait_for(server.client, key)["state"] == "done"
+    for name in ("first", "second"):
+        key = server.client.post(f"/v1/studio/models/{name}/judge").json()["id"]
+        assert wait_for(server.client, key)["state"] == "done"
+    scheme = "dark" if width < 500 else "light"
+    page = visit(server.url, width=width, color_scheme=scheme, bypass_csp=bool(AXE))
+    faults: list[str] = []
+    for tab in ("pictures", "train", "models", "compare", "log", "viewer", "inspect", "limits"):
+        if tab == "viewer":
+            page.goto(f"{server.url}/#pictures")
+            page.reload()
+            page.click("#roles button:nth-child(3)")
+            page.dblclick(".thumb.defect >> nth=0")
+        elif tab in ("inspect", "limits"):
+            page.goto(f"{server.url}/inspect/first/")
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_selector("#limits-button-wide")
+            if tab == "limits":
+                page.click("#limits-button-wide")
+        else:
+            page.goto(f"{server.url}/#{tab}")
+            page.wait_for_selector(f"#{tab}:not([hidden])")
+        page.wait_for_timeout(400)
+        wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1], f"{tab} scrolls sideways"
+        if AXE:
+            page.evaluate(Path(AXE).read_text())
+            found = page.evaluate("axe.run()")["violations"]
+            serious = [f for f in found if f["impact"] in ("serious", "critical")]
+            said = [(f["id"], [n["html"][:120] for n in f["nodes"][:3]]) for f in serious]
+            faults += [f"{tab} at {width}: {each}" for each in said]
+    assert not faults
