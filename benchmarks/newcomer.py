@@ -1,4 +1,4 @@
-"""Newcomer's protocol: ``blemish fit DIR`` alone on 27 folders as people have them.
+"""Newcomer's protocol: ``blemish fit DIR`` alone on 37 folders as people have them.
 
 Each folder is built here, small. Right is: the good images train and nothing else does, or the
 sentence is said that leads on. Prints a line per folder and the share that is right.
@@ -165,6 +165,54 @@ def splits_first(folder: Folder) -> None:
         folder.bad(f"test/{product}/dent")
 
 
+def names_in_lower_case(folder: Folder) -> None:
+    for index in range(_GOOD):
+        folder.save(f"good_{index}.png", part(index))
+    for index in range(3):
+        folder.save(f"bad_{index}.png", part(100 + index, stained=True))
+
+
+def roles_first(folder: Folder) -> None:
+    for product in ("lid", "cap"):
+        folder.good(f"good/{product}", start=20 * (product == "cap"))
+    folder.bad("bad/lid")
+    folder.masks("masks/lid")
+
+
+def no_header(folder: Folder) -> None:
+    folder.good("shots")
+    lines = [f"shots/{i}.png,ok" for i in range(_GOOD)]
+    (folder.root / "list.csv").write_text("\n".join(lines))
+
+
+def cropped_masks(folder: Folder) -> None:
+    folder.good("good")
+    folder.bad("stain")
+    for index in range(3):
+        folder.save(f"masks/stain/{index}.png", MASK[:32, :32])
+
+
+def cut_short(folder: Folder) -> None:
+    folder.good("good")
+    whole = folder.save("good/9.png", part(9)).read_bytes()
+    (folder.root / "good" / "9.png").write_bytes(whole[: len(whole) // 2])
+    (folder.root / "good" / "empty.png").touch()
+
+
+def exchanged(folder: Folder) -> None:
+    for index in range(_GOOD + 1):
+        colour = np.stack([part(index), part(index) // 2, part(index) // 4], axis=-1)
+        folder.save(f"good/{index}.png", colour[..., ::-1] if index == _GOOD else colour)
+
+
+def turned(folder: Folder) -> None:
+    """A telephone's pictures: stored lying, to be shown upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for index in range(_GOOD):
+        folder.save(f"good/{index}.jpg", part(index), exif=exif)
+
+
 def archive(folder: Folder) -> None:
     (folder.root / "good.zip").write_bytes(b"PK\x05\x06" + bytes(18))
 
@@ -187,6 +235,7 @@ class Case:
     make: Callable[[Folder], None]
     trained: int | None = _GOOD
     said: tuple[str, ...] = ()
+    folder: str = "part"
 
 
 CASES = (
@@ -248,17 +297,38 @@ CASES = (
     Case("YOLO's boxes", yolo, said=("text files mark boxes in 2 images",)),
     Case("several masks of an image", several_masks, said=("masks: 3 for 3 images",)),
     Case("train/lid/ train/cap/ test/lid/dent/", splits_first, trained=16),
+    # Found by somebody who set out to have folders misread.
+    Case("good/{lid,cap} bad/lid masks/lid", roles_first, trained=16, said=("products cap, lid",)),
+    Case(
+        "good/{lid,cap}",
+        tree(("good", "good/lid"), ("good", "good/cap")),
+        trained=16,
+        said=("--good lid=",),
+    ),
+    Case(
+        "NG_parts/",
+        tree(("bad", ".")),
+        trained=None,
+        said=("NG_parts says that it holds", "--good"),
+        folder="NG_parts",
+    ),
+    Case("good_0.png and bad_0.png", names_in_lower_case, said=("which are good: 8",)),
+    Case("images/ alone", tree(("good", "images"))),
+    Case("a CSV list without header", no_header, None, ("path,label",)),
+    Case("masks of another size", cropped_masks, said=("masks: 3 for 3 images",)),
+    Case("a picture cut short and an empty one", cut_short, said=("2 image(s) could not be read",)),
+    Case("one BGR picture", exchanged, trained=9, said=("red and blue exchanged: 8.png",)),
+    Case("pictures that lie on their side", turned),
     Case("an archive", archive, trained=None, said=("Unpack good.zip first",)),
 )
 
 
 def run(case: Case, root: Path) -> str:
     """What is wrong; empty where it is right."""
-    folder = root / "part"
+    folder = root / case.folder
     folder.mkdir(parents=True)
     case.make(Folder(folder))
-    command = "import sys; from blemish.cli.app import main; main()"
-    words = [sys.executable, "-c", command, "fit", str(folder)]
+    words = [sys.executable, "-m", "blemish", "fit", str(folder)]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     text = done.stdout + done.stderr
     missing = [words for words in case.said if words not in text]

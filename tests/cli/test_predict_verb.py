@@ -200,7 +200,10 @@ def test_a_dash_is_no_file(
 
 
 def test_a_product_with_a_slip_is_refused(
-    blemish: Any, refused: Any, judging: dict[str, Path]
+    blemish: Any, refused: Any, judging: dict[str, Path], tmp_path: Path
 ) -> None:
-    message = refused(blemish("predict", judging["model"], judging["ok"], "--product", "prat"))
-    assert "Unknown product 'prat'. Did you mean 'part'? Known: part." in message
+    for more in ((), ("--out", "results")):
+        words = ("predict", judging["model"], judging["ok"], "--product", "prat", *more)
+        message = refused(blemish(*words))
+        assert "Unknown product 'prat'. Did you mean 'part'? Known: part." in message
+    assert not (tmp_path / "results").exists()

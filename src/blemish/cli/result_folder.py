@@ -48,6 +48,7 @@ def judge_into_folder(
     from blemish.distributed.part_writer import PartWriter
     from blemish.distributed.result_folder import Plan, ResultFolder
     from blemish.errors import ConfigError
+    from blemish.inspection.judging_model import check_product
     from blemish.model_file.bundle import model_manifest
     from blemish.outputs.run import MOST_REASONS
     from blemish.outputs.tally import Tally
@@ -60,6 +61,7 @@ def judge_into_folder(
             "Maps need limits, which their scale is tied to, and this model is not calibrated. "
             "Run: blemish calibrate MODEL GOOD_DIR"
         )
+    check_product(product, manifest.products, limits)
     samples = images_to_judge(images, recursive=recursive, on_note=lambda note: print_notes([note]))
     paths = [shown(sample.path) for sample in samples]
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}

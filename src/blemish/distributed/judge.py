@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blemish.data.sample import Sample
 from blemish.distributed.columns import Row, arrays, failed_row, parquet_library, row_of, schema
 from blemish.errors import BundleError, ConfigError, ImageError
+from blemish.inspection.judging_model import check_product
 from blemish.inspector import Inspector, open_model
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class Judge:
                     f"{self.model} is not the model of this run: its digest is {found[:12]}, "
                     f"expected {self.digest[:12]}. Put the same file there on every machine."
                 )
+            check_product(self.product, opened.products, opened.calibration)
             self.digest, self._opened = found, opened
         return self._opened
 

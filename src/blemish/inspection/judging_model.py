@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,20 +50,6 @@ class JudgingModel(ABC):
         """What is to be known of where it runs, usually nothing."""
         text: str = getattr(self.ready()[0], "said", "")
         return [text] if text else []
-
-    def check_product(self, product: str | None) -> None:
-        """A product named for pictures must be one that was learned or has limits of its own.
-
-        Raises:
-            ConfigError: It is neither; pooled limits would judge it without a word.
-        """
-        limits = () if self.calibration is None else self.calibration.products
-        known = [*self.products, *(name for name in limits if name not in self.products)]
-        if product is not None and product not in known:
-            raise ConfigError(
-                f"{unknown_name_message('product', product, known)} Leave it out where you do not "
-                "know which one a picture shows."
-            )
 
     def judge_samples(
         self,
@@ -114,7 +100,7 @@ class JudgingModel(ABC):
         Raises:
             ConfigError: The model does not know the product.
         """
-        self.check_product(product)
+        check_product(product, self.products, self.calibration)
         pairs = self.judge_samples(
             stream_to_judge(images, product=product, bit_depth=self.ready()[1].bit_depth),
             calibration=self.calibration,
@@ -163,7 +149,7 @@ class JudgingModel(ABC):
             >>> whole.overlay().width
             512
         """
-        self.check_product(product)
+        check_product(product, self.products, self.calibration)
         depth = self.ready()[1].bit_depth
         sample = one_picture(picture, channels=channels, product=product, bit_depth=depth)
         [pair] = self.judge_samples([sample], calibration=self.calibration, batch_size=1)
@@ -185,4 +171,21 @@ class JudgingModel(ABC):
             image=sample.image,
             bit_depth=self.ready()[1].bit_depth,
             map_scale=limits.map_scale if limits else None,
+        )
+
+
+def check_product(
+    product: str | None, learned: Sequence[str], calibration: Calibration | None
+) -> None:
+    """A product named for pictures must be one that was learned or has limits of its own.
+
+    Raises:
+        ConfigError: It is neither; pooled limits would judge it without a word.
+    """
+    limits = () if calibration is None else calibration.products
+    known = [*learned, *(name for name in limits if name not in learned)]
+    if product is not None and product not in known:
+        raise ConfigError(
+            f"{unknown_name_message('product', product, known)} Leave it out where you do not know "
+            "which one a picture shows."
         )
