@@ -27,7 +27,8 @@ def judge(model: str, picture: Image.Image) -> tuple[float, str, np.ndarray]:
     scale = min(size["height"] / picture.height, size["width"] / picture.width)
     height = min(size["height"], max(1, round(picture.height * scale)))
     width = min(size["width"], max(1, round(picture.width * scale)))
-    resized = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    narrow = picture.convert("RGB").resize((width, picture.height), Image.Resampling.BICUBIC)
+    resized = narrow.resize((width, height), Image.Resampling.BICUBIC)  # columns first, always
     pixels = np.empty((1, size["height"], size["width"], 3), np.uint8)
     pixels[:] = size["fill"]
     top, left = (size["height"] - height) // 2, (size["width"] - width) // 2

@@ -132,3 +132,14 @@ def test_drawn_pictures_are_not_said_to_be_bgr(
         with pytest.raises(UserWarning, match="looks like BGR"):
             open_model(model_file).inspect(np.full((64, 64, 3), (9, 90, 200), np.uint8))
         export_model(model_file, tmp_path / "any.blemish", any_size=True)
+
+
+def test_tall_pictures_are_letterboxed_columns_first_whatever_pillow_does() -> None:
+    """Pillow 13 begins with the rows where a picture is more than twice as high as wide."""
+    prepare = Preprocessing(416, 160)
+    grey = np.random.default_rng(0).integers(0, 256, (1261, 500)).astype(np.uint8)
+    pixels = np.repeat(grey[..., None], 3, axis=2)
+    boxed = prepare(pixels).astype(np.float32).mean(2)
+    found = run(with_any_size(identity((416, 160)), prepare), pixels[None], "onnx")
+    back = prepare.map_to_source(boxed, grey.shape)
+    assert (np.abs(found["anomaly_map"][0] - back) > 0.01).mean() < 1e-3

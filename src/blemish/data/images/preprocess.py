@@ -279,10 +279,11 @@ class Preprocessing:
         top, left, height, width = self.placement(source)
         resized = image
         if image.shape[:2] != (height, width):
-            # Pillow's bicubic filter widens with the scale (antialiasing).
-            resized = np.asarray(
-                Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-            )
+            # Pillow's bicubic filter widens with the scale (antialiasing). Columns first, always:
+            # left to itself, Pillow 13 begins with the rows of tall pictures, which rounds
+            # otherwise in one of seven values, and older ones do not.
+            narrow = Image.fromarray(image).resize((width, source[0]), Image.Resampling.BICUBIC)
+            resized = np.asarray(narrow.resize((width, height), Image.Resampling.BICUBIC))
         seen = self.seen(source)
         if (height, width) == seen:
             return Prepared(np.ascontiguousarray(resized), pose)
