@@ -50,6 +50,9 @@ def test_look_decide_recalibrate_and_find_it_again(
     assert page.inner_text("#detail-name") == "scratch.png"
     page.keyboard.press("d")
     page.wait_for_selector('#detail-defect[aria-pressed="true"]')
+    page.locator("#detail-kind").press_sequentially("scratch d")  # letters, and no marks
+    page.keyboard.press("Tab")
+    until(page, "document.querySelector('#kinds option')?.value === 'scratch d'")
     page.keyboard.press("Escape")
 
     page.click("#recalibrate")

@@ -94,6 +94,15 @@ CREATE TABLE IF NOT EXISTS poses (
 )
 """
 
+#: What people wrote of a picture: a kind of defect, and a note. It came later as well.
+_REMARKS = """
+CREATE TABLE IF NOT EXISTS remarks (
+    id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    note TEXT NOT NULL
+)
+"""
+
 
 class HistoryError(BlemishError):
     """A history that cannot be opened or written."""
@@ -160,6 +169,7 @@ class Database:
                     self.run("INSERT INTO meta VALUES (?, ?)", (key, value))
             self.run(_LEFT_OUT)
             self.run(_POSES)
+            self.run(_REMARKS)
             found = {row["key"]: row["value"] for row in self.rows("SELECT * FROM meta")}
             if found == {"schema": "2", "model": identity}:
                 self._run_all(_FROM_2)

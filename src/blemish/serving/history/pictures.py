@@ -26,7 +26,9 @@ Mark = Literal["good", "defect"]
 _COLUMNS = (
     "id, digest, product, name, judged, height, width, score, peak, map_low, branches, verdict, "
     "version, mark, recognised, rival, named, "
-    "(SELECT pose FROM poses WHERE poses.id = pictures.id) AS pose"
+    "(SELECT pose FROM poses WHERE poses.id = pictures.id) AS pose, "
+    "(SELECT kind FROM remarks WHERE remarks.id = pictures.id) AS kind, "
+    "(SELECT note FROM remarks WHERE remarks.id = pictures.id) AS note"
 )
 _AS_JUDGED = ("product", "verdict", "version", "recognised", "rival", "named")
 
@@ -52,6 +54,8 @@ class Picture:
     rival: str | None = None  # what it may show as well; of no weight where the product is named
     named: bool = False  # whether somebody said the product
     pose: PartPose | None = None  # how its part lay, from models that align pictures
+    kind: str = ""  # of defect, as people call it
+    note: str = ""  # what people wrote
 
     def judged_by(self, calibration: Calibration) -> Findings:
         """What limits say of it, by its score: verdicts follow from them without the network."""
@@ -161,6 +165,15 @@ class PictureHistory:
             )
             picture = self.get(key)
         self._on_change("mark", id=key, mark=mark)
+        return picture
+
+    def remark(self, key: int, kind: str, note: str) -> Picture:
+        """Write down the kind of defect and a note; empty ones take back what was there."""
+        with self._db.transaction():
+            self.get(key)
+            self._db.run("INSERT OR REPLACE INTO remarks VALUES (?, ?, ?)", (key, kind, note))
+            picture = self.get(key)
+        self._on_change("mark", id=key, mark=picture.mark)
         return picture
 
     def named_product(self, digest: str) -> str | None:
@@ -288,6 +301,8 @@ def _picture(row: sqlite3.Row) -> Picture:
         recognised=row["recognised"],
         rival=row["rival"],
         named=bool(row["named"]),
+        kind=row["kind"] or "",
+        note=row["note"] or "",
         pose=None if row["pose"] is None else _pose(json.loads(row["pose"])),
     )
 

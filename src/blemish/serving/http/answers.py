@@ -137,6 +137,8 @@ class PictureAnswer(BaseModel):
     objecting: list[str] = Field(description="branches that are beyond their own limits")
     verdict_then: Verdict | None = Field(description="when it was judged, by the limits of then")
     mark: Mark | None
+    kind: str = Field(description="of defect, as people call it; empty where nobody said")
+    note: str = Field(description="what people wrote")
     pose: PoseAnswer | None
 
 
@@ -168,6 +170,13 @@ class MarkRequest(BaseModel):
     """What a person says of a picture; ``null`` takes it back."""
 
     mark: Mark | None
+
+
+class RemarkRequest(BaseModel):
+    """What a person writes of a picture; empty text takes it back."""
+
+    kind: str = Field("", max_length=60, description="of defect, such as scratch")
+    note: str = Field("", max_length=2000)
 
 
 class ProductRequest(BaseModel):

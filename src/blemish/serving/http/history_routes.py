@@ -24,6 +24,7 @@ from blemish.serving.http.answers import (
     PictureAnswer,
     ProductRequest,
     RecalibrationRequest,
+    RemarkRequest,
     RemoveRequest,
     VersionAnswer,
     comparison,
@@ -124,6 +125,11 @@ def history_routes(service: InspectionService) -> APIRouter:
     @router.put("/pictures/{key}/mark", response_model=PictureAnswer, summary="Good or defect")
     def mark(key: int, request: MarkRequest) -> PictureAnswer:
         return picture_answer(pictures.set_mark(key, request.mark), versions.active.calibration)
+
+    @router.put("/pictures/{key}/remark", summary="Its kind of defect, and a note")
+    def remark(key: int, request: RemarkRequest) -> PictureAnswer:
+        picture = pictures.remark(key, request.kind.strip(), request.note.strip())
+        return picture_answer(picture, versions.active.calibration)
 
     @router.put(
         "/pictures/{key}/product",
@@ -227,7 +233,7 @@ def _csv(
     kept = service.pictures.all()
     branches = list(dict.fromkeys(name for picture in kept for name in picture.branches))
     columns = ["id", "name", "product", "recognised", "rival", "judged"]
-    columns += ["verdict", "score", "p_value", "times_limit", "mark"]
+    columns += ["verdict", "score", "p_value", "times_limit", "mark", "kind", "note"]
     columns += [f"branch_{name}" for name in branches]
     columns += ["calibration", "false_alarm_rate", "verdict_then", "calibration_then"]
     columns += ["height", "width", "sha256"]
@@ -240,7 +246,7 @@ def _csv(
                 *(picture.id, _cell(picture.name), picture.product, picture.recognised),
                 *(answer.rival, picture.judged),
                 *(answer.verdict, picture.score, answer.p_value),
-                *(answer.times_limit, picture.mark),
+                *(answer.times_limit, picture.mark, _cell(picture.kind), _cell(picture.note)),
                 *(picture.branches.get(name) for name in branches),
                 *(version, rate, picture.verdict, picture.version),
                 *(*picture.size, picture.digest),

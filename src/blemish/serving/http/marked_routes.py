@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from blemish.data.images.image_list import is_image_name
+from blemish.data.layouts.roles import folder_role
 from blemish.errors import MissingExtraError
 from blemish.metrics.intervals import binomial_interval
 from blemish.serving.history.pictures import Picture
@@ -21,6 +22,7 @@ from blemish.serving.limits import RefusalError
 from blemish.serving.service import InspectionService
 
 _MIB = 2**20
+_KINDS = ("kind", "defects")
 #: What files begin with, for pictures whose names say nothing.
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"RIFF": ".webp"}
 
@@ -84,7 +86,10 @@ def _place(picture: Picture, content: bytes) -> str:
     if not is_image_name(name):
         suffixes = (suffix for begin, suffix in _SUFFIXES.items() if content.startswith(begin))
         name += next(suffixes, ".tif")
-    side = "train/good" if picture.mark == "good" else "test/defect"
+    said = re.sub(r"[^\w +-]", "_", picture.kind).strip()
+    # A folder called "ok" or "masks" would be read as something else.
+    kinds = (k for k in (said, f"defect {said}") if said and folder_role(k).what in _KINDS)
+    side = "train/good" if picture.mark == "good" else f"test/{next(kinds, 'defect')}"
     return f"{product}/{side}/{picture.id:06d}-{re.sub(r'[^ .+0-9A-Za-z_-]', '_', name)}"
 
 

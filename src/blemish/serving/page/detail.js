@@ -47,6 +47,7 @@ function draw() {
   ];
   if (picture.product && state.model.products.length < 2) rows.splice(3, 0, ["product", picture.product]);
   drawProduct(picture);
+  drawRemark(picture);
   if (picture.verdict_then !== picture.verdict) rows.push(["was then", verdictWord(picture.verdict_then)]);
   byId("detail-list").replaceChildren(...rows.flatMap(([term, text]) => [make("dt", "", term), make("dd", "", text)]));
   byId("detail-good").setAttribute("aria-pressed", String(picture.mark === "good"));
@@ -61,6 +62,20 @@ function draw() {
   const at = order.indexOf(picture.id);
   byId("detail-before").disabled = at <= 0;
   byId("detail-next").disabled = at < 0 || at >= order.length - 1;
+}
+
+function drawRemark(picture) {
+  for (const [id, text] of [["detail-kind", picture.kind], ["detail-note", picture.note]]) {
+    if (document.activeElement !== byId(id)) byId(id).value = text; // who is writing writes on
+  }
+  const kinds = [...new Set(state.pictures.map((p) => p.kind).filter(Boolean))].sort();
+  byId("kinds").replaceChildren(...kinds.map((kind) => new Option(kind, kind)));
+}
+
+async function remark() {
+  const json = { kind: byId("detail-kind").value, note: byId("detail-note").value };
+  const answer = await call("PUT", `v1/pictures/${current.id}/remark`, { json });
+  Object.assign(state.pictures.find((p) => p.id === answer.id) ?? {}, { kind: answer.kind, note: answer.note });
 }
 
 function drawProduct(picture) {
@@ -204,6 +219,7 @@ byId("detail-before").addEventListener("click", () => step(-1));
 byId("detail-next").addEventListener("click", () => step(1));
 byId("detail-remove").addEventListener("click", remove);
 byId("detail-product").addEventListener("change", (event) => correct(event.target.value));
+for (const id of ["detail-kind", "detail-note"]) byId(id).addEventListener("change", remark);
 byId("detail-heat-on").addEventListener("change", (event) => setHeat(event.target.checked));
 byId("detail-boxes-on").addEventListener("change", draw);
 byId("detail-opacity").addEventListener("input", (event) => { state.opacity = event.target.value / 100; changed(); });
@@ -221,7 +237,7 @@ const KEYS = {
 dialog.addEventListener("keydown", (event) => {
   const adjusts = event.target.matches('input[type="range"]') && event.key.startsWith("Arrow");
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  const chooses = event.target.matches("select"); // by the arrows, or a product's first letter
+  const chooses = event.target.matches('select, input[type="text"]'); // by the arrows, or a product's first letter
   if (!action || adjusts || chooses || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   event.stopPropagation();
