@@ -98,6 +98,11 @@ def memory_mib(pid: int) -> float:
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
 
+def processor_ms(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(model: Path, source: str, seconds: float, sender: list[str] | None) -> dict[str, Any]:
     receiver = Receiver()
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
@@ -111,7 +116,7 @@ def measure(model: Path, source: str, seconds: float, sender: list[str] | None) 
         found = re.search(r"http://\S+", server.stdout.readline())
         assert found, Path(folder, "log").read_text()
         sending = None if sender is None else subprocess.Popen(sender)
-        memory, started = [], time.monotonic()
+        memory, started, begun = [], time.monotonic(), processor_ms(server.pid)
         while time.monotonic() < started + seconds + 8:
             time.sleep(1)
             memory.append(memory_mib(server.pid))
@@ -120,6 +125,7 @@ def measure(model: Path, source: str, seconds: float, sender: list[str] | None) 
                 break
         time.sleep(2)
         state = httpx.get(f"{found[0]}/v1/live").json()
+        worked = processor_ms(server.pid) - begun
         server.send_signal(signal.SIGTERM)
         ended = server.wait(60)
         if sending is not None:
@@ -131,6 +137,8 @@ def measure(model: Path, source: str, seconds: float, sender: list[str] | None) 
         "frames": state["seen"],
         "judged": state["judged"],
         "dropped": state["dropped"],
+        "processor_ms_per_picture": round(worked / max(1, state["judged"]), 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "verdicts_arrived": len(waits),
         "in_order": receiver.stamps == sorted(receiver.stamps),
         "counts": state["counts"],
@@ -174,7 +182,6 @@ def main() -> None:
         "frames_per_second": RATE,
         "size": list(pictures[0].shape[:2]),
         "pictures": len(pictures),
-        "load_average": round(os.getloadavg()[0], 1),
         **found,
     }
     write_result(given.result, content)
