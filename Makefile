@@ -4,6 +4,8 @@
 # make docs   the documentation as a site, site/index.html
 # make faults the long fault campaign: damaged files, commands killed at random
 # make dist   wheel, source distribution and list of dependencies in dist/, checked
+# make lowest  the core of the tests with the lowest versions that pyproject.toml allows (needs uv)
+# make audit   known vulnerabilities of dist/'s list, from OSV files: ADVISORIES=DIR
 # make release-check   dist/ installed by name in an empty environment, outside, and used there
 #
 # Each sets up .venv first, under the versions of constraints.txt, and again only when
@@ -14,7 +16,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: demo test lint docs faults dist release-check
+.PHONY: demo test lint docs faults dist lowest audit release-check
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-train
@@ -42,6 +44,12 @@ dist: $(VENV)/installed-train
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	    --of JSON -o dist/blemish.cdx.json $(BIN)/python
+
+lowest: $(VENV)/created
+	$(BIN)/python benchmarks/check_versions.py lowest --python $(PYTHON)
+
+audit: dist
+	$(BIN)/python benchmarks/audit.py dist/blemish.cdx.json $(ADVISORIES)
 
 release-check: dist
 	$(BIN)/python benchmarks/check_release.py dist

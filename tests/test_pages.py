@@ -149,4 +149,7 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert {"index.html", "choosing.html", "api/detector.html", "methods/trio.html"} <= pages
     detector = (tmp_path / "site" / "api" / "detector.html").read_text("utf-8")
     assert "predict" in detector
-    assert "fonts.googleapis.com" not in detector  # no request leaves the reader's machine
+    for page in tmp_path.rglob("*.html"):  # no request leaves the reader's machine
+        loads = r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?https?:"
+        assert not re.search(loads, page.read_text("utf-8")), page.name
+    assert (tmp_path / "site" / "javascripts" / "iframe-worker.js").is_file()

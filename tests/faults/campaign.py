@@ -9,6 +9,8 @@ every run of the suite.
 * A damaged picture is read, or refused with one of our errors; within five seconds and a gigabyte.
 * A command killed at any moment leaves each of its files as it was or as it will be, never half;
   and the same command then completes.
+* A request drawn from the server's description is answered as that says (`fuzz_http.py`).
+* Memory and open files of the server, and of `predict --watch`, stay where they are (`soak.py`).
 """
 
 from __future__ import annotations
@@ -255,6 +257,9 @@ def _in_a_child(work: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any] |
 
 
 def main(result: str) -> None:
+    from fuzz_http import fuzzed
+    from soak import soak_serve, soak_watch
+
     from blemish.benchmark.result_file import write_result
 
     content = {
@@ -263,6 +268,9 @@ def main(result: str) -> None:
         "damaged_models": damaged_models(2000),
         "damaged_pictures": damaged_pictures(20_000),
         "killed_commands": killed_commands(200),
+        "http": fuzzed(100),
+        "soak_serve": soak_serve(600),
+        "soak_watch": soak_watch(600),
     }
     write_result(result, content)
     print(json.dumps(content, indent=1))
