@@ -3,10 +3,10 @@
     python benchmarks/check_versions.py lowest  --python python3.10      (make lowest)
     python benchmarks/check_versions.py highest --python python3.13
 
-Makes an environment outside the repository with what ``pyproject.toml`` allows at least (or at most)
+Makes an environment outside the repository with what ``pyproject.toml`` allows at least (at most)
 of each direct dependency, and runs a core of the tests there: files, limits, metrics, training and
-prediction of every method, export, the server and the command line. Needs ``uv``, and some 6 GB on
-disk, as the index gives torch with CUDA.
+prediction of every method, export, the server and the command line. Needs ``uv``, and 6 GB of disk,
+as the index gives torch with CUDA.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from blemish.calibration import CalibrationRecord, calibrate
 from blemish.calibration.conformal import (
     bound_for_new_groups,
     images_needed,
@@ -116,3 +117,11 @@ def test_the_bound_for_new_groups_holds_whatever_is_in_them(
         stopped += sum(score > scores[-k] for score in new)
         bounds.append(bound_for_new_groups(k, [len(other) for other in others]))
     assert stopped / sum(map(len, groups)) <= max(bounds)
+
+
+@pytest.mark.parametrize("rate", [1e-12, 3e-16, 2**-52, 1e-17, 5.1e-295, 5e-324])
+def test_a_rate_that_no_set_of_images_reaches_is_told_at_once(rate: float) -> None:
+    needed = images_needed(rate)
+    assert 0.9 / rate <= needed or needed >= 10**300
+    calibration = calibrate(CalibrationRecord("nut", score=s, peak=s) for s in range(99))
+    assert calibration.at(false_alarm_rate=rate).notes()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from pydantic import FiniteFloat
@@ -105,6 +106,8 @@ def images_needed(rate: float) -> int:
         >>> images_needed(0.01), images_needed(0.05)
         (99, 19)
     """
+    if rate < 2**-52:  # beyond this, steps of one image are lost in floating point
+        return math.ceil(1 / Fraction(rate))
     n = max(math.ceil(1 / rate) - 2, 1)
     while limit_rank(rate, n) == 0:
         n += 1
