@@ -2,9 +2,9 @@
 
     python benchmarks/audit.py dist/blemish.cdx.json advisories/      (make audit ADVISORIES=DIR)
 
-The first file is the CycloneDX list that ``make dist`` writes; the folder holds advisories, one JSON
+The first file is the CycloneDX list that ``make dist`` writes; the folder holds advisories, a JSON
 file each, as https://osv.dev publishes them for PyPI (``all.zip``, unpacked). Prints each match and
-ends with 1 if there is one, 2 if the folder holds no advisory for PyPI: an empty audit is no audit.
+ends with 1 if there is one, and with 2 if the folder holds no advisory for PyPI: that is no audit.
 """
 
 from __future__ import annotations
