@@ -121,6 +121,7 @@ class Inspections:
 
         def ring(alarm: Alarm) -> None:
             events.publish("alarm", product=alarm.product, sentence=alarm.sentence)
+            self._audit.note("drift alarm", name, "", alarm.sentence)
 
         service = InspectionService(
             network.model,

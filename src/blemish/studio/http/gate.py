@@ -87,6 +87,6 @@ def _is_public(path: str) -> bool:
     return (
         path in Gate.PUBLIC
         or path.startswith("/static/")
-        or (parts[1] == "inspect" and (parts[3:] in ([""], ["live"]) or parts[3:4] == ["static"]))
+        or (parts[1] == "inspect" and (parts[3:] in ([""], ["live"], ["trend"]) or parts[3:4] == ["static"]))
         or (parts[1] == "inspect" and parts[3:] == ["v1", "session"])
     )
