@@ -19,6 +19,8 @@ from blemish.studio.audit import Person, Role, acting
 
 NAME_COOKIE = "blemish_name"
 _LONGEST_NAME = 60
+#: Of one model, below its name.
+_PAGES = ([""], ["live"], ["trend"], ["v1", "session"])
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What operators may change: to judge, to mark, and to leave again.
 _FOR_OPERATORS = re.compile(
@@ -87,6 +89,6 @@ def _is_public(path: str) -> bool:
     return (
         path in Gate.PUBLIC
         or path.startswith("/static/")
-        or (parts[1] == "inspect" and (parts[3:] in ([""], ["live"], ["trend"]) or parts[3:4] == ["static"]))
-        or (parts[1] == "inspect" and parts[3:] == ["v1", "session"])
+        or (parts[1] == "inspect" and parts[3:] in _PAGES)
+        or (parts[1] == "inspect" and parts[3:4] == ["static"])
     )
