@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +33,7 @@ from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo
 from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
+from blemish.training.log import TrainingLog
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, rebuilt, to_predict
 from blemish.training.options import TrainingOptions
@@ -139,6 +141,7 @@ class Detector(Inspector):
         seed: int | None = None,
         training: TrainingOptions | None = None,
         progress: Progress | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> Detector:
         """Learn from good images, then calibrate on good images held out.
 
@@ -167,6 +170,7 @@ class Detector(Inspector):
             training: Seed, device, precision, checkpoints and feature cache; see
                 :class:`blemish.TrainingOptions`.
             progress: Where progress is shown.
+            callbacks: Lightning's callbacks, called in every stage.
 
         Returns:
             Itself; what was done and what there is to know is in :attr:`fit_report`.
@@ -182,7 +186,8 @@ class Detector(Inspector):
         # Impossible rates are refused now, not after the training.
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
-        options = TrainingOptions.of(training, seed)
+        options = TrainingOptions.of(training, seed, callbacks)
+        log = TrainingLog(options.work_dir, options.loggers)
         if defects is not None:
             tiled = self.input.tile is not None
             check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
@@ -208,6 +213,7 @@ class Detector(Inspector):
             roi=as_region(roi),
             align=align,
             crop_to=crop_to,
+            log=log,
         )
         # Only now: a training that fails or is stopped leaves this detector as it was.
         self.method, self.preprocessing = to_predict(method), preprocessing
@@ -244,6 +250,7 @@ class Detector(Inspector):
             seconds=time.monotonic() - started,
         )
         self.training = {**report.to_json(options), "speed": self.speed.to_json()}
+        log.end(self.calibration, report.figures())
         return self
 
     @property

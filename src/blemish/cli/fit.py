@@ -168,6 +168,10 @@ def fit(
     bit_depth: BitDepth = 16,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(help="tensorboard:DIR or mlflow:URI, beside the CSV. Repeatable."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Threads that decode; default: half of the cores, 8 at most."),
@@ -282,6 +286,7 @@ def fit(
                     device=device,
                     precision=precision,
                     workers=workers,
+                    loggers=tuple(logger or ()),
                     work_dir=work_dir,
                     resume=resume,
                     restart=restart,
@@ -301,6 +306,8 @@ def fit(
             left_out += part.products
             print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
             continue
+        if detector.fit_report.training.losses and as_url(path) is None:
+            shutil.move(work_dir / "training.csv", path.with_suffix(".training.csv"))
         shutil.rmtree(work_dir, ignore_errors=True)
         print_report(path, detector.fit_report, detector.calibration, progress)
     if left_out:

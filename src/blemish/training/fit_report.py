@@ -34,6 +34,14 @@ class FitReport:
     groups: Mapping[str, Any] = field(default_factory=dict)  # see blemish.training.sides
     product_folders: Mapping[str, str] = field(default_factory=dict)  # data/known_products.py
 
+    def figures(self) -> dict[str, float]:
+        """What the training log ends with."""
+        return {
+            "seconds": self.seconds,
+            "training_images": self.training_images,
+            "calibration_images": self.calibration_images,
+        }
+
     def to_json(self, options: TrainingOptions) -> dict[str, Any]:
         """What the model file says of the training."""
         return {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
 from blemish.training.devices import check_device
+from blemish.training.log import check_logger
 
 _PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -32,6 +35,8 @@ class TrainingOptions:
         cache_budget_gib: Largest feature cache, in GiB on disk; a larger one is not made, and the
             teacher runs in every step instead.
         checkpoint_seconds: Time between checkpoints.
+        loggers: ``tensorboard:DIR`` and ``mlflow:URI``, beside ``training.csv`` in ``work_dir``.
+        callbacks: Lightning's callbacks, called in every stage.
 
     Raises:
         ConfigError: A seed, device, precision, number of threads or budget that cannot be.
@@ -52,6 +57,8 @@ class TrainingOptions:
     cache_dir: str | Path | None = None
     cache_budget_gib: float = 8.0
     checkpoint_seconds: float = 60.0
+    loggers: tuple[str, ...] = ()
+    callbacks: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -63,18 +70,23 @@ class TrainingOptions:
             raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"{self.workers} workers; expected 0 (none beside) or more threads.")
+        for logger in self.loggers:
+            check_logger(logger)
         if not self.cache_budget_gib >= 0:
             raise ConfigError(
                 f"The cache budget is {self.cache_budget_gib} GiB; expected 0 (no cache) or more."
             )
 
     @classmethod
-    def of(cls, training: TrainingOptions | None, seed: int | None) -> TrainingOptions:
-        """Those given, or the default ones, with another seed where one is given."""
+    def of(
+        cls, training: TrainingOptions | None, seed: int | None, callbacks: Sequence[Any] = ()
+    ) -> TrainingOptions:
+        """Those given, or the default ones, with another seed and more callbacks where given."""
         options = cls() if training is None else training
         if not isinstance(options, cls):
             raise ConfigError(
                 f"training is of type {type(options).__name__}; expected "
                 "blemish.TrainingOptions(seed=…, device=…, …)."
             )
+        options = replace(options, callbacks=(*options.callbacks, *callbacks))
         return options if seed is None else replace(options, seed=seed)

@@ -23,6 +23,7 @@ from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.batches import StepBatches, TrainingBatches, moved
 from blemish.training.devices import lightning_device
+from blemish.training.log import TrainingLog
 
 try:
     import lightning.pytorch as lightning
@@ -49,6 +50,8 @@ def run_stage(
     precision: str,
     checkpoint_seconds: float,
     progress: Progress,
+    log: TrainingLog | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> list[tuple[int, dict[str, float]]]:
     """Train one stage in place on ``rows`` of the data, from its checkpoint where there is one.
 
@@ -67,10 +70,12 @@ def run_stage(
         load_weights(method, checkpoint)
         return []
     module = _StageModule(method, stage, seed)
+    log = log or TrainingLog()
+    log.begin(stage.name, first)
     plan = StepBatches(rows, stage, seed, first, anomalies=labelled)
     accelerator, devices = lightning_device(device)
     with progress.task(f"Training {stage.name}", stage.total_steps, done=first) as task:
-        watcher = _Watcher(task, checkpoint, checkpoint_seconds)
+        watcher = _Watcher(task, checkpoint, checkpoint_seconds, log)
         with warnings.catch_warnings(), _quiet_lightning():
             warnings.simplefilter("ignore")
             trainer = lightning.Trainer(
@@ -83,7 +88,7 @@ def run_stage(
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                callbacks=[watcher],
+                callbacks=[watcher, *callbacks],
             )
             resume = checkpoint if first else None
             try:
@@ -180,12 +185,14 @@ class _StageModule(lightning.LightningModule):
 class _Watcher(lightning.Callback):
     """Progress, checkpoints, and a clean stop between two steps."""
 
-    def __init__(self, task: Task, checkpoint: Path, seconds: float) -> None:
+    def __init__(self, task: Task, checkpoint: Path, seconds: float, log: TrainingLog) -> None:
         self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
+        self._log = log  # without the underscore it is Lightning's
         self.losses: list[tuple[int, dict[str, float]]] = []
         self.stop = False
         self.step = 0
-        self._saved_at = time.monotonic()
+        self._saved_at = self._timed_at = time.monotonic()
+        self._timed_step = -1
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -201,6 +208,7 @@ class _Watcher(lightning.Callback):
             self._check_finite(pl_module, values["total"])
             self.losses.append((self.step, values))
             note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
+            note += self._logged(trainer, pl_module.stage, values)
         self.task.advance(note=note)
         stop = self.stop
         if finished or stop or due:
@@ -213,6 +221,19 @@ class _Watcher(lightning.Callback):
         if stop:
             trainer.should_stop = True
             trainer.fit_loop.epoch_loop.min_steps = None
+
+    def _logged(self, trainer: lightning.Trainer, stage: Stage, values: dict[str, float]) -> str:
+        """Log losses, rates and throughput since the last time; what of it is shown."""
+        now, said = time.monotonic(), ""
+        rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        found = {f"learning_rate_{n}": rate for n, rate in enumerate(rates)}
+        if self._timed_step >= 0:  # the first steps prepare kernels
+            done = (self.step - self._timed_step) * stage.batch_size
+            found["pictures_per_second"] = done / max(now - self._timed_at, 1e-9)
+            said = f" ({found['pictures_per_second']:.3g} pictures/s)"
+        self._timed_at, self._timed_step = now, self.step
+        self._log.write({f"{stage.name}/{k}": v for k, v in (values | found).items()}, self.step)
+        return said
 
     def _check_finite(self, module: _StageModule, total: float) -> None:
         weights = [p for group in module.stage.groups for p in group.parameters()]

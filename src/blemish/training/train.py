@@ -36,6 +36,7 @@ from blemish.training.first_look import first_look
 from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo, framed
 from blemish.training.label_check import suspects_among, suspects_note
+from blemish.training.log import TrainingLog
 from blemish.training.method_network import ready_torch
 from blemish.training.options import TrainingOptions
 from blemish.training.out_of_fold import out_of_fold_records
@@ -72,6 +73,7 @@ def learn(
     roi: RegionOfInterest | None = None,
     align: Aligned = False,
     crop_to: CropTo = None,
+    log: TrainingLog | None = None,
 ) -> tuple[Method, Preprocessing, list[Sample], FitReport]:
     """Train a method on the good training images of a data set, and on labelled defects.
 
@@ -116,14 +118,20 @@ def learn(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
-        training = train(
-            method,
-            [*kept, *defects],
-            preprocessing,
-            options,
-            set_aside=split.held,
-            progress=progress,
-        )
+        try:
+            training = train(
+                method,
+                [*kept, *defects],
+                preprocessing,
+                options,
+                set_aside=split.held,
+                progress=progress,
+                log=log,
+            )
+        except BaseException:
+            if log is not None:
+                log.close("failed")
+            raise
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
     broken = {path for path, _ in training.failures}
@@ -164,6 +172,7 @@ def train(
     *,
     set_aside: Sequence[Sample] = (),
     progress: Progress | None = None,
+    log: TrainingLog | None = None,
 ) -> TrainingReport:
     """Train all stages of a freshly built method and fit its statistics, in place.
 
@@ -176,17 +185,17 @@ def train(
             there.
         DataError: Fewer than two readable images.
     """
-    progress = progress or Progress()
+    progress, log = progress or Progress(), log or TrainingLog()
     for name, folder in (("work_dir", options.work_dir), ("cache_dir", options.cache_dir)):
         if folder is not None and Path(folder).is_file():
             raise ConfigError(f"{name} is {folder}, a file; expected a folder, there or not.")
     if options.work_dir is not None:
-        work_dir = Path(options.work_dir)
-        return _train_in(work_dir, method, samples, preprocessing, options, set_aside, progress)
+        at = Path(options.work_dir)
+        return _train_in(at, method, samples, preprocessing, options, set_aside, progress, log)
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+        at = Path(folder)
         try:
-            return _train_in(home, method, samples, preprocessing, options, set_aside, progress)
+            return _train_in(at, method, samples, preprocessing, options, set_aside, progress, log)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"{str(error).partition(' The checkpoint')[0]} Nothing of it is kept. To be able "
@@ -202,6 +211,7 @@ def _train_in(
     options: TrainingOptions,
     set_aside: Sequence[Sample],
     progress: Progress,
+    log: TrainingLog,
 ) -> TrainingReport:
     started = time.monotonic()
     ready_torch()
@@ -269,6 +279,8 @@ def _train_in(
             precision=options.precision,
             checkpoint_seconds=options.checkpoint_seconds,
             progress=progress,
+            log=log,
+            callbacks=options.callbacks,
         )
         state["stage"] = index + 1
         write_state(work_dir, state)

@@ -1,0 +1,114 @@
+"""Training log: numbers of a training by step, in a CSV file and in the loggers asked for.
+
+The file has a row for each number, ``seconds,name,step,value``, so that new names need no columns.
+TensorBoard and MLflow are written by Lightning's loggers.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from blemish._files import atomic_write
+from blemish.calibration import Calibration
+from blemish.errors import ConfigError, MissingExtraError
+
+#: Name of the file in the folder of a training.
+CSV_NAME = "training.csv"
+_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
+_HEAD = ("seconds", "name", "step", "value")
+
+
+def check_logger(asked: str) -> None:
+    """Refuse a logger that cannot be written to.
+
+    Raises:
+        ConfigError: Neither ``tensorboard:DIR`` nor ``mlflow:URI``.
+        MissingExtraError: Its package is not installed.
+    """
+    kind, _, place = asked.partition(":")
+    if kind not in _PACKAGES or not place:
+        raise ConfigError(
+            f"The logger is {asked!r}; expected tensorboard:DIR or mlflow:URI, such as "
+            "tensorboard:runs or mlflow:http://localhost:5000."
+        )
+    if find_spec(_PACKAGES[kind]) is None:
+        raise MissingExtraError(f"Logging to {asked}", "loggers")
+
+
+class TrainingLog:
+    r"""Where the numbers of one training go.
+
+    Args:
+        folder: Of the file; ``None``: there is none.
+        loggers: ``tensorboard:DIR`` and ``mlflow:URI``, checked; opened with the first number.
+
+    Example:
+        >>> import tempfile
+        >>> from blemish.training.log import TrainingLog
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = TrainingLog(Path(folder))
+        ...     log.write({"distill/total": 0.5}, step=1)
+        ...     (Path(folder) / "training.csv").read_text().split(",")[-3:]
+        ['distill/total', '1', '0.5\n']
+    """
+
+    def __init__(self, folder: str | Path | None = None, loggers: Sequence[str] = ()) -> None:
+        self.path = None if folder is None else Path(folder) / CSV_NAME
+        self._asked = loggers
+        self._loggers: list[Any] | None = None
+        self._started = time.monotonic()
+
+    def begin(self, stage: str, first: int) -> None:
+        """Drop what the file has of steps of a stage that are done again, from ``first`` on."""
+        if self.path is None or not self.path.is_file():
+            return
+        with self.path.open(newline="") as file:
+            rows = [row for row in csv.reader(file) if len(row) == len(_HEAD)]
+        kept = [r for r in rows if not (r[1].startswith(f"{stage}/") and int(r[2]) > first)]
+        with atomic_write(self.path) as target:
+            target.write("".join(",".join(row) + "\n" for row in kept).encode())
+
+    def write(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers by name; ``stage/name`` for those of a stage."""
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = not self.path.is_file()
+            seconds = round(time.monotonic() - self._started, 2)
+            with self.path.open("a", newline="") as file:
+                rows = csv.writer(file, lineterminator="\n")
+                if new:
+                    rows.writerow(_HEAD)
+                rows.writerows((seconds, name, step, value) for name, value in values.items())
+        if self._loggers is None:
+            self._loggers = [_opened(asked) for asked in self._asked]
+        for logger in self._loggers:
+            logger.log_metrics(dict(values), step)
+
+    def end(self, calibration: Calibration | None, values: Mapping[str, float]) -> None:
+        """What came of it, the limits of every product and ``final/…``; the runs end with it."""
+        found = {f"final/{name}": value for name, value in values.items()}
+        for product in () if calibration is None else calibration.products:
+            limits = calibration.limits(product)  # type: ignore[union-attr]
+            own = {"defect": limits.defect, "unsure": limits.unsure, "images": limits.n}
+            found |= {f"calibration/{product}/{name}": value for name, value in own.items()}
+        self.write(found, 0)
+        self.close()
+
+    def close(self, status: str = "success") -> None:
+        """End the loggers' runs, as a success or as ``failed``."""
+        for logger in self._loggers or ():
+            logger.finalize(status)
+
+
+def _opened(asked: str) -> Any:
+    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
+
+    kind, _, place = asked.partition(":")
+    if kind == "tensorboard":
+        return TensorBoardLogger(place, name="", version=None)
+    return MLFlowLogger(experiment_name="blemish", tracking_uri=place)

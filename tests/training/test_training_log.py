@@ -1,0 +1,118 @@
+"""Numbers of a training: in the CSV always, in TensorBoard and MLflow where asked."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from blemish import Detector, TrainingOptions
+from blemish._progress import Progress
+from blemish.errors import ConfigError
+
+SHORT = {"steps": 4, "batch_size": 4}
+EXPECTED = {
+    "distill/total",
+    "distill/learning_rate_0",
+    "distill/pictures_per_second",
+    "final/calibration_images",
+    "final/training_images",
+    "final/seconds",
+}
+
+
+def fit(good: NDArray[np.uint8], folder: Path, *, callbacks: Any = (), **options: Any) -> Detector:
+    detector = Detector("rd", image_size=64, teacher_weights="random", settings=SHORT)
+    training = TrainingOptions(device="cpu", work_dir=folder, **options)
+    return detector.fit(good, training=training, callbacks=callbacks, progress=Progress(quiet=True))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "training.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_file_has_losses_rates_throughput_limits_and_the_end(
+    good_parts: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    detector = fit(good_parts, tmp_path)
+    found = rows(tmp_path)
+    assert {row["name"] for row in found} >= EXPECTED
+    losses = [(int(r["step"]), float(r["value"])) for r in found if r["name"] == "distill/total"]
+    assert losses == [
+        (step, pytest.approx(values["total"]))
+        for step, values in detector.fit_report.training.losses["distill"]
+    ]
+    assert detector.calibration is not None
+    product = detector.products[0]
+    limit = [r["value"] for r in found if r["name"] == f"calibration/{product}/defect"]
+    assert float(limit[0]) == pytest.approx(detector.calibration.limits(product).defect)
+
+
+def test_a_resumed_training_has_every_step_once(
+    good_parts: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    class Stops(lightning.Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == 2:
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(good_parts, tmp_path, callbacks=[Stops()], checkpoint_seconds=0)
+    with (tmp_path / "training.csv").open("a") as file:
+        file.write("9.0,distill/total,4,1.0\n")  # a step after the last checkpoint
+    fit(good_parts, tmp_path, resume=True)
+    steps = [int(row["step"]) for row in rows(tmp_path) if row["name"] == "distill/total"]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_tensorboard(good_parts: NDArray[np.uint8], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(good_parts, tmp_path / "work", loggers=(f"tensorboard:{tmp_path / 'runs'}",))
+    (events,) = (tmp_path / "runs").rglob("events.out*")
+    read = EventAccumulator(str(events.parent))
+    read.Reload()
+    assert read.Tags()["scalars"]
+    assert len(read.Scalars("distill/total")) == 4
+    assert read.Scalars("final/training_images")[0].value > 0
+
+
+def test_mlflow(
+    good_parts: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = (tmp_path / "mlruns").as_uri()
+    fit(good_parts, tmp_path / "work", loggers=(f"mlflow:{uri}",))
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("blemish")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "distill/total")) == 4
+
+
+def test_callbacks_are_called_in_every_step(good_parts: NDArray[np.uint8], tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Counts(lightning.Callback):
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            seen.append(trainer.global_step)
+
+    fit(good_parts, tmp_path, callbacks=[Counts()])
+    assert seen == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("asked", ["wandb:x", "tensorboard", "mlflow:"])
+def test_a_logger_that_is_none_is_refused(asked: str) -> None:
+    with pytest.raises(ConfigError, match=r"tensorboard:DIR or mlflow:URI"):
+        TrainingOptions(loggers=(asked,))
