@@ -330,4 +330,4 @@ def test_a_few_labelled_defects_teach_a_method_that_uses_them(
     assert "holds good/" in refused(
         blemish("fit", part, "--method", "anomem", "--labelled", part / "test", *SHORT, "-o", "n.b")
     )
-    assert listing(tmp_path) == ["m.blemish"]
+    assert listing(tmp_path) == ["m.blemish", "m.training.csv"]

@@ -49,6 +49,7 @@ class TrainingLog:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from blemish.training.log import TrainingLog
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     log = TrainingLog(Path(folder))
