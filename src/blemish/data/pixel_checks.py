@@ -49,7 +49,7 @@ class PixelChecks:
             >>> from pathlib import Path
             >>> from blemish.data.pixel_checks import PixelChecks
             >>> from blemish.data.images.sixteen_bit import likely_bits
-    from blemish.data.sample import Sample
+            >>> from blemish.data.sample import Sample
             >>> checks = PixelChecks()
             >>> for i in range(6):
             ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
