@@ -41,21 +41,21 @@ def small_copy(pixels: NDArray[np.uint8]) -> Small:
 class PixelChecks:
     """Takes pictures and masks one by one; :meth:`sentences` says what is odd about them.
 
-        Attributes:
-            bit_depth: The bits that 16-bit pictures are taken to use.
+    Attributes:
+        bit_depth: The bits that 16-bit pictures are taken to use.
 
-        Example:
-            >>> import numpy as np
-            >>> from pathlib import Path
-            >>> from blemish.data.pixel_checks import PixelChecks
-            >>> from blemish.data.images.sixteen_bit import likely_bits
-            >>> from blemish.data.sample import Sample
-            >>> checks = PixelChecks()
-            >>> for i in range(6):
-            ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
-            ...     checks.picture(Sample(Path(f"{i}.png"), "nut", "train", 0), pixels)
-            >>> checks.sentences()[0][:59]
-            'nut: 1 picture is far brighter or darker than the others: 3'
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.pixel_checks import PixelChecks
+        >>> from blemish.data.images.sixteen_bit import likely_bits
+        >>> from blemish.data.sample import Sample
+        >>> checks = PixelChecks()
+        >>> for i in range(6):
+        ...     pixels = np.full((20, 20, 3), 255 if i == 3 else 100 + i, np.uint8)
+        ...     checks.picture(Sample(Path(f"{i}.png"), "nut", "train", 0), pixels)
+        >>> checks.sentences()[0][:59]
+        'nut: 1 picture is far brighter or darker than the others: 3'
     """
 
     bit_depth: int = 16
