@@ -111,8 +111,8 @@ def describe(
                 f"{_first(found.misfits)}. They count for no pixel metric: export them at the size "
                 "of their images."
             )
-    problems += _repetitions(data_set.samples, data_set.root)
-    problems += checks.sentences()
+    across, within = _repetitions(data_set.samples, data_set.root)
+    problems += [*across, *within, *checks.sentences()]
     return Description(data_set.layout, data_set.root, tuple(products.values()), tuple(problems))
 
 
@@ -153,7 +153,23 @@ def _look_at(sample: Sample, found: ProductDescription, checks: PixelChecks | No
     found.masks += bool(sample.mask_paths)
 
 
-def _repetitions(samples: Iterable[Sample], root: Path) -> list[str]:
+def shared_images(samples: Iterable[Sample], root: Path) -> list[str]:
+    """Sentences for equal images in two splits; paths are shown from ``root``.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from blemish.data.describe import shared_images
+        >>> from blemish.data.sample import Sample
+        >>> image = np.zeros((4, 6), np.uint8)
+        >>> splits = [Sample(Path(f"a/{s}"), "a", s, 0, image=image) for s in ("train", "test")]
+        >>> shared_images(splits, Path("a"))
+        ['1 image is in both train and test, so figures on test are too good: train = test.']
+    """
+    return _repetitions(samples, root)[0]
+
+
+def _repetitions(samples: Iterable[Sample], root: Path) -> tuple[list[str], list[str]]:
     """Sentences for equal images: across splits, and within training."""
     leaks: dict[tuple[str, str], list[str]] = defaultdict(list)
     doubles: dict[str, list[str]] = defaultdict(list)
@@ -170,17 +186,17 @@ def _repetitions(samples: Iterable[Sample], root: Path) -> list[str]:
         if len(by_split["train"]) > 1:
             product = next(s.product for s in group if s.split == "train")
             doubles[product].append(" = ".join(by_split["train"][:2]))
-    problems = [
+    across = [
         f"{_count(pairs, 'image')} {'is' if len(pairs) == 1 else 'are'} in both {one} and "
         f"{other}, so figures on {other} are too good: {_first(pairs)}."
         for (one, other), pairs in leaks.items()
     ]
-    problems += [
+    within = [
         f"{product}: {_count(pairs, 'image')} {'occurs' if len(pairs) == 1 else 'occur'} more "
         f"than once in train: {_first(pairs)}."
         for product, pairs in doubles.items()
     ]
-    return problems
+    return across, within
 
 
 def _equal(samples: Iterable[Sample]) -> list[list[Sample]]:

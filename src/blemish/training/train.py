@@ -112,7 +112,7 @@ def learn(
         bit_depth=bit_depth,
     )
     kept, defects = split.kept, split.defects
-    odd = first_look([*kept, *split.held], bit_depth=bit_depth)
+    odd = first_look([*kept, *split.held], data_set, bit_depth=bit_depth)
     seen = [*data_set.problems, *told, *split.notes, *odd]
     progress.say(seen)
     with torch.random.fork_rng(devices=[]):
