@@ -143,3 +143,6 @@ def test_fewer_than_two_are_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"0 readable good images.*folder named good") as caught:
         good_training_samples(DataSet("folder", tmp_path, samples), [])
     assert "text.png" in str(caught.value)
+    with pytest.raises(DataError, match=r"0 readable.* 2 more cannot be read:\n.*text") as caught:
+        good_training_samples(DataSet("folder", tmp_path, samples * 2), [])
+    assert "--good" not in str(caught.value)  # they lie where they belong

@@ -121,10 +121,12 @@ def good_training_samples(
         sizes.append((shape[0], shape[1]))
     if len(good) < 2:
         reasons = "".join(f"\n  {reason}" for _, reason in failures[:5])
+        advice = "Put them into a folder named good, or name the one that holds them: --good DIR."
+        if len(good) + len(failures) > 1:  # they are where they belong
+            advice = f"{len(failures)} more cannot be read:"
         raise DataError(
             f"{data_set.root} (layout {data_set.layout}) has {len(good)} readable good images to "
-            "train on; at least 2 are needed, and some 20 for a useful model. Put them into a "
-            f"folder named good, or name the folder that holds them: --good DIR.{reasons}"
+            f"train on; at least 2 are needed, and some 20 for a useful model. {advice}{reasons}"
         )
     return good, sizes
 
