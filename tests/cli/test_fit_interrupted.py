@@ -39,7 +39,8 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_gives_the_same_model(
     assert "--resume" in refused(blemish(*fit))
     resumed = blemish(*fit, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert listing(tmp_path) == ["m.blemish", "whole.blemish"]
+    models = ["m.blemish", "m.training.csv", "whole.blemish", "whole.training.csv"]
+    assert listing(tmp_path) == models
     one, other = (read_bundle(tmp_path / f"{name}.blemish") for name in ("m", "whole"))
     assert one.files == other.files
     assert one.manifest.calibration == other.manifest.calibration

@@ -111,7 +111,8 @@ def test_what_is_watched_outlives_the_server_and_begins_anew_with_new_limits(
     assert server.stop() == 0
 
 
-def test_marks_count_as_false_alarms_of_their_day(server: Any, tmp_path: Path) -> None:
+def test_marks_count_as_false_alarms_of_their_day(tmp_path: Path, start: Start) -> None:
+    server = start()  # its own: every picture of its history is marked
     rows = post(server, [part(150), part(101), part(171)], tmp_path / "in", keep=True)
     assert [row[2] for row in rows] == ["defect", "ok", "defect"]
     for picture in server.client.get("/v1/history").json()["pictures"]:
@@ -119,6 +120,7 @@ def test_marks_count_as_false_alarms_of_their_day(server: Any, tmp_path: Path) -
         server.client.put(f"/v1/pictures/{picture['id']}/mark", json={"mark": mark})
     (day,) = (d for d in server.client.get("/v1/trend").json()["days"] if d["product"] == "nut")
     assert (day["marked_good"], day["false_alarms"]) == (2, 1)
+    assert server.stop() == 0
 
 
 def test_of_a_fast_line_parts_are_chosen_by_time_alone(tmp_path: Path) -> None:
