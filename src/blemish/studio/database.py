@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from blemish.errors import ConfigError
-from blemish.serving.history.database import Database
+from blemish.serving.history.database import Database, connect_alone
 
 FILE = "project.sqlite"
 SCHEMA = 1
@@ -59,18 +59,7 @@ def open_project(folder: Path) -> Database:
     path = folder / FILE
     with contextlib.ExitStack() as on_error:
         try:
-            connection = on_error.enter_context(
-                contextlib.closing(
-                    sqlite3.connect(
-                        path, timeout=0.5, isolation_level=None, check_same_thread=False
-                    )
-                )
-            )
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.row_factory = sqlite3.Row
-            database = Database(connection)
+            database = Database(on_error.enter_context(contextlib.closing(connect_alone(path))))
             with database.transaction():
                 for table in _TABLES:
                     database.run(table)

@@ -108,6 +108,23 @@ class HistoryError(BlemishError):
     """A history that cannot be opened or written."""
 
 
+def connect_alone(path: Path) -> sqlite3.Connection:
+    """Open a file, or make it, in autocommit mode; locked for as long as it is open."""
+    with contextlib.ExitStack() as on_error:
+        connection = sqlite3.connect(
+            path, timeout=0.5, isolation_level=None, check_same_thread=False
+        )
+        on_error.callback(connection.close)
+        # Before WAL: the lock is then held by this process alone, without shared memory.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.row_factory = sqlite3.Row
+        on_error.pop_all()
+    return connection
+
+
 class Database:
     """One connection in autocommit mode, shared by the threads of a server."""
 
@@ -133,20 +150,7 @@ class Database:
         path = folder / FILE
         with contextlib.ExitStack() as on_error:
             try:
-                connection = on_error.enter_context(
-                    contextlib.closing(
-                        sqlite3.connect(
-                            path, timeout=0.5, isolation_level=None, check_same_thread=False
-                        )
-                    )
-                )
-                # Before WAL: the lock is then held by this process alone, without shared memory.
-                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                connection.row_factory = sqlite3.Row
-                database = cls(connection)
+                database = cls(on_error.enter_context(contextlib.closing(connect_alone(path))))
                 database._prepare(path, identity)
             except sqlite3.Error as error:
                 if "locked" in str(error):

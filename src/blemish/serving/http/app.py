@@ -191,16 +191,7 @@ def _add_session(app: FastAPI, gate: Gate) -> None:
         if not gate.knows_token(shown.token.strip()):
             raise RefusalError(401, "wrong_token", "This is not the token of this server.")
         response = JSONResponse({"known": True})
-        if gate.needs_token:
-            value, seconds = gate.session()
-            response.set_cookie(
-                COOKIE,
-                value,
-                max_age=seconds,
-                httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
-            )
+        gate.let_in(response, secure=request.url.scheme == "https")
         return response
 
     @app.delete("/v1/session", tags=["session"], summary="Forget the cookie")

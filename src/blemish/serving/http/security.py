@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.requests import cookie_parser
+from starlette.responses import Response
 
 from blemish.errors import ConfigError
 from blemish.serving.limits import RefusalError
@@ -134,6 +135,14 @@ class Gate:
         """
         end = str(int(time.time()) + _SESSION_SECONDS)
         return f"{end}.{self._sign(end)}", _SESSION_SECONDS
+
+    def let_in(self, response: Response, *, secure: bool) -> None:
+        """Give somebody who showed the token the cookie; ``secure``: by https alone."""
+        if self.needs_token:
+            value, seconds = self.session()
+            response.set_cookie(
+                COOKIE, value, max_age=seconds, httponly=True, samesite="strict", secure=secure
+            )
 
     def knows_session(self, value: str | None) -> bool:
         """Whether a cookie's value is ours and still valid."""

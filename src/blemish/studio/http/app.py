@@ -117,16 +117,7 @@ def _add_session(app: FastAPI, gate: StudioGate, path: str, studio: Studio) -> N
             raise RefusalError(401, "wrong_token", "This is not a token of this studio.")
         role, known = found
         response = JSONResponse({"known": True, "role": role})
-        if known.needs_token:
-            value, seconds = known.session()
-            response.set_cookie(
-                COOKIE,
-                value,
-                max_age=seconds,
-                httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
-            )
+        known.let_in(response, secure=request.url.scheme == "https")
         return response
 
     @app.delete(path, tags=["session"], summary="Forget the cookie")
