@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 from spot_model import part, png
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+expect.set_options(timeout=60_000)  # waits for what a page is about to show; an assert looks once
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium on PATH (Debian: apt-get install chromium)"
@@ -55,6 +57,13 @@ def upload(page: Page, paths: list[str], pictures: int) -> None:
 
 def names(page: Page) -> list[str]:
     return page.locator(".tile .name").all_text_contents()
+
+
+def limit_is(page: Page, value: float) -> None:
+    until(
+        page,
+        f"Number(document.querySelector('#histogram text.defect')?.dataset.limit) === {value}",
+    )
 
 
 def limit(page: Page) -> float:

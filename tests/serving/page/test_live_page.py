@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_steps import needs_chromium, until
+from page_steps import expect, needs_chromium, until
 from running_server import RunningServer
 from spot_model import part, png
 
@@ -24,29 +24,30 @@ def test_verdicts_appear_as_they_come(
     source.mkdir()
     server = start("--source", source)
     page = look(f"{server.url}/live")
-    assert page.locator("#now").is_hidden()
+    expect(page.locator("#now")).to_be_hidden()
     (source / "first.png").write_bytes(png(part(101)))
     page.wait_for_selector("#big.ok")
-    assert page.inner_text("#word") == "OK"
+    expect(page.locator("#word")).to_have_text("OK")
     until(page, "document.querySelector('#picture').naturalWidth === 64")
     (source / "second.png").write_bytes(png(part(180)))
     page.wait_for_selector("#big.defect")
-    assert page.inner_text("#word") == "NOT OK"
+    expect(page.locator("#word")).to_have_text("NOT OK")
     until(page, "document.querySelector('#layer').naturalWidth > 0")
-    assert page.locator("#last button").count() == 2
-    assert [page.inner_text(f"#count-{v}") for v in ("ok", "unsure", "defect")] == ["1", "0", "1"]
+    expect(page.locator("#last button")).to_have_count(2)
+    for verdict, count in {"ok": "1", "unsure": "0", "defect": "1"}.items():
+        expect(page.locator(f"#count-{verdict}")).to_have_text(count)
 
     page.click("#last li:nth-child(2) button")  # the first one again, while the line goes on
     page.wait_for_selector("#big.ok")
-    assert "first.png" in page.inner_text("#held")
+    expect(page.locator("#held")).to_contain_text("first.png")
     (source / "third.png").write_bytes(png(part(190)))
     until(page, "document.querySelectorAll('#last button').length === 3")
-    assert page.inner_text("#word") == "OK"
+    expect(page.locator("#word")).to_have_text("OK")
     page.click("#back")
     page.wait_for_selector("#big.defect")
     page.click("#zero")
     until(page, "document.querySelector('#count-defect').textContent === '0'")
-    assert page.locator("#dropped").inner_text() == "0"
+    expect(page.locator("#dropped")).to_have_text("0")
     if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
         page.screenshot(path=f"{shots}/live.png")
         phone = look(f"{server.url}/live", width=390)
@@ -61,7 +62,7 @@ def test_without_a_camera_the_page_says_so(
 ) -> None:
     server = start()
     page = look(server.url)
-    assert page.locator("#live-link").is_hidden()
+    expect(page.locator("#live-link")).to_be_hidden()
     page = look(f"{server.url}/live")
-    assert "--source" in page.inner_text("#none")
+    expect(page.locator("#none")).to_contain_text("--source")
     assert server.stop() == 0

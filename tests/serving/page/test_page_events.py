@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_steps import files, limit, names, needs_chromium, until, upload
+from page_steps import expect, files, limit, limit_is, needs_chromium, until, upload
 from running_server import RunningServer
 from spot_model import part, png
 
@@ -27,7 +27,7 @@ def test_two_pages_see_the_same_and_none_decides_on_what_has_changed(
     server.client.post("/v1/predict", params=query, content=png(part(150)))
     for page in (first, second):
         until(page, "document.querySelectorAll('.tile').length === 4")
-    assert names(second)[0] == "line.png"
+    expect(second.locator(".tile .name").first).to_have_text("line.png")
     first.locator(".tile .good").first.click()
     second.wait_for_selector('.tile .good[aria-pressed="true"]')
 
@@ -36,15 +36,15 @@ def test_two_pages_see_the_same_and_none_decides_on_what_has_changed(
     first.click("#recalibrate")
     first.click("#proposal-use")
     first.wait_for_selector('#versions [data-version="2"] .now')
+    expect(second.locator("#toast")).to_contain_text("put there elsewhere")
     second.wait_for_selector("#proposal-body [role=alert]")
-    assert "somebody else changed the limits" in second.inner_text("#proposal-body")
-    assert second.locator("#proposal-use").is_disabled()
-    assert "put there elsewhere" in second.inner_text("#toast")
-    assert "put there elsewhere" not in first.inner_text("#toast")
+    expect(second.locator("#proposal-body")).to_contain_text("somebody else changed the limits")
+    expect(second.locator("#proposal-use")).to_be_disabled()
+    expect(first.locator("#toast")).not_to_contain_text("put there elsewhere")
     second.click("#proposal-cancel")
     second.wait_for_selector('#versions [data-version="2"] .now')
-    assert limit(second) == limit(first)
+    limit_is(second, limit(first))
     second.click("#recalibrate")
     second.wait_for_selector("#proposal[open]")
-    assert second.locator("#proposal-use").is_enabled()
+    expect(second.locator("#proposal-use")).to_be_enabled()
     assert server.stop() == 0

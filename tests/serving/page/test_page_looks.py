@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_steps import files, needs_chromium
+from page_steps import expect, files, needs_chromium
 from running_server import RunningServer
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def test_it_fits_its_window(judged: str, look: Callable[..., Page], width: int) 
 
     fits()
     if width <= 900:
-        assert page.locator("#limits").is_hidden()
+        expect(page.locator("#limits")).to_be_hidden()
         page.click("#limits-button")
-    assert page.locator("#histogram svg").is_visible()
+    expect(page.locator("#histogram svg")).to_be_visible()
     fits()
     if width <= 900:
         page.click("#limits-button")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from page_steps import needs_chromium, until
+from page_steps import expect, needs_chromium, until
 from running_server import RunningServer
 from spot_model import part, png
 
@@ -22,7 +22,7 @@ def test_a_lamp_that_changes_is_seen_on_an_open_page(
 ) -> None:
     server = start()
     page = look(f"{server.url}/trend")
-    assert "Nothing has been judged yet" in page.inner_text("#none")
+    expect(page.locator("#none")).to_contain_text("Nothing has been judged yet")
     levels = np.random.default_rng(0).integers(100, 122, 260)
 
     def judge(some: np.ndarray, ground: int) -> None:
@@ -32,23 +32,23 @@ def test_a_lamp_that_changes_is_seen_on_an_open_page(
     judge(levels[:150], 60)
     page.reload()
     page.wait_for_selector(".state:not(.few)")
-    assert "No sign of a change in 150 parts" in page.inner_text(".state")
-    assert page.locator(".chart").count() == 2
+    expect(page.locator(".state")).to_contain_text("No sign of a change in 150 parts")
+    expect(page.locator(".chart")).to_have_count(2)
     judge([*levels[150:], 180], 63)
     page.wait_for_selector("#alarms .warn")
-    assert "most of all by brightness" in page.inner_text("#alarms")
+    expect(page.locator("#alarms")).to_contain_text("most of all by brightness")
     page.wait_for_selector(".state.rang")
     label = page.locator(".chart").first.get_attribute("aria-label")
     assert label is not None
     assert "it rings at 100 : 1" in label
     page.click(".product summary")
     until(page, "document.querySelectorAll('.product details tbody tr').length === 1")
-    assert page.locator(".product h2").first.inner_text() == "nut"
-    assert page.locator("#marked").is_hidden()
+    expect(page.locator(".product h2").first).to_have_text("nut")
+    expect(page.locator("#marked")).to_be_hidden()
     server.client.post("/v1/predict", params={"keep": True}, content=png(part(180)))
     server.client.put("/v1/pictures/1/mark", json={"mark": "defect"})
     page.wait_for_selector("#marked")
-    assert "1 of 1 (" in page.inner_text("#marked-table")
+    expect(page.locator("#marked-table")).to_contain_text("1 of 1 (")
     if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
         page.screenshot(path=f"{shots}/trend.png", full_page=True)
         phone = look(f"{server.url}/trend", width=390)
