@@ -55,6 +55,15 @@ def upload(page: Page, paths: list[str], pictures: int) -> None:
     )
 
 
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders from elsewhere on the page, as a hand does."""
+    devtools = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 200, "y": 200, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)
+
+
 def names(page: Page) -> list[str]:
     return page.locator(".tile .name").all_text_contents()
 

@@ -43,7 +43,7 @@ def visit() -> Iterator[Callable[..., Page]]:
         options = ["--no-sandbox", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
 
-        def go(url: str, *, width: int = 1280, **options: Any) -> Page:
+        def go(url: str, *, width: int = 1280, ready: bool = True, **options: Any) -> Page:
             context = browser.new_context(viewport={"width": width, "height": 900}, **options)
             page = context.new_page()
             page.set_default_timeout(60_000)
@@ -51,7 +51,8 @@ def visit() -> Iterator[Callable[..., Page]]:
             page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
             page.on("dialog", lambda dialog: dialog.accept())
             page.goto(url)
-            page.wait_for_selector("html[data-ready]")
+            if ready:
+                page.wait_for_selector("html[data-ready]")
             return page
 
         yield go

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from page_steps import expect, needs_chromium, until
+from page_steps import drop, expect, needs_chromium, until
 from running_server import RunningServer
 from studio_steps import TINY, give, picture, wait_for
 
@@ -104,6 +104,29 @@ def test_from_nothing_to_limits(start_studio: Start, visit: Visit, tmp_path: Pat
     page.click("text=Log >> nth=0")
     until(page, "document.querySelectorAll('#audit tr').length >= 6")
     expect(page.locator("#audit")).to_contain_text("Ada, engineer")
+
+
+def test_a_folder_is_dropped_by_one_who_shows_a_token(
+    start_studio: Start, visit: Visit, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery")
+    page = visit(start_studio("--token-file", tmp_path / "token").url, ready=False)
+    for token in ("something else", "correct-horse-battery"):
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        if token == "something else":
+            expect(page.locator("#login-error")).to_contain_text("not a token of this studio")
+    page.wait_for_selector("html[data-ready]")
+    drop_from = tmp_path / "nut"
+    for path in ("good/1.png", "good/2.pgm", "test/spots/3.png", "read.me"):
+        (drop_from / path).parent.mkdir(parents=True, exist_ok=True)
+        (drop_from / path).write_bytes(picture(len(path)))
+    (drop_from / "good/2.pgm").write_bytes(b"P5 2 2 255 abcd")
+    drop(page, drop_from)
+    expect(page.locator(".thumb.good")).to_have_count(2)
+    expect(page.locator(".thumb.defect")).to_have_count(1)
+    expect(page.locator("#progress-text")).to_have_text("Found 2 good, 1 defect.")
+    expect(page.locator("#progress-more")).to_contain_text("1 file that are no pictures")
 
 
 def test_shapes_are_drawn_by_mouse_and_keyboard(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_steps import expect, files, limit, limit_is, names, needs_chromium, until, upload
+from page_steps import drop, expect, files, limit, limit_is, names, needs_chromium, until, upload
 from running_server import RunningServer
 from spot_model import part, png
 
@@ -29,8 +29,8 @@ def test_look_decide_recalibrate_and_find_it_again(
         expect(page.locator(".tile .name").nth(place)).to_have_text(name)
     expect(page.locator(".tile.defect")).to_have_count(3)
     expect(page.locator("#progress-text")).to_contain_text("1 file could not be judged")
-    page.click("#failures summary")
-    expect(page.locator("#failures")).to_contain_text("notes.png")
+    page.click("#progress-more summary")
+    expect(page.locator("#progress-more")).to_contain_text("notes.png")
     until(
         page,
         "[...document.querySelectorAll('.tile img')].slice(0, 4)"
@@ -171,6 +171,22 @@ def test_a_token_is_asked_for_once(start: Start, look: Callable[..., Page], tmp_
     page.click("#logout")
     page.wait_for_selector("#login[open]")
     assert server.stop() == 0
+
+
+def test_a_dropped_folder_is_walked_through(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    page = look(server.url)
+    folder = tmp_path / "shift"
+    (folder / "late").mkdir(parents=True)
+    for path in ("1.png", "late/2.png", "notes.txt"):
+        (folder / path).write_bytes(png(part(150 + len(path))))
+    drop(page, folder)
+    expect(page.locator(".tile")).to_have_count(2)
+    assert sorted(names(page)) == ["shift/1.png", "shift/late/2.png"]
+    drop(page, folder / "notes.txt")  # by itself it is taken for what it is
+    expect(page.locator(".tile")).to_have_count(3)
 
 
 def test_a_name_is_text_and_never_markup(start: Start, look: Callable[..., Page]) -> None:

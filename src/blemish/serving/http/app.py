@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +20,7 @@ from blemish.serving.http.history_routes import history_routes
 from blemish.serving.http.live_routes import live_routes
 from blemish.serving.http.marked_routes import marked_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
+from blemish.serving.http.page_files import add_pages, add_static
 from blemish.serving.http.predict_routes import predict_routes
 from blemish.serving.http.refusals import REFUSALS, not_json
 from blemish.serving.http.security import COOKIE, Gate
@@ -31,13 +30,6 @@ from blemish.serving.live import LiveInspection
 from blemish.serving.service import InspectionService
 
 log = logging.getLogger("blemish.serve")
-
-_PAGE_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
 def create_app(
@@ -57,7 +49,8 @@ def create_app(
 
     app = inspection_app(service, lifespan, live)
     _add_session(app, gate)
-    add_files(app, "blemish.serving")
+    add_pages(app, "blemish.serving")
+    add_static(app, "blemish.serving")
     return Watched(app, gate, service.metrics)
 
 
@@ -199,33 +192,3 @@ def _add_session(app: FastAPI, gate: Gate) -> None:
         response = JSONResponse({"known": False})
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response
-
-
-def add_files(
-    app: FastAPI, package: str, *, index: str = "/", edit: Callable[[str], str] = str
-) -> None:
-    """Every file of a package's ``page/`` by a fixed route: no path of a client names a file.
-
-    ``edit`` changes the text of ``index.html``, which is served at ``index``; other pages lie
-    beside it, without their ending, all else below ``static/``.
-    """
-
-    def serve(path: str, content: bytes, kind: str) -> None:
-        tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}
-
-        async def page_file(request: Request) -> Response:
-            if request.headers.get("if-none-match") == tag:
-                return Response(status_code=304, headers=headers)
-            return Response(content, media_type=kind, headers=headers)
-
-        app.add_api_route(path, page_file, methods=["GET", "HEAD"], include_in_schema=False)
-
-    for entry in files(package).joinpath("page").iterdir():
-        suffix = "." + entry.name.rpartition(".")[2]
-        if entry.name == "index.html":
-            serve(index, edit(entry.read_text("utf-8")).encode(), _PAGE_TYPES[suffix])
-        elif suffix == ".html":
-            serve(f"{index}{entry.name[:-5]}", entry.read_bytes(), _PAGE_TYPES[suffix])
-        elif suffix in _PAGE_TYPES:
-            serve(f"{index}static/{entry.name}", entry.read_bytes(), _PAGE_TYPES[suffix])

@@ -9,7 +9,7 @@ export class Refusal extends Error {
   }
 }
 
-let askToken = async () => {};
+let askToken = null; // login.js
 export function onTokenNeeded(ask) { askToken = ask; }
 
 export async function call(method, path, { json, body, type, signal } = {}) {
@@ -23,7 +23,7 @@ export async function call(method, path, { json, body, type, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, "unreachable", "The server cannot be reached.", 2);
   }
-  if (answer.status === 401 && !path.startsWith("v1/session")) {
+  if (answer.status === 401 && !path.endsWith("v1/session")) {
     await askToken();
     return call(method, path, { json, body, type, signal });
   }

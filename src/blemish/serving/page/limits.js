@@ -1,13 +1,12 @@
 // The rate, recalibrating, and the way back.
 
 import { call, get } from "./api.js";
+import { say } from "./say.js";
 import { onChange, refresh, state } from "./state.js";
 import { byId, make, percent, score, several, time, verdictWord } from "./words.js";
 
 const RATES = [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5];
 const slider = byId("rate");
-let say = () => {};
-export const onSay = (speaker) => { say = speaker; };
 
 // The steps, and the rate in force among them whatever it is.
 function rates() {

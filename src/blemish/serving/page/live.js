@@ -1,10 +1,9 @@
 // The live page: the verdict large, the picture as fast as this screen can show it, the last twenty.
 
-import { call, get, onTokenNeeded } from "./api.js";
+import { call, get } from "./api.js";
 import { follow, listen } from "./events.js";
+import "./login.js";
 import { byId, make, score, time, times } from "./words.js";
-
-onTokenNeeded(() => { location.href = "./"; return new Promise(() => {}); });
 
 const SIGNS = { ok: ["✓", "OK"], unsure: ["?", "UNSURE"], defect: ["✕", "NOT OK"] };
 const STATES = { connecting: "connecting…", running: "", away: "no pictures", ended: "ended" };

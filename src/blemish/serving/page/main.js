@@ -1,52 +1,24 @@
-// The page as a whole: start, controls of the bar, keys, log-in.
+// The page as a whole: start, controls of the bar, keys.
 
-import { call, get, onTokenNeeded } from "./api.js";
+import { call, get } from "./api.js";
 import "./detail.js";
 import { followHistory, listen, onOthersLimits } from "./events.js";
 import { focus } from "./grid.js";
 import "./histogram.js";
-import { onSay, outdated } from "./limits.js";
+import { outdated } from "./limits.js";
+import "./login.js";
+import { say } from "./say.js";
 import "./setters.js";
 import { changed, refresh, state } from "./state.js";
 import "./upload.js";
 import { byId, several } from "./words.js";
 
-let silence = null;
-function say(text) {
-  byId("toast").textContent = text;
-  byId("toast").classList.add("shown");
-  clearTimeout(silence);
-  silence = setTimeout(() => byId("toast").classList.remove("shown"), 5000);
-}
-onSay(say);
 listen("hello", ({ live }) => { byId("live-link").hidden = !live; });
 listen("alarm", ({ sentence }) => say(sentence));
 onOthersLimits(({ version, note }) => {
   outdated(version);
   say(`Calibration ${version} is in force, put there elsewhere: ${note}.`);
 });
-addEventListener("unhandledrejection", (event) => { if (event.reason?.message) say(event.reason.message); });
-
-let asking = null;
-onTokenNeeded(() => {
-  asking ??= new Promise((resolve) => {
-    byId("login").showModal();
-    byId("login-form").onsubmit = async (event) => {
-      event.preventDefault();
-      try {
-        await call("POST", "v1/session", { json: { token: byId("token").value } });
-        byId("token").value = "";
-        byId("login-error").textContent = "";
-        byId("login").close();
-        byId("logout").hidden = false;
-        asking = null;
-        resolve();
-      } catch (error) { byId("login-error").textContent = error.message; }
-    };
-  });
-  return asking;
-});
-byId("login").addEventListener("cancel", (event) => event.preventDefault());
 byId("logout").addEventListener("click", async () => { await call("DELETE", "v1/session"); location.reload(); });
 
 const remembered = JSON.parse(localStorage.getItem("blemish") ?? "{}");

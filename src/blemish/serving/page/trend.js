@@ -1,10 +1,9 @@
 // The trend page: shares by day, how pictures look, and the line of evidence with its threshold.
 
-import { get, onTokenNeeded } from "./api.js";
+import { get } from "./api.js";
 import { follow, listen } from "./events.js";
+import "./login.js";
 import { byId, make, percent, several, time } from "./words.js";
-
-onTokenNeeded(() => { location.href = "./"; return new Promise(() => {}); });
 
 const WIDE = 520;
 const HIGH = 170;

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -14,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
-from blemish.serving.http.app import add_files, bare_app
+from blemish.serving.http.app import bare_app
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
+from blemish.serving.http.page_files import add_pages, add_static
 from blemish.serving.http.security import COOKIE
 from blemish.serving.limits import Admission, RefusalError
 from blemish.studio.audit import acting
@@ -49,10 +49,8 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
         return {"status": "ok"}
 
     _add_session(app, gate, "/v1/session", studio)
-    add_files(app, "blemish.studio")
-    for entry in files("blemish.serving").joinpath("page").iterdir():
-        if entry.name.endswith((".css", ".svg")) or entry.name in ("api.js", "words.js"):
-            _share(app, entry.name)
+    add_pages(app, "blemish.studio")
+    add_static(app, "blemish.studio", "blemish.serving")
     app.router.routes.append(Mount("/inspect/{name}", app=_Inspect(studio, gate)))
     return Watched(app, gate, metrics)
 
@@ -64,7 +62,7 @@ class _Inspect:
         self._studio = studio
         self._page = bare_app(ServerMetrics())
         _add_session(self._page, gate, "/v1/session", studio)
-        add_files(self._page, "blemish.serving", edit=lambda text: text.replace("</head>", _HEAD))
+        add_pages(self._page, "blemish.serving", edit=_in_studio)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = scope["path_params"]["name"]
@@ -73,7 +71,7 @@ class _Inspect:
             target = f"/inspect/{html.escape(name)}/"
             await RedirectResponse(target)(scope, receive, send)
             return
-        if inner in ("/", "/live", "/trend", "/v1/session") or inner.startswith("/static/"):
+        if inner in ("/", "/live", "/trend", "/v1/session"):
             await self._page(scope, receive, send)
             return
         try:
@@ -86,16 +84,9 @@ class _Inspect:
             await inspection.app(scope, receive, send)
 
 
-def _share(app: FastAPI, name: str) -> None:
-    """A file of the inspection page, for the studio's own pages."""
-    content = files("blemish.serving").joinpath(f"page/{name}").read_bytes()
-    kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-    kind = kinds[name.rpartition(".")[2]]
-
-    async def file() -> Response:
-        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
-
-    app.add_api_route(f"/static/{name}", file, methods=["GET", "HEAD"], include_in_schema=False)
+def _in_studio(text: str) -> str:
+    """A page of one model, below the studio's bar; all models share its files."""
+    return text.replace('"static/', '"/static/').replace("</head>", _HEAD)
 
 
 def _add_session(app: FastAPI, gate: StudioGate, path: str, studio: Studio) -> None:

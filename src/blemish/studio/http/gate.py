@@ -90,5 +90,4 @@ def _is_public(path: str) -> bool:
         path in Gate.PUBLIC
         or path.startswith("/static/")
         or (parts[1] == "inspect" and parts[3:] in _PAGES)
-        or (parts[1] == "inspect" and parts[3:4] == ["static"])
     )

@@ -2,15 +2,10 @@
 
 import { call, get } from "/static/api.js";
 import { buildNav, listen, lookAtJobs } from "/static/nav.js";
+import { say } from "/static/say.js";
 import { byId, make, several } from "/static/words.js";
 
 const name = decodeURIComponent(location.pathname.split("/")[2]);
-
-function say(text) {
-  byId("toast").textContent = text;
-  byId("toast").classList.add("shown");
-  setTimeout(() => byId("toast").classList.remove("shown"), 5000);
-}
 
 function button(text, action) {
   const made = make("button", "engineer", text);

@@ -1,6 +1,7 @@
 // The bar of all pages: where one is, what is being computed, who one is.
 
 import { call, get } from "/static/api.js";
+import { onEntered } from "/static/login.js";
 import { byId, make } from "/static/words.js";
 
 const PAGES = [["pictures", "Pictures"], ["train", "Train"], ["models", "Models"], ["compare", "Compare"], ["log", "Log"]];
@@ -9,18 +10,11 @@ export const onJobs = (listener) => jobListeners.add(listener);
 export let jobs = [];
 export let me = { role: "engineer", name: "", needed: false };
 
-let silence = null;
-export function say(text) {
-  const toast = byId("toast");
-  toast.textContent = text;
-  toast.classList.add("shown");
-  clearTimeout(silence);
-  silence = setTimeout(() => toast.classList.remove("shown"), 5000);
-}
-
 const chip = make("a", "chip");
 chip.href = "/#train";
 chip.hidden = true;
+
+onEntered(() => location.reload());
 
 export function buildNav(current) {
   const logo = make("img", "logo");

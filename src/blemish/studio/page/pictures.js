@@ -1,7 +1,7 @@
 // The pictures of the project: a grid that draws only what is seen, filters, marks.
 
 import { call, get } from "/static/api.js";
-import { say } from "/static/nav.js";
+import { say } from "/static/say.js";
 import "/static/intake.js";
 import { openTeach } from "/static/teach.js";
 import { openViewer } from "/static/viewer.js";

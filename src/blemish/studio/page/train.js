@@ -1,7 +1,8 @@
 // Training: four ways in plain words, and the jobs with their progress.
 
 import { call, get } from "/static/api.js";
-import { duration, jobs, lookAtJobs, onJobs, say } from "/static/nav.js";
+import { duration, jobs, lookAtJobs, onJobs } from "/static/nav.js";
+import { say } from "/static/say.js";
 import { byId, make, several, time } from "/static/words.js";
 
 const RECIPES = [

@@ -2,7 +2,7 @@
 
 import { call, get } from "/static/api.js";
 import { mark, refreshPictures, state } from "/static/pictures.js";
-import { say } from "/static/nav.js";
+import { say } from "/static/say.js";
 import { byId } from "/static/words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
