@@ -49,6 +49,7 @@ from blemish.serving.limits import Admission, RefusalError, ServeLimits
 from blemish.serving.model import ServedModel
 from blemish.serving.order import Deliver, Judged, Look, NotJudged, Order, Upload
 from blemish.serving.regions import prepared
+from blemish.serving.viewport import Box, Viewport
 
 Result = TypeVar("Result")
 
@@ -95,6 +96,7 @@ class InspectionService:
         self._threads = ThreadPoolExecutor(max(2, usable_cores()), "pictures")
         # Pictures drawn for the page have the memory of these few at most.
         self._drawing = threading.BoundedSemaphore(2)
+        self._viewport = Viewport()
         self.ready = False
 
     def warm_up(self) -> None:
@@ -201,6 +203,17 @@ class InspectionService:
             return as_it_is
         with self._drawing:
             return drawn_anew(self.pixels(Upload(picture.name, content)))
+
+    def piece(self, picture: Picture, box: Box, *, longest: int) -> bytes:
+        """A piece of a kept picture as JPEG, as large as it is to be seen."""
+
+        def decode() -> NDArray[np.uint8]:
+            content = self.pictures.contents(picture.id, "source")
+            return self.pixels(Upload(picture.name, content))
+
+        return self._viewport.piece(
+            picture.id, decode, box.check(picture.size), longest=longest
+        )
 
     async def _judge(
         self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None

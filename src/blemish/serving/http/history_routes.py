@@ -38,8 +38,11 @@ from blemish.serving.http.refusals import not_json
 from blemish.serving.limits import RefusalError
 from blemish.serving.regions import check_same_region
 from blemish.serving.service import InspectionService
+from blemish.serving.viewport import MOST, Box
 
 Rate = Annotated[float | None, Query(gt=0, le=0.5, description="judge at this rate instead")]
+Pixels = Annotated[int, Query(ge=0, lt=2**31, description="pixels of the picture")]
+Longest = Annotated[int, Query(ge=1, le=MOST, description="pixels of its longer side at most")]
 LeaveOut = Annotated[Sequence[str], Query(max_length=1000, description="as in the POST")]
 #: Pictures never change under their number, but they can be removed.
 _CACHED = {"Cache-Control": "private, max-age=3600"}
@@ -98,6 +101,18 @@ def history_routes(service: InspectionService) -> APIRouter:
     def source(key: int) -> Response:
         content, kind = service.shown(pictures.get(key))
         return Response(content, media_type=kind, headers=_CACHED)
+
+    @router.get(
+        "/pictures/{key}/piece",
+        summary="A piece of the picture, as large as it is to be seen",
+        **not_json("image/jpeg"),
+    )
+    def piece(
+        key: int, left: Pixels, top: Pixels, width: Pixels, height: Pixels, longest: Longest = 1600
+    ) -> Response:
+        box = Box(left, top, width, height)
+        content = service.piece(pictures.get(key), box, longest=longest)
+        return Response(content, media_type="image/jpeg", headers=_CACHED)
 
     @router.get("/pictures/{key}/thumbnail", summary="The picture, small", **not_json("image/jpeg"))
     def small(key: int) -> Response:
