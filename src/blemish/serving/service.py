@@ -211,9 +211,7 @@ class InspectionService:
             content = self.pictures.contents(picture.id, "source")
             return self.pixels(Upload(picture.name, content))
 
-        return self._viewport.piece(
-            picture.id, decode, box.check(picture.size), longest=longest
-        )
+        return self._viewport.piece(picture.id, decode, box.check(picture.size), longest=longest)
 
     async def _judge(
         self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None

@@ -1,7 +1,7 @@
 """Viewport: the piece of a large kept picture that somebody looks at, at their screen's size.
 
-A picture of 64 megapixels is not sent to be looked at. The one looked at last stays decoded, so that
-moving about in it costs a crop.
+A picture of 64 megapixels is not sent to be looked at. The one looked at last stays decoded, so
+that moving about in it costs a crop.
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ def test_zoom_asks_for_pieces_and_never_for_the_picture(
     until(page, f"{PIECE} !== null")
     red, green, blue = page.evaluate(MIDDLE)
     assert abs(red - 200) + abs(green - 90) + abs(blue - 40) < 20
-    piece, canvas = (
-        page.locator(at).bounding_box() for at in ("#detail-piece img", "#canvas")
-    )
+    piece, canvas = (page.locator(at).bounding_box() for at in ("#detail-piece img", "#canvas"))
     assert piece
     assert canvas
     middle = (piece["x"] + piece["width"] / 2 - canvas["x"]) / canvas["width"]
