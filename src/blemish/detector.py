@@ -187,70 +187,70 @@ class Detector(Inspector):
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
         options = TrainingOptions.of(training, seed, callbacks)
-        log = TrainingLog(options.work_dir, options.loggers)
-        if defects is not None:
-            tiled = self.input.tile is not None
-            check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
-        data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
-        product = data_set.products[0] if len(data_set.products) == 1 else ""
-        labelled: tuple[Sample, ...] = ()
-        if defects is not None:
-            labelled = labelled_defects(defects, product=product, bit_depth=self.bit_depth)
-        method, preprocessing, held, report = learn(
-            data_set,
-            labelled,
-            self.config,
-            build=self._method_class,
-            teacher=self.teacher,
-            teacher_weights=self.teacher_weights,
-            choice=self.input,
-            speed=self.speed.point,
-            bit_depth=self.bit_depth,
-            hold_out_share=hold_out_share,
-            group=group,
-            options=options,
-            progress=progress,
-            roi=as_region(roi),
-            align=align,
-            crop_to=crop_to,
-            log=log,
-        )
-        # Only now: a training that fails or is stopped leaves this detector as it was.
-        self.method, self.preprocessing = to_predict(method), preprocessing
-        self.calibration, self.products, self.manifest = None, report.products, None
-        self.training = {}
-        notes = [self.speed.note] if self.speed.note else []
-        unreadable: list[tuple[Path, str]] = []
-        out_of_fold = report.training.out_of_fold
-        if out_of_fold:
-            self.calibration = calibrate(
-                out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
+        with TrainingLog(options.work_dir, options.loggers) as log:
+            if defects is not None:
+                tiled = self.input.tile is not None
+                check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
+            data_set = training_data(data, layout=layout, bit_depth=self.bit_depth)
+            product = data_set.products[0] if len(data_set.products) == 1 else ""
+            labelled: tuple[Sample, ...] = ()
+            if defects is not None:
+                labelled = labelled_defects(defects, product=product, bit_depth=self.bit_depth)
+            method, preprocessing, held, report = learn(
+                data_set,
+                labelled,
+                self.config,
+                build=self._method_class,
+                teacher=self.teacher,
+                teacher_weights=self.teacher_weights,
+                choice=self.input,
+                speed=self.speed.point,
+                bit_depth=self.bit_depth,
+                hold_out_share=hold_out_share,
+                group=group,
+                options=options,
+                progress=progress,
+                roi=as_region(roi),
+                align=align,
+                crop_to=crop_to,
+                log=log,
             )
-        limits = self.calibration
-        told = [NOT_CALIBRATED] if limits is None else limits.notes(learned=True)
-        try:
-            if held or not out_of_fold:
-                told = self.calibrate(
-                    held,
-                    how="join" if out_of_fold else "replace",
-                    false_alarm_rate=false_alarm_rate,
-                    unsure_rate=unsure_rate,
-                    progress=progress,
-                    on_error=lambda path, error: unreadable.append((path, str(error))),
+            # Only now: a training that fails or is stopped leaves this detector as it was.
+            self.method, self.preprocessing = to_predict(method), preprocessing
+            self.calibration, self.products, self.manifest = None, report.products, None
+            self.training = {}
+            notes = [self.speed.note] if self.speed.note else []
+            unreadable: list[tuple[Path, str]] = []
+            out_of_fold = report.training.out_of_fold
+            if out_of_fold:
+                self.calibration = calibrate(
+                    out_of_fold, false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate
                 )
-        except CalibrationError:
-            if len(unreadable) < len(held):
-                raise
-        notes += told
-        self._fit_report = report = replace(
-            report,
-            calibration_images=self.calibration.n if self.calibration else 0,
-            failures=(*report.failures, *unreadable),
-            notes=(*report.notes, *notes),
-            seconds=time.monotonic() - started,
-        )
-        self.training = {**report.to_json(options), "speed": self.speed.to_json()}
-        log.end(self.calibration, report.figures())
+            limits = self.calibration
+            told = [NOT_CALIBRATED] if limits is None else limits.notes(learned=True)
+            try:
+                if held or not out_of_fold:
+                    told = self.calibrate(
+                        held,
+                        how="join" if out_of_fold else "replace",
+                        false_alarm_rate=false_alarm_rate,
+                        unsure_rate=unsure_rate,
+                        progress=progress,
+                        on_error=lambda path, error: unreadable.append((path, str(error))),
+                    )
+            except CalibrationError:
+                if len(unreadable) < len(held):
+                    raise
+            notes += told
+            self._fit_report = report = replace(
+                report,
+                calibration_images=self.calibration.n if self.calibration else 0,
+                failures=(*report.failures, *unreadable),
+                notes=(*report.notes, *notes),
+                seconds=time.monotonic() - started,
+            )
+            self.training = {**report.to_json(options), "speed": self.speed.to_json()}
+            log.end(self.calibration, report.figures())
         return self
 
     @property

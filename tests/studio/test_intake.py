@@ -12,6 +12,7 @@ from blemish.errors import ConfigError
 from blemish.serving.limits import RefusalError, ServeLimits
 from blemish.studio.intake import place_of
 from blemish.studio.orders import TrainOrder
+from blemish.studio.pictures import write_outline
 from blemish.studio.studio import Studio
 
 
@@ -62,11 +63,23 @@ def test_what_is_no_picture_is_refused(studio: Studio) -> None:
 
 def test_an_outline_moves_with_its_picture(studio: Studio, tmp_path: Path) -> None:
     take(studio, "nut/bad/1.png", picture(1, spot=True))
-    (tmp_path / "line/pictures/nut/defect/1.json").write_text("{}")
+    (tmp_path / "line/pictures/nut/defect/1.png.json").write_text("{}")
     studio.pictures.mark(["nut/defect/1.png"], "defect", "spots")
-    assert (tmp_path / "line/pictures/nut/defect/spots/1.json").is_file()
+    assert (tmp_path / "line/pictures/nut/defect/spots/1.png.json").is_file()
     [found] = studio.pictures.all()
     assert (found.kind, found.outlined) == ("spots", True)
+
+
+def test_pictures_of_one_stem_have_each_their_outline(studio: Studio, tmp_path: Path) -> None:
+    folder = tmp_path / "line/pictures/nut/defect"
+    for name, corner in (("1.png", 20), ("1.bmp", 40)):
+        take(studio, f"nut/bad/{name}", picture(corner, spot=True))
+        write_outline(folder / name, (64, 64), [[(0, 0), (corner, 0), (corner, corner)]])
+    for k in range(3):
+        take(studio, f"nut/good/{k}.png", picture(k))
+    data = read_data_set(tmp_path / "line/pictures")
+    masks = {s.path.name: [m.name for m in s.mask_paths] for s in data.samples if not s.is_good}
+    assert masks == {"1.png": ["1.png.json"], "1.bmp": ["1.bmp.json"]}
 
 
 def test_the_command_line_reads_the_same(studio: Studio, tmp_path: Path) -> None:

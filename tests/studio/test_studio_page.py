@@ -143,7 +143,7 @@ def test_shapes_are_drawn_by_mouse_and_keyboard(
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.click("#draw-close")
     page.click("#draw-save")
-    outline = tmp_path / "line/pictures/nut/defect/spots/00-2.json"
+    outline = tmp_path / "line/pictures/nut/defect/spots/00-2.png.json"
     until(page, "document.querySelector('#draw-said').textContent.startsWith('Saved')")
     [shape] = json.loads(outline.read_text())["shapes"]
     drawn = [[round(value) for value in point] for point in shape["points"]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
-from blemish.errors import ConfigError
+from blemish.errors import CalibrationError, ConfigError
 
 SHORT = {"steps": 4, "batch_size": 4}
 EXPECTED = {
@@ -99,6 +99,29 @@ def test_mlflow(
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert len(client.get_metric_history(run.info.run_id, "distill/total")) == 4
+
+
+def test_where_no_limits_are_found_the_run_ends_as_failed(
+    good_parts: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    class Logger:
+        def log_metrics(self, values: object, step: int) -> None:
+            assert not ended
+
+        def finalize(self, status: str) -> None:
+            ended.append(status)
+
+    def fails(*_: object, **__: object) -> None:
+        raise CalibrationError("no limits")
+
+    monkeypatch.setattr("blemish.training.log._opened", lambda asked: Logger())
+    monkeypatch.setattr("blemish.training.options.check_logger", lambda asked: None)
+    monkeypatch.setattr("blemish.detector.Detector.calibrate", fails)
+    with pytest.raises(CalibrationError, match="no limits"):
+        fit(good_parts, tmp_path, loggers=("tensorboard:runs",))
+    assert ended == ["failed"]
 
 
 def test_callbacks_are_called_in_every_step(good_parts: NDArray[np.uint8], tmp_path: Path) -> None:

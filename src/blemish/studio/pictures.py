@@ -112,9 +112,8 @@ class ProjectPictures:
                 folder.mkdir(parents=True, exist_ok=True)
                 target = folder / self.free_name(product, source.name, besides=source)
                 source.rename(target)
-                outline = source.with_suffix(".json")
-                if outline.is_file():
-                    outline.rename(target.with_suffix(".json"))
+                if outline_of(source).is_file():
+                    outline_of(source).rename(outline_of(target))
                 moved.append(target.relative_to(self.folder).as_posix())
             if role != "good":
                 self.leave_out(moved, leave=False)
@@ -129,7 +128,7 @@ class ProjectPictures:
                 target = self.folder.parent / "removed" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
-                source.with_suffix(".json").unlink(missing_ok=True)
+                outline_of(source).unlink(missing_ok=True)
             return len(paths)
 
     def put(self, product: str, role: Role, kind: str, name: str, content: bytes) -> str:
@@ -174,9 +173,8 @@ class ProjectPictures:
             outlines = {entry.name for entry in files if entry.name.endswith(".json")}
             for entry in sorted(files, key=lambda entry: entry.name):
                 if is_image_name(entry.name):
-                    stem = os.path.splitext(entry.name)[0]  # noqa: PTH122
                     changed = entry.stat().st_mtime_ns
-                    outlined = f"{stem}.json" in outlines
+                    outlined = outline_of(Path(entry.name)).name in outlines
                     yield ProjectPicture(product, role, kind, entry.name, changed, outlined)
 
     def _called(self, path: str) -> str:
@@ -222,11 +220,16 @@ def file_name(path: str) -> str:
     return f"{stem[-100:] or 'picture'}{suffix}"
 
 
+def outline_of(picture: Path) -> Path:
+    """Where the outlines of a picture are; ``1.png`` and ``1.jpg`` have each their own."""
+    return picture.with_name(f"{picture.name}.json")
+
+
 def write_outline(
     picture: Path, size: tuple[int, int], shapes: Sequence[Sequence[Sequence[float]]]
 ) -> None:
     """Write the outlines of defects as LabelMe does, or take them away where there are none."""
-    target = picture.with_suffix(".json")
+    target = outline_of(picture)
     if not shapes:
         target.unlink(missing_ok=True)
         return

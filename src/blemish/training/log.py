@@ -11,11 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blemish._files import atomic_write
 from blemish.calibration import Calibration
 from blemish.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Name of the file in the folder of a training.
 CSV_NAME = "training.csv"
@@ -91,19 +94,21 @@ class TrainingLog:
             logger.log_metrics(dict(values), step)
 
     def end(self, calibration: Calibration | None, values: Mapping[str, float]) -> None:
-        """What came of it, the limits of every product and ``final/…``; the runs end with it."""
+        """What came of it, the limits of every product and ``final/…``."""
         found = {f"final/{name}": value for name, value in values.items()}
         for product in () if calibration is None else calibration.products:
             limits = calibration.limits(product)  # type: ignore[union-attr]
             own = {"defect": limits.defect, "unsure": limits.unsure, "images": limits.n}
             found |= {f"calibration/{product}/{name}": value for name, value in own.items()}
         self.write(found, 0)
-        self.close()
 
-    def close(self, status: str = "success") -> None:
-        """End the loggers' runs, as a success or as ``failed``."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """End the loggers' runs, as a success or as failed."""
         for logger in self._loggers or ():
-            logger.finalize(status)
+            logger.finalize("success" if kind is None else "failed")
 
 
 def _opened(asked: str) -> Any:

@@ -118,20 +118,15 @@ def learn(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         method = build(config, frozen, preprocessing.size)
-        try:
-            training = train(
-                method,
-                [*kept, *defects],
-                preprocessing,
-                options,
-                set_aside=split.held,
-                progress=progress,
-                log=log,
-            )
-        except BaseException:
-            if log is not None:
-                log.close("failed")
-            raise
+        training = train(
+            method,
+            [*kept, *defects],
+            preprocessing,
+            options,
+            set_aside=split.held,
+            progress=progress,
+            log=log,
+        )
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
     broken = {path for path, _ in training.failures}

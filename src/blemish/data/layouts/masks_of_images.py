@@ -34,6 +34,7 @@ class FoundMask:
     parts: tuple[str, ...]  # folders of kinds, as `same_name` gives them
     marked: bool  # whether its name says that it is a mask
     scope: Path | None = None  # the folder that its folder of masks lies in; none: anywhere
+    image: str = ""  # file name of its image, where it is said: of two with one stem, it is that
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def _owner(
         and (mask.scope is None or mask.scope in image.path.parents)
     ]
     for narrower in (
+        lambda image: image.path.name == mask.image,
         lambda image: not image.good,
         lambda image: image.parts == parts,
         lambda image: image.split == "test",

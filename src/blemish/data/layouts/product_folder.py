@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from blemish.data.images.image_list import list_images
+from blemish.data.images.image_list import is_image_name, list_images
 from blemish.data.images.polygons import is_polygons, polygon_kind, read_polygons
 from blemish.data.images.reading import read_mask
 from blemish.data.layouts.base import Reading, defects_in_training, subfolders
@@ -192,10 +192,13 @@ class _Walk:
                 self.problems.append(f"{self.product}: {error}")
                 continue
             for name, polygons in (drawn or {}).items():
-                if "#" not in name:  # LabelMe: the file is called as its image
-                    named = FoundMask(file, composed(file.stem), split, parts, True, scope)
+                of = PurePosixPath(polygons.file_name)
+                if name == file.name:  # LabelMe: 1.json or 1.png.json, of 1.png
+                    whole = is_image_name(file.stem)
+                    stem = composed(Path(file.stem).stem if whole else file.stem)
+                    image = file.stem if whole else of.name
+                    named = FoundMask(file, stem, split, parts, True, scope, image)
                 else:
-                    of = PurePosixPath(polygons.file_name)
                     roles = {part: self.book.named(part) for part in of.parts[:-1]}
                     told = next((role.split for role in roles.values() if role.split), split)
                     kinds = [part for part in roles if roles[part].what in ("kind", "defects")]

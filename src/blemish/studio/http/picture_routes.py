@@ -14,7 +14,7 @@ from blemish.errors import BlemishError
 from blemish.serving.http.uploads import Body
 from blemish.serving.limits import Admission, RefusalError
 from blemish.studio.intake import Taken, place_of
-from blemish.studio.pictures import Role, check_product, write_outline
+from blemish.studio.pictures import Role, check_product, outline_of, write_outline
 from blemish.studio.regions import DrawnRegion, read_region, write_region
 from blemish.studio.studio import Studio
 
@@ -131,8 +131,8 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
         file = pictures.file(path)
         height, width = read_header(file, max_pixels=studio.limits.pixels).size
         shapes: list[Any] = []
-        if file.with_suffix(".json").is_file():
-            content = json.loads(file.with_suffix(".json").read_text("utf-8"))
+        if outline_of(file).is_file():
+            content = json.loads(outline_of(file).read_text("utf-8"))
             shapes = [shape["points"] for shape in content.get("shapes", ())]
         return {"size": [height, width], "shapes": shapes}
 
