@@ -48,6 +48,25 @@ def test_the_table_has_size_and_time_of_every_way(tmp_path: Path) -> None:
     assert rows["--tile auto --scale 0.5"] == ["224×224", "4", "5", "201", "1.4"]
 
 
+@pytest.mark.usefixtures("no_timing")
+def test_it_ends_with_the_steps_and_minutes_of_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fifth of the pictures is held out, and the steps are those of the others."""
+    root = folder(tmp_path, *[(64, 64)] * 200)
+    monkeypatch.setattr("blemish.training.plan.seconds_per_step", lambda *_, **__: 3.0)
+    trained = CliRunner().invoke(app, ["plan", str(root), "--method", "rd"])
+    assert trained.exit_code == 0, trained.output
+    assert re.fullmatch(
+        r"Learning from them: 160 pictures through the teacher, about \d+ s; then "
+        r"700 steps of 16 pictures \(distill\), about 35 min on this machine\.",
+        trained.stdout.splitlines()[-1],
+    )
+    fitted = CliRunner().invoke(app, ["plan", str(root)])
+    assert "200 pictures through the teacher" in fitted.stdout.splitlines()[-1]
+    assert fitted.stdout.endswith(" on this machine; then statistics, with no training step.\n")
+
+
 def test_small_pictures_have_the_speeds_alone() -> None:
     ways = other_ways(Detector(), [(300, 300)] * 4)
     assert {way.flags for way in ways} == {"--speed fast", "--speed best"}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from page_steps import CHROMIUM
 from running_server import RunningServer
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture(scope="module")  # while it is open, this thread has a running event loop
 def browser() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api")
+    from page_steps import CHROMIUM  # which needs it
+
     options = [
         "--no-sandbox",
         "--disable-dev-shm-usage",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
-from page_steps import CHROMIUM
 from running_server import RunningServer
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def start_studio(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
 def visit() -> Iterator[Callable[..., Page]]:
     """``visit(url, width=…)``: the studio in a browser. At the end: no error on any page."""
     sync_api = pytest.importorskip("playwright.sync_api")
+    from page_steps import CHROMIUM  # which needs it
+
     complaints: list[str] = []
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-dev-shm-usage"]

@@ -28,7 +28,8 @@ def plan(
 ) -> None:
     """Say how large a small defect will be to the network, by input size and tiles, and the time.
 
-    Only headers are read, and nothing is trained. The time is that of the teacher on this machine.
+    Nothing is trained, and of the pictures little more than headers is read. Times are those of
+    this machine: of the teacher for a picture, and of the whole training.
     """
     need_training_packages("Planning")
     from rich.console import Console
@@ -37,10 +38,11 @@ def plan(
     from blemish.data.sources import good_training_samples, training_data
     from blemish.detector import Detector
     from blemish.training.input_plan import DEFECT, other_ways, seen_by, timed
+    from blemish.training.plan import foreseen
 
     data_set = training_data(data_source(data, good, defects, masks, test), layout=layout)
     print_read_as(data_set)
-    sizes = good_training_samples(data_set, [])[1]
+    good_ones, sizes = good_training_samples(data_set, [])
     detector = Detector(method, speed=speed)
     chosen = seen_by(detector, sizes)
     counts = Counter(sizes).most_common()
@@ -63,6 +65,7 @@ def plan(
             f"for a picture, eager, on this machine's CPU (fastest of {passes} on its smallest "
             "input, and in proportion)."
         )
+    print(foreseen(detector, good_ones, sizes))
 
 
 def _cells(way: Seen, chosen: Seen, defect: int) -> list[str]:

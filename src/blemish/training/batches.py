@@ -248,16 +248,8 @@ def training_batches(
     if they are too many; ``workers`` threads decode, ``None``: as many as when judging.
     """
     workers = decoder_threads() if workers is None else workers
-    wants_images = not method.uses_teacher or any(s.needs_images for s in method.stages())
-    # Half: a disk that fills up under a memory-mapped file kills the process without a word.
-    budget = min(budget, _free_bytes(cache_dir) / 2)
     tiles = choose_tiles(samples, preprocessing, seed=seed)
-    pictures: list[int] | None = None
-    rows = list(samples)
-    if preprocessing.tiling is not None:
-        pictures = [picture for picture, _ in tiles.rows()]
-        # Tiles of one picture are views of one part: never measured by each other.
-        rows = [replace(samples[n], part=samples[n].part or f"picture {n}") for n in pictures]
+    rows, pictures = rows_of(samples, preprocessing, tiles)
 
     def of(kept: list[int]) -> tuple[list[Sample], list[int] | None]:
         return [rows[row] for row in kept], pictures and [pictures[row] for row in kept]
@@ -266,7 +258,7 @@ def training_batches(
         data.device, data.workers, data.whole = device_of(method), threads, tiles.whole
         return data
 
-    if not wants_images and cache_bytes(method.teacher, preprocessing.size, len(tiles)) <= budget:
+    if caches(method, preprocessing, len(tiles), cache_dir, budget):
         cache = build_feature_cache(
             method.teacher,
             samples,
@@ -296,6 +288,29 @@ def training_batches(
     failures += [(sample.path, str(error)) for sample, error in errors if error is not None]
     readable = [sample for sample, error in zip(samples, found, strict=True) if error is None]
     return at(ImageBatches(readable, preprocessing), workers)
+
+
+def rows_of(
+    samples: Sequence[Sample], preprocessing: Preprocessing, tiles: TileSample
+) -> tuple[list[Sample], list[int] | None]:
+    """The sample of every row that trains, and the number of its picture where these are tiles."""
+    if preprocessing.tiling is None:
+        return list(samples), None
+    pictures = [picture for picture, _ in tiles.rows()]
+    # Tiles of one picture are views of one part: never measured by each other.
+    rows = [replace(samples[n], part=samples[n].part or f"picture {n}") for n in pictures]
+    return rows, pictures
+
+
+def caches(
+    method: Method, preprocessing: Preprocessing, rows: int, cache_dir: Path, budget: float
+) -> bool:
+    """Whether the teacher's features of so many rows are kept, within ``budget`` bytes."""
+    if not method.uses_teacher or any(stage.needs_images for stage in method.stages()):
+        return False
+    # Half: a disk that fills up under a memory-mapped file kills the process without a word.
+    budget = min(budget, _free_bytes(cache_dir) / 2)
+    return cache_bytes(method.teacher, preprocessing.size, rows) <= budget
 
 
 def _map_tiles(

@@ -1,47 +1,173 @@
-"""Estimated duration: what a training has to do, said before it begins."""
+"""Estimated duration: what a training has to do, and how long it takes here, said before it begins.
+
+The teacher is timed on an empty picture, a step of each stage on a copy of the method. Nothing is
+timed that will not be shown.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from blemish._progress import Progress, duration
+from blemish.data.images.preprocess import Preprocessing
+from blemish.data.sample import HOLD_OUT_SHARE, Sample, hold_out
+from blemish.data.sources import learnable_input
+from blemish.errors import ImageError
+from blemish.inspection.pipeline import decoder_threads
 from blemish.methods.base import Method
+from blemish.methods.registry import method_class
+from blemish.teachers.teacher import build_teacher
+from blemish.training.batches import StepBatches, TrainingBatches, caches, device_of, rows_of
+from blemish.training.options import TrainingOptions
+from blemish.training.step import TRIED, seconds_per_step
+from blemish.training.tile_sample import choose_tiles
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
 
 #: Passes of which the fastest counts; one more before them prepares the kernels.
 _PASSES = 2
+#: Fewer steps are not tried before: the first of them say it as soon.
+_FEWEST_STEPS = 10 * TRIED
 
 
 def announce_plan(
-    method: Method, images: int, size: tuple[int, int], progress: Progress, *, in_tiles: bool
+    method: Method,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    options: TrainingOptions,
+    progress: Progress,
+    *,
+    device: str,
+    cache_dir: Path,
+    done: int = 0,
+    checkpoints: Sequence[Path] = (),
 ) -> None:
-    """Say how many pictures and steps there are, and how long the first of it takes here.
-
-    The teacher is timed on an empty picture. What a step takes is known after the first two, and
-    then said with the time that is left. Nothing is timed that will not be shown.
+    """Say how many pictures and steps there are, and about how long they take on this machine.
 
     Args:
-        method: As built, before its training.
-        images: Number of pictures that train.
-        size: ``(H, W)`` of the model's input.
+        method: As built, before its training; it stays as it is.
+        samples: That train.
+        preprocessing: How a picture becomes the input.
+        options: Of the training.
         progress: Where it is said.
-        in_tiles: Whether each picture is several inputs.
+        device: Where it trains.
+        cache_dir: Where features would be kept.
+        done: Stages that an earlier training has finished.
+        checkpoints: Of stages that it has begun, perhaps; of these only the steps are told.
     """
     if progress.quiet:
         return
+    tiles = choose_tiles(samples, preprocessing, seed=options.seed)
+    rows, pictures = rows_of(samples, preprocessing, tiles)
+    budget = options.cache_budget_gib * 2**30
+    cached = caches(method, preprocessing, len(rows), cache_dir, budget)
+    begun = [n for n, path in enumerate(checkpoints) if path.is_file()]
+    said = _teacher_passes(method, len(samples), len(rows), preprocessing.size)
+    said += _stages(
+        method, rows, pictures, preprocessing, options, device, cached, skip=done, begun=begun
+    )
+    progress.announce(f"To do: {_sentence(*said)}")
+
+
+def foreseen(
+    detector: Detector, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]
+) -> str:
+    """What learning from good pictures would have to do, and about how long it takes here.
+
+    Args:
+        detector: Not trained; of a registered method, and a teacher by its name.
+        samples: The good training pictures.
+        sizes: Of each ``(H, W)``.
+
+    Raises:
+        ConfigError, MissingExtraError: As from building its teacher.
+    """
+    config, build = detector.config.settled(sizes), method_class(detector.method_name)
+    preprocessing = detector.input.preprocessing(
+        detector.speed.point, config, sizes, detector.bit_depth
+    )
+    with torch.random.fork_rng(devices=[]):
+        # Random weights: the time of a pass does not depend on them.
+        teacher = build_teacher(detector.teacher, weights="random")
+        method = build(config, teacher, preprocessing.size)
+    kept = list(samples) if build.cross_fits else hold_out(list(samples), HOLD_OUT_SHARE, 0)[0]
+    cached = method.uses_teacher and not any(stage.needs_images for stage in method.stages())
+    said = _teacher_passes(method, len(kept), len(kept), preprocessing.size)
+    options = TrainingOptions()
+    said += _stages(method, kept, None, preprocessing, options, device_of(method), cached)
+    return f"Learning from them: {_sentence(*said)}"
+
+
+def _teacher_passes(method: Method, pictures: int, inputs: int, size: tuple[int, int]) -> list[str]:
+    if not method.uses_teacher:
+        return []
+    many = f"{pictures:,} pictures" + (f" in {inputs:,} tiles" if inputs > pictures else "")
+    about = duration(inputs * _seconds_per_picture(method, size))
+    return [f"{many} through the teacher, about {about}"]
+
+
+def _stages(
+    method: Method,
+    rows: Sequence[Sample],
+    pictures: Sequence[int] | None,
+    preprocessing: Preprocessing,
+    options: TrainingOptions,
+    device: str,
+    cached: bool,
+    *,
+    skip: int = 0,
+    begun: Sequence[int] = (),
+) -> list[str]:
+    """What the stages have to do, in one part."""
+    data = TrainingBatches(rows, pictures)
+    training = data.set_aside(method.held_out_share, options.seed)[0]
+    labelled = [row for row in training if data.labels[row]]
+    reading = 0.0
+    if not cached and preprocessing.tiling is None:
+        threads = decoder_threads() if options.workers is None else options.workers
+        reading = _seconds_of_reading(rows, preprocessing) / max(1, threads)
     said = []
-    if method.uses_teacher:
-        text = f"{images} pictures{' in tiles' if in_tiles else ''} through the teacher"
-        if not in_tiles:
-            text += f", about {duration(images * _seconds_per_picture(method, size))} on this CPU"
+    for position, stage in list(enumerate(method.stages()))[skip:]:
+        # As in the training: those that come beside the good images do not lengthen it.
+        images = len(training) - (len(labelled) if stage.anomaly_share > 0 else 0)
+        stage = stage.settled(images)
+        joining = StepBatches(training, stage, (0, 0), 0, anomalies=labelled).labelled
+        text = f"{_counted(stage.total_steps)} of {stage.batch_size} pictures ({stage.name})"
+        if position in begun:
+            text = f"what is left of {text}"
+        elif stage.total_steps >= _FEWEST_STEPS:
+            seconds = reading * (stage.batch_size + joining)
+            with suppress(Exception):  # the training itself says what is wrong
+                seconds += seconds_per_step(
+                    method,
+                    position,
+                    images=images,
+                    cached=cached,
+                    labelled=joining,
+                    device=device,
+                    precision=options.precision,
+                )
+                text += f", about {duration(stage.total_steps * seconds)}"
         said.append(text)
-    lengths = [
-        f"{stage.total_steps:,} steps of {stage.batch_size} pictures ({stage.name})"
-        for stage in (stage.settled(images) for stage in method.stages())
-    ]
-    said.append(", ".join(lengths) or "statistics, with no training step")
-    progress.announce(f"To do: {'; then '.join(said)}.")
+    return [", ".join(said) or "statistics, with no training step"]
+
+
+def _sentence(*parts: str) -> str:
+    text = "; then ".join(parts)
+    before, about, after = text.rpartition(", about ")
+    time, separator, rest = after.partition(";")
+    return f"{before}{about}{time} on this machine{separator}{rest}." if about else f"{text}."
+
+
+def _counted(steps: int) -> str:
+    return f"{steps:,} step{'s' * (steps != 1)}"
 
 
 def _seconds_per_picture(method: Method, size: tuple[int, int]) -> float:
@@ -51,6 +177,18 @@ def _seconds_per_picture(method: Method, size: tuple[int, int]) -> float:
     with torch.inference_mode():
         for _ in range(1 + _PASSES):
             begun = time.perf_counter()
-            method.teacher(picture)
+            float(method.teacher(picture)[-1].sum())  # waits for a GPU
             times.append(time.perf_counter() - begun)
     return min(times[1:])
+
+
+def _seconds_of_reading(samples: Sequence[Sample], preprocessing: Preprocessing) -> float:
+    """Of the first picture that can be read."""
+    for sample in samples:
+        begun = time.perf_counter()
+        try:
+            learnable_input(sample, preprocessing)
+        except ImageError:
+            continue
+        return time.perf_counter() - begun
+    return 0.0

@@ -24,6 +24,7 @@ from blemish.methods.base import Batch, Method, Stage
 from blemish.training.batches import StepBatches, TrainingBatches, moved
 from blemish.training.devices import lightning_device
 from blemish.training.log import TrainingLog
+from blemish.training.step import clip_gradients, optimiser_of
 
 try:
     import lightning.pytorch as lightning
@@ -166,20 +167,13 @@ class _StageModule(lightning.LightningModule):
         return moved(batch, device)
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.stage.optimizer(
-            [
-                {"params": group.parameters(), "lr": group.learning_rate, **group.options}
-                for group in self.stage.groups
-            ]
-        )
+        optimiser = optimiser_of(self.stage)
         factor, steps = self.stage.schedule, self.stage.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        for group in self.stage.groups:
-            if group.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(group.parameters(), group.clip_norm)
+        clip_gradients(self.stage)
 
 
 class _Watcher(lightning.Callback):

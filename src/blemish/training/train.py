@@ -217,8 +217,17 @@ def _train_in(
     state = training_state(method, samples, preprocessing, options, work_dir)
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
-    in_tiles = preprocessing.tiling is not None
-    announce_plan(method, len(samples), preprocessing.size, progress, in_tiles=in_tiles)
+    announce_plan(
+        method,
+        samples,
+        preprocessing,
+        options,
+        progress,
+        device=device,
+        cache_dir=cache_dir,
+        done=state["stage"],
+        checkpoints=[work_dir / f"stage{n}.ckpt" for n in range(len(method.stages()))],
+    )
 
     def batches_of(some: Sequence[Sample], failures: list[tuple[Path, str]]) -> TrainingBatches:
         return training_batches(
