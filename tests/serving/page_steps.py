@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 expect.set_options(timeout=60_000)  # waits for what a page is about to show; an assert looks once
+AXE = os.environ.get("BLEMISH_AXE", "")  # axe.min.js of npm's axe-core
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium on PATH (Debian: apt-get install chromium)"
@@ -53,6 +55,24 @@ def upload(page: Page, paths: list[str], pictures: int) -> None:
         "!document.querySelector('#progress-text').textContent.includes(' of ')"
         " || document.querySelector('#progress').hidden",
     )
+
+
+def faults(page: Page) -> list[str]:
+    """A page that scrolls sideways, and what axe-core finds serious, where ``BLEMISH_AXE`` is set.
+
+    It is to be visited with ``bypass_csp=bool(AXE)``.
+    """
+    wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    found = ["scrolls sideways"] if wide > window else []
+    if AXE:
+        page.evaluate(Path(AXE).read_text())
+        serious = [
+            fault
+            for fault in page.evaluate("axe.run()")["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+        found += [f"{f['id']}: {[n['html'][:120] for n in f['nodes'][:3]]}" for f in serious]
+    return found
 
 
 def drop(page: Page, *paths: Path) -> None:

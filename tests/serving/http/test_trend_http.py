@@ -50,9 +50,19 @@ def test_the_page_and_the_command_say_the_same(
     server = start("--send", f"folder:{tmp_path / 'out'}", "--spool", tmp_path / "spool")
     before = [part(level) for level in levels(140)]
     after = [part(level, ground=63) for level in levels(60, seed=1)]  # the lamp is brighter
-    rows = post(server, [*before, *after], tmp_path / "in")
+    rows = post(server, before, tmp_path / "in", keep=True)
+    rows += post(server, after, tmp_path / "in", keep=True)
     found = server.client.get("/v1/trend").json()
     (product,) = found["products"]
+    changed = product["changed"]
+    assert 100 <= changed["rose"]["part"] <= 145
+    numbers = {
+        side: [int(picture["name"][:-4]) for picture in changed[side]]
+        for side in ("before", "after")
+    }
+    assert len(numbers["before"]) == len(numbers["after"]) == 8
+    assert max(numbers["before"]) < changed["rose"]["part"]
+    assert min(numbers["after"]) >= product["rang"]["part"] - 1
     assert product["parts"] == 200
     assert product["rang"]["part"] > 140
     assert product["by_measure"]["brightness"] > product["by_measure"]["sharpness"]
@@ -133,7 +143,8 @@ def test_of_a_fast_line_parts_are_chosen_by_time_alone(tmp_path: Path) -> None:
     for _ in range(2_500):
         now[0] += 0.04
         log.add(Prediction(None, "nut", 101.0, empty, verdict="ok"), look, "a", versions.active)
-    ((watch, _, line),) = log.watched()
+    (watched,) = log.watched()
+    watch, line = watched.watch, watched.line
     assert watch.seen == 2_000 + 2_500 * 0.04 // 15
     assert len(line) <= 600
     assert log.days()[0]["n"] == 2_500

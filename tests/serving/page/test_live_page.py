@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_steps import expect, needs_chromium, until
+from page_steps import AXE, expect, faults, needs_chromium, until
 from running_server import RunningServer
 from spot_model import part, png
 
@@ -48,12 +48,13 @@ def test_verdicts_appear_as_they_come(
     page.click("#zero")
     until(page, "document.querySelector('#count-defect').textContent === '0'")
     expect(page.locator("#dropped")).to_have_text("0")
-    if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
-        page.screenshot(path=f"{shots}/live.png")
-        phone = look(f"{server.url}/live", width=390)
-        phone.wait_for_selector("#big.defect")
-        phone.wait_for_timeout(500)
-        phone.screenshot(path=f"{shots}/live-phone.png")
+    for width in (1280, 390):
+        seen = look(f"{server.url}/live", width=width, bypass_csp=bool(AXE))
+        seen.wait_for_selector("#big.defect")
+        assert not faults(seen)
+        if shots := os.environ.get("BLEMISH_SCREENSHOTS"):
+            seen.wait_for_timeout(500)
+            seen.screenshot(path=f"{shots}/live-{width}.png")
     assert server.stop() == 0
 
 

@@ -144,6 +144,20 @@ class PictureHistory:
         rows = self._db.rows(f"SELECT {_COLUMNS} FROM pictures ORDER BY id DESC")
         return [_picture(row) for row in rows]
 
+    def examples(
+        self, product: str | None, *, since: str = "", until: str = "~", count: int
+    ) -> list[Picture]:
+        """Pictures of a product that were judged behind ``since`` and not behind ``until``.
+
+        Those that look good first: of two, a change is seen in what they have in common.
+        """
+        rows = self._db.rows(
+            f"SELECT {_COLUMNS} FROM pictures WHERE product = ? AND judged > ? AND judged <= ? "
+            "ORDER BY mark IS 'defect', verdict IS NOT 'ok', judged DESC LIMIT ?",
+            (product or "", since, until, count),
+        )
+        return [_picture(row) for row in rows]
+
     def get(self, key: int) -> Picture:
         """One picture; refused (404) where it is not there, or no more, as below."""
         return _picture(self._row(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", key))

@@ -7,10 +7,11 @@ decides whether it counts. What was judged in the last second may be lost with t
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blemish.calibration.trend import TrendWatch
@@ -74,15 +75,42 @@ class Alarm:
 
 
 @dataclass
-class _Watched:
-    """One product's watch since the limits in force, and its line for a plot."""
+class WatchedProduct:
+    """One product's watch since the limits in force.
+
+    Attributes:
+        watch: The figures.
+        version: Of the limits.
+        since: When its first part was judged.
+        line: Its evidence for a plot, by number of the part.
+        least: Number and time of the part behind which the evidence was least, while it had not
+            rung: from there it rose to the alarm.
+        rang_at: When the part was judged at which it rang.
+    """
 
     watch: TrendWatch
     version: int
     since: str
+    line: list[tuple[int, float]] = field(default_factory=list)
+    least: tuple[int, str] = (0, "")
+    rang_at: str = ""
     credit: float = _BURST
     last: float = 0.0
-    line: list[tuple[int, float]] | None = None
+    _lowest: float = math.inf
+
+    def take(self, name: str, at: str, verdict: str | None, measures: dict[str, float]) -> bool:
+        """One part more; whether it rings."""
+        watch = self.watch
+        rang = watch.add(name, verdict, measures)
+        if rang:
+            self.rang_at = at
+        elif watch.rang is None and watch.evidence <= self._lowest:
+            self._lowest, self.least = watch.evidence, (watch.seen, at)
+        if watch.watching:
+            self.line.append((watch.seen, round(watch.evidence, 3)))
+            if len(self.line) > 600:  # every second point: the plot is as wide as before
+                self.line = self.line[::2]
+        return rang
 
     def counts(self, clock: float) -> bool:
         """Whether the part of now is in the sample."""
@@ -117,7 +145,7 @@ class TrendLog:
         self._lock = threading.Lock()
         self._waiting: list[tuple[tuple[Any, ...], tuple[Any, ...] | None]] = []
         self._written = clock()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, WatchedProduct] = {}
         with database.transaction():
             for table in _TABLES:
                 database.run(table)
@@ -169,18 +197,18 @@ class TrendLog:
             )
         return found
 
-    def watched(self) -> list[tuple[TrendWatch, str, list[tuple[int, float]]]]:
-        """Each product's watch, the time of its first part, and its evidence as a line."""
+    def watched(self) -> list[WatchedProduct]:
+        """Each product's watch, as it is now."""
         with self._lock:
-            return [(w.watch, w.since, list(w.line or ())) for w in self._watched.values()]
+            return [replace(watched, line=[*watched.line]) for watched in self._watched.values()]
 
-    def _of(self, product: str, version: CalibrationVersion, at: str) -> _Watched | None:
+    def _of(self, product: str, version: CalibrationVersion, at: str) -> WatchedProduct | None:
         found = self._watched.get(product)
         if found is None or found.version != version.version or found.watch.seen >= LARGEST:
             if version.calibration is None:
                 return None
             watch = TrendWatch(version.calibration, product or None, rate=RATE)
-            found = self._watched[product] = _Watched(watch, version.version, at, line=[])
+            found = self._watched[product] = WatchedProduct(watch, version.version, at)
         return found
 
     def _take(
@@ -193,16 +221,9 @@ class TrendLog:
         measures: dict[str, float],
     ) -> Alarm | None:
         found = self._of(product, version, at)
-        if found is None or found.line is None:
+        if found is None or not found.take(name, at, verdict, measures):
             return None
         watch = found.watch
-        rang = watch.add(name, verdict, measures)
-        if watch.watching:
-            found.line.append((watch.seen, round(watch.evidence, 3)))
-            if len(found.line) > 600:  # every second point: the plot is as wide as before
-                found.line = found.line[::2]
-        if not rang:
-            return None
         most = max(watch.by_measure, key=lambda measure: watch.by_measure[measure])
         since = found.since[:16].replace("T", " ")
         who = product or "The line"

@@ -9,8 +9,11 @@ from fastapi import APIRouter
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from blemish.data.images.appearance import Appearance
-from blemish.serving.history.trend_log import RATE, TrendLog
+from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.trend_log import RATE, TrendLog, WatchedProduct
 from blemish.serving.service import InspectionService
+
+_EXAMPLES = 8  # of each side of a change
 
 
 def trend_routes(service: InspectionService) -> APIRouter:
@@ -21,31 +24,52 @@ def trend_routes(service: InspectionService) -> APIRouter:
     def trend() -> dict[str, Any]:
         log = service.trend
         found = {"false_alarm_rate": RATE, "days": [], "products": []}
-        return found if log is None else found | {"days": log.days(), "products": _products(log)}
+        if log is None:
+            return found
+        products = [_product(watched, service.pictures) for watched in log.watched()]
+        return found | {"days": log.days(), "products": products}
 
     return router
 
 
-def _products(log: TrendLog) -> list[dict[str, Any]]:
-    return [
-        {
-            "product": watch.product,
-            "since": since,
-            "parts": watch.seen,
-            "watching": watch.watching,
-            "evidence": watch.evidence,
-            "highest": watch.highest,
-            "threshold": watch.threshold,
-            "by_measure": watch.by_measure,
-            "first": {measure: watch.before(measure) for measure in Appearance._fields},
-            "rang": None if watch.rang is None else {"part": watch.rang[0], "name": watch.rang[1]},
-            "line": line,
-            "stretches": [
-                {**vars(some), "counts": dict(some.counts)} for some in watch.stretches[-50:]
-            ],
-        }
-        for watch, since, line in log.watched()
-    ]
+def _product(watched: WatchedProduct, pictures: PictureHistory) -> dict[str, Any]:
+    watch = watched.watch
+    return {
+        "product": watch.product,
+        "since": watched.since,
+        "parts": watch.seen,
+        "watching": watch.watching,
+        "evidence": watch.evidence,
+        "highest": watch.highest,
+        "threshold": watch.threshold,
+        "by_measure": watch.by_measure,
+        "first": {measure: watch.before(measure) for measure in Appearance._fields},
+        "rang": None if watch.rang is None else {"part": watch.rang[0], "name": watch.rang[1]},
+        "changed": None if watch.rang is None else _changed(watched, pictures),
+        "line": watched.line,
+        "stretches": [
+            {**vars(some), "counts": dict(some.counts)} for some in watch.stretches[-50:]
+        ],
+    }
+
+
+def _changed(watched: WatchedProduct, pictures: PictureHistory) -> dict[str, Any]:
+    """Kept pictures from before the evidence rose, and from since the alarm, or since it rose."""
+    number, rose = watched.least
+    product = watched.watch.product
+    after = pictures.examples(product, since=watched.rang_at, count=_EXAMPLES)
+    sides = {
+        "before": pictures.examples(product, until=rose, count=_EXAMPLES),
+        "after": after or pictures.examples(product, since=rose, count=_EXAMPLES),
+    }
+    return {
+        "rose": {"part": number, "time": rose},
+        "rang": watched.rang_at,
+        **{
+            side: [{"id": p.id, "name": p.name, "judged": p.judged, "size": p.size} for p in some]
+            for side, some in sides.items()
+        },
+    }
 
 
 def trend_metrics(log: TrendLog) -> Iterable[Metric]:
@@ -58,7 +82,7 @@ def trend_metrics(log: TrendLog) -> Iterable[Metric]:
     rang = GaugeMetricFamily(
         "blemish_drift_alarm", "Whether the alarm of a product has rung.", labels=["product"]
     )
-    for watch, _, _ in log.watched():
+    for watch in [watched.watch for watched in log.watched()]:
         evidence.add_metric([watch.product or ""], watch.evidence)
         rang.add_metric([watch.product or ""], float(watch.rang is not None))
     return (evidence, rang)

@@ -1,6 +1,7 @@
 // The trend page: shares by day, how pictures look, and the line of evidence with its threshold.
 
 import { get } from "./api.js";
+import { changedPictures } from "./changed.js";
 import { follow, listen } from "./events.js";
 import "./login.js";
 import { byId, make, percent, several, time } from "./words.js";
@@ -72,14 +73,16 @@ function dayChart(days) {
 
 function table(head, rows) {
   const cells = (tag, row) => make("tr", "", ...row.map((cell) => make(tag, "", cell)));
-  return make("div", "scroll", make("table", "", make("thead", "", cells("th", head)), make("tbody", "", ...rows.map((row) => cells("td", row)))));
+  const scroll = make("div", "scroll", make("table", "", make("thead", "", cells("th", head)), make("tbody", "", ...rows.map((row) => cells("td", row)))));
+  scroll.tabIndex = 0; // so that the keyboard reaches what is out of sight
+  return scroll;
 }
 
 function stateOf(product) {
   if (!product) return make("p", "state few", "No limits, so that nothing is watched.");
   if (!product.watching) return make("p", "state few", `${several(product.parts, "part")} since ${time(product.since)}: too few to tell a change by. The first hundred stand for how it was.`);
   if (!product.rang) return make("p", "state", `No sign of a change in ${several(product.parts, "part")} since ${time(product.since)}.`);
-  return make("p", "state rang", `This has changed: evidence of ${odds(product.highest)}, first beyond ${odds(product.threshold)} at part ${product.rang.part}, ${product.rang.name}. Compare pictures before and after; then calibrate with good ones of now.`);
+  return make("p", "state rang", `This has changed: evidence of ${odds(product.highest)}, first beyond ${odds(product.threshold)} at part ${product.rang.part}, ${product.rang.name}. Look at the pictures before and after; then calibrate with good ones of now.`);
 }
 
 function card(name, product, days) {
@@ -87,6 +90,7 @@ function card(name, product, days) {
   const charts = make("div", "two");
   if (product?.watching) charts.append(make("div", "", make("h3", "", "Evidence of a change, since the limits in force"), evidenceChart(product)));
   if (days.length) charts.append(make("div", "", make("h3", "", "Stopped (red) and unsure (amber) by day; framed: marked good"), dayChart(days)));
+  if (product?.changed) body.append(changedPictures(product));
   body.append(charts);
   if (days.length) {
     const now = days.at(-1);
