@@ -221,7 +221,8 @@ def test_every_page_fits_its_window(start_studio: Start, visit: Visit, width: in
     scheme = "dark" if width < 500 else "light"
     page = visit(server.url, width=width, color_scheme=scheme, bypass_csp=bool(AXE))
     found: list[str] = []
-    for tab in ("pictures", "train", "models", "compare", "log", "viewer", "inspect", "limits"):
+    tabs = ("pictures", "train", "models", "compare", "log", "viewer", "inspect", "limits", "trend")
+    for tab in tabs:
         if tab == "viewer":
             page.goto(f"{server.url}/#pictures")
             page.reload()
@@ -233,6 +234,10 @@ def test_every_page_fits_its_window(start_studio: Start, visit: Visit, width: in
             page.wait_for_selector("#limits-button-wide")
             if tab == "limits":
                 page.click("#limits-button-wide")
+        elif tab == "trend":
+            page.click("text=Trend")
+            page.wait_for_selector(".studio-nav")
+            expect(page.locator("select[aria-label=Model] option")).to_have_count(2)
         else:
             page.goto(f"{server.url}/#{tab}")
             page.wait_for_selector(f"#{tab}:not([hidden])")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from blemish.cli.common import Device, ModelFile, Provider
+from blemish.cli.common import Device, Provider
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 from blemish.cli.server_options import (
     AllowAnonymous,
@@ -21,10 +23,14 @@ from blemish.cli.server_options import (
     need_serving_packages,
     serve_limits,
 )
+from blemish.errors import ConfigError
 
 
 def serve(
-    model: ModelFile,
+    model: Annotated[
+        list[Path],
+        typer.Argument(help="Model file, as `blemish fit` writes it; of several, each has a page."),
+    ],
     host: Host = "127.0.0.1",
     port: Port = 8000,
     token_file: Annotated[
@@ -33,7 +39,11 @@ def serve(
     allow_anonymous: AllowAnonymous = False,
     allow_host: AllowHost = None,
     state: Annotated[
-        Path | None, typer.Option(help="Folder of the history. Default: MODEL.state")
+        Path | None,
+        typer.Option(
+            help="Folder of the history; of several models a folder of each in it. Default: "
+            "MODEL.state"
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass at most.")] = 8,
     queue: Annotated[
@@ -48,10 +58,10 @@ def serve(
     keep: Annotated[int, typer.Option(min=1, help="Pictures kept for the page.")] = 2000,
     keep_gib: KeepGib = 2.0,
     source: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Judge a camera's pictures too: camera:0, rtsp://…, udp://…, a video, a folder, "
-            "python:MODULE:FUNCTION."
+            "python:MODULE:FUNCTION; of several models NAME=camera:0, once for each."
         ),
     ] = None,
     trigger: Annotated[
@@ -75,13 +85,14 @@ def serve(
     device: Device = "cpu",
     provider: Provider = "auto",
 ) -> None:
-    """Serve a model: an HTTP interface for programs, and a page for people.
+    """Serve models: an HTTP interface for programs, and a page for people.
 
     The page shows what was judged, takes marks, and sets the limits anew without training. Stops
     on Ctrl-C or SIGTERM, once what was accepted is answered.
     """
     need_serving_packages("Serving")
     from blemish.serving.http import server
+    from blemish.serving.live import LiveSource
 
     limits = serve_limits(
         *(max_mib, max_megapixels, keep, keep_gib),
@@ -92,25 +103,73 @@ def serve(
         body_seconds=timeout,
         answer_seconds=timeout,
     )
-    live = None
-    if source is not None:
-        from blemish.serving.live import LiveSource
-
-        live = LiveSource(source, trigger, keep_live, product)
-    couriers = couriers_of(send, model, spool, pictures=False)
-    with couriers or nullcontext():
+    alone = len(model) == 1
+    models = {file: server.ToServe(file).name for file in model}
+    if len(set(models.values())) < len(model):
+        raise ConfigError(
+            f"Found two models of one name among {', '.join(map(str, model))}; each has its page "
+            "at /inspect/NAME. Rename one."
+        )
+    if state is not None and not alone:
+        with suppress(OSError):  # what is wrong with it is said of the first history in it
+            state.mkdir(mode=0o700, exist_ok=True)
+    looks_at = sources_by_model(source or (), list(models.values()))
+    with ExitStack() as stack:
+        to_serve = []
+        for file, name in models.items():
+            couriers = couriers_of(
+                send, file, spool if alone or spool is None else spool / name, pictures=False
+            )
+            camera = looks_at.get(name)
+            made = server.ToServe(
+                file,
+                state=state if alone or state is None else state / name,
+                source=None if camera is None else LiveSource(camera, trigger, keep_live, product),
+            )
+            if couriers is not None:
+                stack.enter_context(couriers)
+                made = replace(made, deliver=couriers.take, alarm=couriers.tell)
+            to_serve.append(made)
         server.serve(
-            model,
+            to_serve,
             limits,
             host=host,
             port=port,
             token_file=token_file,
             allow_anonymous=allow_anonymous,
             allow_hosts=allow_host or (),
-            state=state,
-            deliver=couriers.take if couriers else None,
-            alarm=couriers.tell if couriers else lambda product, sentence: None,
-            source=live,
             device=device,
             provider=provider,
         )
+
+
+def sources_by_model(sources: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+    """``["nut=camera:0"]`` → which model judges what; a lone model need not be named.
+
+    Raises:
+        ConfigError: A source of no model, or two of one.
+
+    Example:
+        >>> from blemish.cli.serve import sources_by_model
+        >>> sources_by_model(["nut=camera:0", "bolt=in/"], ["nut", "bolt"])
+        {'nut': 'camera:0', 'bolt': 'in/'}
+        >>> sources_by_model(["camera:0#framerate=30"], ["nut"])
+        {'nut': 'camera:0#framerate=30'}
+    """
+    found: dict[str, str] = {}
+    for text in sources:
+        name, equals, address = text.partition("=")
+        if not (equals and name in models):
+            if len(models) > 1:
+                raise ConfigError(
+                    f"--source {text}: say which model judges it, NAME=ADDRESS, with a NAME of "
+                    f"{', '.join(models)}."
+                )
+            name, address = models[0], text
+        if name in found:
+            raise ConfigError(
+                f"--source {text}: {name} looks at {found[name]} already, and a model at one "
+                "source. Serve a copy of the model file under another name."
+            )
+        found[name] = address
+    return found

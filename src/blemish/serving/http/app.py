@@ -48,7 +48,7 @@ def create_app(
         await service.close()
 
     app = inspection_app(service, lifespan, live)
-    _add_session(app, gate)
+    add_session(app, gate)
     add_pages(app, "blemish.serving")
     add_static(app, "blemish.serving")
     return Watched(app, gate, service.metrics)
@@ -173,7 +173,9 @@ def _watch_camera(metrics: ServerMetrics, live: LiveInspection) -> None:
     metrics.watch("blemish_camera_up", text, lambda: grabber.state == "running")
 
 
-def _add_session(app: FastAPI, gate: Gate) -> None:
+def add_session(app: FastAPI, gate: Gate) -> None:
+    """Log-in and log-out."""
+
     @app.get("/v1/session", tags=["session"], summary="Whether a token is needed and known")
     async def session(request: Request) -> dict[str, bool]:
         known = gate.knows_session(request.cookies.get(COOKIE))

@@ -76,7 +76,8 @@ class Gate:
     """
 
     #: What a browser needs before anybody has logged in, and what a supervisor asks.
-    PUBLIC = frozenset({"/", "/live", "/trend", "/healthz", "/readyz", "/v1/session"})
+    PAGES = frozenset({"/", "/live", "/trend", "/v1/session"})
+    PUBLIC = PAGES | {"/healthz", "/readyz"}
 
     def __init__(self, *, token: str | None, loopback: bool, hosts: Iterable[str] = ()) -> None:
         self._token = None if token is None else token.encode()
@@ -119,6 +120,9 @@ class Gate:
 
     def is_public(self, path: str) -> bool:
         """Whether anybody may see what lies there: the page's own files, and signs of life."""
+        place = path.split("/")  # of one model of several: /inspect/NAME/…
+        if place[1:2] == ["inspect"] and len(place) > 3:
+            return "/" + "/".join(place[3:]) in self.PAGES
         return path in self.PUBLIC or path.startswith("/static/")
 
     def knows_token(self, shown: str) -> bool:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.trend_log import Alarm, TrendLog
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
+from blemish.serving.http.by_model import create_several
 from blemish.serving.http.middleware import LARGEST_HEADERS, ServerMetrics, Watched
 from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
-from blemish.serving.live import LiveSource
-from blemish.serving.model import open_served
+from blemish.serving.live import LiveInspection, LiveSource
+from blemish.serving.model import ServedModel, open_served
 from blemish.serving.order import Deliver
 from blemish.serving.service import InspectionService
 from blemish.stores.urls import as_url
@@ -42,8 +44,24 @@ log = logging.getLogger("blemish.serve")
 _KEEP_ALIVE_SECONDS = 15
 
 
+@dataclass(frozen=True)
+class ToServe:
+    """One model as ``blemish serve`` is told of it."""
+
+    file: Path
+    state: Path | None = None  # folder of its history
+    deliver: Deliver | None = None
+    alarm: Callable[[str | None, str], None] = lambda product, sentence: None
+    source: LiveSource | None = None
+
+    @property
+    def name(self) -> str:
+        """By which it is called beside others."""
+        return self.file.name.removesuffix(".blemish")
+
+
 def serve(
-    model: Path,
+    models: Sequence[ToServe],
     limits: ServeLimits,
     *,
     host: str,
@@ -51,49 +69,63 @@ def serve(
     token_file: Path | None,
     allow_anonymous: bool,
     allow_hosts: Sequence[str],
-    state: Path | None,
-    deliver: Deliver | None,
-    alarm: Callable[[str | None, str], None] = lambda product, sentence: None,
-    source: LiveSource | None = None,
     device: str,
     provider: str,
 ) -> None:
-    """Serve a model until SIGTERM or Ctrl-C; what was accepted by then is finished.
+    """Serve models until SIGTERM or Ctrl-C; what was accepted by then is finished.
 
-    The arguments are the options of ``blemish serve``.
+    One is at ``/``; several are at ``/inspect/NAME/``. The arguments are the options of
+    ``blemish serve``.
 
     Raises:
         ConfigError: An address without a token, a port in use, a file that cannot be read.
-        BundleError: The model cannot be opened.
-        HistoryError: The history is in use, damaged or another model's.
+        BundleError: A model cannot be opened.
+        HistoryError: A history is in use, damaged or another model's.
     """
     gate = make_gate(host, token_file, allow_anonymous=allow_anonymous, allow_hosts=allow_hosts)
-    with contextlib.closing(bind(host, port)) as listener:
-        served = open_served(model, device=device, provider=provider)
-        here = Path() if as_url(model) else model.parent
-        state = state or here / f"{model.name}.state"
-        with contextlib.closing(Database.open(state, served.identity)) as database:
-            events = Events()
-            versions = CalibrationVersions(database, served.calibration, events.publish)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(bind(host, port)))
+        opened = {}
+        for model in models:
+            served = open_served(model.file, device=device, provider=provider)
+            here = Path() if as_url(model.file) else model.file.parent
+            state = model.state or here / f"{model.file.name}.state"
+            database = Database.open(state, served.identity)
+            stack.enter_context(contextlib.closing(database))
+            opened[model.name] = _opened(model, served, database, limits)
 
-            def ring(found: Alarm) -> None:
-                log.warning("%s", found.sentence)
-                events.publish("alarm", product=found.product, sentence=found.sentence)
-                alarm(found.product, found.sentence)
+        def end() -> None:
+            for service, _ in opened.values():
+                service.events.close()
 
-            service = InspectionService(
-                served,
-                PictureHistory(database, limits, events.publish),
-                versions,
-                limits=limits,
-                metrics=ServerMetrics(),
-                deliver=deliver,
-                events=events,
-                trend=TrendLog(database, versions, ring),
-            )
-            live = None if source is None else source.open(service)
-            app = create_app(service, gate, live)
-            run_app(app, limits, listener, model.name, ending=events.close)
+        (service, live), *others = opened.values()
+        app = create_several(opened, gate) if others else create_app(service, gate, live)
+        names = ", ".join(model.file.name for model in models)
+        run_app(app, limits, listener, names, ending=end)
+
+
+def _opened(
+    model: ToServe, served: ServedModel, database: Database, limits: ServeLimits
+) -> tuple[InspectionService, LiveInspection | None]:
+    events = Events()
+    versions = CalibrationVersions(database, served.calibration, events.publish)
+
+    def ring(found: Alarm) -> None:
+        log.warning("%s", found.sentence)
+        events.publish("alarm", product=found.product, sentence=found.sentence)
+        model.alarm(found.product, found.sentence)
+
+    service = InspectionService(
+        served,
+        PictureHistory(database, limits, events.publish),
+        versions,
+        limits=limits,
+        metrics=ServerMetrics(),
+        deliver=model.deliver,
+        events=events,
+        trend=TrendLog(database, versions, ring),
+    )
+    return service, None if model.source is None else model.source.open(service)
 
 
 def run_app(

@@ -85,7 +85,7 @@ export function takeFiles({ doing, send, refresh, report, anyName = false, begin
     const found = now;
     now = null;
     await looking;
-    await refresh();
+    await refresh().catch(() => {}); // what could not be taken is said all the same
     const said = report(found);
     if (said) showFound(...said);
     else byId("progress").hidden = true;

@@ -3,6 +3,7 @@
 import { call, get } from "./api.js";
 import { follow, listen } from "./events.js";
 import "./login.js";
+import { addSwitch } from "./switch.js";
 import { byId, make, score, time, times } from "./words.js";
 
 const SIGNS = { ok: ["✓", "OK"], unsure: ["?", "UNSURE"], defect: ["✕", "NOT OK"] };
@@ -127,6 +128,7 @@ byId("ask").addEventListener("click", async () => {
 });
 
 for (const kind of ["counter", "source", "hello", "missed"]) listen(kind, look);
+await addSwitch();
 if (!await look()) {
   follow(["hello", "missed", "live", "counter", "source"]);
   setInterval(() => { if (!document.hidden) look(); }, 2000);

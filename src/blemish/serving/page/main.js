@@ -10,6 +10,7 @@ import "./login.js";
 import { say } from "./say.js";
 import "./setters.js";
 import { changed, refresh, state } from "./state.js";
+import { addSwitch } from "./switch.js";
 import "./upload.js";
 import { byId, several } from "./words.js";
 
@@ -88,6 +89,7 @@ async function start() {
   const session = await get("v1/session");
   byId("logout").hidden = !session.needed;
   drawModel();
+  await addSwitch();
   await refresh();
   followHistory();
   document.documentElement.dataset.ready = "true";

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { changedPictures } from "./changed.js";
 import { follow, listen } from "./events.js";
 import "./login.js";
+import { addSwitch } from "./switch.js";
 import { byId, make, percent, several, time } from "./words.js";
 
 const WIDE = 520;
@@ -140,6 +141,7 @@ async function look() {
 listen("hello", ({ live }) => { byId("live-link").hidden = !live; });
 listen("alarm", ({ sentence }) => { byId("alarms").replaceChildren(make("p", "warn", sentence)); look(); });
 listen("mark", look);
+await addSwitch();
 await look();
 follow(["hello", "alarm", "mark"]);
 setInterval(() => { if (!document.hidden) look().catch(() => {}); }, 5000);

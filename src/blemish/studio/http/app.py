@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
-from starlette.routing import Mount
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import JSONResponse
 
-from blemish.errors import BlemishError
 from blemish.serving.http.answers import LoginRequest
 from blemish.serving.http.app import bare_app
-from blemish.serving.http.middleware import ServerMetrics, Watched, refused
+from blemish.serving.http.by_model import ByModel, below_static
+from blemish.serving.http.middleware import ServerMetrics, Watched
 from blemish.serving.http.page_files import add_pages, add_static
 from blemish.serving.http.security import COOKIE
 from blemish.serving.limits import Admission, RefusalError
@@ -48,48 +46,33 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    _add_session(app, gate, "/v1/session", studio)
+    _add_session(app, gate, studio)
     add_pages(app, "blemish.studio")
     add_static(app, "blemish.studio", "blemish.serving")
-    app.router.routes.append(Mount("/inspect/{name}", app=_Inspect(studio, gate)))
+    pages = bare_app(metrics)
+    _add_session(pages, gate, studio)
+    add_pages(pages, "blemish.serving", edit=_in_studio)
+
+    async def find(name: str) -> FastAPI:
+        return (await studio.inspections.get(name)).app
+
+    @app.get("/v1/models", tags=["models"], summary="Names of the models")
+    def models() -> list[dict[str, Any]]:
+        known = studio.models.all()
+        return [{"name": m["name"], "source": None} for m in known if not m["error"]]
+
+    app.router.routes.append(ByModel(pages, find).route)
     return Watched(app, gate, metrics)
-
-
-class _Inspect:
-    """The page and the routes of the model that a path names; the model is opened when asked."""
-
-    def __init__(self, studio: Studio, gate: StudioGate) -> None:
-        self._studio = studio
-        self._page = bare_app(ServerMetrics())
-        _add_session(self._page, gate, "/v1/session", studio)
-        add_pages(self._page, "blemish.serving", edit=_in_studio)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path_params"]["name"]
-        inner = scope["path"][len(scope["root_path"]) :]
-        if inner == "":
-            target = f"/inspect/{html.escape(name)}/"
-            await RedirectResponse(target)(scope, receive, send)
-            return
-        if inner in ("/", "/live", "/trend", "/v1/session"):
-            await self._page(scope, receive, send)
-            return
-        try:
-            inspection = await self._studio.inspections.get(name)
-        except RefusalError as refusal:
-            await refused(refusal)(scope, receive, send)
-        except BlemishError as error:
-            await refused(RefusalError(409, "cannot_open", str(error)))(scope, receive, send)
-        else:
-            await inspection.app(scope, receive, send)
 
 
 def _in_studio(text: str) -> str:
     """A page of one model, below the studio's bar; all models share its files."""
-    return text.replace('"static/', '"/static/').replace("</head>", _HEAD)
+    return below_static(text).replace("</head>", _HEAD)
 
 
-def _add_session(app: FastAPI, gate: StudioGate, path: str, studio: Studio) -> None:
+def _add_session(app: FastAPI, gate: StudioGate, studio: Studio) -> None:
+    path = "/v1/session"
+
     @app.get(path, tags=["session"], summary="Whether a token is needed, and who asks")
     async def session(request: Request) -> dict[str, object]:
         role = gate.role_of(request.cookies.get(COOKIE))

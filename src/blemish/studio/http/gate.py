@@ -19,8 +19,6 @@ from blemish.studio.audit import Person, Role, acting
 
 NAME_COOKIE = "blemish_name"
 _LONGEST_NAME = 60
-#: Of one model, below its name.
-_PAGES = ([""], ["live"], ["trend"], ["v1", "session"])
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What operators may change: to judge, to mark, and to leave again.
 _FOR_OPERATORS = re.compile(
@@ -38,9 +36,6 @@ class StudioGate(Gate):
 
     def __init__(self, engineer: Gate, operator: Gate | None = None) -> None:
         self.engineer, self.operator = engineer, operator
-        for gate in (engineer, operator):
-            if gate is not None:
-                gate.is_public = _is_public  # type: ignore[method-assign]
 
     @property
     def needs_token(self) -> bool:
@@ -81,13 +76,3 @@ class StudioGate(Gate):
         if self.operator is not None and self.operator.knows_session(session):
             return "operator"
         return None
-
-
-def _is_public(path: str) -> bool:
-    """The pages' own files, and signs of life."""
-    parts = path.split("/")
-    return (
-        path in Gate.PUBLIC
-        or path.startswith("/static/")
-        or (parts[1] == "inspect" and parts[3:] in _PAGES)
-    )

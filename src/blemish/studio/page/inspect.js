@@ -1,4 +1,4 @@
-// What the studio adds to the page of one model: its bar, the other models, and the way back.
+// What the studio adds to the pages of one model: its bar, and the way back into the project.
 
 import { call, get } from "/static/api.js";
 import { buildNav, listen, lookAtJobs } from "/static/nav.js";
@@ -16,15 +16,6 @@ function button(text, action) {
     made.disabled = false;
   });
   return made;
-}
-
-async function addModels() {
-  const models = (await get("/v1/studio/models")).filter((model) => !model.error);
-  const select = make("select");
-  select.setAttribute("aria-label", "Model");
-  select.append(...models.map((model) => new Option(model.name, model.name, false, model.name === name)));
-  select.addEventListener("change", () => { location.href = `/inspect/${encodeURIComponent(select.value)}/${location.hash}`; });
-  document.querySelector(".top .actions").prepend(select);
 }
 
 function addButtons() {
@@ -80,6 +71,7 @@ function showSetters() {
 buildNav("models");
 lookAtJobs();
 listen({});
-addButtons();
-addModels();
-new MutationObserver(showSetters).observe(byId("setters-card"), { childList: true, subtree: true });
+if (byId("setters-card")) { // the page of pictures and limits
+  addButtons();
+  new MutationObserver(showSetters).observe(byId("setters-card"), { childList: true, subtree: true });
+}

@@ -42,7 +42,7 @@ export function buildNav(current) {
   leave.addEventListener("click", async () => { await call("DELETE", "/v1/session"); location.reload(); });
   const nav = make("nav", "studio-nav", make("div", "project", logo, title), make("ul", "", ...links), make("span", "spring"), chip, make("span", "who", role, name, leave));
   nav.setAttribute("aria-label", "Studio");
-  document.querySelector(".skip").after(nav);
+  document.querySelector(".top, main").before(nav);
   show(current);
   get("/v1/session").then((session) => {
     me = session;
