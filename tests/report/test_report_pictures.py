@@ -11,6 +11,7 @@ from stand_in import BACKGROUND, BrightSpots, limits_at, write_part
 
 from blemish.data.sample import Sample
 from blemish.errors import ImageError
+from blemish.report.close_ups import close_ups
 from blemish.report.data import make_row
 from blemish.report.pictures import (
     TRUTH_COLOUR,
@@ -134,3 +135,32 @@ def test_the_colour_bar_runs_from_grey_to_yellow() -> None:
     bar = np.asarray(Image.open(io.BytesIO(content))).astype(int)
     assert bar[0, 0].tolist() == [150, 150, 150]
     assert bar[0, -1, 0] > bar[0, -1, 2] + 30
+
+
+def test_of_a_large_image_what_is_marked_is_shown_as_it_is(tmp_path: Path) -> None:
+    made = figure(part(tmp_path, size=1000))
+    assert made.close_ups
+    source, size, label = made.close_ups[0]
+    close = decoded(source)
+    assert (close.shape[1], close.shape[0]) == size
+    assert label.startswith("at ")
+    # Neither shrunk nor drawn into: the spot and the ground around it.
+    assert set(np.unique(close // 8)) >= {90 // 8, BACKGROUND // 8}
+    assert figure(part(tmp_path, size=200)).close_ups == ()
+
+
+def test_close_ups_are_of_different_places_and_of_a_miss_too() -> None:
+    image = np.zeros((2000, 3000, 3), np.uint8)
+    marked, truth = np.zeros((2, 2000, 3000), bool)
+    marked[100:103, 100:103] = marked[110:113, 150:153] = truth[101, 101] = True
+    amap = marked.astype(np.float32)
+    found = close_ups(image, amap, marked, truth, side=384)
+    assert [one.label for one in found] == ["at 112, 112"]  # all of it in one
+    truth[1000:1010, 2000:2100] = True
+    found = close_ups(image, amap, marked, truth, side=384)
+    assert [one.label for one in found] == ["at 112, 112", "at 2050, 1005"]
+    truth[1000:1010, 1500:2500] = True
+    found = close_ups(image, amap, None, truth, side=384)
+    assert [one.label for one in found] == ["at 112, 112", "at 2000, 1000, 11 %"]
+    assert found[1].pixels.shape == (224, 224, 3)
+    assert close_ups(image[:700, :700], amap[:700, :700], marked[:700, :700], None, side=384) == []

@@ -168,6 +168,7 @@ class Figure:
         image, overlay: Data URIs.
         truth: Data URI of the image with the ground truth outlined; ``None`` without one.
         size: Width and height of the pictures in pixels.
+        close_ups: Of a large image: data URI, size and place of what matters in it.
     """
 
     row: Row
@@ -175,6 +176,7 @@ class Figure:
     overlay: str
     truth: str | None
     size: tuple[int, int]
+    close_ups: tuple[tuple[str, tuple[int, int], str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from blemish.data.images.reading import read_image
 from blemish.inspection.prediction import find_regions
 from blemish.outputs.heat import blend_heat, dim_ignored, draw_outline, resize_together
 from blemish.outputs.overlay import draw_look_box
+from blemish.report.close_ups import MOST, close_ups
 from blemish.report.data import Figure, Row, by_kind, read_truth
 from blemish.results import Prediction
 
@@ -53,7 +54,8 @@ def plan_pictures(products: int, per_group: int) -> PicturePlan:
     per_group = max(1, min(per_group, _MOST_FIGURES // (3 * products)))
     figures = 3 * products * per_group
     side = 384 if figures <= 36 else 288 if figures <= 90 else 224
-    return PicturePlan(per_group, side, min(_MOST_PER_PICTURE, _BUDGET // (3 * figures)))
+    # The close-ups of a part take no more than one picture.
+    return PicturePlan(per_group, side, min(_MOST_PER_PICTURE, _BUDGET // (4 * figures)))
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def draw_figure(
     else:
         image = read_image(sample.path, bit_depth=bit_depth)  # (H, W, 3)
     masks = [prediction.mask, read_truth(sample, (image.shape[0], image.shape[1])), prediction.roi]
+    near = close_ups(image, prediction.anomaly_map, *masks[:2], side=plan.side)
     image, amap, (marked, truth, roi) = _fit(image, prediction.anomaly_map, masks, plan.side)
     overlay = blend_heat(image, amap, scale=scale, opacity=0.62)  # (h, w, 3)
     line = 2 if max(image.shape) >= 256 else 1
@@ -160,6 +163,10 @@ def draw_figure(
         overlay=_data_uri(overlay, plan.most_bytes),
         truth=None if outlined is None else _data_uri(outlined, plan.most_bytes),
         size=(image.shape[1], image.shape[0]),
+        close_ups=tuple(
+            (_data_uri(one.pixels, plan.most_bytes // MOST), one.pixels.shape[1::-1], one.label)
+            for one in near
+        ),
     )
 
 
