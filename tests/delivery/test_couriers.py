@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
 import json
@@ -21,7 +22,6 @@ import pytest
 
 from blemish.delivery.courier import Couriers
 from blemish.delivery.message import Message
-from blemish.errors import ConfigError
 from blemish.results import Prediction, Region
 
 RECEIVER = Path(__file__).with_name("receiver.py")
@@ -184,10 +184,23 @@ def test_the_same_verdict_has_the_same_id_and_another_another(tmp_path: Path) ->
     assert message_of(again, "other").id != message_of(again, "m").id
 
 
-def test_a_server_sends_no_pictures_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sends no pictures"):
-        Couriers(["folder:x#overlay=1"], model="m", folder=tmp_path, on_note=print, pictures=False)
-    assert list(tmp_path.iterdir()) == []
+def test_a_csv_file_has_a_line_for_each_and_never_half_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "out/verdicts.csv"
+    how = {"model": "m.blemish", "folder": tmp_path / "spool", "on_note": print}
+    for part in ("1", "2"):  # the second run begins behind a line that a power cut left
+        with Couriers([f"csv:{file}"], **how) as all_:  # type: ignore[arg-type]
+            all_.take(found(3), part=part)
+            all_.tell("nut", "it has changed")
+        with file.open("a") as cut:
+            cut.write("2026-11-26T08:1")
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    whole = [row for row in rows if row["id"]]
+    assert len(rows) == len(whole) + 2
+    assert [row["part"] for row in whole] == ["1", "", "2", ""]
+    assert [row["verdict"] for row in whole] == ["defect", "", "defect", ""]
+    assert [row["alarm"] for row in whole][1::2] == ["it has changed"] * 2
+    assert whole[0]["score"] == "3.0"
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from PIL import Image
 
 import blemish
 from blemish import Detector, Prediction
+from blemish.data.images.appearance import appearance
+from blemish.data.sample import Sample
 from blemish.errors import ConfigError, DataError, ImageError, PictureWarning
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspector import Inspector, open_model
@@ -239,6 +241,22 @@ def test_what_was_learned_survives_the_file_and_may_be_missing() -> None:
     )
     for content in (None, {}, {"sides": [1, 2]}, 7, {"sides": 1, "shapes": 2, "colours": 3}):
         assert LearnedPictures.from_json(content) is None
+
+
+def test_how_the_learned_pictures_looked_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(60, 90, (48, 48, 3)).astype(np.uint8) for _ in range(3)]
+    for k, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png")
+    samples = [Sample(tmp_path / f"{k}.png", "nut", "train", 0) for k in range(3)]
+    learned = LearnedPictures.of(samples, [(48, 48)] * 3, bit_depth=16)
+    expected = np.mean([appearance(pixels) for pixels in pictures], axis=0)
+    assert learned.looks["nut"] == pytest.approx(expected, abs=1e-4)
+    other = LearnedPictures((9, 9), (1, 1), looks={"nut": (1, 1, 1), "bolt": (2, 2, 2)})
+    assert learned.joined(other).looks == {**other.looks, **learned.looks}
+    kept = LearnedPictures.from_json(json.loads(json.dumps(learned.to_json())))
+    assert kept is not None
+    assert kept.looks["nut"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_front_door_opens_what_is_asked_for_and_no_more() -> None:

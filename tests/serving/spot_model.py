@@ -24,6 +24,7 @@ from blemish.data.equal_pictures import digest_of
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import Tiling
 from blemish.inspection.learned_images import packed
+from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import NetworkOutput
 from blemish.serving.model import ServedModel
 
@@ -125,6 +126,9 @@ if __name__ == "__main__":
     changes: dict[str, Any] = {"network": network, "preprocessing": prepare}
     if "SPOT_NAMED" in os.environ:
         changes["calibration"] = named_calibration()
+    if "SPOT_LOOK" in os.environ:
+        look = (float(os.environ["SPOT_LOOK"]), 2.0, 0.0)
+        changes["pictures"] = LearnedPictures((64, 64), (1, 1), looks={"nut": look})
     if "SPOT_LEARNED" in os.environ:
         content = png(part(int(os.environ["SPOT_LEARNED"])))
         changes["learned_images"] = packed([digest_of(content)])

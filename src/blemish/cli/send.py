@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Send = Annotated[
     list[str] | None,
     typer.Option(
-        help="Where each verdict goes: http(s)://…, mqtt(s)://HOST/TOPIC or folder:PATH, with "
-        "#verdict=defect,unsure&every=10 and the like behind it. Repeatable."
+        help="Where each verdict goes: http(s)://…, mqtt(s)://HOST/TOPIC, folder:PATH or csv:FILE, "
+        "with #verdict=defect,unsure&every=10 and the like behind it. Repeatable."
     ),
 ]
 SpoolFolder = Annotated[
@@ -23,9 +23,7 @@ SpoolFolder = Annotated[
 ]
 
 
-def couriers_of(
-    send: list[str] | None, model: Path, spool: Path | None, *, pictures: bool = True
-) -> Couriers | None:
+def couriers_of(send: list[str] | None, model: Path, spool: Path | None) -> Couriers | None:
     """Who brings verdicts to the targets; ``None`` where there are none."""
     if not send:
         return None
@@ -35,4 +33,4 @@ def couriers_of(
         print(f"Note: {text}", file=sys.stderr, flush=True)
 
     folder = spool or model.with_name(f"{model.name}.spool")
-    return Couriers(send, model=model.name, folder=folder, on_note=note, pictures=pictures)
+    return Couriers(send, model=model.name, folder=folder, on_note=note)

@@ -117,9 +117,7 @@ def serve(
     with ExitStack() as stack:
         to_serve = []
         for file, name in models.items():
-            couriers = couriers_of(
-                send, file, spool if alone or spool is None else spool / name, pictures=False
-            )
+            couriers = couriers_of(send, file, spool if alone or spool is None else spool / name)
             camera = looks_at.get(name)
             made = server.ToServe(
                 file,

@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from blemish.delivery.message import Message, alarm_of, message_of, overlay_of
+from PIL import Image
+
+from blemish.delivery.message import Message, alarm_of, message_of, packed
 from blemish.delivery.senders import NotDeliveredError, Sender, sender_of
 from blemish.delivery.spool import Spool
 from blemish.delivery.target import Target
-from blemish.errors import BlemishError, ConfigError
+from blemish.errors import BlemishError
 from blemish.results import Prediction
 
 _SHORTEST, _LONGEST = 0.5, 60.0
+#: Draws the overlay of a verdict, once somebody wants it.
+Draw = Callable[[], Image.Image]
 
 
 class Courier:
@@ -49,6 +53,7 @@ class Courier:
         *,
         part: str | None = None,
         taken: float | None = None,
+        draw: Draw | None = None,
     ) -> None:
         """Keep a verdict to be delivered, if this target wants it.
 
@@ -67,7 +72,7 @@ class Courier:
         message.left_out = left_out
         if self.target.overlay:
             with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
-                message.overlay = overlay_of(prediction)
+                message.overlay = packed((draw or prediction.overlay)())
         self._keep(message)
 
     def tell(self, message: Message) -> None:
@@ -137,7 +142,6 @@ class Couriers:
         model: Name of the model file, for the messages.
         folder: Where the spools are; made where there is none.
         on_note: Called with what a person at the line should know.
-        pictures: Whether pictures can be sent along, which a server no longer has.
         patience: Seconds at the end to deliver what waits.
 
     Raises:
@@ -152,17 +156,11 @@ class Couriers:
         model: str,
         folder: Path,
         on_note: Callable[[str], None],
-        pictures: bool = True,
         patience: float = 20.0,
     ) -> None:
         self.model, self._patience = model, patience
         self._couriers: list[Courier] = []
         parsed = [Target.parse(text) for text in targets]
-        if not pictures and any(target.overlay for target in parsed):
-            raise ConfigError(
-                "A server sends no pictures along: leave overlay out of --send. Clients get one "
-                "with `?map=overlay`."
-            )
         try:
             for target in parsed:
                 sender = sender_of(target)
@@ -176,7 +174,12 @@ class Couriers:
             raise
 
     def take(
-        self, prediction: Prediction, *, part: str | None = None, taken: float | None = None
+        self,
+        prediction: Prediction,
+        *,
+        part: str | None = None,
+        taken: float | None = None,
+        draw: Draw | None = None,
     ) -> None:
         """Keep a verdict for every target that wants it.
 
@@ -184,9 +187,11 @@ class Couriers:
             prediction: What is said.
             part: Of which part, where the line says so.
             taken: When its picture was taken, in seconds since 1970, where a camera says so.
+            draw: Gives the overlay for targets that want it; by default the prediction's own, of
+                the file that it names.
         """
         for courier in self._couriers:
-            courier.take(prediction, self.model, part=part, taken=taken)
+            courier.take(prediction, self.model, part=part, taken=taken, draw=draw)
 
     def tell(self, product: str | None, sentence: str) -> None:
         """Keep an alarm for every target: that a product has changed, and what to do."""

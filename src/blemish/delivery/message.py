@@ -8,6 +8,7 @@ import io
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from blemish.results import Prediction
@@ -130,9 +131,8 @@ def alarm_of(product: str | None, sentence: str, model: str) -> Message:
     )
 
 
-def overlay_of(prediction: Prediction) -> str:
-    """The picture with heat map and boxes, JPEG in base64, its longer side 1,024 pixels at most."""
-    picture = prediction.overlay()
+def packed(picture: Image.Image) -> str:
+    """A picture as JPEG in base64, its longer side 1,024 pixels at most."""
     picture.thumbnail((_OVERLAY, _OVERLAY))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=88)

@@ -1,4 +1,4 @@
-"""Senders: webhook, MQTT broker, folder; each delivers one message, or says why not.
+"""Senders: webhook, MQTT broker, folder, CSV file; each delivers one message, or says why not.
 
 A webhook's body is signed where ``BLEMISH_WEBHOOK_SECRET`` is set: HMAC-SHA256 of the time stamp, a
 dot and the body. User and password of a broker come with the address, or from
@@ -8,8 +8,10 @@ dot and the body. User and password of a broker come with the address, or from
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
@@ -59,13 +61,19 @@ def sender_of(target: Target) -> Sender:
 
     Raises:
         MissingExtraError: Its library is not installed.
-        ConfigError: A folder that cannot be made.
+        ConfigError: A folder that cannot be made, or a file that cannot be written.
     """
     scheme = urlsplit(target.address).scheme
     if scheme == "folder":
-        return FolderSender(Path(unquote(target.address.partition(":")[2])))
+        return FolderSender(_path(target))
+    if scheme == "csv":
+        return CsvSender(_path(target))
     mqtt = scheme.startswith("mqtt")
     return MqttSender(target.address) if mqtt else WebhookSender(target.address)
+
+
+def _path(target: Target) -> Path:
+    return Path(unquote(target.address.partition(":")[2]))
 
 
 class WebhookSender:
@@ -198,6 +206,50 @@ class FolderSender:
             with atomic_write(day / f"{name}.json") as file:
                 file.write((json.dumps(message, ensure_ascii=False, indent=1) + "\n").encode())
         except (OSError, ConfigError) as error:
+            raise NotDeliveredError(str(error)) from error
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class CsvSender:
+    """Appends a line per message: its plain fields, and how many regions are marked.
+
+    A line that was cut off by a power cut is ended, so that the next is a line of its own.
+    """
+
+    COLUMNS = (
+        *("time", "id", "model", "path", "part", "taken", "product", "verdict", "score", "p_value"),
+        *("times_limit", "regions", "alarm", "left_out"),
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a"):
+                pass
+        except OSError as error:
+            raise ConfigError(f"Cannot write verdicts into {path}: {error}.") from error
+
+    def send(self, identity: str, content: str) -> None:
+        """Write one line; it is on the disk when this returns."""
+        message = json.loads(content)
+        message["regions"] = len(message["regions"])
+        line = io.StringIO()
+        rows = csv.writer(line, lineterminator="\n")
+        try:
+            with self.path.open("a+b") as file:
+                if file.tell() == 0:
+                    rows.writerow(self.COLUMNS)
+                else:
+                    file.seek(-1, os.SEEK_END)
+                    line.write("" if file.read(1) == b"\n" else "\n")
+                rows.writerow([message[name] for name in self.COLUMNS])
+                file.write(line.getvalue().encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
             raise NotDeliveredError(str(error)) from error
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from blemish.errors import ConfigError
 from blemish.results import Prediction
 
 _VERDICTS = ("ok", "unsure", "defect")
-_SCHEMES = ("http", "https", "mqtt", "mqtts", "folder")
+_SCHEMES = ("http", "https", "mqtt", "mqtts", "folder", "csv")
 _OPTIONS = ("verdict", "product", "every", "overlay")
 
 
@@ -24,8 +24,8 @@ class Target:
     """Where verdicts go, and which of them.
 
     Attributes:
-        address: Of a webhook (``https://…``), a broker and topic (``mqtt://host/plant/line3``) or a
-            folder (``folder:PATH``).
+        address: Of a webhook (``https://…``), a broker and topic (``mqtt://host/plant/line3``), a
+            folder (``folder:PATH``) or a file (``csv:PATH``).
         verdicts: Those that are sent.
         products: Those that are sent; empty: all.
         every: Least seconds between two messages; what comes between is left out, and counted.
@@ -52,17 +52,18 @@ class Target:
         """
         address, _, options = text.partition("#")
         parts = urlsplit(address)
-        if parts.scheme not in _SCHEMES or not (parts.netloc or parts.scheme == "folder"):
+        here = parts.scheme in ("folder", "csv")
+        if parts.scheme not in _SCHEMES or not (parts.netloc or here):
             raise ConfigError(
                 f"{without_secrets(address)!r} is no target. Expected http(s)://… for a webhook, "
-                "mqtt(s)://HOST/TOPIC for a broker, or folder:PATH."
+                "mqtt(s)://HOST/TOPIC for a broker, folder:PATH or csv:FILE."
             )
         if parts.scheme.startswith("mqtt") and not parts.path.strip("/"):
             raise ConfigError(
                 f"{without_secrets(address)} names no topic. Expected mqtt://HOST/TOPIC."
             )
-        if parts.scheme == "folder" and not parts.path:
-            raise ConfigError("folder: names no folder. Expected folder:PATH.")
+        if here and not parts.path:
+            raise ConfigError(f"{address} names none. Expected folder:PATH or csv:FILE.")
         given = dict(parse_qsl(options, keep_blank_values=True))
         for name in given:
             if name not in _OPTIONS:
@@ -72,12 +73,15 @@ class Target:
             raise ConfigError(unknown_name_message("verdict", verdict, _VERDICTS))
         if not verdicts:
             raise ConfigError("verdict= of a target names none. Expected ok, unsure or defect.")
+        overlay = given.get("overlay", "0") not in ("0", "no", "false")
+        if overlay and parts.scheme == "csv":
+            raise ConfigError("A CSV file holds no pictures: leave overlay out of csv:FILE.")
         return cls(
             address,
             verdicts,
             frozenset(filter(None, given.get("product", "").split(","))),
             _seconds(given.get("every", "0")),
-            given.get("overlay", "0") not in ("0", "no", "false"),
+            overlay,
         )
 
     @property

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.data.images.appearance import appearance
 from blemish.data.images.reading import read_header, read_image
 from blemish.data.sample import Sample
 from blemish.errors import DataError, ImageError
 from blemish.results import Note
 
-#: Pictures that are read for a product's colour: those of one product hardly differ.
-_READ = 4
+#: Pictures that are read for a product's look: those of one product hardly differ.
+_READ = 8
 #: And of all products together, so that a training of many products does not wait for it.
 _READ_IN_ALL = 64
 #: Sides that differ by more than this factor from what was learned are worth a note, and shapes.
@@ -38,6 +39,8 @@ class LearnedPictures:
         shapes: Smallest and largest height per width.
         colours: Mean red, green and blue of each product, where some could be read.
         deep: Whether there are pictures of 16 bits; ``None`` where they are in no file.
+        looks: Mean brightness, sharpness and colour of each product, as of
+            :func:`~blemish.data.images.appearance.appearance`.
 
     Example:
         >>> from blemish.inspection.learned_pictures import LearnedPictures
@@ -50,6 +53,7 @@ class LearnedPictures:
     shapes: tuple[float, float]
     colours: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     deep: bool | None = None
+    looks: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -59,27 +63,30 @@ class LearnedPictures:
         sides, shapes = zip(*((math.sqrt(h * w), h / w) for h, w in sizes), strict=True)
         products = list(dict.fromkeys(sample.product for sample in samples))
         each = max(1, min(_READ, _READ_IN_ALL // len(products)))
-        colours = {}
+        colours, looks = {}, {}
         deep: list[bool] = []
         for product in products:
             own = [sample for sample in samples if sample.product == product]
             chosen = own[:: max(1, len(own) // each)][:each]
             deep += [_is_deep(sample) for sample in chosen if sample.image is None]
-            means = [_colour(sample, bit_depth) for sample in chosen]
-            readable = [mean for mean in means if mean is not None]
+            seen = [_look(sample, bit_depth) for sample in chosen]
+            readable = [look for look in seen if look is not None]
             if readable:
-                red, green, blue = np.mean(readable, axis=0).round(1).tolist()
-                colours[product] = (red, green, blue)
+                red, green, blue, *look = np.mean(readable, axis=0).tolist()
+                colours[product] = (round(red, 1), round(green, 1), round(blue, 1))
+                brightness, sharpness, colour = (round(value, 4) for value in look)
+                looks[product] = (brightness, sharpness, colour)
         ends = (min(sides), max(sides)), (min(shapes), max(shapes))
-        return cls(*ends, colours, any(deep) if deep else None)
+        return cls(*ends, colours, any(deep) if deep else None, looks)
 
     def joined(self, more: LearnedPictures) -> LearnedPictures:
-        """What these and more pictures have in common; of a known product the colour stays."""
+        """What these and more pictures have in common; of a known product the look stays."""
         both = zip((self.sides, self.shapes), (more.sides, more.shapes), strict=True)
         sides, shapes = ((min(a[0], b[0]), max(a[1], b[1])) for a, b in both)
         known = [deep for deep in (self.deep, more.deep) if deep is not None]
         colours = {**more.colours, **self.colours}
-        return LearnedPictures(sides, shapes, colours, any(known) if known else None)
+        looks = {**more.looks, **self.looks}
+        return LearnedPictures(sides, shapes, colours, any(known) if known else None, looks)
 
     def notes(
         self, size: tuple[int, int], pixels: NDArray[np.uint8] | None, product: str | None
@@ -150,7 +157,8 @@ class LearnedPictures:
         try:
             sides, shapes, colours = (dict(content)[n] for n in ("sides", "shapes", "colours"))  # type: ignore[call-overload]
             deep = content.get("deep")  # type: ignore[attr-defined]
-            return cls(tuple(sides), tuple(shapes), dict(colours), deep)
+            looks = dict(content.get("looks") or {})  # type: ignore[attr-defined]
+            return cls(tuple(sides), tuple(shapes), dict(colours), deep, looks)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
@@ -162,17 +170,15 @@ def _is_deep(sample: Sample) -> bool:
         return False
 
 
-def _colour(sample: Sample, bit_depth: int) -> NDArray[np.float64] | None:
+def _look(sample: Sample, bit_depth: int) -> tuple[float, ...] | None:
+    """Mean red, green and blue, and the appearance."""
     try:
         pixels = (
             read_image(sample.path, bit_depth=bit_depth) if sample.image is None else (sample.image)
         )
     except (ImageError, DataError):  # said elsewhere, when it was to train
         return None
-    if pixels.ndim == 2:
-        return None
-    mean: NDArray[np.float64] = pixels.reshape(-1, 3).mean(axis=0)
-    return mean
+    return None if pixels.ndim == 2 else (*pixels.reshape(-1, 3).mean(axis=0), *appearance(pixels))
 
 
 def _span(ends: tuple[float, float]) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from blemish.inspection.network import NetworkOutput
@@ -22,10 +23,18 @@ Look = Callable[[NetworkOutput, Prediction], bool]
 
 
 class Deliver(Protocol):
-    """Sends a verdict to the line, with the part it is of and when its picture was taken."""
+    """Sends a verdict to the line, with the part it is of and when its picture was taken.
+
+    ``draw`` gives the overlay where somebody wants it: a client's name for a picture is no file.
+    """
 
     def __call__(
-        self, prediction: Prediction, *, part: str | None = None, taken: float | None = None
+        self,
+        prediction: Prediction,
+        *,
+        part: str | None,
+        taken: float | None,
+        draw: Callable[[], Image.Image],
     ) -> None: ...
 
 

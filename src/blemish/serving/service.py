@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blemish.calibration import Calibration
 from blemish.data.images.appearance import Appearance, appearance
@@ -310,8 +311,21 @@ class InspectionService:
             self.trend.add(small, facts.look, upload.name, active)
         if self._deliver is not None:
             sent = replace(small, path=Path(upload.name))
-            self._deliver(sent, part=order.part, taken=upload.taken)
+            self._deliver(
+                sent,
+                part=order.part,
+                taken=upload.taken,
+                draw=lambda: self._overlay(upload, prediction, active),
+            )
         return Judged(upload.name, small, size, active.version, key, png, not_kept)
+
+    def _overlay(
+        self, upload: Upload, prediction: Prediction, active: CalibrationVersion
+    ) -> Image.Image:
+        limits = active.calibration and active.calibration.limits(prediction.product)
+        with self._drawing:
+            pixels, scale = self.pixels(upload), limits.map_scale if limits else None
+            return replace(prediction, image=pixels, map_scale=scale).overlay()
 
     def _keep(
         self,

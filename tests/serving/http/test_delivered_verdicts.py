@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+import numpy as np
 from PIL import Image
+from spot_model import part, png
 
 
 def test_served_verdicts_are_delivered(tmp_path: Path, start: Callable[..., Any]) -> None:
@@ -29,6 +31,19 @@ def test_served_verdicts_are_delivered(tmp_path: Path, start: Callable[..., Any]
     assert {message["verdict"] for message in messages} == {verdict}
 
 
-def test_a_server_refuses_to_send_pictures(tmp_path: Path, start: Callable[..., Any]) -> None:
-    with pytest.raises(AssertionError, match="sends no pictures along"):
-        start("--send", f"folder:{tmp_path / 'out'}#overlay=1")
+def test_a_server_sends_the_overlay_of_what_it_was_given(
+    tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    out = tmp_path / "out"
+    server = start("--send", f"folder:{out}#overlay=1&verdict=defect", "--spool", tmp_path / "s")
+    (tmp_path / "name.png").write_bytes(png(part(101)))
+    for level in (101, 180):  # the name is a file here, and another picture
+        name = {"name": str(tmp_path / "name.png")}
+        answer = server.client.post("/v1/predict", params=name, content=png(part(level)))
+        answer.raise_for_status()
+    assert server.stop() == 0
+    (file,) = out.rglob("*.jpg")
+    with Image.open(file) as picture:
+        seen = np.asarray(picture.convert("L"))
+    with Image.open(io.BytesIO(png(part(101)))) as other:
+        assert seen.max() > np.asarray(other.convert("L")).max() + 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ pytestmark = needs_chromium
 def test_a_lamp_that_changes_is_seen_on_an_open_page(
     start: Callable[..., RunningServer], look: Callable[..., Page]
 ) -> None:
-    server = start()
+    server = start(SPOT_LOOK="61.5")
     page = look(f"{server.url}/trend")
     expect(page.locator("#none")).to_contain_text("Nothing has been judged yet")
     levels = np.random.default_rng(0).integers(100, 122, 260)
@@ -50,6 +51,8 @@ def test_a_lamp_that_changes_is_seen_on_an_open_page(
     server.client.post("/v1/predict", params=keep, content=png(part(102, ground=63)))
     expect(page.locator(".sides figure")).to_have_count(2)
     until(page, "[...document.querySelectorAll('.sides img')].every((i) => i.naturalWidth > 0)")
+    rows = page.locator(".product .scroll").first.locator("tbody tr")
+    expect(rows.first).to_contain_text(re.compile(r"brightness\s*61\.5\s*6\d\.\d"))
     page.click(".product summary")
     until(page, "document.querySelectorAll('.product details tbody tr').length === 1")
     expect(page.locator(".product h2").first).to_have_text("nut")

@@ -26,14 +26,16 @@ def trend_routes(service: InspectionService) -> APIRouter:
         found = {"false_alarm_rate": RATE, "days": [], "products": []}
         if log is None:
             return found
-        products = [_product(watched, service.pictures) for watched in log.watched()]
+        products = [_product(watched, service) for watched in log.watched()]
         return found | {"days": log.days(), "products": products}
 
     return router
 
 
-def _product(watched: WatchedProduct, pictures: PictureHistory) -> dict[str, Any]:
-    watch = watched.watch
+def _product(watched: WatchedProduct, service: InspectionService) -> dict[str, Any]:
+    watch, pictures, learned = watched.watch, service.pictures, service.model.pictures
+    looks = {} if learned is None else learned.looks
+    look = looks.get(watch.product or next(iter(looks), ""), ())
     return {
         "product": watch.product,
         "since": watched.since,
@@ -43,6 +45,7 @@ def _product(watched: WatchedProduct, pictures: PictureHistory) -> dict[str, Any
         "highest": watch.highest,
         "threshold": watch.threshold,
         "by_measure": watch.by_measure,
+        "learned": dict(zip(Appearance._fields, look, strict=False)),
         "first": {measure: watch.before(measure) for measure in Appearance._fields},
         "rang": None if watch.rang is None else {"part": watch.rang[0], "name": watch.rang[1]},
         "changed": None if watch.rang is None else _changed(watched, pictures),

@@ -97,10 +97,10 @@ function card(name, product, days) {
     const now = days.at(-1);
     if (product) {
       const rows = Object.entries(MEASURES).map(([measure, digits]) => [
-        measure, product.first[measure]?.toFixed(digits) ?? "–", now[measure].toFixed(digits),
+        measure, product.learned[measure]?.toFixed(digits) ?? "–", product.first[measure]?.toFixed(digits) ?? "–", now[measure].toFixed(digits),
         measure in product.by_measure ? odds(product.by_measure[measure]) : "–"]);
-      rows.push(["score", "", "", "score" in product.by_measure ? odds(product.by_measure.score) : "–"]);
-      body.append(table(["how pictures look", "the first", now.day, "evidence by it alone"], rows));
+      rows.push(["score", "", "", "", "score" in product.by_measure ? odds(product.by_measure.score) : "–"]);
+      body.append(table(["how pictures look", "learned", "first 100", now.day, "evidence by it alone"], rows));
     }
     body.append(make("details", "", make("summary", "", "Days as a table"),
       table(["day", "parts", "stopped", "unsure", "marked good, of these stopped"], days.toReversed().map((day) => [
