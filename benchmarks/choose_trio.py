@@ -36,6 +36,7 @@ from blemish.data.sources import load_input
 from blemish.methods.base import Batch
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.weighing import usual_share
 from blemish.metrics import auroc
 from blemish.teachers.teacher import Teacher, build_teacher
 
@@ -43,15 +44,23 @@ MOST, PLANTED, SEED = 300, 16, 0
 
 
 class Deviations(NamedTuple):
-    """Of pictures: the memory's and the Gaussians' ``(n, P)``, the layout's ``(n, regions)``."""
+    """Of pictures: the memory's and the Gaussians' ``(n, P)``, the layout's ``(n, regions)``.
+
+    ``usual`` is the memory's share of a patch's oddness that the number of good pictures asks for.
+    """
 
     memory: Tensor
     gaussian: Tensor
     layout: Tensor
+    usual: float
 
 
 def _highest(local: Tensor) -> Tensor:
     return local.amax(1)
+
+
+def _mixed(d: Deviations, share: float) -> Tensor:
+    return _highest(share * d.memory + (1 - share) * d.gaussian)
 
 
 Parts = Callable[[Deviations], list[Tensor]]
@@ -68,6 +77,17 @@ VARIANTS: dict[str, tuple[Parts, float]] = {
         )
         for weight in (0.3, 0.4, 0.5, 0.7, 1.0)
     },
+    **{
+        f"memory {share:.0%}, layout 0.4": (
+            lambda d, share=share: [_mixed(d, share), _highest(d.layout)],
+            0.4,
+        )
+        for share in (0.6, 0.7, 0.8)
+    },
+    "memory by number of pictures, layout 0.4": (
+        lambda d: [_mixed(d, d.usual), _highest(d.layout)],
+        0.4,
+    ),
     "memory + gaussian top 3, layout 0.4": (
         lambda d: [
             ((d.memory + d.gaussian) / 2).topk(3, 1).values.mean(1),
@@ -93,8 +113,9 @@ class Recorded(Trio):
 
     def fit_recording(self, images: list[NDArray[np.uint8]]) -> Deviations:
         self.fit_statistics(batches(images))
-        own = self._good[0].measures
-        return Deviations(own.memory, own.place, own.layout[:, None])
+        own, part = self._good[0].measures, self._good[0].part
+        self._usual = usual_share(len(part.unique()))
+        return Deviations(own.memory, own.place, own.layout[:, None], self._usual)
 
     def measured(self, images: list[NDArray[np.uint8]]) -> Deviations:
         found: list[list[Tensor]] = [[], [], []]
@@ -106,7 +127,7 @@ class Recorded(Trio):
             self(batch.images)
         for hook in hooks:
             hook.remove()
-        return Deviations(*map(torch.cat, found))
+        return Deviations(*map(torch.cat, found), self._usual)
 
 
 def scores(parts: list[Tensor], good: list[Tensor], weight: float) -> NDArray[np.float64]:

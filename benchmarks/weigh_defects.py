@@ -37,12 +37,11 @@ from blemish.demo_line import write_demo_line
 from blemish.methods.base import Batch
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
-from blemish.methods.trio.weighing import SHARE
 from blemish.metrics import auroc
 
 COUNTS = (3, 5, 10)
 RATE = 0.05
-USUAL = {"memory": SHARE, "layout": TrioConfig().layout_weight}
+LAYOUT = TrioConfig().layout_weight
 LEFT = 2  # defects of a kind that must remain
 
 
@@ -57,6 +56,7 @@ class Weighing:
         )
         assert isinstance(detector.method, Trio)
         self.trio, self.good = detector.method, detector.fit_report.training_images
+        self.usual = self.trio.weights.memory.clone()
         tests = [s for s in data.split("test").samples if s.label is not None]
         self.bad = np.array([not sample.is_good for sample in tests])
         self.kinds = np.array([sample.defect_kind or "good" for sample in tests])
@@ -76,13 +76,16 @@ class Weighing:
         """What was chosen by these test pictures, and the figures on the others."""
         trio = self.trio
         with torch.inference_mode():
-            trio.weights.reset(len(trio.weights.memory))
+            trio.weights.memory.copy_(self.usual)
+            trio.weights.layout.fill_(LAYOUT)
             trio.weigh([Batch(features=tuple(level[labelled] for level in self.levels))])
         scores, limit = self.scored()
-        weights = (float(trio.weights.memory[0]), float(trio.weights.layout[0]))
         rest = np.setdiff1d(np.arange(len(scores)), labelled)
-        chosen = {n: round(v, 3) for n, v in zip(("memory", "layout"), weights, strict=True)}
-        return chosen, self.measured(scores, limit, rest)
+        return self.weights(), self.measured(scores, limit, rest)
+
+    def weights(self) -> dict[str, float]:
+        own = self.trio.weights
+        return {"memory": round(float(own.memory[0]), 3), "layout": round(float(own.layout[0]), 3)}
 
     def limit(self) -> float:
         """What the good pictures set, by the weights as they are."""
@@ -119,7 +122,7 @@ def draws(kinds: Any, bad: Any, count: int, one_kind: bool, times: int) -> Itera
 def measure_product(data: DataSet, times: int) -> dict[str, Any]:
     product = Weighing(data)
     scores, limit = product.scored()
-    runs = []
+    usual, runs = product.weights(), []
     for one_kind in (False, True):
         for count in COUNTS:
             for own in draws(product.kinds, product.bad, count, one_kind, times):
@@ -136,7 +139,7 @@ def measure_product(data: DataSet, times: int) -> dict[str, Any]:
                     }
                 )
     everything = product.measured(scores, limit, np.arange(len(scores)))
-    return {"good": product.good, "without_labels": everything, "runs": runs}
+    return {"good": product.good, "usual": usual, "without_labels": everything, "runs": runs}
 
 
 def table(products: dict[str, Any]) -> str:
@@ -159,7 +162,7 @@ def table(products: dict[str, Any]) -> str:
                     [100 * (r["after"][f] - r["before"][f]) for f in ("image_auroc", "found")]
                     for r in own
                 ]
-                changed = sum(r["weights"] != USUAL for r in own)
+                changed = sum(r["weights"] != product["usual"] for r in own)
                 mean, worst = np.mean(gain, 0), np.min(gain, 0)
                 sums.append(mean)
                 cells.append(
@@ -200,7 +203,6 @@ def main() -> None:
         "command": "python benchmarks/weigh_defects.py RESULT LOOKOUT PILL COMMUTATOR "
         f"--draws {given.draws}",
         "false_alarm_rate": RATE,
-        "usual": USUAL,
         "cpu_seconds": round(time.process_time() - started),
         "products": products,
     }

@@ -14,19 +14,21 @@ from blemish.export.graph import onnx_graph
 from blemish.methods.base import Batch
 from blemish.methods.trio.model import Trio
 from blemish.methods.trio.weighing import (
-    SHARE,
     Choice,
     Good,
     Measures,
     Weights,
     choose,
     sentence,
+    shifted,
     soft_maximum,
+    usual_share,
 )
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import build_network
 
 USUAL = 0.4
+HALF = torch.tensor([0.5])
 
 
 def some(count: int, *, memory: float = 0, place: float = 0, layout: float = 0) -> Measures:
@@ -44,11 +46,11 @@ def good(count: int = 60, measures: Measures | None = None) -> Good:
 
 
 def chosen(defects: Measures, among: Good | None = None) -> Choice:
-    return choose([among or good()], [defects], USUAL)
+    return choose([among or good()], [defects], USUAL, HALF)
 
 
 def kept(choice: Choice) -> bool:
-    return (choice.share, choice.factor) == (SHARE, 1.0)
+    return (choice.odds, choice.factor) == (1.0, 1.0)
 
 
 def test_the_measure_that_sees_the_defects_counts_for_more() -> None:
@@ -56,14 +58,14 @@ def test_the_measure_that_sees_the_defects_counts_for_more() -> None:
     assert by_layout.factor > 1
     assert by_layout.after <= by_layout.left_out < by_layout.before
     by_memory = chosen(some(6, memory=4))
-    assert by_memory.share > SHARE
+    assert by_memory.odds > 1
     by_place = chosen(some(6, place=4))
-    assert by_place.share < SHARE
+    assert by_place.odds < 1
 
 
 def test_weights_go_no_farther_than_they_must() -> None:
     choice = chosen(some(3, layout=5))
-    assert (choice.share, choice.factor) == (SHARE, 2.0)
+    assert (choice.odds, choice.factor) == (1.0, 2.0)
     assert choice.after == pytest.approx(1 / 61)  # beyond every good picture, as by larger steps
 
 
@@ -71,7 +73,7 @@ def test_no_measure_is_ever_silenced() -> None:
     for defects in (some(50, layout=5), some(50, memory=4), some(50, place=4)):
         choice = chosen(defects)
         assert not kept(choice)
-        assert 0.1 <= choice.share <= 0.9
+        assert 0.099 <= float(shifted(HALF, choice.odds)) <= 0.901
         assert 0.5 <= choice.factor <= 4
 
 
@@ -99,13 +101,13 @@ def test_one_defect_alone_decides_nothing() -> None:
 
 def test_p_values_are_those_of_good_pictures_in_their_own_unit() -> None:
     own, defects = good(20), some(3, layout=3)
-    raw = own.measures.branches(SHARE)  # (n, 2)
+    raw = own.measures.branches(0.5)  # (n, 2)
     apart = []
     for n in range(20):
         others = torch.cat([raw[:n], raw[n + 1 :]])
         apart.append((raw[n] - others.median(0).values) / others.std(0, correction=0))
     usual = [math.log(math.exp(a) + math.exp(USUAL * b)) for a, b in torch.stack(apart).tolist()]
-    units = (defects.branches(SHARE) - raw.median(0).values) / raw.std(0, correction=0)
+    units = (defects.branches(0.5) - raw.median(0).values) / raw.std(0, correction=0)
     product = 1.0
     for a, b in units.tolist():
         score = math.log(math.exp(a) + math.exp(USUAL * b))
@@ -116,9 +118,9 @@ def test_p_values_are_those_of_good_pictures_in_their_own_unit() -> None:
 def test_the_weights_of_a_product_are_those_of_all_its_kinds_of_picture() -> None:
     kinds = [good(30), good(31)]
     none = Measures(*(values[:0] for values in some(1)))
-    choice = choose(kinds, [some(5, layout=5), none], USUAL)
+    choice = choose(kinds, [some(5, layout=5), none], USUAL, torch.tensor([0.6, 0.5]))
     assert choice.factor > 1
-    other_way = choose(kinds[::-1], [none, some(5, layout=5)], USUAL)
+    other_way = choose(kinds[::-1], [none, some(5, layout=5)], USUAL, torch.tensor([0.5, 0.6]))
     assert choice.before == pytest.approx(other_way.before)
 
 
@@ -155,7 +157,7 @@ def force(method: Trio, memory: list[float], layout: list[float]) -> Trio:
 
 
 def test_weights_decide_map_score_and_what_good_pictures_score(line: Trio) -> None:
-    method = force(line, [0.9, SHARE], [1.6, USUAL])
+    method = force(line, [0.9, usual_share(20)], [1.6, USUAL])
     new = torch.cat([pictures(4, 5), pictures(4, 6, 40)])
     with torch.inference_mode():
         before, after = line(new), method(new)
@@ -176,7 +178,7 @@ def test_weights_decide_map_score_and_what_good_pictures_score(line: Trio) -> No
     assert unit.median(0).values.abs().max() < 0.2  # in deviations of good pictures, as ever
 
 
-def test_weights_are_exported_and_earlier_files_have_the_usual_ones(line: Trio) -> None:
+def test_weights_are_exported_and_loaded(line: Trio) -> None:
     method = force(line, [0.9, 0.25], [1.6, 0.2])
     new = torch.cat([pictures(2, 5), pictures(2, 6, 40), strangers(1)])
     with torch.inference_mode():
@@ -184,12 +186,6 @@ def test_weights_are_exported_and_earlier_files_have_the_usual_ones(line: Trio) 
     names = ("structural", "logical")
     network = build_network("onnx", {GRAPH: onnx_graph(method)}, names, products=method.products)
     assert network(new.permute(0, 2, 3, 1).numpy()).scores == pytest.approx(score.numpy(), abs=1e-3)
-    state = {k: v for k, v in line.state_dict().items() if not k.startswith("weights.")}
-    earlier = Trio(line.config, line.teacher, (64, 64)).eval()
-    earlier.load_state_dict(state)
-    earlier.products = line.products
-    with torch.inference_mode():
-        assert torch.equal(earlier(new).score, line(new).score)
     later = Trio(line.config, line.teacher, (64, 64)).eval()
     later.load_state_dict(method.state_dict())
     assert later.weights.layout.tolist() == method.weights.layout.tolist()
@@ -200,17 +196,22 @@ def test_defects_weigh_for_the_product_that_they_show(
 ) -> None:
     monkeypatch.setattr(
         "blemish.methods.trio.weighing.choose",
-        lambda own, defects, layout: Choice(0.75, 2.0, 0.2, 0.05, 0.1),
+        lambda own, defects, layout, usual: Choice(3.0, 2.0, 0.2, 0.05, 0.1),
     )
     method = weighed(line, swapped(5))
     assert [note.partition(":")[0] for note in method.notes()] == ["a"]
     assert "5 labelled defects" in method.notes()[0]
-    assert method.weights.memory.tolist() == [0.75, SHARE]
+    odds = usual_share(20) / (1 - usual_share(20))
+    share = 3 * odds / (3 * odds + 1)
+    assert method.weights.memory.tolist() == pytest.approx([share, usual_share(20)])
     assert method.weights.layout.tolist() == pytest.approx([0.8, USUAL])
-    own, as_forced = method.out_of_fold(), force(line, [0.75, SHARE], [0.8, USUAL]).out_of_fold()
+    own, as_forced = (
+        method.out_of_fold(),
+        force(line, [share, usual_share(20)], [0.8, USUAL]).out_of_fold(),
+    )
     assert own is not None
     assert as_forced is not None
-    assert torch.equal(own.score, as_forced.score)
+    assert torch.allclose(own.score, as_forced.score)
 
 
 def test_a_defect_of_another_product_or_of_none_weighs_nothing(line: Trio) -> None:
@@ -227,7 +228,7 @@ def test_a_product_that_is_learned_later_has_the_usual_weights(line: Trio) -> No
     with torch.inference_mode():
         method.learn([Batch(images=pictures(12, 8, 200))], "c")
         method.learn([Batch(images=pictures(6, 9))], "a")
-    assert method.weights.memory.tolist() == pytest.approx([0.9, 0.25, SHARE])
+    assert method.weights.memory.tolist() == pytest.approx([0.9, 0.25, usual_share(12)])
     assert method.weights.layout.tolist() == pytest.approx([1.6, 0.2, USUAL])
     own = method.out_of_fold()
     assert own is not None
@@ -236,20 +237,20 @@ def test_a_product_that_is_learned_later_has_the_usual_weights(line: Trio) -> No
 
 
 def test_what_is_said_is_what_was_done() -> None:
-    said = sentence("tray", 5, Choice(0.75, 2.0, 0.2, 0.05, 0.1), 0.4)
+    said = sentence("tray", 5, Choice(3.0, 2.0, 0.2, 0.05, 0.1), 0.4, 0.5)
     assert said == (
         "tray: 5 labelled defects: the layout counts 0.8 instead of 0.4, the memory 75% of a "
         "patch's oddness instead of 50%. They lie beyond 95% of good images instead of 80% (each "
         "left out of the choice: 90%). With 5 that says little of other kinds."
     )
-    kept = sentence("", 4, Choice(SHARE, 1.0, 0.2, 0.2, 0.3), 0.4)
+    kept = sentence("", 4, Choice(1.0, 1.0, 0.2, 0.2, 0.3), 0.4, 0.5)
     assert kept.startswith("Training: 4 labelled defects leave the weights as they are. They lie")
-    assert "1 labelled defect cannot" in sentence("x", 1, Choice(SHARE, 1.0, 0.2, 0.2, 0.2), 0.4)
+    assert "1 labelled defect cannot" in sentence("x", 1, Choice(1.0, 1.0, 0.2, 0.2, 0.2), 0.4, 0.5)
 
 
 def test_until_it_is_fitted_there_is_one_group() -> None:
     weights = Weights(USUAL)
-    weights.reset(3)
-    assert weights.memory.tolist() == [SHARE] * 3
+    weights.reset([1, 30, 10**9])
+    assert weights.memory.tolist() == pytest.approx([0.887, 0.7, 0.5], abs=1e-3)
     score = weights.score(torch.tensor([[2.0, 5.0]]), torch.tensor([2]))
     assert float(score) == pytest.approx(math.log(math.exp(2) + math.exp(2)), abs=1e-6)

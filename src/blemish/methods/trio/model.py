@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -102,16 +102,6 @@ class Trio(Method):
         self._good: list[Good] = []  # of the last fit, by group
         self._out_of_fold: OutOfFold | None = None
 
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        scores = state_dict.get(f"{prefix}scores.middle")
-        if scores is not None:  # earlier files hold no weights
-            self.weights.reset(len(scores))
-            for name, usual in self.weights.named_buffers():
-                state_dict.setdefault(f"{prefix}weights.{name}", usual)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     def stages(self) -> list[Stage]:
         return []
 
@@ -138,7 +128,7 @@ class Trio(Method):
                     "name the bits in use (--bit-depth)."
                 )
             )
-        self.weights.reset(len(kept))
+        self.weights.reset([len(part.unique()) for part in parts])
         alone = self._fit(kept, parts, generator)
         self._good = [
             Good(self.by_other_folds(group, own, generator), group.part, group.image, own)

@@ -23,10 +23,14 @@ from blemish.nn.picture_groups import GroupBuffers
 if TYPE_CHECKING:
     from blemish.methods.trio.model import Trio
 
-#: The memory's share of a patch's oddness where nothing else is known.
-SHARE = 0.5
-#: Shares that are tried, each step a tripling of the odds or more, and how many steps they are.
-_SHARES = {0.1: 2, 0.25: 1, SHARE: 0, 0.75: 1, 0.9: 2}
+#: The memory's usual share of a patch's oddness: from this, of next to no good pictures,
+_FEW_SHARE = 0.9
+#: to this, of any number: how places vary is learned from many, what patches look like from few.
+_MANY_SHARE = 0.5
+#: Independent good pictures of which it is the mean of both.
+_BETWEEN = 30
+#: What the odds of that share are multiplied by, and how many steps that is.
+_ODDS = {1 / 9: 2, 1 / 3: 1, 1.0: 0, 3.0: 1, 9.0: 2}
 #: What the layout's weight is multiplied by, and how many steps that is: never by nothing, so that
 #: one kind of defect does not blind the trio to another.
 _FACTORS = {0.5: 1, 1.0: 0, 2.0: 1, 4.0: 2}
@@ -89,13 +93,13 @@ class Weights(GroupBuffers):
     def __init__(self, layout: float) -> None:
         super().__init__()
         self._layout = layout
-        self.register_buffer("memory", torch.full((1,), SHARE))
+        self.register_buffer("memory", torch.full((1,), _MANY_SHARE))
         self.register_buffer("layout", torch.full((1,), layout))
 
-    def reset(self, groups: int) -> None:
-        """The usual weights, for so many groups."""
-        self.memory = self.memory.new_full((groups,), SHARE)
-        self.layout = self.layout.new_full((groups,), self._layout)
+    def reset(self, counts: Sequence[float]) -> None:
+        """The usual weights of groups of so many independent good pictures each."""
+        self.memory = self.memory.new_tensor([usual_share(count) for count in counts])
+        self.layout = self.layout.new_full((len(counts),), self._layout)
 
     def local(self, memory: Tensor, place: Tensor, group: Tensor) -> Tensor:
         """Oddness of patches by what memory and place say."""
@@ -105,6 +109,11 @@ class Weights(GroupBuffers):
     def score(self, branches: Tensor, group: Tensor) -> Tensor:
         """Soft maximum of structural and weighted logical scores."""
         return soft_maximum(branches, self.layout.index_select(0, group))
+
+
+def usual_share(count: float) -> float:
+    """The memory's share of a patch's oddness, given so many independent good pictures."""
+    return _MANY_SHARE + (_FEW_SHARE - _MANY_SHARE) * _BETWEEN / (_BETWEEN + count)
 
 
 def soft_maximum(branches: Tensor, weight: Tensor | float) -> Tensor:
@@ -147,10 +156,11 @@ def _weigh_products(
         defects = [Measures(*(values[group == g] for values in measures)) for g in own]
         count = sum(len(some.layout) for some in defects)
         if count:
-            choice = choose([good[g] for g in own], defects, layout)
-            trio.weights.memory[own] = choice.share
+            usual = trio.weights.memory[own]
+            choice = choose([good[g] for g in own], defects, layout, usual)
+            trio.weights.memory[own] = shifted(usual, choice.odds)
             trio.weights.layout[own] = choice.factor * layout
-            notes.append(sentence(name, count, choice, layout))
+            notes.append(sentence(name, count, choice, layout, float(usual.mean())))
     return notes
 
 
@@ -184,14 +194,16 @@ def _measured(trio: Trio, batches: Iterable[Batch]) -> tuple[tuple[Measures, Ten
 class Choice(NamedTuple):
     """Weights, and p-values of the defects: by the usual ones, by these, and left out."""
 
-    share: float
+    odds: float  # of the memory's usual share, so many times
     factor: float  # of the layout's usual weight
     before: float
     after: float
     left_out: float  # each by weights that the others choose; all three geometric means
 
 
-def choose(good: Sequence[Good], defects: Sequence[Measures], layout: float) -> Choice:
+def choose(
+    good: Sequence[Good], defects: Sequence[Measures], layout: float, usual: Tensor
+) -> Choice:
     """The weights of a product, by its labelled defects.
 
     A candidate is as good as the product of the p-values that it gives the defects is low, with a
@@ -203,19 +215,27 @@ def choose(good: Sequence[Good], defects: Sequence[Measures], layout: float) -> 
         good: Good pictures of the product's groups, each measured by others.
         defects: Its labelled defects, group by group as ``good``.
         layout: The layout's usual weight.
+        usual: The memory's usual share ``(groups,)``.
     """
-    candidates = list(pairs(_SHARES, _FACTORS))
-    steps = torch.tensor([_SHARES[s] + _FACTORS[f] for s, f in candidates])
+    candidates = list(pairs(_ODDS, _FACTORS))
+    steps = torch.tensor([_ODDS[o] + _FACTORS[f] for o, f in candidates])
     rows = []
-    for share in _SHARES:
+    for odds in _ODDS:
         unit = UsualScore(2).to(good[0].part.device)
-        usual = torch.cat(unit.fit([g.measures.branches(share) for g in good], parts_of(good)))
-        found = torch.cat([unit(d.branches(share), _all(g, d)) for g, d in enumerate(defects)])
+        shares = shifted(usual, odds).tolist()
+        own = [g.measures.branches(share) for g, share in zip(good, shares, strict=True)]
+        fine = torch.cat(unit.fit(own, parts_of(good)))
+        found = torch.cat(
+            [
+                unit(d.branches(share), _all(g, d))
+                for g, (d, share) in enumerate(zip(defects, shares, strict=True))
+            ]
+        )
         for factor in _FACTORS:
             weight = factor * layout
-            rows.append(_log_p(soft_maximum(usual, weight), soft_maximum(found, weight)))
+            rows.append(_log_p(soft_maximum(fine, weight), soft_maximum(found, weight)))
     log_p = torch.stack(rows).cpu()  # (C, n)
-    at = candidates.index((SHARE, 1.0))
+    at = candidates.index((1.0, 1.0))
     gain = log_p[at] - log_p  # (C, n)
     penalty = math.log(_STEP) * steps
     best = int((gain.sum(1) - penalty).argmax())
@@ -234,19 +254,25 @@ def parts_of(good: Sequence[Good]) -> list[Tensor]:
     return [own.part for own in good]
 
 
-def sentence(product: str, count: int, choice: Choice, layout: float) -> str:
-    """What labelled defects did to a product's weights, for the user."""
+def shifted(share: Tensor, odds: float) -> Tensor:
+    """Shares ``(n,)`` whose odds are so many times those of the given ones."""
+    return odds * share / (odds * share + 1 - share)
+
+
+def sentence(product: str, count: int, choice: Choice, layout: float, usual: float) -> str:
+    """What labelled defects did to a product's weights, for the user; ``usual`` is the memory's."""
     who = f"{product or 'Training'}: {count} labelled defect{'s' * (count != 1)}"
     lie = f"beyond {1 - choice.before:.0%} of good images"
     if count < FEWEST:
         return f"{who} cannot weigh the measures ({FEWEST} can). They lie {lie}."
-    if (choice.share, choice.factor) == (SHARE, 1.0):
+    if (choice.odds, choice.factor) == (1.0, 1.0):
         return f"{who} leave the weights as they are. They lie {lie}; no others are clearly better."
     said = []
     if choice.factor != 1:
         said.append(f"the layout counts {layout * choice.factor:g} instead of {layout:g}")
-    if choice.share != SHARE:
-        said.append(f"the memory {choice.share:.0%} of a patch's oddness instead of {SHARE:.0%}")
+    if choice.odds != 1:
+        share = float(shifted(torch.tensor(usual), choice.odds))
+        said.append(f"the memory {share:.0%} of a patch's oddness instead of {usual:.0%}")
     return (
         f"{who}: {', '.join(said)}. They lie beyond {1 - choice.after:.0%} of good images instead "
         f"of {1 - choice.before:.0%} (each left out of the choice: {1 - choice.left_out:.0%}). "
