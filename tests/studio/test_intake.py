@@ -82,6 +82,27 @@ def test_pictures_of_one_stem_have_each_their_outline(studio: Studio, tmp_path: 
     assert masks == {"1.png": ["1.png.json"], "1.bmp": ["1.bmp.json"]}
 
 
+def test_the_product_of_pictures_is_corrected(studio: Studio, tmp_path: Path) -> None:
+    for k in range(3):
+        take(studio, f"good/{k}.png", picture(k))
+    take(studio, "bad/9.png", picture(9, spot=True))
+    studio.pictures.mark(["parts/defect/9.png"], "defect", "spots")
+    write_outline(tmp_path / "line/pictures/parts/defect/spots/9.png", (64, 64), [[(0, 0)] * 3])
+    studio.pictures.leave_out(["parts/good/1.png", "parts/good/2.png"], leave=True)
+    take(studio, "nut/good/0.png", picture(70))
+    paths = ["parts/good/0.png", "parts/good/1.png", "parts/defect/spots/9.png"]
+    moved = studio.intake.give_product(paths, "nut")
+    assert moved == ["nut/good/0-2.png", "nut/good/1.png", "nut/defect/spots/9.png"]
+    assert studio.pictures.left_out() == ["parts/2.png", "nut/1.png"]
+    assert [p.path for p in studio.pictures.all() if p.outlined] == ["nut/defect/spots/9.png"]
+    again = studio.intake.take("nut/good/x.png", picture(0), product=None, role=None)
+    assert again.equal_to == "nut/good/0-2.png"
+    studio.intake.give_product(["parts/good/2.png"], "nut")
+    assert studio.pictures.products() == ["nut"]
+    with pytest.raises(RefusalError, match="no name for a product"):
+        studio.intake.give_product(["nut/good/0.png"], "../x")
+
+
 def test_the_command_line_reads_the_same(studio: Studio, tmp_path: Path) -> None:
     for k in range(6):
         take(studio, f"nut/good/{k}.png", picture(k))

@@ -188,6 +188,10 @@ def test_two_pages_see_the_same(start_studio: Start, visit: Visit) -> None:
     one.click(".thumb >> nth=0")
     one.click("#chosen .mark-defect")
     until(other, "document.querySelectorAll('.thumb.defect').length === 1")
+    one.click(".thumb.defect")
+    one.fill("#chosen-product", "bolt")
+    one.keyboard.press("Enter")
+    expect(other.locator(".thumb[data-path^='bolt/defect/']")).to_have_count(1)
 
 
 def test_five_thousand_pictures_stay_responsive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from pydantic import BaseModel
@@ -123,7 +124,20 @@ class Intake:
             now_role: Role = there.split("/")[1]  # type: ignore[assignment]
             return Taken(path=there, role=now_role, kind="", equal_to=there)
         kept = self._pictures.put(product, role, kind, file_name(path), content)
-        name = kept.rsplit("/", 1)[1]
-        self._db.run("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (product, digest, name))
+        name = self._remember(kept, digest)
         self._thumbnails.put(product, name, thumbnail(image))
         return Taken(path=kept, role=role, kind=kind, because=because)
+
+    def give_product(self, paths: Sequence[str], product: str) -> list[str]:
+        """Say of pictures that they show another product; their new paths."""
+        moved = self._pictures.give_product(paths, check_product(product))
+        for path in moved:
+            content = self._pictures.file(path).read_bytes()
+            name = self._remember(path, hashlib.sha256(content).hexdigest())
+            self._thumbnails.forget(path.split("/", 1)[0], name)
+        return moved
+
+    def _remember(self, path: str, digest: str) -> str:
+        product, *_, name = path.split("/")
+        self._db.run("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (product, digest, name))
+        return name

@@ -8,6 +8,7 @@ its picture. A picture is known by its path below ``pictures/``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -101,23 +102,41 @@ class ProjectPictures:
                 422, "bad_kind", f"{kind[:60]!r} is no name for a kind of defect: use letters."
             )
         with self._lock:
-            moved = []
-            for path in paths:
-                source = self.file(path)
-                product = path.split("/", 1)[0]
-                folder = self.folder / product / role / (kind if role == "defect" else "")
-                if source.parent == folder:
-                    moved.append(path)
-                    continue
-                folder.mkdir(parents=True, exist_ok=True)
-                target = folder / self.free_name(product, source.name, besides=source)
-                source.rename(target)
-                if outline_of(source).is_file():
-                    outline_of(source).rename(outline_of(target))
-                moved.append(target.relative_to(self.folder).as_posix())
+            kind = kind if role == "defect" else ""
+            moved = [self._move(path, path.split("/", 1)[0], role, kind) for path in paths]
             if role != "good":
                 self.leave_out(moved, leave=False)
             return moved
+
+    def give_product(self, paths: Sequence[str], product: str) -> list[str]:
+        """Move pictures to another product, as what they are here; their new paths."""
+        with self._lock:
+            gone = set(self.left_out())
+            moved, out = [], []
+            for path in paths:
+                called = self._called(path)
+                _, role, *kind, _ = path.split("/")
+                moved.append(self._move(path, product, role, "".join(kind)))
+                if called in gone:
+                    out.append(moved[-1])
+                    gone.remove(called)
+            self._write_left_out(sorted(gone))
+            self.leave_out(out, leave=True)
+            return moved
+
+    def _move(self, path: str, product: str, role: str, kind: str) -> str:
+        source, folder = self.file(path), self.folder / product / role / kind
+        if source.parent == folder:
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / self.free_name(product, source.name, besides=source)
+        source.rename(target)
+        if outline_of(source).is_file():
+            outline_of(source).rename(outline_of(target))
+        for emptied in list(source.relative_to(self.folder).parents)[:-1]:
+            with contextlib.suppress(OSError):  # something is in it
+                (self.folder / emptied).rmdir()
+        return target.relative_to(self.folder).as_posix()
 
     def remove(self, paths: Sequence[str]) -> int:
         """Move pictures into ``removed/``, from where they can be taken back by hand."""

@@ -27,6 +27,10 @@ class Thumbnails:
         with atomic_write(target) as file:
             file.write(small)
 
+    def forget(self, product: str, name: str) -> None:
+        """Drop one: another picture has its name now."""
+        self._path(product, name).unlink(missing_ok=True)
+
     def of(self, picture: Path, product: str) -> bytes:
         """The small JPEG of a file; refused (4xx) where it cannot be read."""
         kept = self._path(product, picture.name)

@@ -185,6 +185,9 @@ def test_a_dropped_folder_is_walked_through(
     drop(page, folder)
     expect(page.locator(".tile")).to_have_count(2)
     assert sorted(names(page)) == ["shift/1.png", "shift/late/2.png"]
+    drop(page, folder / "1.png")  # the same file again is the same picture
+    expect(page.locator("#progress-text")).to_have_text("Judged 1 picture, 1 of them here already.")
+    expect(page.locator(".tile")).to_have_count(2)
     drop(page, folder / "notes.txt")  # by itself it is taken for what it is
     expect(page.locator(".tile")).to_have_count(3)
 

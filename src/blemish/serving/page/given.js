@@ -11,7 +11,8 @@ const isPicture = (path) => ENDINGS.some((ending) => path.toLowerCase().endsWith
 async function post(path, file, signal) {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await call("POST", path, { body: file, type: "application/octet-stream", signal });
+      const answer = await call("POST", path, { body: file, type: "application/octet-stream", signal });
+      return { ...answer, repeated: attempt > 0 }; // an answer that was lost may have been a yes
     } catch (error) {
       if (![0, 503].includes(error.status) || attempt >= 30) throw error;
       await new Promise((resolve) => { setTimeout(resolve, 1000 * Math.max(1, error.wait)); });

@@ -36,6 +36,12 @@ class MarkOrder(Paths):
     kind: str = Field("", max_length=60, description="of defect")
 
 
+class ProductOrder(Paths):
+    """Which product they show."""
+
+    product: str = Field(min_length=1, max_length=60)
+
+
 class Outline(BaseModel):
     """Where the defects of a picture are: polygons in its pixels."""
 
@@ -104,6 +110,12 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
             paths = order.paths
         else:
             paths = pictures.mark(order.paths, order.mark, order.kind)  # type: ignore[arg-type]
+        studio.events.publish("pictures")
+        return {"paths": paths}
+
+    @router.put("/product", summary="Say which product pictures show")
+    def give_product(order: ProductOrder) -> dict[str, list[str]]:
+        paths = studio.intake.give_product(order.paths, order.product)
         studio.events.publish("pictures")
         return {"paths": paths}
 

@@ -172,6 +172,15 @@ byId("chosen").addEventListener("click", async (event) => {
   const as = event.target.closest("[data-mark]")?.dataset.mark;
   if (as) await mark(wanted(), as, as === "defect" ? byId("kind").value.trim() : "");
 });
+byId("chosen-product").addEventListener("change", async (event) => {
+  const product = event.target.value.trim();
+  event.target.value = "";
+  if (!product) return;
+  const { paths } = await call("PUT", "/v1/studio/product", { json: { paths: [...selected], product } });
+  selected.clear();
+  await refreshPictures();
+  say(`${several(paths.length, "picture")} shown to be of ${product}.`);
+});
 byId("open").addEventListener("click", () => openViewer([...selected], 0));
 byId("clear").addEventListener("click", () => { selected.clear(); draw(); });
 byId("teach").addEventListener("click", () => openTeach([...selected]));
