@@ -57,7 +57,12 @@ function markButton(mark, sign, id) {
   return button;
 }
 
+const drawn = new WeakMap(); // tile -> what it says: of thousands only those that change are touched
+
 function update(item, picture) {
+  const now = JSON.stringify([picture, heatUrl(picture)]);
+  if (drawn.get(item) === now) return;
+  drawn.set(item, now);
   item.className = `tile ${picture.verdict ?? ""}`;
   const [verdict, number, name] = item.querySelector(".says").children;
   // The verdict is the whole score's; a branch beyond its own limit must be seen all the same.
