@@ -18,8 +18,11 @@ from blemish.errors import ConfigError, MissingExtraError, first_line
 from blemish.methods.base import Method
 from blemish.runtime.networks import INPUT, output_names
 
-#: What ONNX Runtime 1.18, the oldest that blemish accepts, reads.
+#: What ONNX Runtime 1.19, the oldest that blemish accepts, reads.
 OPSET = 20
+#: Images of a batch at most, as the exporter is told: that of torch 2.7 finds the largest whole
+#: number to be an exception, and would refuse.
+_MOST = 2**31 - 1
 
 
 class InferenceGraph(nn.Module):
@@ -89,7 +92,7 @@ def onnx_graph(method: Method) -> bytes:
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=({0: torch.export.Dim("batch", max=_MOST)},),
                 verbose=False,
             )
     except Exception as error:  # torch's exporter can raise nearly anything

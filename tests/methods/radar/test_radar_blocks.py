@@ -12,6 +12,7 @@ from blemish.methods.radar.blocks import (
     AttentionUNet,
     LongEdges,
     NoiseSchedule,
+    fold_pixels,
     map_patches,
     sobel_magnitude,
     timestep_embedding,
@@ -206,3 +207,9 @@ def test_long_edges_are_the_derivative_of_an_elongated_gaussian() -> None:
     expected = torch.from_numpy(np.max(answers, 0))[None, None].float()
     wide = nn.functional.interpolate(expected, scale_factor=2.0, mode="bilinear")[0, 0]
     np.testing.assert_allclose(found, wide.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_blocks_of_pixels_become_channels_as_torch_has_them(side: int) -> None:
+    images = torch.arange(2 * 3 * 8 * 12.0).view(2, 3, 8, 12)
+    assert torch.equal(fold_pixels(images, side), nn.functional.pixel_unshuffle(images, side))

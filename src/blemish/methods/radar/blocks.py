@@ -71,7 +71,7 @@ class AttentionUNet(nn.Module):
 
     def forward(self, noisy: Tensor, t: Tensor) -> Tensor:
         time = self.time(timestep_embedding(t, self.time_size).to(noisy.dtype))  # (N, T)
-        x = self.stem(F.pixel_unshuffle(noisy, self.fold))
+        x = self.stem(fold_pixels(noisy, self.fold))
         skips = [x]
         for module in self.down:
             x = module(x, time)
@@ -82,6 +82,17 @@ class AttentionUNet(nn.Module):
                 x = torch.cat([x, skips.pop()], 1)
             x = module(x, time)
         return F.pixel_shuffle(self.head(F.silu(self.norm(x))), self.fold)
+
+
+def fold_pixels(images: Tensor, side: int) -> Tensor:
+    """Blocks of pixels as channels: ``torch.nn.functional.pixel_unshuffle``.
+
+    That one comes out of torch 2.7's exporter with its channels in another order.
+
+    Shapes: ``(N, C, H, W)`` → ``(N, C·side², H/side, W/side)``.
+    """
+    blocks = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (N, C, h, side, w, side)
+    return blocks.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
 
 
 class _UNetBlock(nn.Module):
