@@ -58,7 +58,9 @@ def test_from_pictures_to_limits(
     undone = client.post("/inspect/first/v1/calibrations/activate", json={}).json()
     assert undone["version"] == 1
     client.post("/inspect/first/v1/calibrations/activate", json={"version": 2})
-    written = client.post("/v1/studio/models/first/write-limits").json()
+    stale = client.post("/inspect/first/v1/calibrations/write?expected=1").json()
+    assert stale["error"] == "changed_meanwhile"
+    written = client.post("/inspect/first/v1/calibrations/write?expected=2").json()
     assert written["version"] == 2
     written_limits = model_manifest(tmp_path / "line/models/first.blemish").calibration
     assert written_limits is not None

@@ -44,7 +44,7 @@ def asks(gate: StudioGate, method: str, path: str, token: str = "", **headers: s
         ("POST", "/v1/studio/pictures", 403),
         ("POST", "/v1/studio/train", 403),
         ("POST", "/v1/studio/jobs/1/cancel", 403),
-        ("POST", "/v1/studio/models/a/write-limits", 403),
+        ("POST", "/inspect/a/v1/calibrations/write", 403),
         ("POST", "/inspect/a/v1/recalibration", 403),
         ("POST", "/inspect/a/v1/calibrations/activate", 403),
         ("POST", "/inspect/a/v1/history/remove", 403),

@@ -12,10 +12,13 @@ from typing import Any
 from blemish._progress import as_typed, print_notes
 from blemish.calibration import Calibration
 from blemish.data.images.preprocess import Preprocessing
+from blemish.errors import BlemishError
 from blemish.inspection.learned_images import LEARNED_IMAGES
 from blemish.inspection.learned_pictures import LearnedPictures
 from blemish.inspection.network import Network
-from blemish.model_file.bundle import Manifest
+from blemish.model_file.bundle import Manifest, read_model
+from blemish.model_file.new_limits import write_limits
+from blemish.serving.limits import RefusalError
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,21 @@ class ServedModel:
     facts: dict[str, Any] = field(default_factory=dict)  # what else the file says, for people
     pictures: LearnedPictures | None = field(default=None, repr=False)  # what it has learned
     learned_images: str = field(default="", repr=False)  # as of inspection/learned_images.py
+    file: Path | None = None
 
     def notes(self, calibration: Calibration) -> list[str]:
         """What is to be known of limits of this model, its name in commands."""
         notes = calibration.notes(learned=bool(self.facts.get("cross_fitted")))
         return [as_typed(note, {"MODEL": shlex.quote(self.name)}) for note in notes]
+
+    def write_limits(self, calibration: Calibration | None) -> None:
+        """Write limits into the model's file, whole or not at all; refused (409) otherwise."""
+        if self.file is None:
+            raise RefusalError(409, "no_file", f"{self.name} is in no file.")
+        try:
+            write_limits(self.file, read_model(self.file), calibration)
+        except BlemishError as error:
+            raise RefusalError(409, "cannot_write", str(error)) from error
 
 
 def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto") -> ServedModel:
@@ -69,6 +82,7 @@ def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto"
         },
         pictures=LearnedPictures.from_json(manifest.training.get("pictures")),
         learned_images=manifest.training.get(LEARNED_IMAGES, ""),
+        file=path,
     )
 
 

@@ -16,8 +16,6 @@ from fastapi import FastAPI
 
 from blemish.calibration import Calibration
 from blemish.errors import BlemishError
-from blemish.model_file.bundle import read_model
-from blemish.model_file.new_limits import write_limits
 from blemish.serving.events import Events
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
@@ -94,21 +92,6 @@ class Inspections:
         for inspection in list(self._open.values()):
             inspection.service.events.close()
 
-    async def write_limits(self, name: str) -> CalibrationVersion:
-        """Write the limits in force into the model's file."""
-        inspection = await self.get(name)
-        active = inspection.service.versions.active
-        path = self.file(name)
-
-        def write() -> None:
-            bundle = read_model(path)
-            write_limits(path, bundle, active.calibration)
-
-        await asyncio.to_thread(write)
-        after = f"calibration {active.version}: {active.note}"
-        self._audit.note("limits written into the model", name, "", after)
-        return active
-
     def _opened(self, path: Path) -> Inspection:
         network = OwnProcess(path, self._opener)
         try:
@@ -167,6 +150,10 @@ class _AuditedVersions(CalibrationVersions):
         after = super().undo(expected=expected)
         self._note(before, after)
         return after
+
+    def written(self, version: CalibrationVersion) -> None:
+        after = f"calibration {version.version}: {version.note}"
+        self._audit.note("limits written into the model", self._model, "", after)
 
     def _note(self, before: CalibrationVersion, after: CalibrationVersion) -> None:
         self._audit.note("limits changed", self._model, described(before), described(after))

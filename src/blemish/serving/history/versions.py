@@ -121,6 +121,14 @@ class CalibrationVersions:
                 self._db.run("INSERT INTO left_out VALUES (?, ?)", (version, image))
         return self.get(version)
 
+    def check(self, expected: int) -> CalibrationVersion:
+        """The version in force, if it is the one that is meant; refused (409) otherwise."""
+        with self._change(expected) as active:
+            return self.get(active)
+
+    def written(self, version: CalibrationVersion) -> None:
+        """To be told that a version now stands in the model's file."""
+
     def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
         """Put an earlier version in force again."""
         self.get(version)

@@ -224,6 +224,17 @@ def history_routes(service: InspectionService) -> APIRouter:
         )
         return version_answer(version, service.model, active=True)
 
+    @router.post(
+        "/calibrations/write",
+        response_model=VersionAnswer,
+        summary="Write the limits in force into the model's file",
+    )
+    def write(expected: Annotated[int, Query(description="the version meant")]) -> VersionAnswer:
+        active = versions.check(expected)
+        service.model.write_limits(active.calibration)
+        versions.written(active)
+        return version_answer(active, service.model, active=True)
+
     @router.post("/calibrations/activate", response_model=VersionAnswer, summary="Undo, or go back")
     def activate(request: ActivateRequest) -> VersionAnswer:
         if request.version is None:

@@ -29,6 +29,10 @@ byId("recalibrate").addEventListener("click", () => {
   propose(document.querySelector('[name="how"]:checked').value, state.rate);
 });
 byId("undo").addEventListener("click", () => activate(null));
+byId("write").addEventListener("click", async () => {
+  const { version } = await call("POST", `v1/calibrations/write?expected=${state.calibration.version}`);
+  say(`Calibration ${version} is in ${state.model.name} now: the command line judges by it as well.`);
+});
 
 // What this page decides is no news to it.
 async function decide(path, json) {

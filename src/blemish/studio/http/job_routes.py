@@ -64,11 +64,6 @@ def job_routes(studio: Studio) -> APIRouter:
     def teach(name: str, order: TeachOrder) -> dict[str, Any]:
         return _answer(studio, studio.teach(name, order))
 
-    @router.post("/models/{name}/write-limits", summary="Write the limits in force into its file")
-    async def write_limits(name: str) -> dict[str, Any]:
-        version = await studio.inspections.write_limits(name)
-        return {"version": version.version, "note": version.note}
-
     @router.post("/models/{name}/take-marked", summary="Take what was marked into the project")
     async def take_marked(name: str) -> dict[str, int]:
         inspection = await studio.inspections.get(name)

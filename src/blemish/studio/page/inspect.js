@@ -20,11 +20,6 @@ function button(text, action) {
 
 function addButtons() {
   const of = `/v1/studio/models/${encodeURIComponent(name)}`;
-  const write = button("Write limits into the model", async () => {
-    const { version } = await call("POST", `${of}/write-limits`);
-    say(`Calibration ${version} is in ${name}.blemish now: the command line judges by it as well.`);
-  });
-  byId("versions").before(make("div", "row", write));
   const take = button("Take marked pictures into the project", async () => {
     const { good, defect, known } = await call("POST", `${of}/take-marked`);
     say(`${several(good, "good picture")} and ${several(defect, "defect")} taken for the next training; ${known} were there already.`);
