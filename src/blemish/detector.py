@@ -150,7 +150,7 @@ class Detector(Inspector):
         validation images, a seeded share of the training images is held out.
 
         Args:
-            data: A folder in any known layout, a data set, or an array ``(N, H, W[, C])``.
+            data: A folder in any known layout, a data set, good images in a list or as an array.
             defects: A few labelled defects, for a method that learns from them (``anomem``), or
                 weighs its measures by them (``trio``): files, folders, an array, samples, or a data
                 set of which the defects are taken. :meth:`evaluate` leaves their files out.

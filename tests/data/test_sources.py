@@ -83,6 +83,22 @@ def test_training_arrays_are_good_images_of_one_product() -> None:
     assert [s.path.name for s in data_set.samples] == ["array#0", "array#1", "array#2"]
 
 
+def test_a_list_of_files_and_pictures_is_good_images_of_one_product(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 8)).save(tmp_path / "a.png")
+    pixels = np.zeros((8, 9, 3), np.uint8)
+    given = [tmp_path / "a.png", str(tmp_path / "a.png"), pixels, Image.fromarray(pixels)]
+    samples = training_data(given).samples
+    assert [s.path.name for s in samples] == ["a.png", "a.png", "array#2", "array#3"]
+    assert {(s.product, s.split, s.label) for s in samples} == {("product", "train", 0)}
+    assert len(training_data(iter(given)).samples) == 4
+    with pytest.raises(DataError, match="is a folder"):
+        training_data([*given, tmp_path])  # defects may lie in it
+    with pytest.raises(DataError, match="Something of type NoneType"):
+        training_data([None])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="Something of type int"):
+        training_data(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("shape", [(8, 9), (0, 8, 9), (2, 3, 4, 5, 6), (3, 8, 9, 7), (4, 0, 9)])
 def test_other_arrays_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError):

@@ -34,10 +34,11 @@ from blemish.stores.local_copy import local_copy
 from blemish.stores.remote import is_folder
 from blemish.stores.urls import as_url, shown
 
-#: A data set, its folder, folders and what they hold, or images as one array ``(N, H, W[, C])``.
-TrainingSource = DataSet | str | Path | Folders | NDArray
 #: One picture: its file, or what a program holds of it; see :mod:`~.images.given_picture`.
 Picture: TypeAlias = "str | Path | Sample | InMemory"
+#: A data set, its folder, folders and what they hold, images as one array ``(N, H, W[, C])``, or
+#: pictures one by one, all of them good.
+TrainingSource: TypeAlias = "DataSet | str | Path | Folders | NDArray | Iterable[Picture]"
 #: One picture or many: folders, arrays of several and data sets too, or any number of these.
 ImageSource: TypeAlias = "Picture | DataSet | Iterable[Picture]"
 
@@ -54,12 +55,13 @@ class Loaded(NamedTuple):
 def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: int = 16) -> DataSet:
     """A data set from whatever was given to train on.
 
-    An array is taken as good images of one product named ``product``, and so is a folder with
-    nothing but images in it: who asks to learn from it says that they are good. Of a URL a
-    local copy is made; see :mod:`blemish.stores.local_copy`.
+    An array, or a list of pictures in any form, is taken as good images of one product named
+    ``product``, and so is a folder with nothing but images in it: who asks to learn from it says
+    that they are good. Of a URL a local copy is made; see :mod:`blemish.stores.local_copy`.
 
     Raises:
-        DataError: Nothing usable was found, or an array of another shape or type.
+        DataError: Nothing usable was found, an array of another shape or type, or a folder in a
+            list of pictures.
 
     Example:
         >>> import numpy as np
@@ -83,10 +85,28 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
         return DataSet("array", Path("array"), tuple(good))
     if isinstance(source, Folders):
         return read_data_set(source, layout=layout)
+    if not isinstance(source, str | Path):
+        return DataSet("list", Path("list"), tuple(_good_pictures(source, bit_depth)))
     path = local_copy(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
         layout = "folder" if only_images(path) else layout
     return read_data_set(path if as_url(source) else source, layout=layout)
+
+
+def _good_pictures(source: Iterable[Picture], bit_depth: int) -> Iterator[Sample]:
+    for index, item in enumerate(_items(source)):
+        if isinstance(item, Sample):
+            yield item
+        elif not isinstance(item, str | Path):
+            sample = _in_memory(item, index, bit_depth=bit_depth)
+            yield replace(sample, product="product", split="train", label=0)
+        elif Path(item).is_dir():
+            raise DataError(
+                f"A list of good pictures was given, and {item} in it is a folder. Give the folder "
+                "itself in place of the list, or the pictures in it one by one."
+            )
+        else:
+            yield Sample(Path(item), "product", "train", 0)
 
 
 def good_training_samples(

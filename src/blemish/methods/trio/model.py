@@ -8,10 +8,11 @@ closed form: is every patch like some patch seen before (the memory of PatchCore
 the quarters of the picture hold, on the whole, what they should (the Mahalanobis distance of mean
 features, as of a logical branch)? What makes them one measure is that each is standardised by what
 good pictures leave of it: for the row of the memory, for the place, for the product; and always for
-pictures that the measure was not fitted on. A patch's oddness is the mean of the first two, the
-structural score its maximum; the layout is the logical branch; the score is the soft maximum of
-both, in deviations of good pictures, of which the layout's count less (``layout_weight``). What
-good pictures score, from which limits come, is cross-fitted: by measures of the other folds.
+pictures that the measure was not fitted on. A patch's oddness is a mean of the first two, of which
+the memory's share is larger the fewer good pictures there are; the structural score is its maximum;
+the layout is the logical branch; the score is the soft maximum of both, in deviations of good
+pictures, of which the layout's count less (``layout_weight``). What good pictures score, from which
+limits come, is cross-fitted: by measures of the other folds.
 
 Each product has its own memory, means and covariance. Which product a picture shows is told from
 the picture; where none are named, kinds of picture that are clearly apart are found without labels.
