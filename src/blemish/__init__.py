@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module 'blemish' has no attribute {name!r}")
     module, attribute = _LATE[name]
+    # As the command line does; without effect where torch is there already.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:

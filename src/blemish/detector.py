@@ -29,11 +29,11 @@ from blemish.model_file.bundle import Bundle, Manifest, TeacherEntry, read_bundl
 from blemish.model_file.versions import installed
 from blemish.teachers.teacher import Teacher, Weights
 from blemish.training.devices import resolve_device
+from blemish.training.distributed import Processes, is_beside_another
 from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo
 from blemish.training.labelled_defects import check_labels_are_used
 from blemish.training.learning import LearnReport, check_learns_on, learn_more
-from blemish.training.log import TrainingLog
 from blemish.training.method_network import MethodNetwork
 from blemish.training.method_weights import WEIGHTS, rebuilt, to_predict
 from blemish.training.options import TrainingOptions
@@ -167,8 +167,7 @@ class Detector(Inspector):
                 for their names, a table, ``auto``, ``none``; see
                 :func:`blemish.data.grouping.grouped`.
             seed: Short for ``training=TrainingOptions(seed=…)``; replaces the seed in there.
-            training: Seed, device, precision, checkpoints and feature cache; see
-                :class:`blemish.TrainingOptions`.
+            training: Seed, devices, checkpoints, cache; see :class:`blemish.TrainingOptions`.
             progress: Where progress is shown.
             callbacks: Lightning's callbacks, called in every stage.
 
@@ -182,12 +181,12 @@ class Detector(Inspector):
             TrainingInterruptedError: After Ctrl-C; the checkpoint in ``work_dir`` is whole.
         """
         started = time.monotonic()
-        progress = progress or Progress()
         # Impossible rates are refused now, not after the training.
         record = CalibrationRecord(None, score=0.0, peak=0.0)
         calibrate([record], false_alarm_rate=false_alarm_rate, unsure_rate=unsure_rate)
         options = TrainingOptions.of(training, seed, callbacks)
-        with TrainingLog(options.work_dir, options.loggers) as log:
+        progress = Processes.of(options).progress(progress)
+        with Processes.of(options).log(options) as log:
             if defects is not None:
                 tiled = self.input.tile is not None
                 check_labels_are_used(self.method_name, self._method_class, tiled=tiled)
@@ -321,19 +320,20 @@ class Detector(Inspector):
         return MethodNetwork(method, small_passes=bool(preprocessing.tiling)), preprocessing
 
     def save(self, path: str | Path) -> None:
-        """Write the model file, whole or not at all.
+        """Write the model file, whole or not at all; of several processes the first one does.
 
         Raises:
             ConfigError: Nothing is trained yet, or the folder cannot be written to.
         """
         method, preprocessing = self._trained()
-        teacher, limits = method.teacher, self.calibration
+        if is_beside_another():
+            return
+        own, limits = method.teacher, self.calibration
+        entry = TeacherEntry(name=own.name, sha256=own.digest, pretrained=own.pretrained)
         manifest = Manifest(
             method=self.method_name,
             config=method.config.to_json(),
-            teacher=TeacherEntry(
-                name=teacher.name, sha256=teacher.digest, pretrained=teacher.pretrained
-            ),
+            teacher=entry,
             preprocessing=preprocessing.to_json(),
             products=self.products,
             calibration=None if limits is None else limits.to_json(),

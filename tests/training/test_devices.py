@@ -21,7 +21,7 @@ from blemish.methods.base import Batch
 from blemish.methods.registry import method_class, names
 from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import Teacher
-from blemish.training import devices, stage
+from blemish.training import devices, distributed
 from blemish.training.method_network import MethodNetwork
 
 QUIET = Progress(quiet=True)
@@ -91,7 +91,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, set[bool]]:
         seen["steps"] = {device == NAME}
         return "cpu", 1
 
-    monkeypatch.setattr(stage, "lightning_device", asked)
+    monkeypatch.setattr(distributed, "lightning_device", asked)
     return seen
 
 

@@ -64,6 +64,16 @@ Address = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="--engine ray: processes; default: one per processor.")
 ]
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="Processes that share each step, each with a GPU or its share of the cores. The batch "
+        "and the learning rate stay the method's."
+    ),
+]
+Nodes = Annotated[
+    int, typer.Option(help="Machines of so many devices, started by torchrun or SLURM.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +16,11 @@ from blemish._progress import print_failures, printable
 from blemish.cli.common import (
     BitDepth,
     Device,
+    Devices,
     FalseAlarmRate,
     Group,
     Layout,
+    Nodes,
     Preset,
     Quiet,
     UnsureRate,
@@ -167,6 +170,8 @@ def fit(
     ] = 8.0,
     bit_depth: BitDepth = 16,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
     logger: Annotated[
         list[str] | None,
@@ -194,12 +199,29 @@ def fit(
     from blemish.errors import ConfigError, DataError
     from blemish.methods.registry import method_class
     from blemish.stores.urls import as_url
+    from blemish.training.distributed import Processes, ShareDone
     from blemish.training.input_plan import line, other_ways, seen_by
     from blemish.training.labelled_defects import check_labels_are_used
     from blemish.training.options import TrainingOptions
     from blemish.training.reference import wanted_products
     from blemish.training.sides import check_asked
 
+    options = TrainingOptions(
+        seed=seed,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        workers=workers,
+        loggers=tuple(logger or ()),
+        resume=resume,
+        restart=restart,
+        cache_dir=cache_dir,
+        cache_budget_gib=cache_budget,
+    )
+    processes = Processes.of(options)
+    processes.share_steps_alone()
+    quiet = quiet or not processes.first
     data_set = training_data(data_source(data, good, defects, masks, test), layout=layout)
     if products:
         wanted = [name.strip() for name in products.split(",")]
@@ -281,24 +303,15 @@ def fit(
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,
                 group=group,
-                training=TrainingOptions(
-                    seed=seed,
-                    device=device,
-                    precision=precision,
-                    workers=workers,
-                    loggers=tuple(logger or ()),
-                    work_dir=work_dir,
-                    resume=resume,
-                    restart=restart,
-                    cache_dir=cache_dir,
-                    cache_budget_gib=cache_budget,
-                ),
+                training=replace(options, work_dir=work_dir),
                 progress=progress,
             )
             detector.save(path)
+        except ShareDone:
+            continue
         except BaseException as error:
             # A checkpoint is kept to go on from; anything less would only lie about.
-            if not any(work_dir.glob("*.ckpt")):
+            if processes.first and not any(work_dir.glob("*.ckpt")):
                 shutil.rmtree(work_dir, ignore_errors=True)
             if len(parts) == 1 or not isinstance(error, DataError):
                 raise

@@ -269,6 +269,9 @@ class Method(nn.Module, ABC):
     cross_fits: ClassVar[bool] = False
     #: True for a method that :meth:`learn` adds good images to once it is fitted.
     learns: ClassVar[bool] = False
+    #: True for a method whose :meth:`loss` does not compare the pictures of a batch, and draws
+    #: through :mod:`blemish.nn.batch_share`: several processes train it as one does.
+    shares_batches: ClassVar[bool] = False
     #: Prefixes of state that training needs and prediction does not; left out of the model file.
     training_only: ClassVar[tuple[str, ...]] = ()
 

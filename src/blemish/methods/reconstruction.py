@@ -36,6 +36,7 @@ class Reconstruction(Method):
     """
 
     config: ReconstructionConfig
+    shares_batches: ClassVar[bool] = True
     #: Name of the one stage.
     stage_name: ClassVar[str] = "distill"
 

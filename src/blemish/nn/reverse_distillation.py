@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError
+from blemish.nn.batch_share import BatchNorm2d
 
 # The light student's width at strides 2, 4, 8, 16, 32.
 _LIGHT_WIDTHS = (16, 32, 64, 112, 192)
@@ -103,7 +104,7 @@ def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1)
     """Convolution, batch normalisation, ReLU; keeps the size at stride 1."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 
@@ -119,12 +120,12 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             conv_bn_relu(inputs, outputs, stride=stride),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,11 +159,11 @@ class ResidualBottleneck(nn.Module):
             conv_bn_relu(inputs, inner, kernel=1),
             middle,
             nn.Conv2d(inner, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
         )
         self.shortcut: nn.Module = across
         if not isinstance(across, nn.Identity):
-            self.shortcut = nn.Sequential(across, nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(across, BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -261,7 +262,7 @@ def _enlarge(inputs: int, outputs: int, ratio: int) -> nn.Sequential:
         return conv_bn_relu(inputs, outputs)
     return nn.Sequential(
         nn.ConvTranspose2d(inputs, outputs, ratio, ratio, bias=False),
-        nn.BatchNorm2d(outputs),
+        BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ class StepBatches(Sampler[list[int]]):
 
     The batches follow from the seed and the rows alone; those before ``first``, the first step
     still to be done, are left out on resuming. ``seed`` is that of the training and the position
-    of the stage; ``anomalies`` are those of the rows that are labelled anomalies.
+    of the stage; ``anomalies`` are those of the rows that are labelled anomalies. Of several
+    processes that ``share`` (rank, number) the batches, each has its part of every one.
     """
 
     def __init__(
@@ -53,26 +54,28 @@ class StepBatches(Sampler[list[int]]):
         first: int,
         *,
         anomalies: Sequence[int] = (),
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.stage, self.seed, self.first = stage, seed, first
+        self.stage, self.seed, self.first, self.share = stage, seed, first, share
         apart = set(anomalies) if stage.anomaly_share > 0 else set()
         self.rows = np.asarray([row for row in rows if row not in apart])
         self.anomalies = np.asarray([row for row in rows if row in apart])
         # Beside the good images, not in their place: the same good ones train with and without.
-        share = round(stage.anomaly_share * stage.batch_size)
-        self.labelled = max(1, share) if len(self.anomalies) else 0
+        wanted = round(stage.anomaly_share * stage.batch_size)
+        self.labelled = max(1, wanted) if len(self.anomalies) else 0
 
     def __len__(self) -> int:
         # The number of all steps: Lightning counts the ones before a resumed start too.
         return self.stage.total_steps
 
     def __iter__(self) -> Iterator[list[int]]:
+        rank, processes = self.share
         good = _shuffled(self.rows, self.stage.batch_size, (*self.seed, 7))
         labelled = _shuffled(self.anomalies, self.labelled, (*self.seed, 8))
         for step in range(self.stage.total_steps):
             rows = next(good) + (next(labelled) if self.labelled else [])
             if step >= self.first:
-                yield rows
+                yield rows[rank::processes]
 
 
 def _shuffled(rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[list[int]]:
@@ -241,11 +244,13 @@ def training_batches(
     failures: list[tuple[Path, str]],
     seed: int = 0,
     workers: int | None = None,
+    agreed: Callable[[float], float] = float,
 ) -> TrainingBatches:
     """The readable samples, as cached features where stages and ``budget`` (bytes) allow it.
 
     The device is the method's. Where samples are cut into tiles, ``seed`` draws those that train,
-    if they are too many; ``workers`` threads decode, ``None``: as many as when judging.
+    if they are too many; ``workers`` threads decode, ``None``: as many as when judging. ``agreed``:
+    what several processes make of what each of them finds of the budget.
     """
     workers = decoder_threads() if workers is None else workers
     tiles = choose_tiles(samples, preprocessing, seed=seed)
@@ -258,7 +263,7 @@ def training_batches(
         data.device, data.workers, data.whole = device_of(method), threads, tiles.whole
         return data
 
-    if caches(method, preprocessing, len(tiles), cache_dir, budget):
+    if agreed(caches(method, preprocessing, len(tiles), cache_dir, budget)):
         cache = build_feature_cache(
             method.teacher,
             samples,

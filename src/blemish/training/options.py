@@ -25,6 +25,9 @@ class TrainingOptions:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, for the teacher's features, the
             steps, statistics, calibration and what the detector judges then; ``auto`` takes the
             first GPU where there is one.
+        devices: Processes that share each step on a machine, each with a GPU of its own where the
+            device is ``cuda``; the batch stays the method's, and so does the learning rate.
+        nodes: Machines of so many processes each.
         precision: Lightning's precision, ``32-true`` or ``bf16-mixed``.
         workers: Threads that decode pictures ahead; ``None``: half of the cores, 8 at most.
         work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
@@ -39,7 +42,7 @@ class TrainingOptions:
         callbacks: Lightning's callbacks, called in every stage.
 
     Raises:
-        ConfigError: A seed, device, precision, number of threads or budget that cannot be.
+        ConfigError: A seed, device, precision, number or budget that cannot be.
 
     Example:
         >>> from blemish import TrainingOptions
@@ -49,6 +52,8 @@ class TrainingOptions:
 
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
     precision: str = "32-true"
     workers: int | None = None
     work_dir: str | Path | None = None
@@ -66,6 +71,9 @@ class TrainingOptions:
                 f"The seed is {self.seed}; expected a whole number from 0 to 2⁶³ − 1."
             )
         check_device(self.device)
+        for name, number in (("devices", self.devices), ("nodes", self.nodes)):
+            if number < 1:
+                raise ConfigError(f"{name} is {number}; expected a whole number from 1 on.")
         if self.precision not in _PRECISIONS:
             raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
         if self.workers is not None and self.workers < 0:

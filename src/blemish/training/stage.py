@@ -22,7 +22,7 @@ from blemish._progress import Progress, Task
 from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.base import Batch, Method, Stage
 from blemish.training.batches import StepBatches, TrainingBatches, moved
-from blemish.training.devices import lightning_device
+from blemish.training.distributed import Processes
 from blemish.training.log import TrainingLog
 from blemish.training.step import clip_gradients, optimiser_of
 
@@ -53,11 +53,12 @@ def run_stage(
     progress: Progress,
     log: TrainingLog | None = None,
     callbacks: Sequence[Any] = (),
+    processes: Processes | None = None,
 ) -> list[tuple[int, dict[str, float]]]:
     """Train one stage in place on ``rows`` of the data, from its checkpoint where there is one.
 
-    ``seed`` is that of the training and the position of the stage. Returns ``(step, {name:
-    loss})`` at about a hundred steps.
+    ``seed`` is that of the training and the position of the stage; ``processes`` share its steps.
+    Returns ``(step, {name: loss})`` at about a hundred steps.
 
     Raises:
         TrainingInterruptedError: After Ctrl-C, once the checkpoint is written.
@@ -67,21 +68,27 @@ def run_stage(
     # Labelled anomalies that come beside the good images do not lengthen a pass over these.
     stage = stage.settled(len(rows) - (len(labelled) if stage.anomaly_share > 0 else 0))
     first = int(_read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
+    processes = processes or Processes()
+    processes.check_same("checkpoint", first)
     if first >= stage.total_steps:
         load_weights(method, checkpoint)
         return []
+    if device != "mps":
+        # Before Lightning has the gradients' places from it, by which processes add them up.
+        method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = _StageModule(method, stage, seed)
     log = log or TrainingLog()
     log.begin(stage.name, first)
-    plan = StepBatches(rows, stage, seed, first, anomalies=labelled)
-    accelerator, devices = lightning_device(device)
+    share = (processes.rank, processes.count)
+    plan = StepBatches(rows, stage, seed, first, anomalies=labelled, share=share)
+    trained = {id(p) for group in stage.groups for p in group.parameters()}
+    idle = any(p.requires_grad and id(p) not in trained for p in method.parameters())
     with progress.task(f"Training {stage.name}", stage.total_steps, done=first) as task:
-        watcher = _Watcher(task, checkpoint, checkpoint_seconds, log)
+        watcher = _Watcher(task, checkpoint, checkpoint_seconds, log, processes)
         with warnings.catch_warnings(), _quiet_lightning():
             warnings.simplefilter("ignore")
             trainer = lightning.Trainer(
-                accelerator=accelerator,
-                devices=devices,
+                **processes.trainer(device, idle=idle),
                 precision=precision,  # type: ignore[arg-type]
                 max_epochs=1,
                 max_steps=stage.total_steps,
@@ -93,7 +100,7 @@ def run_stage(
             )
             resume = checkpoint if first else None
             try:
-                with _stop_on_interrupt(watcher):
+                with _stop_on_interrupt(watcher), processes.steps():
                     trainer.fit(module, _Loader(data, plan), ckpt_path=resume, weights_only=True)
             except _StopNowError:
                 raise KeyboardInterrupt from None
@@ -143,10 +150,6 @@ class _StageModule(lightning.LightningModule):
         self.method, self.stage, self.seed = method, stage, seed
         self.losses: dict[str, Tensor] = {}
 
-    def on_fit_start(self) -> None:
-        if self.device.type != "mps":
-            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         torch.manual_seed(_mix(*self.seed, self.global_step))
         try:
@@ -179,9 +182,17 @@ class _StageModule(lightning.LightningModule):
 class _Watcher(lightning.Callback):
     """Progress, checkpoints, and a clean stop between two steps."""
 
-    def __init__(self, task: Task, checkpoint: Path, seconds: float, log: TrainingLog) -> None:
+    def __init__(
+        self,
+        task: Task,
+        checkpoint: Path,
+        seconds: float,
+        log: TrainingLog,
+        processes: Processes,
+    ) -> None:
         self.task, self.checkpoint, self.seconds = task, checkpoint, seconds
         self._log = log  # without the underscore it is Lightning's
+        self.processes = processes
         self.losses: list[tuple[int, dict[str, float]]] = []
         self.stop = False
         self.step = 0
@@ -198,23 +209,30 @@ class _Watcher(lightning.Callback):
         finished = self.step >= total
         due = time.monotonic() - self._saved_at > self.seconds
         if finished or self.step % max(1, total // 100) == 0:
-            values = {name: float(value) for name, value in pl_module.losses.items()}
+            values = self._values(pl_module)
             self._check_finite(pl_module, values["total"])
             self.losses.append((self.step, values))
             note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
             note += self._logged(trainer, pl_module.stage, values)
         self.task.advance(note=note)
-        stop = self.stop
+        # What one process is told, all do at the same step.
+        stop, due = self.processes.any_of(self.stop, due)
+        self.stop |= stop
         if finished or stop or due:
             # Never over a good checkpoint with weights from which nothing can go on.
-            self._check_finite(pl_module, float(pl_module.losses["total"]))
+            self._check_finite(pl_module, self._values(pl_module)["total"])
             temporary = self.checkpoint.with_suffix(".part")
             trainer.save_checkpoint(temporary)
-            temporary.replace(self.checkpoint)
+            if self.processes.first:
+                temporary.replace(self.checkpoint)
             self._saved_at = time.monotonic()
         if stop:
             trainer.should_stop = True
             trainer.fit_loop.epoch_loop.min_steps = None
+
+    def _values(self, module: _StageModule) -> dict[str, float]:
+        """The losses of the whole batch."""
+        return self.processes.mean({name: float(value) for name, value in module.losses.items()})
 
     def _logged(self, trainer: lightning.Trainer, stage: Stage, values: dict[str, float]) -> str:
         """Log losses, rates and throughput since the last time; what of it is shown."""

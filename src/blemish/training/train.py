@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
-from blemish.training.devices import resolve_device
+from blemish.training.distributed import Processes, ShareDone
 from blemish.training.first_look import first_look
 from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo, framed
@@ -144,6 +144,7 @@ def learn(
             *map(Important, (_UNREAD.format(name) for name in unknown)),
             *choice.notes(preprocessing, frames),
             *method.notes(),
+            *Processes.of(options).notes(method),
             *suspects_note(training.suspects, [*kept, *split.held]),
         ),
         seconds=training.seconds,
@@ -184,13 +185,21 @@ def train(
     for name, folder in (("work_dir", options.work_dir), ("cache_dir", options.cache_dir)):
         if folder is not None and Path(folder).is_file():
             raise ConfigError(f"{name} is {folder}, a file; expected a folder, there or not.")
+    processes = Processes.of(options)
+    if method.stages():
+        processes.check_shares(type(method).__name__, method)
+        processes.meet()
+
+    def train_in(work_dir: Path) -> TrainingReport:
+        with processes.together(work_dir):
+            given = (method, samples, preprocessing, options, set_aside)
+            return _train_in(work_dir, *given, progress, log, processes)
+
     if options.work_dir is not None:
-        at = Path(options.work_dir)
-        return _train_in(at, method, samples, preprocessing, options, set_aside, progress, log)
+        return train_in(Path(options.work_dir))
     with tempfile.TemporaryDirectory() as folder:
-        at = Path(folder)
         try:
-            return _train_in(at, method, samples, preprocessing, options, set_aside, progress, log)
+            return train_in(processes.of_node(Path(folder)))
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"{str(error).partition(' The checkpoint')[0]} Nothing of it is kept. To be able "
@@ -207,14 +216,17 @@ def _train_in(
     set_aside: Sequence[Sample],
     progress: Progress,
     log: TrainingLog,
+    processes: Processes,
 ) -> TrainingReport:
     started = time.monotonic()
     ready_torch()
     report = TrainingReport()
-    device = resolve_device(options.device)
+    device = processes.device(options.device)
     # Apple's GPUs have no float64, which the closed-form parts count in: there they train alone.
     method.to("cpu" if device == "mps" else device)
-    state = training_state(method, samples, preprocessing, options, work_dir)
+    state = processes.from_first(
+        lambda: training_state(method, samples, preprocessing, options, work_dir)
+    )
     cache_dir = Path(options.cache_dir or work_dir / "features")
     budget = options.cache_budget_gib * 2**30
     announce_plan(
@@ -229,7 +241,11 @@ def _train_in(
         checkpoints=[work_dir / f"stage{n}.ckpt" for n in range(len(method.stages()))],
     )
 
-    def batches_of(some: Sequence[Sample], failures: list[tuple[Path, str]]) -> TrainingBatches:
+    def batches_of(
+        some: Sequence[Sample],
+        failures: list[tuple[Path, str]],
+        agreed: Callable[[float], float] = float,
+    ) -> TrainingBatches:
         return training_batches(
             method,
             some,
@@ -240,9 +256,13 @@ def _train_in(
             failures=failures,
             seed=options.seed,
             workers=options.workers,
+            agreed=agreed,
         )
 
-    data = batches_of(samples, report.failures)
+    data = batches_of(samples, report.failures, processes.cache_agreed)
+    report.cached = isinstance(data, CachedBatches)
+    if report.cached:
+        processes.cache_built()
     if len(data) < 2:
         raise DataError(
             f"{len(data)} readable training images were found, at least 2 are needed."
@@ -250,13 +270,14 @@ def _train_in(
         )
     rows, held = data.set_aside(method.held_out_share, options.seed)
     data.check_set_aside(held, method.fewest_held_out)
+    pictures = [(sample.path, sample.product, sample.label) for sample in data.samples]
+    processes.check_same("readable pictures", [type(data).__name__, pictures, rows])
     good = [row for row in rows if data.labels[row] == 0]
     # Of the images that train: a product of which none can be read is not known to the model.
     method.products = tuple(dict.fromkeys(data.samples[row].product for row in good))
     with torch.inference_mode():
         method.prepare(data.in_order(good, _STATISTICS))
-    report.cached = isinstance(data, CachedBatches)
-    if method.uses_teacher and not method.cross_fits:
+    if method.uses_teacher and not method.cross_fits and processes.first:
         looked_at = [(data, sorted([*good, *held]))]
         if set_aside:
             aside = batches_of(set_aside, [])  # calibrating says what cannot be read
@@ -285,9 +306,13 @@ def _train_in(
             progress=progress,
             log=log,
             callbacks=options.callbacks,
+            processes=processes,
         )
         state["stage"] = index + 1
-        write_state(work_dir, state)
+        if processes.first:
+            write_state(work_dir, state)
+    if processes.steps_only and not processes.first:
+        raise ShareDone
     method.eval()
     with torch.inference_mode():
         batches = data.in_order(good, _STATISTICS)

@@ -46,6 +46,7 @@ from blemish.methods.borad.blocks import (
 from blemish.methods.borad.config import BoRADConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.settings import MethodConfig
+from blemish.nn.batch_share import drawn
 from blemish.teachers.teacher import Teacher
 
 #: Channels of a teacher's narrowest level from which projections are as stated.
@@ -122,8 +123,9 @@ class BoRAD(RD):
         """Two views of the levels, each level hidden by a spatial mask of its own."""
         shown = 1 - self.config.mask_share
 
-        def mask(level: Tensor) -> Tensor:
-            return torch.bernoulli(torch.full_like(level[:, :1], shown))  # (N, 1, H_l, W_l)
+        def mask(level: Tensor) -> Tensor:  # (N, 1, H_l, W_l)
+            size = (1, *level.shape[2:])
+            return drawn(lambda n: torch.bernoulli(level.new_full((n, *size), shown)), len(level))
 
         return tuple(tuple(level * mask(level) for level in levels) for _ in range(2))
 

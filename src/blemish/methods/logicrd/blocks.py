@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.nn.batch_share import drawn, over_batch
 from blemish.nn.reverse_distillation import StudentDecoder, StudentPlan
 
 
@@ -45,14 +46,21 @@ class InhibitionGate(nn.Module):
 
     def __init__(self, channels: int, code: int, *, dropout: float = 0.1, narrow: int = 8) -> None:
         super().__init__()
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = dropout
         self.detail = nn.Conv2d(channels, narrow, 3, padding=1)
         self.code = nn.Linear(code, narrow)
         self.out = nn.Conv2d(narrow, 1, 3, padding=1)
 
     def forward(self, detail: Tensor, code: Tensor) -> Tensor:
-        seen = self.detail(self.dropout(detail)) + self.code(code)[:, :, None, None]
+        if self.training and self.dropout:
+            detail = detail * drawn(lambda n: self._shown(detail, n), len(detail))
+        seen = self.detail(detail) + self.code(code)[:, :, None, None]
         return self.out(torch.relu(seen))  # (N, 1, H, W)
+
+    def _shown(self, detail: Tensor, n: int) -> Tensor:
+        """Dropout of whole channels, as ``torch.nn.Dropout2d`` draws it for n pictures."""
+        kept = 1 - self.dropout
+        return detail.new_empty(n, detail.shape[1], 1, 1).bernoulli_(kept).div_(kept)
 
 
 class CompensationPathway(nn.Module):
@@ -130,6 +138,10 @@ def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
         here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         # Changed places are few; each kind of place has half the say.
         loss = F.binary_cross_entropy_with_logits(logits.float(), (~here).float(), reduction="none")
-        changed = loss[here].sum() / here.sum().clamp_min(1)
-        losses.append((changed + loss[~here].sum() / (~here).sum().clamp_min(1)) / 2)
+        counts = [over_batch(of.sum()) for of in (here, ~here)]
+        changed, others = (
+            loss[of].sum() / (count + (count == 0))
+            for of, count in zip((here, ~here), counts, strict=True)
+        )
+        losses.append((changed + others) / 2)
     return torch.stack(losses).mean()

@@ -100,6 +100,8 @@ class LogicRD(RD):
             self.scale = GroupScale(2)
         else:
             self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
+        # Codes are measured against those of the other pictures of a batch.
+        self.shares_batches = not config.learns_logic  # type: ignore[misc]
         if not (config.structural and config.logical):
             self.branch_names = ()  # type: ignore[misc]  # a single branch is the score itself
         if not config.structural:

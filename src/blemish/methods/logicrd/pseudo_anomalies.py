@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from blemish.nn.batch_share import drawn, previous_pictures
+
 
 def corrupt_patches(
     levels: Sequence[Tensor], *, share: float = 0.5, most: int = 3
@@ -31,16 +33,15 @@ def corrupt_patches(
     if not share:
         return tuple(levels), torch.zeros(n, 1, height, width, dtype=torch.bool, device=device)
     mask = _rectangles(n, (height, width), most).to(device)
-    mask &= (torch.rand(n, 1, 1, 1) < share).to(device)
-    kind = torch.randint(0, 3, (n, 1, 1, 1)).to(device)
-    other = torch.roll(torch.arange(n), 1)
+    mask &= (drawn(lambda n: torch.rand(n, 1, 1, 1), n) < share).to(device)
+    kind = drawn(lambda n: torch.randint(0, 3, (n, 1, 1, 1)), n).to(device)
     rows = int(torch.randint(height // 4, height - height // 4 + 1, ())) if height > 1 else 0
     columns = int(torch.randint(width // 4, width - width // 4 + 1, ())) if width > 1 else 0
     changed = []
     for level in levels:
         factor = level.shape[2] // height
         moved = torch.roll(level, (rows * factor, columns * factor), dims=(2, 3))
-        filling = torch.where(kind == 1, moved, moved[other])
+        filling = torch.where(kind == 1, moved, previous_pictures(moved))
         filling = torch.where(kind == 0, torch.zeros_like(level), filling)
         here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         changed.append(torch.where(here, filling, level))
@@ -49,11 +50,11 @@ def corrupt_patches(
 
 def _rectangles(n: int, size: tuple[int, int], most: int) -> Tensor:
     """``(N, 1, H, W)`` bool: the union of one to ``most`` rectangles per image."""
-    count = torch.randint(1, most + 1, (n, 1))  # (N, 1)
+    count = drawn(lambda n: torch.randint(1, most + 1, (n, 1)), n)  # (N, 1)
     inside = []
     for length in size:
-        side = torch.rand(n, most) * (length / 3 - length / 8) + length / 8
-        start = torch.rand(n, most) * (length - side)
+        side = drawn(lambda n: torch.rand(n, most), n) * (length / 3 - length / 8) + length / 8
+        start = drawn(lambda n: torch.rand(n, most), n) * (length - side)
         place = torch.arange(length) + 0.5  # (L,)
         inside.append((place >= start[..., None]) & (place < (start + side)[..., None]))
     rectangles = inside[0][..., :, None] & inside[1][..., None, :]  # (N, most, H, W)

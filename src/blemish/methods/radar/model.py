@@ -48,6 +48,7 @@ from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
+from blemish.nn.batch_share import drawn
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Side of the noise field, which repeats over larger inputs.
@@ -74,6 +75,7 @@ class RADAR(Method):
     config: RADARConfig
     config_class: ClassVar[type[MethodConfig]] = RADARConfig
     uses_teacher: ClassVar[bool] = False
+    shares_batches: ClassVar[bool] = True
     held_out_share: ClassVar[float] = 0.25
     fewest_held_out: ClassVar[int] = 2  # of one alone nothing varies, and no forest grows
     # Prediction uses the moving average of these weights.
@@ -116,8 +118,10 @@ class RADAR(Method):
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         assert batch.images is not None
         clean = self._cut_patches(_scaled(batch.images))  # (M, 3, p, p)
-        t = torch.randint(self.config.train_below, (len(clean),), device=clean.device)
-        noise = torch.randn_like(clean)
+        each, n, device = self.config.patches_per_image, len(batch.images), clean.device
+        below, patch = self.config.train_below, clean.shape[1:]
+        t = drawn(lambda n: torch.randint(below, (each, n), device=device), n, 1).flatten()
+        noise = drawn(lambda n: torch.randn(each, n, *patch, device=device), n, 1).flatten(0, 1)
         predicted = self.unet(self.schedule.add_noise(clean, noise, t), t)
         return {"total": F.mse_loss(predicted, noise)}
 
@@ -126,10 +130,12 @@ class RADAR(Method):
         p = self.patch
         height, width = (max(p, side) for side in images.shape[2:])
         images = _extended(images, height, width)
-        count = self.config.patches_per_image * len(images)
-        tops = torch.randint(height - p + 1, (count,)).tolist()
-        lefts = torch.randint(width - p + 1, (count,)).tolist()
-        places = zip(range(count), tops, lefts, strict=True)
+        each, n = self.config.patches_per_image, len(images)
+        tops, lefts = (
+            drawn(lambda n, free=side - p + 1: torch.randint(free, (each, n)), n, 1).flatten()  # type: ignore[misc]
+            for side in (height, width)
+        )
+        places = zip(range(each * n), tops.tolist(), lefts.tolist(), strict=True)
         return torch.stack([images[i % len(images), :, y : y + p, x : x + p] for i, y, x in places])
 
     @torch.no_grad()

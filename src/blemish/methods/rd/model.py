@@ -28,6 +28,7 @@ from blemish.methods.base import Batch, Stage
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.reconstruction import Reconstruction
 from blemish.methods.settings import MethodConfig
+from blemish.nn.batch_share import over_batch
 
 
 class RD(Reconstruction):
@@ -81,6 +82,6 @@ def distillation_loss(
         if focus:
             # Rounding can leave a distance a hair below zero, where a power has no value.
             w = d.detach().clamp_min(1e-6).pow(focus)
-            d = d * (w / w.mean())
+            d = d * (w / over_batch(w.mean()))
         losses.append(d.mean())
     return sum(losses[1:], start=losses[0])

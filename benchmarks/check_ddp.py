@@ -1,0 +1,111 @@
+"""Do two processes train what one trains? Metrics and limits of both, at equal global batch.
+
+    python benchmarks/check_ddp.py ../shared/data/mvtec benchmarks/results/ddp.json
+
+Trains BoRAD and LogicRD shortly by ``blemish fit``, as one process and as two, with gloo on the
+CPU, and evaluates both. With ``--control`` also as one process of two threads, which says how far
+rounding alone carries: its sums are taken in another order, and nothing else is different. A run is
+bounded by ``--steps``; all of them take some minutes of two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from blemish import Detector
+from blemish._progress import Progress
+from blemish.benchmark.result_file import write_result
+
+#: What a metric may differ by, and a limit, relative to itself.
+POINTS, LIMITS = 0.5, 1e-3
+WAYS: list[tuple[str, list[str], int]] = [
+    ("one", [], 1),
+    ("two", ["--devices", "2"], 1),
+    ("two threads", [], 2),
+]
+
+
+def fit(
+    data: Path, out: Path, method: str, *, steps: int, size: int, ways: list[str], n: int
+) -> float:
+    words = ["fit", data, "-o", out, "-m", method, "--size", size, "--set", f"steps={steps}"]
+    words += ["--set", "batch_size=16", "--device", "cpu", "--cache-dir", out.parent / "features"]
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "blemish", *map(str, words), *ways, "-q"],
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(n)},
+    )
+    return time.monotonic() - started
+
+
+def figures(data: Path, model: Path) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
+    detector = Detector.load(model)
+    found = detector.evaluate(data, progress=Progress(quiet=True))
+    metrics = {result.product: dict(result.metrics) for result in found.products}
+    limits = detector.calibration
+    assert limits is not None
+    of = {name: limits.limits(name) for name in limits.products}
+    return metrics, {name: [own.defect, own.unsure] for name, own in of.items()}
+
+
+def apart(one: object, other: object) -> dict[str, float]:
+    """Largest difference of a metric, in points, and of a limit, relative to it."""
+    (metrics, limits), (others, their) = one, other  # type: ignore[misc]
+    points = [
+        100 * abs(value - others[product][name])
+        for product, own in metrics.items()
+        for name, value in own.items()
+        if 0 <= value <= 1
+    ]
+    relative = [
+        abs(a - b) / abs(a)
+        for name in limits
+        for a, b in zip(limits[name], their[name], strict=True)
+    ]
+    return {"points": max(points), "limits": max(relative)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--methods", default="borad,logicrd")
+    parser.add_argument("--control", action="store_true")
+    options = parser.parse_args()
+    row: dict[str, object] = {"steps": options.steps, "size": options.size, "batch": 16}
+    with tempfile.TemporaryDirectory() as folder:
+        for method in options.methods.split(","):
+            found = {}
+            for name, ways, threads in WAYS[: 3 if options.control else 2]:
+                model = Path(folder) / f"{method}-{name.replace(' ', '-')}.blemish"
+                seconds = fit(
+                    options.data,
+                    model,
+                    method,
+                    steps=options.steps,
+                    size=options.size,
+                    ways=ways,
+                    n=threads,
+                )
+                found[name] = figures(options.data, model)
+                print(f"{method} {name}: {seconds:.0f} s", flush=True)
+            row[method] = {
+                **{name: apart(found["one"], found[name]) for name in list(found)[1:]},
+                "metrics": {name: own[0] for name, own in found.items()},
+                "limits": {name: own[1] for name, own in found.items()},
+            }
+            print({name: own for name, own in row[method].items() if "limits" in own})
+            write_result(options.result, row)
+
+
+if __name__ == "__main__":
+    main()

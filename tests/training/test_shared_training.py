@@ -1,0 +1,203 @@
+"""Two processes train on this machine: the model of one, and whoever dies, a training to resume."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load
+
+from blemish.model_file.bundle import Bundle, read_bundle
+from blemish.runtime.cores import usable_cores
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores"),
+]
+
+#: Run again by Lightning as the second process; ``deed`` at a step of one of them.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from blemish import Detector, TrainingOptions
+from blemish._progress import Progress
+from blemish.methods.borad.model import BoRAD
+data, out, devices, deed, rank, resume = sys.argv[1:]
+own = os.environ.get("LOCAL_RANK", "0")
+Path(f"{out}.{own}.pid").write_text(str(os.getpid()))
+after = BoRAD.after_step
+def after_step(self, stage, step):
+    after(self, stage, step)
+    if deed and step == 3 and own == rank:
+        os.kill(os.getpid(), getattr(signal, deed))
+BoRAD.after_step = after_step
+detector = Detector(
+    "borad", teacher_weights="random", image_size=64, settings={"steps": 6, "batch_size": 4}
+)
+options = TrainingOptions(
+    device="cpu", devices=int(devices), work_dir=f"{out}.training", resume=bool(resume),
+    checkpoint_seconds=0,
+)
+detector.fit(data, false_alarm_rate=0.3, training=options, progress=Progress(quiet=True))
+detector.save(out)
+print(detector.calibration.limits("").defect)
+"""
+
+
+class Run:
+    """Runs the script in a folder."""
+
+    def __init__(self, folder: Path, good: NDArray[np.uint8]) -> None:
+        self.folder, self.data = folder, folder / "good"
+        self.data.mkdir()
+        for number, picture in enumerate(good[:12]):
+            Image.fromarray(picture).save(self.data / f"{number}.png")
+        (folder / "fit.py").write_text(SCRIPT)
+
+    def __call__(
+        self,
+        out: str,
+        devices: int = 2,
+        *,
+        deed: str = "",
+        rank: int = 1,
+        resume: bool = False,
+        launcher: tuple[str, ...] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        words = [self.data, self.folder / out, devices, deed, rank, "yes" if resume else ""]
+        return subprocess.run(
+            [sys.executable, *launcher, str(self.folder / "fit.py"), *map(str, words)],
+            capture_output=True,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "LOCAL_RANK"},
+            timeout=120,
+        )
+
+    def model(self, out: str) -> Bundle:
+        return read_bundle(self.folder / out)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    rng = np.random.default_rng(0)
+    good = rng.integers(90, 110, (12, 64, 64, 3)).astype(np.uint8)
+    good[:, 20:30, 20:40] = 200
+    return Run(tmp_path_factory.mktemp("two"), good)
+
+
+@pytest.fixture(scope="module")
+def two(run: Run) -> Bundle:
+    ended = run("two.blemish")
+    assert ended.returncode == 0, ended.stderr
+    limits = ended.stdout.split()
+    assert len(limits) == 2  # each process has calibrated, on all that calibrate
+    assert limits[0] == limits[1]
+    return run.model("two.blemish")
+
+
+def weights(model: Bundle) -> dict[str, torch.Tensor]:
+    (content,) = model.files.values()
+    return load(content)
+
+
+def is_gone(run: Run, out: str, rank: int) -> bool:
+    pid = int((run.folder / f"{out}.{rank}.pid").read_text())
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{pid}/stat")  # ended, and nobody asks for it
+    return status.is_file() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def fitted(run: Run, out: Path, devices: int) -> subprocess.CompletedProcess[str]:
+    words: list[Any] = ["fit", run.data, "-o", out, "-m", "rd", "--size", 64, "--devices", devices]
+    words += ["--teacher-weights", "random", "--false-alarm-rate", 0.3, "--set", "steps=4"]
+    words += ["--set", "batch_size=4", "--device", "cpu"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "blemish", *map(str, words)], capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+def test_the_losses_are_those_of_one_process_and_the_command_line_speaks_once(
+    run: Run, tmp_path: Path
+) -> None:
+    ended = fitted(run, tmp_path / "two.blemish", 2)
+    assert ended.stdout.count("Wrote") == 1
+    assert ended.stderr.count("Training distill: 4/4") == 1
+    assert re.search("Features: 9/9|Features: 10/10", ended.stderr)  # it has built the cache
+    assert "Process 1" not in ended.stderr
+    assert "distributed" not in ended.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["two.blemish", "two.training.csv"]
+    fitted(run, tmp_path / "one.blemish", 1)
+    both, alone = (
+        [
+            float(row["value"])
+            for row in csv.DictReader((tmp_path / f"{name}.training.csv").open())
+            if row["name"] == "distill/total"
+        ]
+        for name in ("two", "one")
+    )
+    assert len(alone) >= 4
+    # The order of sums alone makes a thousandth by the fourth step.
+    assert both == pytest.approx(alone, rel=1e-2)
+    assert both[0] == pytest.approx(alone[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_other_and_resuming_changes_nothing(
+    rank: int, run: Run, two: Bundle
+) -> None:
+    out = f"killed{rank}.blemish"
+    ended = run(out, deed="SIGKILL", rank=rank)
+    assert ended.returncode == (-signal.SIGKILL if rank == 0 else 1)
+    if rank == 1:
+        assert "Another process of the training has ended" in ended.stderr
+        assert "stage0.ckpt is complete" in ended.stderr
+    until = time.monotonic() + 10
+    while not all(is_gone(run, out, each) for each in (0, 1)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert all(is_gone(run, out, each) for each in (0, 1))
+    saved = torch.load(run.folder / f"{out}.training" / "stage0.ckpt", weights_only=True)
+    assert saved["global_step"] == 3
+    assert run(out, resume=True).returncode == 0
+    assert run.model(out).files == two.files
+    assert run.model(out).manifest.calibration == two.manifest.calibration
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_ctrl_c_of_either_stops_both_at_one_step(rank: int, run: Run, two: Bundle) -> None:
+    out = f"stopped{rank}.blemish"
+    ended = run(out, deed="SIGINT", rank=rank)
+    assert ended.returncode == 1  # of a script; of the command line 130
+    assert "Stopped at step 4 of 6" in ended.stderr
+    assert run(out, resume=True).returncode == 0
+    assert run.model(out).files == two.files
+
+
+def test_torchruns_processes_train_the_same_model(run: Run, two: Bundle) -> None:
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+    ended = run("torchrun.blemish", launcher=launcher)
+    assert ended.returncode == 0, ended.stderr
+    assert run.model("torchrun.blemish").files == two.files
+
+
+def test_a_stopped_training_of_two_goes_on_in_one(run: Run, two: Bundle) -> None:
+    assert run("less.blemish", deed="SIGINT").returncode == 1
+    assert run("less.blemish", 1, resume=True).returncode == 0
+    one, both = weights(run.model("less.blemish")), weights(two)
+    assert all(value.shape == both[name].shape for name, value in one.items())
