@@ -1,14 +1,15 @@
-"""Small defects in large pictures: squeezed, larger input, tiles, in one run, by true pixel size.
+"""Small defects in large pictures: squeezed, larger input, tiles, two scales, by true pixel size.
 
-    python benchmarks/large_pictures.py RESULT.json DATA … [--ways squeezed,default,tiled]
-        [--seeds 0] [--tests 1000]
+    python benchmarks/large_pictures.py RESULT.json DATA … [--ways "squeezed;default;tiled"]
+        [--seeds 0] [--tests 1000] [--models FOLDER]
 
 DATA are folders of one product each, in MVTec's layout. For each way of seeing a picture ``trio``
 learns the good training pictures with limits for 5 %; then: image AUROC and AUPRO on the test
 pictures; share of good ones stopped and of defects found at that limit; and of spots of 4, 8, 16
 and 32 true pixels, planted into good test pictures, the share found. Beside it the time of a
 picture, from the file to the verdict, and of the training. The result grows with every run, so that
-one that is stopped has lost nothing.
+one that is stopped has lost nothing. With --models trained models are kept, and taken from there
+the next time, and pictures are judged by their export, in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from blemish import Detector, TrainingOptions
+from blemish import Detector, TrainingOptions, open_model
 from blemish.benchmark.result_file import write_result
 from blemish.data.images.reading import read_image
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import plant_spot
 from blemish.data.sample import DataSet, Sample
 from blemish.evaluation.evaluator import Evaluator
+from blemish.export.exporter import export_model
+from blemish.inspector import Inspector
 from blemish.metrics import auroc
 from blemish.report.promise import check_promise
 
@@ -41,6 +44,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "tiled 384": {"tile": 384},
     "tiled 256": {"tile": 256},
     "tiled half": {"tile": "auto", "scale": 0.5},
+    "two scales": {"tile": "auto", "coarse": True},  # and the whole, at a tile's size
+    "best": {"speed": "best"},
+    "best, two scales": {"speed": "best", "tile": "auto", "coarse": True},
 }
 
 
@@ -53,12 +59,27 @@ def spots(good: list[Sample], diameter: int) -> list[Sample]:
     return planted
 
 
-def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
-    detector = Detector("trio", **WAYS[way])
-    options = TrainingOptions(seed=seed, device="cpu")
-    report = detector.fit(data, false_alarm_rate=RATE, training=options).fit_report
+def trained(data: DataSet, way: str, seed: int, models: Path | None) -> tuple[Inspector, float]:
+    """A model that judges, and how long its training took."""
+    file = models and models / f"{data.products[0]}-{way.replace(' ', '-')}-{seed}.blemish"
+    if file is None or not file.exists():
+        detector = Detector("trio", **WAYS[way])
+        options = TrainingOptions(seed=seed, device="cpu")
+        detector.fit(data, false_alarm_rate=RATE, training=options)
+        if file is None:
+            return detector, detector.fit_report.seconds
+        detector.save(file)
+    exported = file.with_suffix(".onnx.blemish")
+    if not exported.exists():
+        export_model(file, exported)
+    model = open_model(exported)
+    return model, float(model.training["seconds"])
+
+
+def measure(data: DataSet, way: str, seed: int, tests: int, models: Path | None) -> dict[str, Any]:
+    detector, training_seconds = trained(data, way, seed, models)
+    _, preprocessing = detector.ready()
     assert detector.calibration is not None
-    assert detector.preprocessing is not None
     samples = [s for s in data.split("test").samples if s.label is not None]
     good = [s for s in samples if s.is_good][:tests]
     bad = [s for s in samples if not s.is_good][:tests]
@@ -84,8 +105,8 @@ def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
         for diameter in SPOTS
     }
     return {
-        "input": detector.preprocessing.to_json(),
-        "calibrated_on": report.calibration_images,
+        "input": preprocessing.to_json(),
+        "calibrated_on": detector.calibration.n,
         "image_auroc": metrics["image_auroc"],
         "branch_auroc": {
             name: auroc(scores, [0] * len(good) + [1] * len(bad))
@@ -97,7 +118,8 @@ def measure(data: DataSet, way: str, seed: int, tests: int) -> dict[str, Any]:
         "defects_found": found["bad"] / max(1, len(bad)),
         "spots_found": planted,
         "ms_per_picture": 1e3 * seconds / (len(good) + len(bad)),
-        "training_seconds": report.seconds,
+        "runtime": "torch" if models is None else "onnxruntime",
+        "training_seconds": training_seconds,
     }
 
 
@@ -123,21 +145,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", type=Path)
     parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--ways", default="squeezed,default,tiled")
+    parser.add_argument("--ways", default="squeezed;default;tiled")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--tests", type=int, default=1000, help="of good and of defective ones")
+    parser.add_argument("--models", type=Path, help="folder of trained models")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for root in given.data:
         data = read_data_set(root)
-        for way in given.ways.split(","):
+        for way in given.ways.split(";"):
             for seed in given.seeds:
-                row = measure(data, way, seed, given.tests)
+                row = measure(data, way, seed, given.tests, given.models)
                 rows.append({"data": root.name, "way": way, "seed": seed, **row})
                 print(rows[-1], flush=True)
                 content = {
                     "command": "python benchmarks/large_pictures.py RESULT "
-                    f"{' '.join(p.name for p in given.data)} --ways {given.ways!r}",
+                    f"{' '.join(p.name for p in given.data)} --ways {given.ways!r}"
+                    + (" --models MODELS" if given.models else ""),
                     "rows": rows,
                 }
                 write_result(given.result, content)

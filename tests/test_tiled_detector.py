@@ -50,9 +50,9 @@ def test_a_record_is_what_the_tiles_said_at_worst(monkeypatch: pytest.MonkeyPatc
     seen = []
     before = train.out_of_fold_records
 
-    def keep(found: object, data: object, rows: object) -> object:
+    def keep(found: object, data: object, *more: object) -> object:
         seen.append((found, data))
-        return before(found, data, rows)  # type: ignore[arg-type]
+        return before(found, data, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(train, "out_of_fold_records", keep)
     detector = tiled(settings={"groups": 1})

@@ -58,12 +58,11 @@ class Detector(Inspector):
             speed and the images.
         tile: Side or ``(H, W)`` of tiles that large pictures are cut into, in place of being scaled
             to the input; ``auto``: of the speed's size, where pictures are larger.
-        overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
-        scale: Size at which pictures are cut, relative to their own; ``None``: 1.
+        overlap, scale, coarse: How they are cut, and whether the whole is looked at too; see
+            :class:`blemish.methods.input_choice.InputChoice`.
         bit_depth: Bits used in 16-bit images.
         preset: Named settings: ``light``, or ``paper``: the paper's, with its teacher and input.
-        settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the
-            preset's.
+        settings: Values of the method's config, e.g. ``{"sigma": 2}``; they win over the preset's.
 
     Raises:
         ConfigError: An unknown method, speed, preset, setting, size or bit depth; tiles that cannot
@@ -92,6 +91,7 @@ class Detector(Inspector):
         tile: int | tuple[int, int] | str | None = None,
         overlap: int | None = None,
         scale: float | None = None,
+        coarse: bool = False,
         bit_depth: int = 16,
         preset: str = "light",
         settings: dict[str, Any] | None = None,
@@ -101,7 +101,7 @@ class Detector(Inspector):
         self.settings = dict(settings or {})
         self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
         #: What was asked of the input.
-        self.input = InputChoice.of(image_size, tile, overlap, scale)
+        self.input = InputChoice.of(image_size, tile, overlap, scale, coarse)
         #: The point of the dial, and what of it counts.
         self.speed = choose_speed(
             self._method_class, speed, preset, teacher=teacher, image_size=self.input.named
@@ -284,7 +284,7 @@ class Detector(Inspector):
             DataError: No good images, or none that can be read.
         """
         method, preprocessing = self._trained()
-        check_learns_on(self.method_name, self._method_class)
+        check_learns_on(self.method_name, self._method_class, preprocessing)
         data_set, said = self.as_learned(
             training_data(good, layout=layout, bit_depth=self.bit_depth)
         )

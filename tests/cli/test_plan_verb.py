@@ -45,6 +45,7 @@ def test_the_table_has_size_and_time_of_every_way(tmp_path: Path) -> None:
     assert rows["(default)"] == ["384×384", "1", "4.8", "147", "1.0"]
     assert rows["--size 800"] == ["800×800", "1", "10", "640", "4.3"]
     assert rows["--tile auto"] == ["320×320", "9", "10", "922", "6.2"]
+    assert rows["--tile auto --coarse"] == ["448×448", "5", "10", "1004", "6.8"]
     assert rows["--tile auto --scale 0.5"] == ["224×224", "4", "5", "201", "1.4"]
 
 
@@ -80,6 +81,8 @@ def test_each_way_is_what_fit_would_do() -> None:
             words["image_size"] = tuple(map(int, words.pop("size").split("x")))  # type: ignore[assignment]
         if "scale" in words:
             words["scale"] = float(words["scale"])  # type: ignore[assignment]
+        if "--coarse" in way.flags:
+            words["coarse"] = True  # type: ignore[assignment]
         assert seen_by(Detector(**words), sizes).preprocessing == way.preprocessing  # type: ignore[arg-type]
 
 
@@ -88,8 +91,9 @@ def test_fit_says_it_in_one_line() -> None:
     told = line(seen_by(detector, sizes), other_ways(detector, sizes))
     assert told == (
         "Pictures of 800×800 are seen at 384×384: a defect of 10 pixels is 4.8 there. `--size 800`:"
-        " 10, 4.3 × the time. `--tile auto`: 10, 9 tiles, 6.2 × the time. `--tile auto --scale "
-        "0.5`: 5, 4 tiles, 1.4 × the time."
+        " 10, 4.3 × the time. `--tile auto`: 10, 9 tiles, 6.2 × the time. `--tile auto "
+        "--coarse`: 10, 4 tiles and the whole, 6.8 × the time. `--tile auto --scale 0.5`: 5, 4 "
+        "tiles, 1.4 × the time."
     )
     tiled = Detector(tile=256)
     assert line(seen_by(tiled, sizes), []) == (

@@ -21,6 +21,7 @@ from PIL import Image
 
 from blemish.calibration import Calibration, CalibrationRecord, calibrate, image_identity
 from blemish.data.equal_pictures import digest_of
+from blemish.data.images.look_units import LookUnits
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import Tiling
 from blemish.inspection.learned_images import packed
@@ -122,7 +123,9 @@ if __name__ == "__main__":
     several = "SPOT_PRODUCTS" in os.environ
     kind = TwoProducts if several else SpotNetwork
     network = kind(float(os.environ.get("SPOT_SECONDS", "0")))
-    prepare = Preprocessing(64, 64, tiling=Tiling(8) if "SPOT_TILES" in os.environ else None)
+    both = LookUnits() if "SPOT_COARSE" in os.environ else None
+    tiling = Tiling(8, coarse=both) if "SPOT_TILES" in os.environ else None
+    prepare = Preprocessing(64, 64, tiling=tiling)
     changes: dict[str, Any] = {"network": network, "preprocessing": prepare}
     if "SPOT_NAMED" in os.environ:
         changes["calibration"] = named_calibration()

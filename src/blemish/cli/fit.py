@@ -92,6 +92,10 @@ def fit(
         float | None,
         typer.Option(help="Cut pictures at this share of their own size. Default: 1."),
     ] = None,
+    coarse: Annotated[
+        bool,
+        typer.Option("--coarse", help="See the whole picture at a tile's size beside its tiles."),
+    ] = False,
     roi: Annotated[
         list[str] | None,
         typer.Option(
@@ -274,6 +278,7 @@ def fit(
             tile="auto" if tile == "auto" else parse_size(tile, "--tile"),
             overlap=overlap,
             scale=scale,
+            coarse=coarse,
             bit_depth=bit_depth,
             preset=preset,
             settings=parse_assignments(settings),

@@ -87,7 +87,8 @@ def _tiles(tiling: dict[str, Any] | None) -> str:
     if tiling is None:
         return ""
     seen = "at their own size" if tiling["scale"] == 1 else f"at {tiling['scale']:g} of their size"
-    return f"; pictures {seen}, in tiles that overlap by {tiling['overlap']} or more"
+    whole = ", and as a whole" if "coarse" in tiling else ""
+    return f"; pictures {seen}, in tiles that overlap by {tiling['overlap']} or more{whole}"
 
 
 def _regions(masks: dict[str, str] | None) -> str | None:

@@ -151,7 +151,8 @@ def judge_samples(
                 continue
             sample, (pixels, source_size, pose, notes) = item
             grid = preprocessing.grid((pixels.shape[0], pixels.shape[1]))
-            picture = UnderWay(sample, source_size, TiledAnswer(grid, tiled=tiled), pose, notes)
+            answer = TiledAnswer(grid, preprocessing.tiling)
+            picture = UnderWay(sample, source_size, answer, pose, notes)
             for place in range(len(grid)):
                 tile = grid.cut(pixels, place)
                 # A copy of a tile: a view, wherever one waits, would keep the picture in memory.

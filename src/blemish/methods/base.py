@@ -151,6 +151,7 @@ class Batch:
         parts: What the images of one physical part have in common; ``None``: each shows its own.
         pictures: Number of the picture that each is a tile of, tiles of one picture one after the
             other; ``None``: each is a picture.
+        coarse: Whether each is a coarse look at a whole picture beside its tiles; ``None``: none.
     """
 
     images: Tensor | None = None
@@ -159,6 +160,7 @@ class Batch:
     products: tuple[str, ...] | None = None
     parts: tuple[str, ...] | None = None
     pictures: tuple[int, ...] | None = None
+    coarse: tuple[bool, ...] | None = None
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``change`` of each of its tensors."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from blemish.data.images.preprocess import MULTIPLE, Preprocessing
+from blemish.data.images.look_units import LookUnits
+from blemish.data.images.preprocess import MULTIPLE, Preprocessing, choose_input_size
 from blemish.data.images.tiles import Tiling, default_overlap
 from blemish.errors import ConfigError
 
@@ -30,6 +31,8 @@ class InputChoice:
             ``None``: pictures are not cut.
         overlap: Pixels that neighbouring tiles share at least; ``None``: an eighth of a tile.
         scale: Size at which pictures are cut, relative to their own; ``None``: 1.
+        coarse: Whether the whole picture, scaled to a tile, is an input too. Tiles that are
+            ``auto`` then have the pictures' shape, and are no smaller than the whole by itself.
 
     Raises:
         ConfigError: Sizes that cannot be, both kinds of them, or what only tiles have without any.
@@ -47,12 +50,14 @@ class InputChoice:
     tile: Size | Literal["auto"] | None = None
     overlap: int | None = None
     scale: float | None = None
+    coarse: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
             Preprocessing(*self.image_size)
         if self.tile is None:
-            for name, value in (("overlap", self.overlap), ("scale", self.scale)):
+            given = {"overlap": self.overlap, "scale": self.scale, "coarse": self.coarse or None}
+            for name, value in given.items():
                 if value is not None:
                     raise ConfigError(
                         f"{name}={value} says how pictures are cut into tiles, and none were asked "
@@ -77,10 +82,11 @@ class InputChoice:
         tile: int | Size | str | None = None,
         overlap: int | None = None,
         scale: float | None = None,
+        coarse: bool = False,
     ) -> InputChoice:
         """From values as a user gives them: a side stands for a square."""
         size = tile if tile == "auto" else _size(tile, "tile")
-        return cls(_size(image_size, "image_size"), size, overlap, scale)  # type: ignore[arg-type]
+        return cls(_size(image_size, "image_size"), size, overlap, scale, coarse)  # type: ignore[arg-type]
 
     @property
     def named(self) -> Size | None:
@@ -99,7 +105,8 @@ class InputChoice:
             longest = max(map(max, sizes))
             if self.scale is None and longest <= speed.side:
                 return Preprocessing(*speed.input_size(config, sizes), bit_depth=bit_depth)
-            tile = self._fitting(speed.side, sizes)
+            fit = self._around if self.coarse else self._fitting
+            tile = fit(speed.side, sizes)
         return Preprocessing(*tile, bit_depth=bit_depth, tiling=self._tiling(tile))
 
     def notes(self, preprocessing: Preprocessing, sizes: Sequence[Size]) -> list[str]:
@@ -137,9 +144,24 @@ class InputChoice:
         )
         return height, width
 
+    def _around(self, side: int, sizes: Sequence[Size]) -> Size:
+        """Tiles of the pictures' shape about as large as the whole is seen by itself, or larger."""
+        whole = choose_input_size(sizes, side=side)
+        overlap = default_overlap(whole) if self.overlap is None else self.overlap
+        Tiling(overlap).check(whole)
+        height, width = (
+            max(least, math.ceil((seen + (n - 1) * overlap) / n / MULTIPLE) * MULTIPLE)
+            for seen, least in zip(
+                self._tiling(whole).scaled(usual_size(sizes)), whole, strict=True
+            )
+            for n in [max(1 + (seen > least), round(seen / least))]
+        )
+        return height, width
+
     def _tiling(self, tile: Size) -> Tiling:
         overlap = default_overlap(tile) if self.overlap is None else self.overlap
-        return Tiling(overlap, 1.0 if self.scale is None else self.scale)
+        scale = 1.0 if self.scale is None else self.scale
+        return Tiling(overlap, scale, LookUnits() if self.coarse else None)
 
 
 def usual_size(sizes: Sequence[Size]) -> Size:

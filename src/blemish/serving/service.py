@@ -236,7 +236,7 @@ class InspectionService:
     async def _answer(self, pixels: NDArray[np.uint8]) -> NetworkOutput:
         """The network's answer for one picture; tiles wait in turn with those of other pictures."""
         grid = self.model.preprocessing.grid((pixels.shape[0], pixels.shape[1]))
-        whole = TiledAnswer(grid, tiled=self._tiled)
+        whole = TiledAnswer(grid, self.model.preprocessing.tiling)
         for first in range(0, len(grid), self.limits.batch):
             places = range(first, min(first + self.limits.batch, len(grid)))
             waiting = [self.queue.submit(grid.cut(pixels, place)) for place in places]

@@ -96,15 +96,21 @@ class TrainingBatches(Dataset[Any]):
         samples: The sample of every row.
         pictures: Number of every row's picture, where several rows are tiles of one; ``None``:
             each row is a picture.
+        coarse: Whether each row is a coarse look at a whole picture; ``None``: none is.
     """
 
     #: Where batches are put, and how many threads make them ready ahead.
     device, workers = "cpu", 0
 
-    def __init__(self, samples: Sequence[Sample], pictures: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        pictures: Sequence[int] | None = None,
+        coarse: Sequence[bool] | None = None,
+    ) -> None:
         self.samples = samples
         self.labels = [int(sample.label or 0) for sample in samples]
-        self.pictures = pictures
+        self.pictures, self.coarse = pictures, coarse
         #: Whether all tiles of all pictures are there.
         self.whole = True
 
@@ -166,6 +172,7 @@ class TrainingBatches(Dataset[Any]):
             "products": tuple(self.samples[row].product for row in rows),
             "parts": tuple(self.samples[row].together or f"row {row}" for row in rows),
             "pictures": self.pictures and tuple(self.pictures[row] for row in rows),
+            "coarse": self.coarse and tuple(self.coarse[row] for row in rows),
         }
 
 
@@ -173,9 +180,13 @@ class CachedBatches(TrainingBatches):
     """Batches of the teacher's features, from the cache."""
 
     def __init__(
-        self, cache: FeatureCache, samples: Sequence[Sample], pictures: Sequence[int] | None = None
+        self,
+        cache: FeatureCache,
+        samples: Sequence[Sample],
+        pictures: Sequence[int] | None = None,
+        coarse: Sequence[bool] | None = None,
     ) -> None:
-        super().__init__(samples, pictures)
+        super().__init__(samples, pictures, coarse)
         self.cache = cache
 
     def collate(self, rows: list[Any]) -> Batch:
@@ -208,9 +219,10 @@ class TileBatches(ImageBatches):
         samples: Sequence[Sample],
         preprocessing: Preprocessing,
         pictures: Sequence[int],
+        coarse: Sequence[bool] | None = None,
     ) -> None:
         super().__init__(samples, preprocessing)
-        self.tiles, self.pictures = tiles, pictures
+        self.tiles, self.pictures, self.coarse = tiles, pictures, coarse
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
         return row, _tensor(self.tiles[row])
@@ -256,8 +268,11 @@ def training_batches(
     tiles = choose_tiles(samples, preprocessing, seed=seed)
     rows, pictures = rows_of(samples, preprocessing, tiles)
 
-    def of(kept: list[int]) -> tuple[list[Sample], list[int] | None]:
-        return [rows[row] for row in kept], pictures and [pictures[row] for row in kept]
+    looks = tiles.looks() if tiles.coarse else None
+
+    def of(kept: list[int]) -> tuple[list[Sample], list[int] | None, list[bool] | None]:
+        own = pictures and [pictures[row] for row in kept]
+        return [rows[row] for row in kept], own, looks and [looks[row] for row in kept]
 
     def at(data: TrainingBatches, threads: int) -> TrainingBatches:
         data.device, data.workers, data.whole = device_of(method), threads, tiles.whole
@@ -277,8 +292,9 @@ def training_batches(
         return at(CachedBatches(cache, *of(cache.kept)), min(1, workers))
     if preprocessing.tiling is not None:
         mapped, kept = _map_tiles(samples, preprocessing, tiles, cache_dir, progress, failures)
-        own, numbers = of(kept)
-        return at(TileBatches(mapped, own, preprocessing, numbers or []), min(1, workers))
+        own, numbers, coarse = of(kept)
+        data = TileBatches(mapped, own, preprocessing, numbers or [], coarse)
+        return at(data, min(1, workers))
 
     def is_readable(sample: Sample) -> ImageError | None:
         try:

@@ -50,7 +50,7 @@ class Seen:
     @property
     def inputs(self) -> int:
         """Number of inputs of the network that the picture is."""
-        return len(self.preprocessing.grid(self.preprocessing.seen(self.source)))
+        return len(self.preprocessing.inputs(self.source))
 
     @property
     def scale(self) -> float:
@@ -68,7 +68,9 @@ class Seen:
         tall, wide = self.source
         height, width = self.preprocessing.size
         if self.preprocessing.tiling is not None:
-            tiles = f"{self.inputs} tile(s) of {height}×{width}"
+            grid = self.preprocessing.inputs(self.source)
+            tiles = f"{grid.tiles} tile(s) of {height}×{width}"
+            tiles += ", and whole in one more" if grid.coarse else ""
             size = "their own size" if self.scale > 0.999 else f"{self.scale:.2g} of their size"
             how = f"at {size}, in {tiles}"
         else:
@@ -111,6 +113,8 @@ def other_ways(detector: Detector, sizes: Sequence[Size]) -> list[Seen]:
             add(f"--size {size}", InputChoice((tall, wide)), chosen.teacher, side)
     if max(source) > side:
         add("--tile auto", InputChoice(tile="auto"), chosen.teacher, side)
+        both = InputChoice(tile="auto", coarse=True)
+        add("--tile auto --coarse", both, chosen.teacher, side)
     if max(source) / 2 > side:
         half = InputChoice(tile="auto", scale=0.5)
         add("--tile auto --scale 0.5", half, chosen.teacher, side)
@@ -141,7 +145,9 @@ def line(chosen: Seen, others: Sequence[Seen]) -> str:
     told = chosen.sentence()
     larger = [way for way in others if "--size" in way.flags or "--tile" in way.flags]
     for way in larger:
-        tiles = f"{way.inputs} tiles, " if way.preprocessing.tiling is not None else ""
+        grid = way.preprocessing.inputs(way.source)
+        tiles = f"{grid.tiles} tiles, " if way.preprocessing.tiling is not None else ""
+        tiles = f"{grid.tiles} tiles and the whole, " if grid.coarse else tiles
         times = way.pixels / chosen.pixels
         told += f" `{way.flags}`: {DEFECT * way.scale:.3g}, {tiles}{times:.1f} × the time."
     return told

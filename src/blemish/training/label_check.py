@@ -145,7 +145,10 @@ def suspects_among(
     for source, row in where:
         sample = sources[source][0].samples[row]
         # The pictures of two sources that are cut into tiles have the same numbers.
-        samples.append(replace(sample, part=sample.part and f"{source} {sample.part}"))
+        own = replace(sample, part=sample.part and f"{source} {sample.part}")
+        if (coarse := sources[source][0].coarse) and coarse[row]:  # measured by their like
+            own = replace(own, product=f"{own.product} (whole)")
+        samples.append(own)
     first = None
     if found is not None and found.apart is not None:
         first = np.full(len(where), np.nan)

@@ -37,14 +37,15 @@ from blemish.training.fit_report import FitReport
 from blemish.training.framing import Aligned, CropTo, framed
 from blemish.training.label_check import suspects_among, suspects_note
 from blemish.training.log import TrainingLog
-from blemish.training.method_network import ready_torch
+from blemish.training.method_network import MethodNetwork, ready_torch
 from blemish.training.options import TrainingOptions
-from blemish.training.out_of_fold import out_of_fold_records
+from blemish.training.out_of_fold import out_of_fold_records, out_of_fold_units
 from blemish.training.plan import announce_plan
 from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_report import TrainingReport
 from blemish.training.training_state import training_state, write_state
+from blemish.training.two_looks import has_two_looks, units_by_judging, with_units
 
 #: Said when no limits could be set because there was nothing to set them from.
 NOT_CALIBRATED = Important(
@@ -127,6 +128,10 @@ def learn(
             progress=progress,
             log=log,
         )
+    if has_two_looks(preprocessing):
+        network = MethodNetwork(method, small_passes=True)
+        units = training.units or units_by_judging(network, preprocessing, kept, progress)
+        preprocessing = with_units(preprocessing, units)
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
     broken = {path for path, _ in training.failures}
@@ -324,7 +329,8 @@ def _train_in(
             method.weigh(data.in_order(labelled, _STATISTICS))
         found = method.out_of_fold()
         if found is not None:
-            report.out_of_fold = out_of_fold_records(found, data, good)
+            report.units = out_of_fold_units(found, data, good)
+            report.out_of_fold = out_of_fold_records(found, data, good, report.units)
             report.suspects = suspects_among(
                 method, [(data, good)], found=found, seed=options.seed, progress=progress
             )

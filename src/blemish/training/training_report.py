@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blemish.calibration import CalibrationRecord
+from blemish.data.images.look_units import LookUnits
 from blemish.training.label_check import Suspect
 
 
@@ -22,4 +23,5 @@ class TrainingReport:
     seconds: float = 0.0  # wall time, the feature cache included
     cached: bool = False  # whether it ran on cached features
     out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
+    units: LookUnits | None = None  # of a coarse look and tiles, of good images by the others
     suspects: list[Suspect] = field(default_factory=list)  # good images that perhaps are none

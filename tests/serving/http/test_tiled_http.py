@@ -42,6 +42,18 @@ def test_a_spot_of_six_pixels_is_found_and_outlined_to_the_pixel(start: Start) -
     assert server.stop() == 0
 
 
+def test_with_a_coarse_look_both_count_here_too(start: Start) -> None:
+    server = start(SPOT_TILES="1", SPOT_COARSE="1")
+    found = judge(server, large(200), keep="true")
+    assert abs(found["score"] - (200 - np.log(2))) < 1e-3  # the whole is as dark as ever
+    assert [region["box"] for region in found["regions"]] == [[302, 401, 308, 407]]
+    again = server.client.get(f"/v1/pictures/{found['id']}").json()
+    assert [region["box"] for region in again["regions"]] == [[302, 401, 308, 407]]
+    heat = server.client.get(f"/v1/pictures/{found['id']}/heat")
+    assert Image.open(io.BytesIO(heat.content)).size == (500, 700)
+    assert server.stop() == 0
+
+
 def test_many_large_pictures_at_once_are_all_answered(start: Start) -> None:
     server = start("--queue", "8", "--max-images", "2", SPOT_TILES="1")
     found: list[dict[str, Any]] = []

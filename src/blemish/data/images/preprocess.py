@@ -233,11 +233,18 @@ class Preprocessing:
         height, width = self.tiling.scaled(source)
         return max(height, self.height), max(width, self.width)
 
-    def grid(self, seen: tuple[int, int]) -> TileGrid:
-        """The inputs that an image seen at size ``(H, W)`` is cut into; without tiles it is one."""
+    def grid(self, canvas: tuple[int, int]) -> TileGrid:
+        """The inputs that a canvas ``(H, W)`` is cut into; without tiles it is one."""
         if self.tiling is None:
             return TileGrid(self.size, self.size, (0,), (0,))
-        return self.tiling.grid(seen, self.size)
+        below = 0 if self.tiling.coarse is None else self.height
+        return self.tiling.grid((canvas[0] - below, canvas[1]), self.size)
+
+    def inputs(self, source: tuple[int, int]) -> TileGrid:
+        """The inputs that a frame of size ``(H, W)`` is cut into."""
+        if self.tiling is None:
+            return TileGrid(self.size, self.size, (0,), (0,))
+        return self.tiling.grid(self.seen(source), self.size)
 
     def placement(self, source: tuple[int, int]) -> tuple[int, int, int, int]:
         """Top, left, height, width of a frame of size ``(H, W)`` in what is :meth:`seen` of it."""
@@ -253,7 +260,7 @@ class Preprocessing:
     def __call__(
         self, image: NDArray[np.uint8], product: str = "", *, name: str = "A picture"
     ) -> NDArray[np.uint8]:
-        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or all of its tiles.
+        """``(H_src, W_src, 3)`` uint8 → ``(H, W, 3)`` uint8: the input, or the canvas of all.
 
         Arguments and errors are those of :meth:`prepare`.
         """
@@ -262,7 +269,7 @@ class Preprocessing:
     def prepare(
         self, image: NDArray[np.uint8], product: str = "", *, name: str = "A picture"
     ) -> Prepared:
-        """The input, or all of its tiles, of an image ``(H, W, 3)``, and how its part lay.
+        """The input, or the canvas of all, of an image ``(H, W, 3)``, and how its part lay.
 
         The product says which reference and region of interest are meant, where they differ;
         ``name`` is used in messages. Errors are those of :meth:`RegionOfInterest.looked_at` and
@@ -277,19 +284,19 @@ class Preprocessing:
             image, pose = self._cropped(image, product, pose)
             source = (image.shape[0], image.shape[1])
         top, left, height, width = self.placement(source)
-        resized = image
-        if image.shape[:2] != (height, width):
-            # Pillow's bicubic filter widens with the scale (antialiasing). Columns first, always:
-            # left to itself, Pillow 13 begins with the rows of tall pictures, which rounds
-            # otherwise in one of seven values, and older ones do not.
-            narrow = Image.fromarray(image).resize((width, source[0]), Image.Resampling.BICUBIC)
-            resized = np.asarray(narrow.resize((width, height), Image.Resampling.BICUBIC))
-        seen = self.seen(source)
-        if (height, width) == seen:
+        resized = _scaled(image, (height, width))
+        grid = self.inputs(source)
+        if (height, width) == grid.canvas:
             return Prepared(np.ascontiguousarray(resized), pose)
-        canvas = np.empty((*seen, 3), np.uint8)
+        canvas = np.empty((*grid.canvas, 3), np.uint8)
         canvas[:] = self.fill
         canvas[top : top + height, left : left + width] = resized
+        if grid.coarse:
+            top, left, height, width = grid.shrunk
+            seen = canvas[: grid.size[0]]
+            grid.cut(canvas, grid.tiles)[top : top + height, left : left + width] = _scaled(
+                seen, (height, width)
+            )
         return Prepared(canvas, pose)
 
     def _cropped(
@@ -316,7 +323,8 @@ class Preprocessing:
         """As the arguments of a detector that would see pictures the same."""
         if self.tiling is None:
             return {"image_size": self.size}
-        return {"tile": self.size, **self.tiling.to_json()}
+        coarse = self.tiling.coarse is not None
+        return {"tile": self.size, **self.tiling.to_json(), "coarse": coarse}
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file; what it has none of is left out."""
@@ -351,6 +359,17 @@ class Preprocessing:
         if not known or len(fill) != 3 or any(type(number) is not int for number in numbers):
             raise ConfigError(f"The preprocessing {values} is not one this version knows.")
         return cls(height, width, (fill[0], fill[1], fill[2]), depth, *found)
+
+
+def _scaled(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image ``(H, W, 3)`` at another size; itself where it has that."""
+    if image.shape[:2] == size:
+        return image
+    # Pillow's bicubic filter widens with the scale (antialiasing). Columns first, always: left to
+    # itself, Pillow 13 begins with the rows of tall pictures, which rounds otherwise in one of
+    # seven values, and older ones do not.
+    narrow = Image.fromarray(image).resize((size[1], image.shape[0]), Image.Resampling.BICUBIC)
+    return np.asarray(narrow.resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
 def choose_input_size(sizes: Iterable[Sequence[int]], *, side: int = 256) -> tuple[int, int]:

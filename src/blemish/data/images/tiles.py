@@ -4,6 +4,9 @@ The tiles of a picture are spread evenly, so that neighbours share at least the 
 asked for, nothing is left out, and none reaches over the edge unless the picture is smaller than a
 tile. Where tiles overlap, each one's weight falls linearly towards its own border and all weights
 of a pixel add up to 1: what comes of it has no seam.
+
+With a coarse look, all of what is seen is one input more, scaled down to a tile. It lies below the
+picture, in the same array, so that whoever cuts tiles cuts it too.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.data.images.look_units import LookUnits
 from blemish.errors import ConfigError
 
 #: Share of a tile that neighbours overlap by where nothing else is asked for.
@@ -31,6 +35,7 @@ class Tiling:
     Attributes:
         overlap: Pixels that neighbouring tiles share at least, after scaling.
         scale: Size at which a picture is seen, relative to its own, in (0, 1].
+        coarse: Units of a second, coarse look at all of it; ``None``: there is none.
 
     Raises:
         ConfigError: A scale or an overlap that cannot be.
@@ -43,6 +48,7 @@ class Tiling:
 
     overlap: int
     scale: float = 1.0
+    coarse: LookUnits | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.scale, int | float) and 0 < self.scale <= 1):
@@ -66,22 +72,24 @@ class Tiling:
 
     def grid(self, size: tuple[int, int], tile: tuple[int, int]) -> TileGrid:
         """The tiles ``(H, W)`` of a picture of ``size``, which is no smaller than one."""
-        return _grid(size, tile, self.overlap)
+        return _grid(size, tile, self.overlap, self.coarse is not None)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for the model file."""
-        return {"overlap": self.overlap, "scale": self.scale}
+        values: dict[str, Any] = {"overlap": self.overlap, "scale": self.scale}
+        return values if self.coarse is None else {**values, "coarse": self.coarse.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Tiling:
         """The inverse of :meth:`to_json`; :class:`ConfigError` for what is none of its values."""
         if (
             not isinstance(values, Mapping)
-            or set(values) != {"overlap", "scale"}
+            or set(values) - {"coarse"} != {"overlap", "scale"}
             or type(values["overlap"]) is not int
         ):
             raise ConfigError(f"The tiling {values} is not one this version knows.")
-        return cls(**values)
+        coarse = LookUnits.from_json(values["coarse"]) if "coarse" in values else None
+        return cls(values["overlap"], values["scale"], coarse)
 
 
 def default_overlap(tile: tuple[int, int]) -> int:
@@ -103,6 +111,7 @@ class TileGrid:
         size: ``(H, W)`` of the picture as it is seen.
         tile: ``(h, w)`` of a tile.
         rows, columns: First pixel of every row and column of tiles, ascending.
+        coarse: Whether all of it, scaled down to a tile, is the last input, below it.
 
     Example:
         >>> import numpy as np
@@ -117,22 +126,45 @@ class TileGrid:
     tile: tuple[int, int]
     rows: tuple[int, ...]
     columns: tuple[int, ...]
+    coarse: bool = False
 
     def __len__(self) -> int:
+        return self.tiles + self.coarse
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles there are, which is also the place of the coarse look."""
         return len(self.rows) * len(self.columns)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """``(H, W)`` of what all inputs are cut from."""
+        return self.size[0] + self.coarse * self.tile[0], self.size[1]
+
+    @property
+    def shrunk(self) -> tuple[int, int, int, int]:
+        """Top, left, height and width of what is seen in the coarse look."""
+        scale = min(side / whole for side, whole in zip(self.tile, self.size, strict=True))
+        height, width = (
+            min(side, max(1, round(whole * scale)))
+            for side, whole in zip(self.tile, self.size, strict=True)
+        )
+        return (self.tile[0] - height) // 2, (self.tile[1] - width) // 2, height, width
 
     def corner(self, place: int) -> tuple[int, int]:
         """Top and left pixel of the tile at a place."""
+        if place == self.tiles:
+            return self.size[0], 0
         row, column = divmod(place, len(self.columns))
         return self.rows[row], self.columns[column]
 
     def cut(self, pixels: NDArray[Any], place: int) -> NDArray[Any]:
-        """The tile at a place of ``(H, W[, C])``: a view."""
+        """The input at a place of ``(H, W[, C])``, the canvas: a view."""
         top, left = self.corner(place)
         return pixels[top : top + self.tile[0], left : left + self.tile[1]]
 
     def cuts(self, pixels: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-        """All tiles of ``(H, W, C)`` in order, ``(n, h, w, C)`` with ``n`` up to ``size``."""
+        """All inputs of ``(H, W, C)`` in order, ``(n, h, w, C)`` with ``n`` up to ``size``."""
         for start in range(0, len(self), size):
             places = range(start, min(start + size, len(self)))
             yield np.stack([self.cut(pixels, place) for place in places])
@@ -152,10 +184,9 @@ class TileGrid:
 
 
 @lru_cache(maxsize=64)
-def _grid(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> TileGrid:
-    return TileGrid(
-        size, tile, _starts(size[0], tile[0], overlap), _starts(size[1], tile[1], overlap)
-    )
+def _grid(size: tuple[int, int], tile: tuple[int, int], overlap: int, coarse: bool) -> TileGrid:
+    rows, columns = (_starts(*sides, overlap) for sides in zip(size, tile, strict=True))
+    return TileGrid(size, tile, rows, columns, coarse)
 
 
 def _starts(length: int, side: int, overlap: int) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ the layout is the logical branch; the score is the soft maximum of both, in devi
 pictures, of which the layout's count less (``layout_weight``). What good pictures score, from which
 limits come, is cross-fitted: by measures of the other folds.
 
-Each product has its own memory, means and covariance. Which product a picture shows is told from
+Each product has its own memory, means and covariance, and so has a coarse look at whole pictures
+beside their tiles. Which product a picture shows is told from
 the picture; where none are named, kinds of picture that are clearly apart are found without labels.
 """
 
@@ -99,6 +100,7 @@ class Trio(Method):
         self.scores = UsualScore(len(self.branch_names))
         self.weights = Weights(config.layout_weight)
         self.fusion = MapFusion([self.patches.size], input_size, config.sigma)
+        self.looks = False  # whether whole pictures are seen beside their tiles
         self._notes: list[str] = []
         self._good: list[Good] = []  # of the last fit, by group
         self._out_of_fold: OutOfFold | None = None
@@ -115,7 +117,8 @@ class Trio(Method):
         groups = self.by_product(batches, generator)
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
-        self.product.fit([_codes(features) for features in kept], parts)
+        shows = [self.products.index(group.product) for group in groups] if self.looks else None
+        self.product.fit([_codes(features) for features in kept], parts, shows)
         self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
@@ -284,7 +287,7 @@ class Trio(Method):
         self, batches: Iterable[Batch], generator: torch.Generator
     ) -> list[ProductPictures]:
         """Patch features, and what goes with them, of the pictures of each product, or kind."""
-        found: dict[str, KeptPictures] = {}
+        found: dict[tuple[str, bool], KeptPictures] = {}
         number: dict[str, int] = {}  # of each part
         seen = 0
         for batch in batches:
@@ -294,21 +297,26 @@ class Trio(Method):
             products = batch.products or ("",) * count
             parts = batch.parts or tuple(map(str, range(seen, seen + count)))
             pictures = batch.pictures or range(seen, seen + count)
-            named = zip(products, parts, pictures, strict=True)
-            for at, (name, part, picture) in enumerate(named):
-                own = found.setdefault(name, KeptPictures(self.config.pictures, _again(generator)))
+            coarse = batch.coarse or (False,) * count
+            named = zip(products, parts, pictures, coarse, strict=True)
+            for at, (name, part, picture, look) in enumerate(named):
+                empty = KeptPictures(self.config.pictures, _again(generator))
+                own = found.setdefault((name, look), empty)
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
                 own.add(features[at], [level[at] for level in levels], where, picture)
             seen += count
         self._notes = [
             f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
             "varies, is known roughly; a dozen or more find more."
-            for name, own in found.items()
-            if own.seen < _FEW
+            for (name, look), own in found.items()
+            if own.seen < _FEW and not look
         ]
-        self.products = tuple(found)  # the order of the groups
-        groups = [pictures.group() for pictures in found.values()]
-        return self._kinds(groups[0]) if len(groups) == 1 and self.config.groups > 1 else groups
+        self.products = tuple(dict.fromkeys(name for name, _ in found))  # the order of the groups
+        self.looks = any(look for _, look in found)
+        groups = [own.group()._replace(product=name) for (name, _), own in found.items()]
+        if len(self.products) == 1 and self.config.groups > 1:
+            return [kind for group in groups for kind in self._kinds(group)]
+        return groups
 
     def _kinds(self, group: ProductPictures) -> list[ProductPictures]:
         """The kinds of picture that are clearly apart, all as one where there are none."""

@@ -17,6 +17,7 @@ class ProductPictures(NamedTuple):
     image: Tensor  # (n,) position among all pictures
     part: Tensor  # (n,) number of the part that it shows
     moments: Moments  # (D,) of the levels' channels
+    product: str = ""
 
 
 class KeptPictures:

@@ -76,18 +76,21 @@ class ProductCode(GroupBuffers):
                 state_dict.setdefault(f"{prefix}{name}", getattr(self, name)[:0])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
-    def fit(self, groups: list[Tensor], parts: list[Tensor]) -> None:
+    def fit(
+        self, groups: list[Tensor], parts: list[Tensor], shows: list[int] | None = None
+    ) -> None:
         """Take the means ``(D,)`` of the codes ``(n, D)`` of every group.
 
         ``parts`` ``(n,)`` says which part each picture shows; its views are never measured by each
-        other. Every group shows a product of its own.
+        other. ``shows`` says which product each group shows; ``None``: one of its own.
         """
         kept = [_spread(len(codes)).to(codes.device) for codes in groups]
         self.codes = torch.cat([codes[own] for codes, own in zip(groups, kept, strict=True)])
         of = [torch.full_like(own, g) for g, own in enumerate(kept)]
         own_parts = [part[own] for part, own in zip(parts, kept, strict=True)]
         self.code_of = torch.stack([torch.cat(of), torch.cat(own_parts)], 1)
-        self.shows = torch.arange(len(groups), device=self.codes.device)
+        shown = range(len(groups)) if shows is None else shows
+        self.shows = torch.tensor(shown, device=self.codes.device)
         self.centre, self.whiten = _means(groups)
         self.limit = self.centre.new_full((len(groups),), torch.inf)
         self.doubt = self.centre.new_zeros(1)

@@ -1,0 +1,87 @@
+"""Score fusion of two scales: the tiles of a picture and a coarse look at all of it, as one answer.
+
+Both are told in deviations of good pictures from their median. The score is their soft maximum,
+``log((eᵃ + eᵇ) / 2)``, and so is each branch's: a picture that is a little odd in both is odder
+than in one. The map has the larger of both at every place. Which product it shows the whole says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.images.look_units import LookUnit, LookUnits, UnitPair
+from blemish.data.images.tiles import TileGrid
+from blemish.inspection.network import NetworkOutput
+
+
+def fused(units: UnitPair, tiles: float, whole: float) -> float:
+    """The soft maximum of what tiles and whole score, in their units.
+
+    Example:
+        >>> from blemish.data.images.look_units import LookUnit, UnitPair
+        >>> from blemish.inspection.two_scales import fused
+        >>> round(fused(UnitPair(LookUnit(10.0, 2.0), LookUnit(0.0, 1.0)), 20.0, 0.0), 2)
+        4.31
+    """
+    one, other = units.told(tiles, whole)
+    if math.isnan(one + other):
+        return math.nan
+    return float(np.logaddexp(one, other)) - math.log(2)
+
+
+def both(
+    tiles: NetworkOutput, whole: NetworkOutput, grid: TileGrid, units: LookUnits
+) -> NetworkOutput:
+    """One answer, N = 1, from that for the tiles, their map at the size seen, and for the whole.
+
+    The tiles' map is used up.
+    """
+    top, left, height, width = grid.shrunk
+    coarse = np.ascontiguousarray(whole.maps[0, top : top + height, left : left + width])
+    larger = Image.fromarray(coarse).resize(grid.size[::-1], Image.Resampling.BILINEAR)
+    amap = np.maximum(
+        _told(tiles.maps, units.peak.tiles), _told(np.asarray(larger), units.peak.whole)
+    )
+    return NetworkOutput(
+        amap,
+        np.array([fused(units.score, float(tiles.scores[0]), float(whole.scores[0]))]),
+        {
+            name: np.array(
+                [fused(units.branch(name), float(values[0]), float(whole.branches[name][0]))]
+            )
+            for name, values in tiles.branches.items()
+        },
+        tiles.departures,
+        whole.products,
+        whole.rivals,
+    )
+
+
+def _told(amap: NDArray[np.float32], unit: LookUnit) -> NDArray[np.float32]:
+    result = amap if amap.flags.writeable else amap.copy()
+    result -= np.float32(unit.middle)
+    result /= np.float32(unit.deviation)
+    return result
+
+
+def units_of(pairs: Iterable[tuple[NetworkOutput, NetworkOutput]]) -> LookUnits:
+    """UnitPair from what tiles and whole of good pictures score, N = 1 each."""
+    known = list(pairs)
+    looks = [[pair[look] for pair in known] for look in range(2)]
+
+    def of(values: list[list[float]]) -> UnitPair:
+        return UnitPair(*map(LookUnit.of, values))
+
+    return LookUnits(
+        of([[float(one.scores[0]) for one in look] for look in looks]),
+        of([[float(one.maps.max()) for one in look] for look in looks]),
+        {
+            name: of([[float(one.branches[name][0]) for one in look] for look in looks])
+            for name in known[0][0].branches
+        },
+    )
