@@ -1,6 +1,7 @@
 """Time and peak memory of one large picture, from the file to the line of the CSV, by its side.
 
     python benchmarks/large_picture_memory.py RESULT.json [--sides 2000,4000,8000] [--export]
+        [--coarse]
 
 A tiled ``trio`` (tiles of 384², random teacher: neither time nor memory depends on the weights)
 judges a JPEG of noise in a process of its own, with every verb's own start in the time.
@@ -58,11 +59,12 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("--sides", default="2000,4000,8000")
     parser.add_argument("--export", action="store_true", help="in ONNX Runtime, without torch")
+    parser.add_argument("--coarse", action="store_true", help="the whole is looked at as well")
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.blemish"
-        detector = Detector(tile=384, teacher_weights="random")
+        detector = Detector(tile=384, coarse=given.coarse, teacher_weights="random")
         good = np.stack([noise(400, seed) for seed in range(8)])
         options = TrainingOptions(device="cpu")
         detector.fit(good, false_alarm_rate=0.2, training=options, progress=Progress(quiet=True))
@@ -79,7 +81,8 @@ def main() -> None:
             print(rows[-1], flush=True)
     content = {
         "command": "python benchmarks/large_picture_memory.py RESULT"
-        + (" --export" if given.export else ""),
+        + (" --export" if given.export else "")
+        + (" --coarse" if given.coarse else ""),
         "rows": rows,
     }
     write_result(given.result, content)

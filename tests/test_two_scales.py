@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -17,7 +18,7 @@ from blemish.errors import ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import judge_samples
 from blemish.inspection.tiling import judge_picture, judged_tiles
-from blemish.inspection.two_scales import fused
+from blemish.inspection.two_scales import _raise_to, fused
 from blemish.training import tile_sample
 
 QUIET = Progress(quiet=True)
@@ -105,6 +106,18 @@ def test_what_the_whole_alone_shows_is_found_where_it_lies() -> None:
     right, left = output.maps[0, :, 200:].min(), output.maps[0, :, :120].max()
     assert right > 100
     assert left < 1
+
+
+@pytest.mark.parametrize("size", [(64, 96), (700, 300)])
+def test_the_coarse_map_is_enlarged_as_pillow_does(size: tuple[int, int]) -> None:
+    coarse = np.random.default_rng(0).normal(size=(20, 32)).astype(np.float32)
+    amap = np.full(size, -100, np.float32)
+    _raise_to(amap, coarse)
+    whole = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(amap, np.asarray(whole), atol=1e-5)
+    amap = np.full(size, 100, np.float32)
+    _raise_to(amap, coarse)
+    assert (amap == 100).all()
 
 
 def test_the_larger_counts_and_a_little_of_both_is_more() -> None:
