@@ -308,8 +308,8 @@ class Detector(Inspector):
 
     @property
     def branch_names(self) -> tuple[str, ...]:
-        """Names of the method's branches, empty where it has one only."""
-        return self._method_class.branch_names
+        """Names of the method's branches, empty where it has, or is left, one only."""
+        return (self._method_class if self.method is None else self.method).branch_names
 
     @property
     def recognises(self) -> bool:

@@ -304,6 +304,19 @@ def detector(loco: Path) -> Detector:
     return detector
 
 
+@pytest.mark.parametrize("off", ["structural", "logical"])
+def test_a_detector_of_one_branch_names_none(loco: Path, off: str, tmp_path: Path) -> None:
+    """Nor does its file: else no graph of it can be opened."""
+    settings = {off: False, "steps": 1, "batch_size": 2}
+    detector = Detector("logicrd", image_size=SIZE, settings=settings)
+    assert detector.branch_names == ("structural", "logical")
+    detector.fit(loco, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
+    detector.save(tmp_path / "m.blemish")
+    for model in (detector, Detector.load(tmp_path / "m.blemish")):
+        assert model.branch_names == ()
+        assert model.inspect(np.zeros(SIZE, np.uint8)).branches == {}
+
+
 def test_loco_from_end_to_end(loco: Path, detector: Detector, tmp_path: Path) -> None:
     assert detector.calibration is not None
     assert detector.calibration.n == 24  # validation/good, none of which anything was fitted to
