@@ -12,7 +12,7 @@ from blemish.data.good_images import good_images
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import DataSet, Sample
 from blemish.data.sources import images_to_judge, load_input, training_data
-from blemish.errors import BlemishError, DataError, ImageError
+from blemish.errors import BlemishError, ConfigError, DataError, ImageError
 
 
 @pytest.fixture
@@ -93,6 +93,16 @@ def test_a_list_of_files_and_pictures_is_good_images_of_one_product(tmp_path: Pa
     assert len(training_data(iter(given)).samples) == 4
     with pytest.raises(DataError, match="is a folder"):
         training_data([*given, tmp_path])  # defects may lie in it
+    unlabelled = Sample(tmp_path / "a.png", "nut", "test", None)
+    samples = training_data([unlabelled, pixels]).samples
+    assert [(s.product, s.split, s.label) for s in samples] == [
+        ("nut", "train", 0),
+        ("product", "train", 0),
+    ]
+    with pytest.raises(DataError, match="labelled a defect"):
+        training_data([replace(unlabelled, label=1)])
+    with pytest.raises(ConfigError, match="list of pictures"):
+        training_data(given, layout="visa")
     with pytest.raises(DataError, match="Something of type NoneType"):
         training_data([None])  # type: ignore[list-item]
     with pytest.raises(DataError, match="Something of type int"):

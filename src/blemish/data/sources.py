@@ -28,7 +28,7 @@ from blemish.data.layouts import Folders, read_data_set, recognise
 from blemish.data.layouts.own_folder import only_images
 from blemish.data.layouts.roles import folder_role
 from blemish.data.sample import DataSet, Sample
-from blemish.errors import DataError, ImageError
+from blemish.errors import ConfigError, DataError, ImageError
 from blemish.results import Note, PartPose
 from blemish.stores.local_copy import local_copy
 from blemish.stores.remote import is_folder
@@ -60,8 +60,9 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
     that they are good. Of a URL a local copy is made; see :mod:`blemish.stores.local_copy`.
 
     Raises:
-        DataError: Nothing usable was found, an array of another shape or type, or a folder in a
-            list of pictures.
+        ConfigError: A layout, of a list of pictures.
+        DataError: Nothing usable was found, an array of another shape or type, or a folder, or a
+            sample labelled 1, in a list of pictures.
 
     Example:
         >>> import numpy as np
@@ -86,6 +87,8 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
     if isinstance(source, Folders):
         return read_data_set(source, layout=layout)
     if not isinstance(source, str | Path):
+        if layout != "auto":
+            raise ConfigError(f"layout={layout!r} is of folders, and a list of pictures was given.")
         return DataSet("list", Path("list"), tuple(_good_pictures(source, bit_depth)))
     path = local_copy(source)
     if layout == "auto" and path.is_dir() and recognise(path) is None:
@@ -96,17 +99,22 @@ def training_data(source: TrainingSource, *, layout: str = "auto", bit_depth: in
 def _good_pictures(source: Iterable[Picture], bit_depth: int) -> Iterator[Sample]:
     for index, item in enumerate(_items(source)):
         if isinstance(item, Sample):
-            yield item
+            sample = item
         elif not isinstance(item, str | Path):
             sample = _in_memory(item, index, bit_depth=bit_depth)
-            yield replace(sample, product="product", split="train", label=0)
         elif Path(item).is_dir():
             raise DataError(
                 f"A list of good pictures was given, and {item} in it is a folder. Give the folder "
                 "itself in place of the list, or the pictures in it one by one."
             )
         else:
-            yield Sample(Path(item), "product", "train", 0)
+            sample = Sample(Path(item), "", "train", 0)
+        if sample.label == 1:
+            raise DataError(
+                f"A list of good pictures was given, and {sample.path} in it is labelled a defect. "
+                "Leave it out, or give it as one of the known defects: defects=…"
+            )
+        yield replace(sample, product=sample.product or "product", split="train", label=0)
 
 
 def good_training_samples(

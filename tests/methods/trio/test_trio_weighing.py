@@ -236,6 +236,13 @@ def test_a_product_that_is_learned_later_has_the_usual_weights(line: Trio) -> No
     assert torch.allclose(own.score, soft_maximum(unit, 1.6))
 
 
+def test_the_memory_s_share_follows_the_pictures_that_are_learned(line: Trio) -> None:
+    method = copy.deepcopy(line)
+    with torch.inference_mode():
+        method.learn([Batch(images=pictures(6, 9))], "a")
+    assert method.weights.memory.tolist() == pytest.approx([usual_share(26), usual_share(20)])
+
+
 def test_what_is_said_is_what_was_done() -> None:
     said = sentence("tray", 5, Choice(3.0, 2.0, 0.2, 0.05, 0.1), 0.4, 0.5)
     assert said == (

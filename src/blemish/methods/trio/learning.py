@@ -86,6 +86,7 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
         )
         few = known < FOLDS
         place = widen(trio.gaussian, group, features.flatten(2), part, few=few)
+        trio.weights.grow(group, known, known + len(part.unique()))
         local = trio.weights.local(memory, place, which)
         quarters = widen(trio.layout, group, trio.region_means(features), part, few=few)
         both = torch.stack([local.amax(1), quarters.amax(1)], 1)

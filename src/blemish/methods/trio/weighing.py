@@ -101,6 +101,11 @@ class Weights(GroupBuffers):
         self.memory = self.memory.new_tensor([usual_share(count) for count in counts])
         self.layout = self.layout.new_full((len(counts),), self._layout)
 
+    def grow(self, group: int, before: int, now: int) -> None:
+        """Follow a group's number of good pictures, unless labelled defects chose its weight."""
+        if abs(float(self.memory[group]) - usual_share(before)) < 1e-6:
+            self.memory[group] = usual_share(now)
+
     def local(self, memory: Tensor, place: Tensor, group: Tensor) -> Tensor:
         """Oddness of patches by what memory and place say."""
         share = self.memory.index_select(0, group)[:, None]
