@@ -15,7 +15,8 @@ from blemish.model_file.bundle import model_manifest
 def test_from_pictures_to_limits(
     start_studio: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
-    client = start_studio().client
+    server = start_studio()
+    client = server.client
     for k in range(12):
         taken = give(client, f"drop/nut/train/good/{k:02}.png", picture(k)).json()
         assert taken["path"] == f"nut/good/{k:02}.png"
@@ -78,3 +79,9 @@ def test_from_pictures_to_limits(
     assert compared["models"]["first"]["found"]["of"] == 1
     assert sum(compared["models"]["first"]["learned"].values()) == 11
     assert compared["milliseconds"]["first"] > 0
+
+    at = {"false_alarm_rate": 0.2, "expected": 2}
+    assert client.post("/inspect/first/v1/recalibration", json=at).json()["version"] == 3
+    assert server.stop() == 0
+    client = start_studio().client  # what is in the file by now changes no limits in force
+    assert client.get("/inspect/first/v1/model").json()["calibration"]["version"] == 3

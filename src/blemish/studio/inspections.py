@@ -152,6 +152,7 @@ class _AuditedVersions(CalibrationVersions):
         return after
 
     def written(self, version: CalibrationVersion) -> None:
+        super().written(version)
         after = f"calibration {version.version}: {version.note}"
         self._audit.note("limits written into the model", self._model, "", after)
 

@@ -73,6 +73,26 @@ def test_a_model_calibrated_anew_brings_its_limits_along(tmp_path: Path) -> None
     database.close()
 
 
+def test_limits_written_into_the_model_are_no_news_at_the_next_start(tmp_path: Path) -> None:
+    base = spot_calibration()
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, base)
+    in_file = base.at(false_alarm_rate=0.2)
+    versions.written(versions.put(in_file, source="marks", note="into the file"))
+    last = base.at(false_alarm_rate=0.3)
+    versions.put(last, source="rate", note="on the page alone")
+    database.close()
+
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, in_file)
+    assert (versions.active.version, versions.active.calibration) == (3, last)
+    assert versions.base() == base  # and no mark that has joined is in it for good
+    anew = base.at(false_alarm_rate=0.4)  # by the command line
+    assert CalibrationVersions(database, anew).active.version == 4
+    assert CalibrationVersions(database, in_file).active.version == 5
+    database.close()
+
+
 def outcomes_of_racing(*changes: Callable[[], object]) -> list[str]:
     """What became of changes begun in threads at the same moment."""
     together = threading.Barrier(len(changes), timeout=30)

@@ -23,6 +23,10 @@ from blemish.serving.limits import RefusalError
 
 Source = Literal["model", "marks", "rate"]
 _FROM_MODEL = "SELECT * FROM calibrations WHERE source = 'model' ORDER BY version DESC LIMIT 1"
+_WRITTEN = """
+SELECT calibrations.* FROM calibrations
+JOIN meta ON key = 'written' AND version = CAST(value AS INTEGER)
+"""
 # Since the model's own: a step that was taken back leaves nothing out.
 _LEFT_OUT = """
 WITH RECURSIVE line (version) AS (
@@ -49,8 +53,8 @@ class CalibrationVersion:
 class CalibrationVersions:
     """The calibrations of one history.
 
-    Where the one in the model's file is not the one this history began with, somebody calibrated
-    the model anew: it becomes a new version, in force.
+    Where the one in the model's file is neither the one this history began with nor the one it
+    wrote there, somebody calibrated the model anew: it becomes a new version, in force.
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class CalibrationVersions:
         self._on_change = on_change
         self._lock = threading.Lock()
         rows = self._db.rows(_FROM_MODEL)
-        if not rows or _version(rows[0]).calibration != from_model:
+        known = [_version(row).calibration for row in (*rows, *self._db.rows(_WRITTEN))]
+        if from_model not in known:
             note = "the limits in the model file, changed since" if rows else "as in the model"
             with self._db.transaction():
+                self._db.run("DELETE FROM meta WHERE key = 'written'")
                 active = self._db.rows("SELECT version FROM active")
                 self._write(from_model, "model", note, active[0][0] if active else None)
         self._active = self._read_active()
@@ -76,7 +82,7 @@ class CalibrationVersions:
         return self._active
 
     def base(self) -> Calibration | None:
-        """The calibration of the model's file, which marked pictures join.
+        """The calibration that came with the model's file, which marked pictures join.
 
         Without the pictures that people have left out of it by name: they do not come back unseen.
         """
@@ -127,7 +133,8 @@ class CalibrationVersions:
             return self.get(active)
 
     def written(self, version: CalibrationVersion) -> None:
-        """To be told that a version now stands in the model's file."""
+        """To be told that a version now stands in the model's file: no news at the next start."""
+        self._db.run("INSERT OR REPLACE INTO meta VALUES ('written', ?)", (str(version.version),))
 
     def activate(self, version: int, *, expected: int | None = None) -> CalibrationVersion:
         """Put an earlier version in force again."""
