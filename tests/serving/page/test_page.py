@@ -29,8 +29,8 @@ def test_look_decide_recalibrate_and_find_it_again(
         expect(page.locator(".tile .name").nth(place)).to_have_text(name)
     expect(page.locator(".tile.defect")).to_have_count(3)
     expect(page.locator("#progress-text")).to_contain_text("1 file could not be judged")
-    page.click("#progress-more summary")
-    expect(page.locator("#progress-more")).to_contain_text("notes.png")
+    expect(page.locator("#progress-more summary")).to_have_text("What was found")
+    expect(page.locator("#progress-more li", has_text="notes.png")).to_be_visible()
     until(
         page,
         "[...document.querySelectorAll('.tile img')].slice(0, 4)"
@@ -185,11 +185,39 @@ def test_a_dropped_folder_is_walked_through(
     drop(page, folder)
     expect(page.locator(".tile")).to_have_count(2)
     assert sorted(names(page)) == ["shift/1.png", "shift/late/2.png"]
+    expect(page.locator("#progress")).to_be_hidden()
     drop(page, folder / "1.png")  # the same file again is the same picture
     expect(page.locator("#progress-text")).to_have_text("Judged 1 picture, 1 of them here already.")
     expect(page.locator(".tile")).to_have_count(2)
     drop(page, folder / "notes.txt")  # by itself it is taken for what it is
     expect(page.locator(".tile")).to_have_count(3)
+
+
+#: Gives a file the moment the one before is judged, while the grid is drawn for the last time.
+LATER = """() => new MutationObserver((_, observer) => {
+  if (document.querySelector("#progress-text").textContent !== "Judged 1 of 1") return;
+  observer.disconnect();
+  setTimeout(() => {
+    const given = new DataTransfer();
+    given.items.add(new File(["no picture either"], "later.png"));
+    document.querySelector("#files").files = given.files;
+    document.querySelector("#files").dispatchEvent(new Event("change"));
+  });
+}).observe(document.querySelector("#progress-text"), { childList: true })"""
+
+
+def test_files_given_one_after_the_other_are_all_reported(
+    start: Start, look: Callable[..., Page], tmp_path: Path
+) -> None:
+    server = start()
+    page = look(server.url)
+    (tmp_path / "notes.png").write_bytes(b"these are notes")
+    page.evaluate(LATER)
+    page.set_input_files("#files", str(tmp_path / "notes.png"))
+    expect(page.locator("#progress-text")).to_have_text("2 files could not be judged.")
+    for name in ("notes.png", "later.png"):
+        expect(page.locator("#progress-more li", has_text=name)).to_be_visible()
+    assert server.stop() == 0
 
 
 def test_a_name_is_text_and_never_markup(start: Start, look: Callable[..., Page]) -> None:

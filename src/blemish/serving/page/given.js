@@ -2,7 +2,7 @@
 // where the server is busy, with a bar, a stop, and a report of what could not be taken.
 
 import { call } from "./api.js";
-import { byId, make, several } from "./words.js";
+import { byId, make } from "./words.js";
 
 const AT_ONCE = 4;
 const ENDINGS = byId("files").accept.split(",").filter((one) => one.startsWith("."));
@@ -32,9 +32,10 @@ export function showFound(text, lines, failed = []) {
     ...failed.slice(0, 200).map(([path, why]) => make("li", "", make("strong", "", path), ` ${why}`)));
 }
 
-// doing: "Judged"; send(path, post): one file, by post(where); refresh(): shows what came so far;
-// report({all, others, failed}): to be called with showFound's arguments, null where all is well.
-export function takeFiles({ doing, send, refresh, report, anyName = false, begin = () => {} }) {
+// doing: "Judged"; begin(): what a batch starts with, which send and report are given as its counts;
+// send(path, post, counts): one file, by post(where); refresh(): shows what came so far;
+// report({all, others, failed, counts}): showFound's arguments, null where all is well.
+export function takeFiles({ doing, begin, send, refresh, report, anyName = false }) {
   let waiting = [];
   let now = null;
 
@@ -45,10 +46,10 @@ export function takeFiles({ doing, send, refresh, report, anyName = false, begin
   }
 
   async function work() {
-    while (waiting.length > 0) {
+    while (waiting.length > 0 && !now.stopper.signal.aborted) {
       const { file, path } = waiting.shift();
       try {
-        await send(path, (where) => post(where, file, now.stopper.signal));
+        await send(path, (where) => post(where, file, now.stopper.signal), now.counts);
       } catch (error) {
         if (error.name === "AbortError") return;
         now.failed.push([path, error.message]);
@@ -60,7 +61,7 @@ export function takeFiles({ doing, send, refresh, report, anyName = false, begin
 
   // The grid follows while pictures come in, but never at the cost of taking them.
   async function look() {
-    while (now) {
+    while (now.working) {
       const started = performance.now();
       await refresh().catch(() => {});
       const took = performance.now() - started;
@@ -75,19 +76,22 @@ export function takeFiles({ doing, send, refresh, report, anyName = false, begin
     if (files.length === 0) return;
     waiting.push(...wanted);
     if (now) { now.all += wanted.length; now.others += others; draw(); return; }
-    begin();
-    now = { all: wanted.length, others, done: 0, failed: [], stopper: new AbortController() };
+    now = { all: wanted.length, others, done: 0, failed: [], counts: begin() };
     byId("progress").hidden = false;
     byId("progress-more").hidden = true;
     byId("progress-stop").textContent = "Stop";
-    draw();
-    const looking = look();
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
-    const found = now;
+    do { // what is given while the grid is drawn for the last time still belongs to this batch
+      now.stopper = new AbortController();
+      now.working = true;
+      draw();
+      const looking = look();
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      now.working = false;
+      await looking;
+      await refresh().catch(() => {}); // what could not be taken is said all the same
+    } while (waiting.length > 0);
+    const said = report(now);
     now = null;
-    await looking;
-    await refresh().catch(() => {}); // what could not be taken is said all the same
-    const said = report(found);
     if (said) showFound(...said);
     else byId("progress").hidden = true;
   }

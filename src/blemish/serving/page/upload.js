@@ -4,9 +4,6 @@ import { takeFiles } from "./given.js";
 import { refresh, state } from "./state.js";
 import { byId, several } from "./words.js";
 
-let here = new Set(); // ids of the pictures that are kept
-let equal = 0;
-
 function productOf(path) {
   const choice = byId("product").value;
   if (choice !== "folder") return choice;
@@ -18,20 +15,17 @@ takeFiles({
   doing: "Judged",
   anyName: true,
   refresh,
-  begin() {
-    here = new Set(state.pictures.map((picture) => picture.id));
-    equal = 0;
-  },
-  async send(path, post) {
+  begin: () => ({ here: new Set(state.pictures.map((picture) => picture.id)), equal: 0 }), // ids kept
+  async send(path, post, counts) {
     const query = new URLSearchParams({ keep: "true", name: path });
     const product = productOf(path);
     if (product) query.set("product", product);
     const { results: [{ id, error }], repeated } = await post(`v1/predict?${query}`);
     if (error) throw new Error(error.detail); // judged, but not kept
-    if (here.has(id) && !repeated) equal += 1;
-    here.add(id);
+    if (counts.here.has(id) && !repeated) counts.equal += 1;
+    counts.here.add(id);
   },
-  report({ all, failed }) {
+  report({ all, failed, counts: { equal } }) {
     if (all === 0) return ["Found no picture.", []];
     const lines = equal ? [`${several(equal, "file")} equal to a picture that is here already: one entry, under the name given last.`] : [];
     if (failed.length) return [`${several(failed.length, "file")} could not be judged.`, lines, failed];

@@ -5,16 +5,14 @@ import { showFound, takeFiles } from "/static/given.js";
 import { refreshPictures, state } from "/static/pictures.js";
 import { byId, several } from "/static/words.js";
 
-let found = {};
-
 takeFiles({
   doing: "Taken in",
   refresh: refreshPictures,
   begin() {
     location.hash = "#pictures";
-    found = { good: 0, defect: 0, unsorted: 0, equal: 0, masks: 0, because: new Map() };
+    return { good: 0, defect: 0, unsorted: 0, equal: 0, masks: 0, because: new Map() };
   },
-  async send(path, post) {
+  async send(path, post, found) {
     const query = new URLSearchParams({ path });
     const product = byId("new-product").value.trim();
     if (product) query.set("product", product);
@@ -32,7 +30,7 @@ takeFiles({
       found.masks += 1;
     }
   },
-  report({ others, failed }) {
+  report({ others, failed, counts: found }) {
     const parts = [[found.good, "good"], [found.defect, "defect"], [found.unsorted, "to be sorted"], [found.equal, "here already"]].filter(([n]) => n);
     const lines = [...found.because].map(([why, count]) => `${several(count, "picture")} taken as ${why}`);
     if (found.unsorted) lines.push(`${several(found.unsorted, "picture")} of which no folder says what they show: mark them below.`);
