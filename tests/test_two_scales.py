@@ -14,12 +14,12 @@ from blemish.data.images.look_units import LookUnit, LookUnits, UnitPair
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.images.tiles import Tiling
 from blemish.data.sample import Sample
-from blemish.errors import ConfigError
+from blemish.errors import ConfigError, DataError
 from blemish.inspection.network import NetworkOutput
 from blemish.inspection.pipeline import judge_samples
 from blemish.inspection.tiling import judge_picture, judged_tiles
 from blemish.inspection.two_scales import _raise_to, fused
-from blemish.training import tile_sample
+from blemish.training import tile_sample, two_looks
 
 QUIET = Progress(quiet=True)
 CPU = TrainingOptions(device="cpu")
@@ -216,16 +216,42 @@ def test_file_and_export_look_twice_alike(trained: Detector, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("method", ["rd", "patchcore"])
-def test_methods_that_hold_pictures_out_get_units_from_those_that_trained(method: str) -> None:
-    settings = {"steps": 2, "batch_size": 4} if method == "rd" else {"rows": 50}
+def test_methods_that_hold_pictures_out_get_units_from_those(method: str) -> None:
+    settings = {"steps": 2, "batch_size": 4} if method == "rd" else {"rows": 100_000}
     made = detector(method, settings=settings)
-    made.fit(pictures(10), false_alarm_rate=0.4, training=CPU, progress=QUIET)
+    good = pictures(28)
+    made.fit(good[:20], false_alarm_rate=0.4, training=CPU, progress=QUIET)
     assert made.preprocessing is not None
     assert made.preprocessing.tiling is not None
     units = made.preprocessing.tiling.coarse
     assert units is not None
     assert units.score.tiles.deviation != 1.0
-    assert abs(next(made.predict(pictures(1)[0])).score) < 20
+    # A memory of all that it has seen finds new pictures no odder than those of the units.
+    assert abs(np.median([found.score for found in made.predict(list(good[20:]))])) < 3
+
+
+def test_a_coarse_look_with_nothing_to_compare_it_on_is_refused_before_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("blemish.training.train.train", None)
+    with pytest.raises(DataError, match=r"of these 1 can be read, where 2 are needed: give more"):
+        detector("patchcore").fit(pictures(4), training=CPU, progress=QUIET)
+
+
+def test_units_are_of_pictures_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_looks, "_MOST", 2)  # first and last
+    samples = [Sample(Path(f"#{n}"), "", "train", 0, image=p) for n, p in enumerate(pictures(4))]
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = Sample(tmp_path / "broken.png", "", "train", 0)
+    prepare = Preprocessing(32, 32, tiling=Tiling(8, coarse=LookUnits()))
+    expected = two_looks.units_by_judging(brightness, prepare, samples[1:3], QUIET)
+    some = [broken, *samples[1:3], broken]
+    assert two_looks.units_by_judging(brightness, prepare, some, QUIET) == expected
+    for few in ([broken, broken], [broken, samples[0], broken]):
+        with pytest.raises(DataError, match="can be read, where 2 are needed"):
+            two_looks.units_by_judging(brightness, prepare, few, QUIET)
 
 
 def test_the_whole_trains_where_not_all_tiles_do(monkeypatch: pytest.MonkeyPatch) -> None:

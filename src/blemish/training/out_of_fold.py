@@ -51,7 +51,7 @@ def out_of_fold_units(
     if not data.coarse or not data.whole:
         return None
     pairs = [(one, other) for one, other in _by_picture(found, data, rows) if other is not None]
-    if not pairs:
+    if len(pairs) < 2:  # one has no deviation
         return None
 
     def of(values: list[list[float]]) -> UnitPair:

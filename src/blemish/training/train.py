@@ -45,7 +45,7 @@ from blemish.training.sides import sides
 from blemish.training.tile_sample import choose_tiles
 from blemish.training.training_report import TrainingReport
 from blemish.training.training_state import training_state, write_state
-from blemish.training.two_looks import has_two_looks, units_by_judging, with_units
+from blemish.training.two_looks import check_enough, has_two_looks, units_by_judging, with_units
 
 #: Said when no limits could be set because there was nothing to set them from.
 NOT_CALIBRATED = Important(
@@ -113,6 +113,8 @@ def learn(
         bit_depth=bit_depth,
     )
     kept, defects = split.kept, split.defects
+    if has_two_looks(preprocessing) and not cross_fits:
+        check_enough(len(split.held))  # before the training, not after it
     odd = first_look([*kept, *split.held], data_set, bit_depth=bit_depth)
     seen = [*data_set.problems, *told, *split.notes, *odd]
     progress.say(seen)
@@ -130,8 +132,11 @@ def learn(
         )
     if has_two_looks(preprocessing):
         network = MethodNetwork(method, small_passes=True)
-        units = training.units or units_by_judging(network, preprocessing, kept, progress)
+        # What has trained is known by heart: in its units every new picture would be odd.
+        units = training.units or units_by_judging(network, preprocessing, split.held, progress)
         preprocessing = with_units(preprocessing, units)
+        if training.units is None:
+            training.out_of_fold = []  # measured in no unit
     if hold_out_share is not None:
         training.out_of_fold = []  # those set aside calibrate alone
     broken = {path for path, _ in training.failures}

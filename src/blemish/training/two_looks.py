@@ -1,7 +1,7 @@
 """Score normalisation of two looks, for methods that do not measure their pictures out of fold.
 
-Some of the training pictures are judged, and what tiles and whole say of them gives the units.
-Those that calibrate are left alone: to them the units are as new as to any other picture.
+Some of the good pictures that were held out are judged, and what tiles and whole say of them gives
+the units. What has trained would not do: a method that knows a picture by heart finds nothing odd.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from blemish.data.images.look_units import LookUnits
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import learnable_input
-from blemish.errors import ImageError
+from blemish.errors import DataError, ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.tiling import judged_tiles
 from blemish.inspection.two_scales import units_of
@@ -39,18 +39,44 @@ def with_units(preprocessing: Preprocessing, units: LookUnits) -> Preprocessing:
 def units_by_judging(
     network: Network, preprocessing: Preprocessing, samples: Sequence[Sample], progress: Progress
 ) -> LookUnits:
-    """Units from good pictures, of many samples some that are spread evenly."""
-    places = np.linspace(0, len(samples) - 1, min(len(samples), _MOST)).round().astype(int)
+    """Units from good pictures that the method has not learned.
+
+    Of many some that are spread evenly, and others in place of those that cannot be read.
+
+    Raises:
+        DataError: Fewer than two can be read.
+    """
+    most = min(len(samples), _MOST)
+    spread = np.linspace(0, len(samples) - 1, most).round().astype(int).tolist()
     pairs: list[tuple[NetworkOutput, NetworkOutput]] = []
-    for place in progress.track(places, "Comparing both looks", len(places)):
-        try:
-            pixels = learnable_input(samples[place], preprocessing).pixels
-        except ImageError:  # said when it was to train
-            continue
-        tiles, whole = judged_tiles(network, preprocessing, pixels).looks()
-        # Of the map the peak alone is kept: those of many pictures would not fit.
-        pairs.append((_peak(tiles), _peak(whole)))
+    with progress.task("Comparing both looks", most) as task:
+        for place in dict.fromkeys([*spread, *range(len(samples))]):
+            if len(pairs) == most:
+                break
+            try:
+                pixels = learnable_input(samples[place], preprocessing).pixels
+            except ImageError:  # calibrating says it
+                continue
+            tiles, whole = judged_tiles(network, preprocessing, pixels).looks()
+            # Of the map the peak alone is kept: those of many pictures would not fit.
+            pairs.append((_peak(tiles), _peak(whole)))
+            task.advance(1)
+    check_enough(len(pairs))
     return units_of(pairs)
+
+
+def check_enough(pictures: int) -> None:
+    """Refuse a coarse look where too few good pictures are new to the method to tell units by.
+
+    Raises:
+        DataError: Fewer than two.
+    """
+    if pictures < 2:
+        raise DataError(
+            "A coarse look (--coarse) is compared with the tiles on good pictures that the method "
+            f"has not learned, and of these {pictures} can be read, where 2 are needed: give more "
+            "good pictures, hold out a larger share (--hold-out), or leave --coarse out."
+        )
 
 
 def _peak(output: NetworkOutput) -> NetworkOutput:
