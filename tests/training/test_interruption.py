@@ -174,3 +174,20 @@ def test_without_a_folder_no_checkpoint_is_promised(two_stages: Any, run_trainin
     with pytest.raises(TrainingInterruptedError, match=r"step 5 of 10.*work_dir=") as caught:
         run_training(stopped, None)
     assert "--resume" not in str(caught.value)
+
+
+def test_without_a_folder_a_process_that_is_gone_is_no_interruption(
+    two_stages: Any, run_training: Any
+) -> None:
+    def gone(stage: str, step: int) -> None:
+        error = TrainingInterruptedError(
+            "Another process has ended. The checkpoint /tmp/x/stage0.ckpt is complete."
+        )
+        error.exit_code = 2
+        raise error
+
+    stopped = two_stages()
+    stopped.watch = gone
+    with pytest.raises(TrainingInterruptedError, match=r"^Another process has ended\.$") as caught:
+        run_training(stopped, None)
+    assert caught.value.exit_code == 2

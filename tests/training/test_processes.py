@@ -17,7 +17,7 @@ from blemish.methods.registry import method_class
 from blemish.runtime.cores import usable_cores
 from blemish.teachers.teacher import build_teacher
 from blemish.training.batches import StepBatches
-from blemish.training.distributed import Processes
+from blemish.training.distributed import Processes, ShareDone
 from blemish.training.options import TrainingOptions
 
 CPU: dict[str, Any] = {"device": "cpu"}
@@ -117,9 +117,22 @@ except ConfigError as error:
     print(error)
 """
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), timeout=120
     )
     assert "cannot be run again: it is no file" in found.stdout, found.stderr
+
+
+def test_without_steps_the_others_are_done_before_they_touch_a_folder(
+    good_parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Two()
+    second.rank, second.steps_only = 1, True
+    monkeypatch.setattr(Processes, "of", lambda _: second)
+    detector = Detector("patchcore", teacher_weights="random", image_size=64)
+    options = TrainingOptions(work_dir=tmp_path / "w", **CPU)
+    with pytest.raises(ShareDone):
+        detector.fit(good_parts, false_alarm_rate=0.3, training=options)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_detector_on_one_device_is_first_and_saves(good_parts: Any, tmp_path: Path) -> None:

@@ -322,14 +322,16 @@ def fit(
                 raise
             # The other products' models are no worse for it.
             left_out += part.products
-            print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
+            if processes.first:
+                print(printable(f"Error: {left_out[-1]}: {error}", keep="\n"), file=sys.stderr)
             continue
         if detector.fit_report.training.losses and as_url(path) is None:
             shutil.move(work_dir / "training.csv", path.with_suffix(".training.csv"))
         shutil.rmtree(work_dir, ignore_errors=True)
         print_report(path, detector.fit_report, detector.calibration, progress)
     if left_out:
-        print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
+        if processes.first:
+            print(f"Without a model: {printable(', '.join(left_out))}.", file=sys.stderr)
         sys.exit(2)
 
 

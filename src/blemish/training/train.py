@@ -199,6 +199,8 @@ def train(
     if method.stages():
         processes.check_shares(type(method).__name__, method)
         processes.meet()
+    elif processes.steps_only and not processes.first:
+        raise ShareDone  # there is no step to share, and nothing that the processes agree upon
 
     def train_in(work_dir: Path) -> TrainingReport:
         with processes.together(work_dir):
@@ -211,10 +213,15 @@ def train(
         try:
             return train_in(processes.of_node(Path(folder)))
         except TrainingInterruptedError as error:
-            raise TrainingInterruptedError(
-                f"{str(error).partition(' The checkpoint')[0]} Nothing of it is kept. To be able "
-                "to go on, train with TrainingOptions(work_dir=…) and then resume=True."
-            ) from None
+            said = str(error).partition(" The checkpoint")[0]
+            if error.exit_code == TrainingInterruptedError.exit_code:  # stopped by the user
+                said += (
+                    " Nothing of it is kept. To be able to go on, train with "
+                    "TrainingOptions(work_dir=…) and then resume=True."
+                )
+            plain = TrainingInterruptedError(said)
+            plain.exit_code = error.exit_code
+            raise plain from None
 
 
 def _train_in(
