@@ -1,6 +1,6 @@
 """The studio's whole road in a browser at full size, with the server killed twice on the way.
 
-    python benchmarks/check_studio_road.py shared/data/mvtec/bottle
+    python benchmarks/check_studio_road.py DATA/mvtec/bottle
 
 The folder is a product in MVTec's layout. Sixty of its good training pictures are dropped on an
 empty project, and twenty test pictures in one folder, half of them good, are sorted by hand. Two

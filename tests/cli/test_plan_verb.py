@@ -60,12 +60,12 @@ def test_it_ends_with_the_steps_and_minutes_of_a_training(
     assert trained.exit_code == 0, trained.output
     assert re.fullmatch(
         r"Learning from them: 160 pictures through the teacher, about \d+ s; then "
-        r"700 steps of 16 pictures \(distill\), about 35 min on this machine\.",
+        r"700 steps of 16 pictures \(distill\), about 35 min on this machine's CPU\.",
         trained.stdout.splitlines()[-1],
     )
     fitted = CliRunner().invoke(app, ["plan", str(root)])
     assert "200 pictures through the teacher" in fitted.stdout.splitlines()[-1]
-    assert fitted.stdout.endswith(" on this machine; then statistics, with no training step.\n")
+    assert fitted.stdout.endswith(" on this machine's CPU; then statistics, with no training step.\n")
 
 
 def test_small_pictures_have_the_speeds_alone() -> None:

@@ -19,7 +19,9 @@ from blemish.methods import names
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import build_teacher
+from blemish.training.distributed import Processes
 from blemish.training.options import TrainingOptions
+from blemish.training.plan import announce_plan
 from blemish.training.step import TRIED, seconds_per_step
 from blemish.training.train import train
 
@@ -112,7 +114,7 @@ def test_two_steps_of_each_stage_are_tried_and_none_where_nothing_is_shown(
     times = r"about [\d.]+ (?:s|min|h)"
     assert re.fullmatch(
         rf"To do: 8 pictures through the teacher, {times}; then 20 steps of 4 pictures \(first\), "
-        rf"{times}, 20 steps of 4 pictures \(second\), {times} on this machine\.",
+        rf"{times}, 20 steps of 4 pictures \(second\), {times} on this machine's CPU\.",
         said,
     )
     calls.clear()
@@ -127,11 +129,11 @@ def test_the_minutes_are_those_of_all_steps(
     said, _ = announced(two_stages(steps=25), pictures, tmp_path / "w", capsys)
     assert said.endswith(
         "25 steps of 4 pictures (first), about 25 min, "
-        "25 steps of 4 pictures (second), about 25 min on this machine."
+        "25 steps of 4 pictures (second), about 25 min on this machine's CPU."
     )
     said, _ = announced(two_stages(steps=1), pictures, tmp_path / "v", capsys)
     assert said.endswith(
-        " on this machine; then 1 step of 4 pictures (first), 1 step of 4 pictures (second)."
+        " on this machine's CPU; then 1 step of 4 pictures (first), 1 step of 4 pictures (second)."
     )
 
 
@@ -215,5 +217,61 @@ def test_what_was_done_before_is_not_said_again(
     capsys.readouterr()
     one_minute.clear()
     said, _ = announced(two_stages(steps=20), pictures, tmp_path / "w", capsys, resume=True)
-    assert said.endswith("; then what is left of 20 steps of 4 pictures (second).")
+    assert said == "To do: what is left of 20 steps of 4 pictures (second)."
     assert one_minute == []
+
+
+def test_features_that_are_kept_are_not_told_again(
+    two_stages: Any, pictures: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = {"cache_dir": tmp_path / "features"}
+    said, _ = announced(two_stages(steps=1), pictures, tmp_path / "w", capsys, **kept)
+    assert "8 pictures through the teacher" in said
+    said, _ = announced(two_stages(steps=1), pictures, tmp_path / "v", capsys, **kept)
+    assert said == "To do: 1 step of 4 pictures (first), 1 step of 4 pictures (second)."
+    said, _ = announced(two_stages(steps=1), pictures[1:], tmp_path / "u", capsys, **kept)
+    assert "7 pictures through the teacher" in said
+
+
+def test_one_of_several_processes_tries_its_share_of_a_step(
+    two_stages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, seen = two_stages(), []
+    loss = type(method).loss
+
+    def counted(self: Any, batch: Any, stage: Any) -> Any:
+        seen.append(batch.labels.tolist())
+        return loss(self, batch, stage)
+
+    monkeypatch.setattr(type(method), "loss", counted)
+    seconds_per_step(method, 0, images=8, cached=True, labelled=2, processes=2)
+    assert seen[0] == [0, 0, 1]
+
+
+def test_what_is_tried_has_a_processs_share_of_the_batch_and_of_the_cores(
+    two_stages: Any,
+    pictures: list[Sample],
+    one_minute: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = Processes()
+    two.count, two.devices = 2, 2
+    threads: list[int] = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("blemish.training.distributed.usable_cores", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    announce_plan(
+        two_stages(steps=20),
+        pictures,
+        Preprocessing(64, 64),
+        TrainingOptions(),
+        Progress(),
+        device="cpu",
+        cache_dir=tmp_path,
+        processes=two,
+    )
+    assert "20 steps of 4 pictures (first), about 20 min" in capsys.readouterr().err
+    assert [asked["processes"] for asked in one_minute] == [2, 2]
+    assert threads[0] == 3

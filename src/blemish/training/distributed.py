@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -208,14 +208,17 @@ class Processes:
         }
 
     @contextmanager
+    def own_cores(self) -> Iterator[None]:
+        """What is computed inside has this process's share of the cores."""
+        with _threads_kept() if self.count > 1 else nullcontext():
+            if self.count > 1 and "OMP_NUM_THREADS" not in os.environ:
+                torch.set_num_threads(max(1, usable_cores() // self.devices))
+            yield
+
+    @contextmanager
     def steps(self) -> Iterator[None]:
         """Steps inside are this process's share of them, with its share of the cores."""
-        if self.count == 1:
-            yield
-            return
-        with _threads_kept(), sharing(self.rank, self.count):
-            if "OMP_NUM_THREADS" not in os.environ:
-                torch.set_num_threads(max(1, usable_cores() // self.devices))
+        with self.own_cores(), sharing(self.rank, self.count):
             yield
 
     # ── agreeing ────────────────────────────────────────────────────────────────────────────

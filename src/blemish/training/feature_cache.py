@@ -98,10 +98,7 @@ def build_feature_cache(
         batch_size = 2 if device.type == "cpu" else max(2, 2**21 // size)
     tiles = tiles or TileSample(((0,),) * len(samples), whole=True)
     home = folder / _fingerprint(teacher, samples, preprocessing, tiles)
-    shapes = [
-        (channels, preprocessing.height // stride, preprocessing.width // stride)
-        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
-    ]
+    shapes = _shapes(teacher, preprocessing)
 
     def open_level(where: Path, level: int, mode: Literal["r", "w+"]) -> np.memmap:
         channels, height, width = shapes[level]
@@ -128,12 +125,7 @@ def build_feature_cache(
             file.write(json.dumps({"kept": kept, "failures": failed}).encode())
 
     def is_complete() -> bool:
-        sizes = [2 * len(tiles) * math.prod(shape) for shape in shapes]
-        files = [home / f"level{level}.f16" for level in range(len(shapes))]
-        return (home / _RECORD).is_file() and all(
-            file.is_file() and file.stat().st_size == size
-            for file, size in zip(files, sizes, strict=True)
-        )
+        return _is_complete(home, shapes, len(tiles))
 
     def build() -> None:
         if is_complete():  # by now
@@ -162,6 +154,35 @@ def build_feature_cache(
     failures += [(Path(path), reason) for path, reason in complete["failures"]]
     levels = [open_level(home, level, "r") for level in range(len(shapes))]
     return FeatureCache(levels, complete["kept"])
+
+
+def is_cached(
+    teacher: Teacher,
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    folder: Path,
+    tiles: TileSample,
+) -> bool:
+    """Whether :func:`build_feature_cache` would find the features of all samples computed."""
+    home = folder / _fingerprint(teacher, samples, preprocessing, tiles)
+    return _is_complete(home, _shapes(teacher, preprocessing), len(tiles))
+
+
+def _shapes(teacher: Teacher, preprocessing: Preprocessing) -> list[tuple[int, int, int]]:
+    """``(C, H, W)`` of each level."""
+    return [
+        (channels, preprocessing.height // stride, preprocessing.width // stride)
+        for channels, stride in zip(teacher.channels, teacher.strides, strict=True)
+    ]
+
+
+def _is_complete(home: Path, shapes: Sequence[tuple[int, int, int]], inputs: int) -> bool:
+    sizes = [2 * inputs * math.prod(shape) for shape in shapes]
+    files = [home / f"level{level}.f16" for level in range(len(shapes))]
+    return (home / _RECORD).is_file() and all(
+        file.is_file() and file.stat().st_size == size
+        for file, size in zip(files, sizes, strict=True)
+    )
 
 
 def readable_batches(

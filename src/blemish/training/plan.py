@@ -24,6 +24,8 @@ from blemish.methods.base import Method
 from blemish.methods.registry import method_class
 from blemish.teachers.teacher import build_teacher
 from blemish.training.batches import StepBatches, TrainingBatches, caches, device_of, rows_of
+from blemish.training.distributed import Processes
+from blemish.training.feature_cache import is_cached
 from blemish.training.options import TrainingOptions
 from blemish.training.step import TRIED, seconds_per_step
 from blemish.training.tile_sample import choose_tiles
@@ -46,6 +48,7 @@ def announce_plan(
     *,
     device: str,
     cache_dir: Path,
+    processes: Processes,
     done: int = 0,
     checkpoints: Sequence[Path] = (),
 ) -> None:
@@ -58,7 +61,8 @@ def announce_plan(
         options: Of the training.
         progress: Where it is said.
         device: Where it trains.
-        cache_dir: Where features would be kept.
+        cache_dir: Where features would be kept, or are from an earlier training.
+        processes: That share each step.
         done: Stages that an earlier training has finished.
         checkpoints: Of stages that it has begun, perhaps; of these only the steps are told.
     """
@@ -69,11 +73,23 @@ def announce_plan(
     budget = options.cache_budget_gib * 2**30
     cached = caches(method, preprocessing, len(rows), cache_dir, budget)
     begun = [n for n, path in enumerate(checkpoints) if path.is_file()]
-    said = _teacher_passes(method, len(samples), len(rows), preprocessing.size)
-    said += _stages(
-        method, rows, pictures, preprocessing, options, device, cached, skip=done, begun=begun
-    )
-    progress.announce(f"To do: {_sentence(*said)}")
+    said: list[str] = []
+    if not (cached and is_cached(method.teacher, samples, preprocessing, cache_dir, tiles)):
+        said += _teacher_passes(method, len(samples), len(rows), preprocessing.size)
+    with processes.own_cores():
+        said += _stages(
+            method,
+            rows,
+            pictures,
+            preprocessing,
+            options,
+            device,
+            cached,
+            skip=done,
+            begun=begun,
+            processes=processes.count,
+        )
+    progress.announce(f"To do: {_sentence(device, *said)}")
 
 
 def foreseen(
@@ -101,8 +117,9 @@ def foreseen(
     cached = method.uses_teacher and not any(stage.needs_images for stage in method.stages())
     said = _teacher_passes(method, len(kept), len(kept), preprocessing.size)
     options = TrainingOptions()
-    said += _stages(method, kept, None, preprocessing, options, device_of(method), cached)
-    return f"Learning from them: {_sentence(*said)}"
+    device = device_of(method)
+    said += _stages(method, kept, None, preprocessing, options, device, cached)
+    return f"Learning from them: {_sentence(device, *said)}"
 
 
 def _teacher_passes(method: Method, pictures: int, inputs: int, size: tuple[int, int]) -> list[str]:
@@ -124,6 +141,7 @@ def _stages(
     *,
     skip: int = 0,
     begun: Sequence[int] = (),
+    processes: int = 1,
 ) -> list[str]:
     """What the stages have to do, in one part."""
     data = TrainingBatches(rows, pictures)
@@ -143,7 +161,7 @@ def _stages(
         if position in begun:
             text = f"what is left of {text}"
         elif stage.total_steps >= _FEWEST_STEPS:
-            seconds = reading * (stage.batch_size + joining)
+            seconds = reading * (stage.batch_size + joining) / processes
             with suppress(Exception):  # the training itself says what is wrong
                 seconds += seconds_per_step(
                     method,
@@ -153,17 +171,19 @@ def _stages(
                     labelled=joining,
                     device=device,
                     precision=options.precision,
+                    processes=processes,
                 )
                 text += f", about {duration(stage.total_steps * seconds)}"
         said.append(text)
     return [", ".join(said) or "statistics, with no training step"]
 
 
-def _sentence(*parts: str) -> str:
+def _sentence(device: str, *parts: str) -> str:
+    where = "this machine's CPU" if device == "cpu" else "this machine"
     text = "; then ".join(parts)
     before, about, after = text.rpartition(", about ")
     time, separator, rest = after.partition(";")
-    return f"{before}{about}{time} on this machine{separator}{rest}." if about else f"{text}."
+    return f"{before}{about}{time} on {where}{separator}{rest}." if about else f"{text}."
 
 
 def _counted(steps: int) -> str:

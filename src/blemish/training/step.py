@@ -47,6 +47,7 @@ def seconds_per_step(
     labelled: int = 0,
     device: str = "cpu",
     precision: str = "32-true",
+    processes: int = 1,
 ) -> float:
     """Seconds of one optimiser step of a stage here, on made-up pictures or features.
 
@@ -58,6 +59,7 @@ def seconds_per_step(
         labelled: Labelled anomalies that join each batch.
         device: Where it trains.
         precision: Lightning's precision.
+        processes: That share each batch: the step is one's part of it.
 
     Example:
         >>> from blemish.methods.rd.config import RDConfig
@@ -75,7 +77,8 @@ def seconds_per_step(
         if device != "mps":
             trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         stage = trial.stages()[position].settled(images)
-        batch = _made_up(trial, stage, device, cached=cached, labelled=labelled)
+        good, labelled = (-(-count // processes) for count in (stage.batch_size, labelled))
+        batch = _made_up(trial, good, labelled, device, cached=cached)
         optimiser = optimiser_of(stage)
         mixed = precision == "bf16-mixed"
         times = []
@@ -96,10 +99,10 @@ def seconds_per_step(
     return min(times)
 
 
-def _made_up(method: Method, stage: Stage, device: str, *, cached: bool, labelled: int) -> Batch:
-    count = stage.batch_size + labelled
+def _made_up(method: Method, good: int, labelled: int, device: str, *, cached: bool) -> Batch:
+    count = good + labelled
     labels = torch.zeros(count, dtype=torch.long, device=device)
-    labels[stage.batch_size :] = 1
+    labels[good:] = 1
     known = {"products": ("",) * count, "parts": tuple(f"row {n}" for n in range(count))}
     if not cached:
         pixels = torch.randint(0, 256, (count, 3, *method.input_size), dtype=torch.uint8)

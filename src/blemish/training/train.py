@@ -254,6 +254,7 @@ def _train_in(
         progress,
         device=device,
         cache_dir=cache_dir,
+        processes=processes,
         done=state["stage"],
         checkpoints=[work_dir / f"stage{n}.ckpt" for n in range(len(method.stages()))],
     )
