@@ -1,6 +1,6 @@
 """Do two processes train what one trains? Metrics and limits of both, at equal global batch.
 
-    python benchmarks/check_ddp.py ../shared/data/mvtec benchmarks/results/ddp.json
+    python benchmarks/check_ddp.py DATA/mvtec benchmarks/results/ddp.json
 
 Trains BoRAD and LogicRD shortly by ``blemish fit``, as one process and as two, with gloo on the
 CPU, and evaluates both. With ``--control`` also as one process of two threads, which says how far
