@@ -117,7 +117,11 @@ except ConfigError as error:
     print(error)
 """
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), timeout=120
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        timeout=120,
     )
     assert "cannot be run again: it is no file" in found.stdout, found.stderr
 

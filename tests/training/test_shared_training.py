@@ -126,7 +126,8 @@ def is_gone(run: Run, out: str, rank: int) -> bool:
 def fitted(
     run: Run, out: Path, devices: int, *more: str, data: Path | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    words: list[Any] = ["fit", data or run.data, *more, "-o", out, "-m", "rd", "--size", 64, "--devices", devices]
+    words: list[Any] = ["fit", data or run.data, *more, "-o", out, "-m", "rd", "--size", 64]
+    words += ["--devices", devices]
     words += ["--teacher-weights", "random", "--false-alarm-rate", 0.3, "--set", "steps=4"]
     words += ["--set", "batch_size=4", "--device", "cpu"]
     ended = subprocess.run(
