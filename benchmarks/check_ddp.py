@@ -5,8 +5,9 @@
 Trains BoRAD and LogicRD shortly by ``blemish fit``, as one process and as two, with gloo on the
 CPU, and evaluates both. With ``--control`` also as one process of two threads, which says how far
 rounding alone carries: its sums are taken in another order, and nothing else is different. A run is
-bounded by ``--steps``; all of them take some minutes of two cores. Ends with 1 where a metric of two
-processes is more than half a point from that of one; whether limits are within a thousandth is said.
+bounded by ``--steps``; all of them take some minutes of two cores. Ends with 1 where a metric of
+two processes is more than half a point from that of one; whether limits are within a thousandth is
+said.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ def test_it_ends_with_the_steps_and_minutes_of_a_training(
     )
     fitted = CliRunner().invoke(app, ["plan", str(root)])
     assert "200 pictures through the teacher" in fitted.stdout.splitlines()[-1]
-    assert fitted.stdout.endswith(" on this machine's CPU; then statistics, with no training step.\n")
+    end = " on this machine's CPU; then statistics, with no training step.\n"
+    assert fitted.stdout.endswith(end)
 
 
 def test_small_pictures_have_the_speeds_alone() -> None:
