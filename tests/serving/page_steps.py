@@ -50,6 +50,10 @@ def until(page: Page, expression: str) -> None:
 def upload(page: Page, paths: list[str], pictures: int) -> None:
     page.set_input_files("#files", paths)
     until(page, f"document.querySelectorAll('.tile').length === {pictures}")
+    uploaded(page)
+
+
+def uploaded(page: Page) -> None:
     until(
         page,
         "!document.querySelector('#progress-text').textContent.includes(' of ')"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from page_steps import AXE, drop, expect, faults, needs_chromium, until
+from page_steps import AXE, drop, expect, faults, needs_chromium, until, uploaded
 from running_server import RunningServer
 from studio_steps import TINY, give, picture, wait_for
 
@@ -84,6 +84,7 @@ def test_from_nothing_to_limits(start_studio: Start, visit: Visit, tmp_path: Pat
     page.set_input_files("#files", mixed)
     until(page, "document.querySelectorAll('.tile').length === 5")
     until(page, "document.querySelectorAll('.tile.defect').length >= 3")
+    uploaded(page)
     page.click("#limits-button-wide")
     until(page, "document.querySelector('#setters img')?.naturalWidth > 0")
     page.click("#setters button:text-is('Leave out…')")

@@ -43,7 +43,7 @@ class InputChoice:
         >>> from blemish.methods.speeds import SPEEDS
         >>> choice = InputChoice(tile="auto")
         >>> choice.preprocessing(SPEEDS["balanced"], MethodConfig(), [(800, 800)]).tiling
-        Tiling(overlap=40, scale=1.0)
+        Tiling(overlap=40, scale=1.0, coarse=None)
     """
 
     image_size: Size | None = None

@@ -31,8 +31,14 @@ function row(setters, image) {
   return item;
 }
 
+let drawn = "";
+
 onChange(() => {
   const setters = state.judgedBy?.setters ?? [];
+  // Every picture that a line posts comes by here: a button that was drawn anew loses its click.
+  const now = JSON.stringify([setters, state.model?.products]);
+  if (now === drawn) return;
+  drawn = now;
   byId("setters-card").hidden = setters.length === 0;
   const far = setters.filter((s) => s.far);
   const shown = far.length ? far.slice(0, SHOWN) : setters.slice(0, 1);
