@@ -41,10 +41,12 @@ def commands(page: Path) -> list[list[str]]:
     found = []
     for block in blocks(page, "console", "bash", "sh"):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            if words[:1] == ["blemish"]:
-                ends = [at for at, word in enumerate(words) if word in ("|", "&&", ">", "2>", "&")]
-                found.append(words[1 : min(ends, default=len(words))])
+            line = line.removeprefix("$ ")
+            if not line.startswith("blemish "):  # output may have an apostrophe
+                continue
+            words = shlex.split(line, comments=True)
+            ends = [at for at, word in enumerate(words) if word in ("|", "&&", ">", "2>", "&")]
+            found.append(words[1 : min(ends, default=len(words))])
     return found
 
 
