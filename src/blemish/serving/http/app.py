@@ -88,6 +88,7 @@ def bare_app(metrics: ServerMetrics, lifespan: Lifespan[FastAPI] | None = None) 
         redirect_slashes=False,
         responses=REFUSALS,
     )
+    app.state.metrics = metrics
     _add_errors(app, metrics)
     return app
 
@@ -148,6 +149,12 @@ def _add_supervision(app: FastAPI, service: InspectionService) -> None:
         if service.ready:
             return JSONResponse({"status": "ready"})
         return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
+
+    add_metrics(app, metrics)
+
+
+def add_metrics(app: FastAPI, metrics: ServerMetrics) -> None:
+    """What is counted, for Prometheus."""
 
     @app.get(
         "/metrics",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blemish.errors import BlemishError
-from blemish.serving.http.app import add_session, bare_app, inspection_app
+from blemish.serving.http.app import add_metrics, add_session, bare_app, inspection_app
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.page_files import add_pages, add_static
 from blemish.serving.http.security import Gate
@@ -33,9 +34,9 @@ class ByModel:
         self._pages, self._find = pages, find
 
     @property
-    def route(self) -> Mount:
-        """Where it is to be found."""
-        return Mount("/inspect/{name}", app=self)
+    def routes(self) -> list[BaseRoute]:
+        """Where it is to be found, also by who leaves the last slash out."""
+        return [Mount("/inspect/{name}", app=self), Route("/inspect/{name}", _to_page)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = scope["path_params"]["name"]
@@ -49,6 +50,14 @@ class ByModel:
             except BlemishError as error:
                 app = refused(RefusalError(409, "cannot_open", str(error)))
         await app(scope, receive, send)
+
+
+def _to_page(request: Request) -> Response:
+    return _page_of(request.path_params["name"])
+
+
+def _page_of(name: str) -> Response:
+    return RedirectResponse(f"/inspect/{quote(name, safe='')}/")
 
 
 def below_static(text: str) -> str:
@@ -88,7 +97,7 @@ def create_several(
 
     @app.get("/", include_in_schema=False)
     async def first() -> Response:
-        return RedirectResponse(f"/inspect/{next(iter(apps))}/")
+        return _page_of(next(iter(apps)))
 
     @app.get("/v1/models", tags=["model"], summary="Names of the models, and what each looks at")
     async def listing() -> list[dict[str, Any]]:
@@ -107,5 +116,6 @@ def create_several(
             return JSONResponse({"status": "ready"})
         return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
 
-    app.router.routes.append(ByModel(pages, find).route)
+    add_metrics(app, metrics)
+    app.router.routes.extend(ByModel(pages, find).routes)
     return Watched(app, gate, metrics)

@@ -78,7 +78,9 @@ class Watched:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "other"
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.count_request(route, method, status, seconds)
+        # Of several models each counts its own; who was refused at the gate came to no application.
+        metrics = scope["app"].state.metrics if "app" in scope else self._metrics
+        metrics.count_request(route, method, status, seconds)
         client = scope.get("client") or ("-", 0)
         path = scope["path"][:120].encode("unicode_escape").decode()
         # No query and no body: names of pictures and their content stay out of the log.

@@ -121,7 +121,7 @@ class Gate:
     def is_public(self, path: str) -> bool:
         """Whether anybody may see what lies there: the page's own files, and signs of life."""
         place = path.split("/")  # of one model of several: /inspect/NAME/…
-        if place[1:2] == ["inspect"] and len(place) > 3:
+        if place[1:2] == ["inspect"] and len(place) > 2:
             return "/" + "/".join(place[3:]) in self.PAGES
         return path in self.PUBLIC or path.startswith("/static/")
 

@@ -61,7 +61,7 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
         known = studio.models.all()
         return [{"name": m["name"], "source": None} for m in known if not m["error"]]
 
-    app.router.routes.append(ByModel(pages, find).route)
+    app.router.routes.extend(ByModel(pages, find).routes)
     return Watched(app, gate, metrics)
 
 
