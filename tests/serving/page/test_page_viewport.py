@@ -41,8 +41,10 @@ def test_zoom_asks_for_pieces_and_never_for_the_picture(
     page.on("response", lambda r: sent.append((r.url, len(r.body()) if "/piece" in r.url else 0)))
     page.locator(".tile .open").first.click()
     until(page, "document.querySelector('#detail-source').naturalWidth === 1600")
-    assert not page.evaluate(f"{PIECE} !== null")  # all there is to see is there
     page.wait_for_selector("#detail-regions button", state="attached")
+    until(page, "document.querySelector('#detail-piece').dataset.id !== undefined")
+    page.wait_for_timeout(500)  # longer than the page waits before it asks for a piece
+    assert not page.evaluate(f"{PIECE} !== null")  # all there is to see is there
     page.evaluate("document.querySelector('#detail-regions').open = true")
     page.locator("#detail-regions button").first.click()  # to the defect, enlarged
     until(page, f"{PIECE} !== null")
