@@ -61,7 +61,8 @@ def serve(
         list[str] | None,
         typer.Option(
             help="Judge a camera's pictures too: camera:0, rtsp://…, udp://…, a video, a folder, "
-            "python:MODULE:FUNCTION; of several models NAME=camera:0, once for each."
+            "python:MODULE:FUNCTION; of several models NAME=camera:0, once for each. What is said "
+            "of --source below holds for all of them."
         ),
     ] = None,
     trigger: Annotated[
