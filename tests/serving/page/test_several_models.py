@@ -117,7 +117,7 @@ def test_a_list_that_does_not_come_stops_no_page(
 ) -> None:
     left, _ = folders(tmp_path)
     server = start(tmp_path / "bolts.blemish", "--source", f"spots={left}")
-    page = look(f"{server.url}/inspect/bolts/live")  # without a camera, and in the list all the same
+    page = look(f"{server.url}/inspect/bolts/live")  # it has no camera, and is in the list
     chosen = page.locator("select[aria-label=Model]")
     expect(chosen.locator("option")).to_have_text(["spots: left", "bolts"])
     expect(chosen).to_have_value("bolts")
