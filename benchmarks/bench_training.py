@@ -1,7 +1,7 @@
 """How many pictures a second does BoRAD train on, on a quiet machine and beside four busy programs?
 
-    git worktree add /tmp/before COMMIT
-    python benchmarks/bench_training.py benchmarks/results/training.json --before /tmp/before/src
+    git worktree add ../before COMMIT
+    python benchmarks/bench_training.py benchmarks/results/training.json --before ../before/src
 
 Trains by the command line, on made-up pictures of 256×256 with random teacher weights, and takes
 the median time between two steps; with ``--before`` the sources of an earlier commit in turn, in

@@ -8,13 +8,12 @@ than in one. The map has the larger of both at every place. Which product it sho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blemish.data.images.look_units import LookUnit, LookUnits, UnitPair
+from blemish.data.images.look_units import LookUnits, UnitPair
 from blemish.data.images.tiles import TileGrid
 from blemish.inspection.network import NetworkOutput
 
@@ -80,21 +79,3 @@ def _raise_to(amap: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
         below = np.minimum(above[band] + 1, rows - 1)
         larger = wide[above[band]] * (1 - share[band]) + wide[below] * share[band]
         np.maximum(amap[band], larger, out=amap[band])
-
-
-def units_of(pairs: Iterable[tuple[NetworkOutput, NetworkOutput]]) -> LookUnits:
-    """UnitPair from what tiles and whole of good pictures score, N = 1 each."""
-    known = list(pairs)
-    looks = [[pair[look] for pair in known] for look in range(2)]
-
-    def of(values: list[list[float]]) -> UnitPair:
-        return UnitPair(*map(LookUnit.of, values))
-
-    return LookUnits(
-        of([[float(one.scores[0]) for one in look] for look in looks]),
-        of([[float(one.maps.max()) for one in look] for look in looks]),
-        {
-            name: of([[float(one.branches[name][0]) for one in look] for look in looks])
-            for name in known[0][0].branches
-        },
-    )

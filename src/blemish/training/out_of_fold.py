@@ -10,7 +10,7 @@ import torch
 
 from blemish.calibration import CalibrationRecord
 from blemish.calibration.good_scores import known_as
-from blemish.data.images.look_units import LookUnit, LookUnits, UnitPair
+from blemish.data.images.look_units import LookScores, LookUnits
 from blemish.data.sample import Sample
 from blemish.inspection.two_scales import fused
 from blemish.methods.base import OutOfFold
@@ -53,19 +53,11 @@ def out_of_fold_units(
     pairs = [(one, other) for one, other in _by_picture(found, data, rows) if other is not None]
     if len(pairs) < 2:  # one has no deviation
         return None
+    return LookUnits.of([(_look(one), _look(other)) for one, other in pairs])
 
-    def of(values: list[list[float]]) -> UnitPair:
-        return UnitPair(*map(LookUnit.of, values))
 
-    looks = list(zip(*pairs, strict=True))
-    return LookUnits(
-        of([[record.score for record in look] for look in looks]),
-        of([[record.peak for record in look] for look in looks]),
-        {
-            name: of([[record.branches[name] for record in look] for look in looks])
-            for name in pairs[0][0].branches
-        },
-    )
+def _look(record: CalibrationRecord) -> LookScores:
+    return LookScores(record.score, record.peak, record.branches)
 
 
 def _by_picture(

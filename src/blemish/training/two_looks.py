@@ -12,14 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from blemish._progress import Progress
-from blemish.data.images.look_units import LookUnits
+from blemish.data.images.look_units import LookScores, LookUnits
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.data.sources import learnable_input
 from blemish.errors import DataError, ImageError
 from blemish.inspection.network import Network, NetworkOutput
 from blemish.inspection.tiling import judged_tiles
-from blemish.inspection.two_scales import units_of
 
 #: Pictures that are judged at most: a median and a deviation need no more.
 _MOST = 60
@@ -48,7 +47,7 @@ def units_by_judging(
     """
     most = min(len(samples), _MOST)
     spread = np.linspace(0, len(samples) - 1, most).round().astype(int).tolist()
-    pairs: list[tuple[NetworkOutput, NetworkOutput]] = []
+    pairs: list[tuple[LookScores, LookScores]] = []
     with progress.task("Comparing both looks", most) as task:
         for place in dict.fromkeys([*spread, *range(len(samples))]):
             if len(pairs) == most:
@@ -58,11 +57,10 @@ def units_by_judging(
             except ImageError:  # calibrating says it
                 continue
             tiles, whole = judged_tiles(network, preprocessing, pixels).looks()
-            # Of the map the peak alone is kept: those of many pictures would not fit.
-            pairs.append((_peak(tiles), _peak(whole)))
+            pairs.append((_look(tiles), _look(whole)))
             task.advance(1)
     check_enough(len(pairs))
-    return units_of(pairs)
+    return LookUnits.of(pairs)
 
 
 def check_enough(pictures: int) -> None:
@@ -79,5 +77,7 @@ def check_enough(pictures: int) -> None:
         )
 
 
-def _peak(output: NetworkOutput) -> NetworkOutput:
-    return replace(output, maps=output.maps.max().reshape(1, 1, 1), departures=None)
+def _look(output: NetworkOutput) -> LookScores:
+    """Of the map the peak alone is kept: those of many pictures would not fit."""
+    branches = {name: float(values[0]) for name, values in output.branches.items()}
+    return LookScores(float(output.scores[0]), float(output.maps.max()), branches)

@@ -8,7 +8,7 @@ good pictures from their median before the larger counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,6 +30,14 @@ class LookUnit(NamedTuple):
     def of(cls, values: Sequence[float]) -> LookUnit:
         """From what good pictures have; deviation as the standard one."""
         return cls(float(np.median(values)), max(float(np.std(values)), _LEAST))
+
+
+class LookScores(NamedTuple):
+    """What tiles, or the whole, of a picture say: score, highest value of the map, branches."""
+
+    score: float
+    peak: float
+    branches: Mapping[str, float]
 
 
 class UnitPair(NamedTuple):
@@ -63,6 +71,20 @@ class LookUnits:
     score: UnitPair = field(default_factory=UnitPair)
     peak: UnitPair = field(default_factory=UnitPair)
     branches: Mapping[str, UnitPair] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[LookScores, LookScores]]) -> LookUnits:
+        """From what tiles and whole of good pictures say."""
+        looks = list(zip(*pairs, strict=True))
+
+        def pair(value: Callable[[LookScores], float]) -> UnitPair:
+            return UnitPair(*(LookUnit.of([value(one) for one in look]) for look in looks))
+
+        def branch(name: str) -> UnitPair:
+            return pair(lambda one: one.branches[name])
+
+        branches = {name: branch(name) for name in pairs[0][0].branches}
+        return cls(pair(lambda one: one.score), pair(lambda one: one.peak), branches)
 
     def branch(self, name: str) -> UnitPair:
         """Units of a branch."""

@@ -96,7 +96,7 @@ class Weights(GroupBuffers):
         self.register_buffer("memory", torch.full((1,), _MANY_SHARE))
         self.register_buffer("layout", torch.full((1,), layout))
 
-    def reset(self, counts: Sequence[float]) -> None:
+    def reset(self, counts: Sequence[int]) -> None:
         """The usual weights of groups of so many independent good pictures each."""
         self.memory = self.memory.new_tensor([usual_share(count) for count in counts])
         self.layout = self.layout.new_full((len(counts),), self._layout)
@@ -116,7 +116,7 @@ class Weights(GroupBuffers):
         return soft_maximum(branches, self.layout.index_select(0, group))
 
 
-def usual_share(count: float) -> float:
+def usual_share(count: int) -> float:
     """The memory's share of a patch's oddness, given so many independent good pictures."""
     return _MANY_SHARE + (_FEW_SHARE - _MANY_SHARE) * _BETWEEN / (_BETWEEN + count)
 

@@ -196,6 +196,12 @@ def add_session(app: FastAPI, gate: Gate) -> None:
         gate.let_in(response, secure=request.url.scheme == "https")
         return response
 
+    add_log_out(app)
+
+
+def add_log_out(app: FastAPI) -> None:
+    """Log-out, of a server as of a studio."""
+
     @app.delete("/v1/session", tags=["session"], summary="Forget the cookie")
     async def logout() -> Response:
         response = JSONResponse({"known": False})

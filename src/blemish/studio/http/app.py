@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from blemish.serving.http.answers import LoginRequest
-from blemish.serving.http.app import bare_app
+from blemish.serving.http.app import add_log_out, bare_app
 from blemish.serving.http.by_model import ByModel, below_static
 from blemish.serving.http.middleware import ServerMetrics, Watched
 from blemish.serving.http.page_files import add_pages, add_static
@@ -94,8 +94,4 @@ def _add_session(app: FastAPI, gate: StudioGate, studio: Studio) -> None:
         known.let_in(response, secure=request.url.scheme == "https")
         return response
 
-    @app.delete(path, tags=["session"], summary="Forget the cookie")
-    async def logout() -> Response:
-        response = JSONResponse({"known": False})
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return response
+    add_log_out(app)
