@@ -40,10 +40,12 @@ RESULT = Path(__file__).parent / "results" / "live.json"
 RATE, SIDE = 25, 320
 
 
-def encode(target: str, pictures: list[Any], frames: int, *, paced: bool, format: str) -> None:
+def encode(
+    target: str, pictures: list[Any], frames: int, *, paced: bool, format: str, rate: int = RATE
+) -> None:
     """Write frames as H.264; paced: one at a time, as a camera does."""
     with av.open(target, "w", format=format) as container:
-        stream = container.add_stream("libx264", rate=RATE)
+        stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
         stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "25", "crf": "4"}
         started = time.monotonic()
@@ -52,12 +54,16 @@ def encode(target: str, pictures: list[Any], frames: int, *, paced: bool, format
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
             if paced:
-                time.sleep(max(0.0, started + (number + 1) / RATE - time.monotonic()))
+                time.sleep(max(0.0, started + (number + 1) / rate - time.monotonic()))
         container.mux(stream.encode())
 
 
 def pictures_of(folder: Path) -> list[Any]:
-    paths = list_images(folder)[:: max(1, len(list_images(folder)) // 50)]
+    return frames_of(list_images(folder)[:: max(1, len(list_images(folder)) // 50)])
+
+
+def frames_of(paths: list[Path]) -> list[Any]:
+    """Pictures as the camera gives them; those of another shape than the first are left out."""
     found = []
     for path in paths:
         with Image.open(path) as image:
