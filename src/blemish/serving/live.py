@@ -1,7 +1,8 @@
-"""Live inspection: frames of a camera are judged as they come, by the served model, one by one.
+"""Live inspection: frames of a camera are judged as they come, by the served model, in order.
 
-In order, so that verdicts leave for the line as the parts passed. What is judged is kept by a rule;
-the last twenty can be seen whether they were kept or not.
+A few are on their way at once, as on a line: while one is kept and sent, the network has the next.
+Each waits for the one before it with its verdict, so that these leave as the parts passed. What is
+judged is kept by a rule; the last twenty can be seen whether they were kept or not.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ log = logging.getLogger("blemish.serve")
 LAST, _SHOWN = 20, 960
 #: Seconds over which the rate is taken.
 _WINDOW = 5.0
+#: On their way at once: one is prepared, one has the network, one is kept and sent.
+_TOGETHER = 3
 
 
 @dataclass(frozen=True)
@@ -189,19 +192,28 @@ class LiveInspection:
         self._service.events.publish("counter", since=self.since)
 
     async def _run(self) -> None:
-        while not self._closing:
-            shot = await asyncio.to_thread(self.grabber.take, 0.5)
-            if shot is not None:
-                await self._judge(shot)
-            elif self.grabber.over:
-                self._service.events.publish("source", state="ended", reason=self.grabber.reason)
-                return
+        under_way: deque[asyncio.Task[None]] = deque()
+        try:
+            while not self._closing:
+                while under_way and (len(under_way) == _TOGETHER or under_way[0].done()):
+                    await under_way.popleft()
+                shot = await asyncio.to_thread(self.grabber.take, 0.5)
+                if shot is not None:
+                    before = under_way[-1] if under_way else None
+                    under_way.append(asyncio.create_task(self._judge(shot, before)))
+                elif self.grabber.over:
+                    break
+        finally:
+            await asyncio.gather(*under_way)
+        if not self._closing:
+            self._service.events.publish("source", state="ended", reason=self.grabber.reason)
 
-    async def _judge(self, shot: Shot) -> None:
-        frame, number = shot.frame, self.judged + 1
+    async def _judge(self, shot: Shot, before: asyncio.Task[None] | None) -> None:
+        frame = shot.frame
         shown: list[LivePicture] = []
 
         def look(answer: NetworkOutput, prediction: Prediction) -> bool:
+            number = self.judged + 1  # the one before has been counted
             size = (frame.pixels.shape[0], frame.pixels.shape[1])
             picture = LivePicture(
                 *(number, _small(frame.pixels), answer.maps[0], size),
@@ -217,9 +229,11 @@ class LiveInspection:
         if shot.product is not None:
             order = order.model_copy(update={"product": shot.product})
         try:
-            (item,) = await self._service.judge([upload], order, look=look)
+            (item,) = await self._service.judge([upload], order, look=look, after=before)
         except RefusalError as refusal:  # clients fill the queue, or it took too long
             item = NotJudged(name, refusal)
+        if before is not None:
+            await asyncio.wait([before])  # also where this one was refused at once
         if shot.answer is not None:
             with suppress(InvalidStateError):  # who called has gone
                 shot.answer.set_result(item)

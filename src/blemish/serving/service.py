@@ -143,16 +143,22 @@ class InspectionService:
         return product
 
     async def judge(
-        self, uploads: Sequence[Upload], order: Order, *, look: Look | None = None
+        self,
+        uploads: Sequence[Upload],
+        order: Order,
+        *,
+        look: Look | None = None,
+        after: asyncio.Task[None] | None = None,
     ) -> list[Judged | NotJudged]:
         """Judge the images of one request, in order and all by the same calibration.
 
-        ``look`` is shown each of them, and says whether it is kept. Refused (503) where too many
-        images wait already, or (504) where it took too long.
+        ``look`` is shown each of them, and says whether it is kept. Nothing is kept, counted or
+        sent before ``after`` is done. Refused (503) where too many images wait already, or (504)
+        where it took too long.
         """
         self.admission.enter(len(uploads))
         active = self.versions.active
-        tasks = [asyncio.create_task(self._judge(u, order, active, look)) for u in uploads]
+        tasks = [asyncio.create_task(self._judge(u, order, active, look, after)) for u in uploads]
         try:
             _, late = await asyncio.wait(tasks, timeout=self.limits.answer_seconds)
         finally:
@@ -215,12 +221,19 @@ class InspectionService:
         return self._viewport.piece(picture.id, decode, box.check(picture.size), longest=longest)
 
     async def _judge(
-        self, upload: Upload, order: Order, active: CalibrationVersion, look: Look | None
+        self,
+        upload: Upload,
+        order: Order,
+        active: CalibrationVersion,
+        look: Look | None,
+        after: asyncio.Task[None] | None,
     ) -> Judged | NotJudged:
         try:
             pixels, facts = await self._in_thread(lambda: self._prepare(upload, order))
             answer = await self._answer(pixels)
             del pixels
+            if after is not None:
+                await asyncio.wait([after])
             judged = await self._in_thread(
                 lambda: self._finish(upload, facts, answer, order, active, look)
             )
