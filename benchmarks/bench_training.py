@@ -40,8 +40,11 @@ import builtins, json, sys, time
 times, found, real = [], [], builtins.__import__
 def watching(*words, **more):
     module = real(*words, **more)
-    borad = sys.modules.get("blemish.methods.borad.model")
-    if not found and hasattr(borad, "BoRAD"):
+    # Where the method is today, and where earlier versions had it.
+    for name in ("blemish.methods.borad.model", "blemish.methods.borad"):
+        borad = sys.modules.get(name)
+        if found or not hasattr(borad, "BoRAD"):
+            continue
         found.append(borad.BoRAD)
         after = borad.BoRAD.after_step
         def after_step(self, stage, step):
