@@ -16,9 +16,9 @@ from blemish.cameras.grabber import Grabber
 from blemish.cameras.trigger import parse_trigger
 from blemish.inspection.network import NetworkOutput
 from blemish.results import Prediction
-from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
+from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import ServeLimits
 from blemish.serving.live import KeepRule, LiveInspection
