@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shlex
@@ -42,13 +43,20 @@ class ServedModel:
         return [as_typed(note, {"MODEL": shlex.quote(self.name)}) for note in notes]
 
     def write_limits(self, calibration: Calibration | None) -> None:
-        """Write limits into the model's file, whole or not at all; refused (409) otherwise."""
+        """Write limits into the model's file, whole or not at all; refused (409, 507) otherwise."""
         if self.file is None:
             raise RefusalError(409, "no_file", f"{self.name} is in no file.")
         try:
             write_limits(self.file, read_model(self.file), calibration)
         except BlemishError as error:
             raise RefusalError(409, "cannot_write", str(error)) from error
+        except OSError as error:
+            raise RefusalError(
+                507,
+                "disk_full" if error.errno == errno.ENOSPC else "cannot_write",
+                f"The limits could not be written into {self.name}, which is as it was: "
+                f"{error.strerror or error}. Make room on that disk and try again.",
+            ) from error
 
 
 def open_served(path: str | Path, *, device: str = "cpu", provider: str = "auto") -> ServedModel:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
+import sqlite3
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +30,7 @@ from spot_model import (
 from blemish.calibration import CalibrationRecord, calibrate, image_identity
 from blemish.errors import ConfigError
 from blemish.inspection.network import NetworkOutput
+from blemish.model_file.bundle import Manifest, TeacherEntry, write_bundle
 from blemish.serving.history.database import Database
 from blemish.serving.history.pictures import PictureHistory
 from blemish.serving.history.versions import CalibrationVersions
@@ -296,3 +299,52 @@ def test_a_model_without_limits_has_scores_and_says_what_to_do(tmp_path: Path) -
         ask(app, "PUT", f"/v1/pictures/{found['id']}/mark", json={"mark": "good"})
         made = ask(app, path="/v1/recalibration", json={"how": "join"}).json()
         assert (made["n"], made["limits"][0]["defect"]) == (1, 130)
+
+
+def test_on_a_full_disk_limits_are_not_written_and_the_model_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "m.blemish"
+    teacher = TeacherEntry(name="efficientnet_lite0", sha256="sha256:0", pretrained=True)
+    content = {"method": "rd", "config": {}, "teacher": teacher, "preprocessing": {"height": 64}}
+    content |= {"products": ("nut",), "calibration": None, "training": {}, "versions": {}}
+    manifest = Manifest(**content, created="2026-01-01T00:00:00+00:00")  # type: ignore[arg-type]
+    write_bundle(file, manifest, {"weights.safetensors": b"weights"})
+    before = file.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("blemish._files.os.fsync", full)
+    with service_of(spot_model(file=file, name="m.blemish"), tmp_path) as service:
+        app = create_app(service, Gate(token=None, loopback=True))
+        answer = ask(app, path="/v1/calibrations/write", params={"expected": 1})
+    assert (answer.status_code, answer.json()["error"]) == (507, "disk_full")
+    assert "m.blemish, which is as it was: No space left on device" in answer.json()["detail"]
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob(".m.blemish*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 507),
+        (sqlite3.OperationalError("database or disk is full"), 507),
+        (OSError(errno.EIO, "Input/output error"), 500),
+        (sqlite3.OperationalError("no such table: x"), 500),
+    ],
+)
+def test_a_full_disk_is_said_and_other_failures_are_bugs(
+    app: Watched,
+    service: InspectionService,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(service.pictures, "all", fails)
+    answer = ask(app, "GET", "/v1/history")
+    assert answer.status_code == status
+    assert ("Make room" in answer.json()["detail"]) == (status == 507)

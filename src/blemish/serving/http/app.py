@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,7 @@ from blemish.serving.http.marked_routes import marked_routes
 from blemish.serving.http.middleware import ServerMetrics, Watched, refused
 from blemish.serving.http.page_files import add_pages, add_static
 from blemish.serving.http.predict_routes import predict_routes
-from blemish.serving.http.refusals import REFUSALS, not_json
+from blemish.serving.http.refusals import DISK_FULL, REFUSALS, disk_is_full, not_json
 from blemish.serving.http.security import COOKIE, Gate
 from blemish.serving.http.trend_routes import trend_metrics, trend_routes
 from blemish.serving.limits import RefusalError
@@ -100,9 +101,17 @@ def _add_errors(app: FastAPI, metrics: ServerMetrics) -> None:
             metrics.count_error(refusal.code)
         return refused(refusal)
 
+    async def full(request: Request, error: Exception) -> Response:
+        if not disk_is_full(error):
+            raise error  # to be answered as any other bug, with its place in the log
+        log.error("The disk is full: %s", error)
+        return await answer(request, DISK_FULL)
+
     foreseen = (RefusalError, RequestValidationError, HTTPException, BlemishError, ClientDisconnect)
     for kind in (*foreseen, Exception):
         app.add_exception_handler(kind, answer)
+    for kind in (OSError, sqlite3.OperationalError):
+        app.add_exception_handler(kind, full)
 
 
 def _refusal(error: Exception) -> RefusalError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from typing import Any
 
 from fastapi import Response
 
 from blemish.serving.http.answers import ErrorAnswer
+from blemish.serving.limits import RefusalError
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text}
@@ -24,8 +27,23 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         500: "The model cannot say, or a bug; see the server's log",
         503: "Busy; come again after Retry-After seconds",
         504: "No answer in time",
+        507: "The disk is full, or what may be kept is",
     }.items()
 }
+
+DISK_FULL = RefusalError(
+    507,
+    "disk_full",
+    "The server's disk is full, and this could not be done. Files are whole, as they were or new. "
+    "Make room and try again.",
+)
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether that is why something could not be written, be it a file or a database."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
 
 
 def not_json(*kinds: str) -> dict[str, Any]:
