@@ -40,6 +40,8 @@ def asks(gate: StudioGate, method: str, path: str, token: str = "", **headers: s
         ("GET", "/inspect/a/v1/history", 200),
         ("POST", "/inspect/a/v1/predict", 200),
         ("PUT", "/inspect/a/v1/pictures/7/mark", 200),
+        ("PUT", "/inspect/a/v1/pictures/7/remark", 200),
+        ("PUT", "/inspect/a/v1/pictures/7/product", 200),
         ("PUT", "/v1/studio/marks", 200),
         ("POST", "/v1/studio/pictures", 403),
         ("POST", "/v1/studio/train", 403),
@@ -96,6 +98,9 @@ def test_sessions_and_files_over_http(
     assert give(engineer, "a/good/1.png", picture(1)).status_code == 200
     marked = operator.put("/v1/studio/marks", json={"paths": ["a/good/1.png"], "mark": "defect"})
     assert marked.json() == {"paths": ["a/defect/1.png"]}
+    leave = {"paths": ["a/defect/1.png"], "mark": "leave_out"}
+    assert operator.put("/v1/studio/marks", json=leave).json()["error"] == "engineer_needed"
+    assert engineer.put("/v1/studio/marks", json=leave).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -58,15 +58,15 @@ class Viewport:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: tuple[int, Image.Image] | None = None
+        self._last: tuple[Hashable, Image.Image] | None = None
 
     def piece(
-        self, key: int, decode: Callable[[], NDArray[np.uint8]], box: Box, *, longest: int
+        self, key: Hashable, decode: Callable[[], NDArray[np.uint8]], box: Box, *, longest: int
     ) -> bytes:
         """A piece, scaled down where its longer side has more than ``longest`` pixels.
 
         Args:
-            key: Number of the picture, under which it never changes.
+            key: Of the picture, under which it never changes.
             decode: Gives its pixels ``(H, W, 3)``; called where it is not the last one.
             box: Which piece; checked already.
             longest: Pixels.

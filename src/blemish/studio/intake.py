@@ -100,6 +100,7 @@ class Intake:
         *,
         product: str | None,
         role: Role | None,
+        kind: str | None = None,
     ) -> Taken:
         """Keep a file as it is; refused (4xx) where it is no picture that can be read.
 
@@ -108,13 +109,14 @@ class Intake:
             content: The file.
             product: Which product it shows; ``None``: as its folders say.
             role: What it shows; ``None``: as its folders say.
+            kind: Of defect; ``None``: as its folders say.
         """
         place = place_of(path)
         image = decoded(content, file_name(path), bit_depth=16, most=self._limits.pixels)
         product = check_product(product or place.product or "parts")
         because = place.because if role is None else ""
-        kind = place.kind if role in (None, "defect") else ""
         role = role or place.role
+        kind = (place.kind if kind is None else kind) if role == "defect" else ""
         digest = hashlib.sha256(content).hexdigest()
         rows = self._db.rows(
             "SELECT name FROM digests WHERE product = ? AND digest = ?", (product, digest)
@@ -124,8 +126,8 @@ class Intake:
             now_role: Role = there.split("/")[1]  # type: ignore[assignment]
             return Taken(path=there, role=now_role, kind="", equal_to=there)
         kept = self._pictures.put(product, role, kind, file_name(path), content)
-        name = self._remember(kept, digest)
-        self._thumbnails.put(product, name, thumbnail(image))
+        self._remember(kept, digest)
+        self._thumbnails.put(self._pictures.file(kept), thumbnail(image))
         return Taken(path=kept, role=role, kind=kind, because=because)
 
     def give_product(self, paths: Sequence[str], product: str) -> list[str]:
@@ -133,11 +135,9 @@ class Intake:
         moved = self._pictures.give_product(paths, check_product(product))
         for path in moved:
             content = self._pictures.file(path).read_bytes()
-            name = self._remember(path, hashlib.sha256(content).hexdigest())
-            self._thumbnails.forget(path.split("/", 1)[0], name)
+            self._remember(path, hashlib.sha256(content).hexdigest())
         return moved
 
-    def _remember(self, path: str, digest: str) -> str:
+    def _remember(self, path: str, digest: str) -> None:
         product, *_, name = path.split("/")
         self._db.run("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (product, digest, name))
-        return name

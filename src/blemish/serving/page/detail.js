@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { focus, onOpen, toggleMark } from "./grid.js";
 import { UNKNOWN, changed, heatUrl, limitsOf, onChange, refresh, shown, state } from "./state.js";
-import { seen, wholeUrl } from "./viewport.js";
+import { piecesIn, wholeUrl } from "./viewport.js";
 import { byId, make, oneIn, score, several, time, times, verdictWord } from "./words.js";
 
 const dialog = byId("detail");
@@ -12,12 +12,14 @@ const canvas = byId("canvas");
 let current = null; // the picture's row in the history
 let order = []; // ids in the order they had when the first was opened
 let zoom = null; // screen pixels per source pixel; null: fit
+const seen = piecesIn(byId("detail-piece"));
+const addresses = ({ id, size }) => ({ key: id, size, whole: `v1/pictures/${id}/source`, piece: `v1/pictures/${id}/piece?` });
 
 function show(id) {
   current = state.pictures.find((p) => p.id === id);
   if (!current) return;
   if (!dialog.open) { order = shown().map((p) => p.id); dialog.showModal(); }
-  byId("detail-source").src = wholeUrl(current);
+  byId("detail-source").src = wholeUrl(addresses(current));
   byId("detail-source").alt = current.name;
   byId("detail-boxes").replaceChildren();
   byId("detail-regions").hidden = true;
@@ -177,7 +179,7 @@ function lay() {
   canvas.style.height = `${current.size[0] * factor}px`;
   canvas.classList.toggle("sharp", factor >= 3);
   byId("zoom-value").textContent = zoom === null ? "fit" : `${Math.round(100 * factor)} %`;
-  seen(current, stage, canvas, factor);
+  seen(addresses(current), stage, canvas, factor);
 }
 
 // The source pixel under the pointer, or in the middle, stays where it is.
@@ -264,7 +266,7 @@ addEventListener("pointermove", (event) => {
 addEventListener("pointerup", () => { dragged = null; });
 canvas.addEventListener("dragstart", (event) => event.preventDefault());
 addEventListener("resize", lay);
-stage.addEventListener("scroll", () => { if (current) seen(current, stage, canvas, zoom ?? fitting()); });
+stage.addEventListener("scroll", () => { if (current) seen(addresses(current), stage, canvas, zoom ?? fitting()); });
 
 onOpen(show);
 let judged = "";

@@ -1,6 +1,5 @@
 // Large pictures, seen in pieces: the whole of it small, and over it what is in view, as sharp as the screen.
-
-import { byId } from "./words.js";
+// A picture here is { key, size: [height, width], whole, piece }: the addresses of all of it and of a piece.
 
 const LARGE = 4e6; // pixels of a picture from which it is not sent whole
 const WHOLE = 1600; // pixels of the longer side of the whole of one
@@ -8,27 +7,12 @@ const SETTLED = 120; // milliseconds without a move, after which a piece is aske
 const MOST = 4096; // pixels of a piece's longer side, as the server has it
 
 const isLarge = ({ size }) => size[0] * size[1] > LARGE;
-const pieceUrl = (id, [left, top, width, height], longest) =>
-  `v1/pictures/${id}/piece?left=${left}&top=${top}&width=${width}&height=${height}&longest=${longest}`;
+const pieceUrl = (picture, [left, top, width, height], longest) =>
+  `${picture.piece}left=${left}&top=${top}&width=${width}&height=${height}&longest=${longest}`;
 
 export const wholeUrl = (picture) => isLarge(picture)
-  ? pieceUrl(picture.id, [0, 0, picture.size[1], picture.size[0]], WHOLE)
-  : `v1/pictures/${picture.id}/source`;
-
-let waiting = 0;
-let wanted = "";
-
-// Called at every move; factor: screen pixels per pixel of the picture.
-export function seen(picture, stage, canvas, factor) {
-  clearTimeout(waiting);
-  const holder = byId("detail-piece");
-  if (holder.dataset.id !== String(picture.id)) { holder.replaceChildren(); wanted = ""; }
-  holder.dataset.id = picture.id;
-  const fine = factor * devicePixelRatio;
-  const coarse = WHOLE / Math.max(...picture.size);
-  if (!isLarge(picture) || fine <= coarse) { holder.replaceChildren(); wanted = ""; return; }
-  waiting = setTimeout(() => fetchPiece(picture, inView(picture, stage, canvas, factor), fine), SETTLED);
-}
+  ? pieceUrl(picture, [0, 0, picture.size[1], picture.size[0]], WHOLE)
+  : picture.whole;
 
 // With half as much again around it, so that a small move shows nothing blurred.
 function inView({ size }, stage, canvas, factor) {
@@ -42,19 +26,35 @@ function inView({ size }, stage, canvas, factor) {
   return [left, top, width, height];
 }
 
-async function fetchPiece(picture, box, fine) {
-  const longest = Math.min(MOST, Math.ceil(Math.max(box[2], box[3]) * Math.min(1, fine)));
-  const url = pieceUrl(picture.id, box, longest);
-  if (url === wanted) return;
-  wanted = url;
-  const piece = new Image();
-  piece.alt = "";
-  piece.src = url;
-  const [left, top, width, height] = box;
-  piece.style.left = `${(100 * left) / picture.size[1]}%`;
-  piece.style.top = `${(100 * top) / picture.size[0]}%`;
-  piece.style.width = `${(100 * width) / picture.size[1]}%`;
-  piece.style.height = `${(100 * height) / picture.size[0]}%`;
-  const there = await piece.decode().then(() => true, () => false); // the last one stays until then
-  if (there && url === wanted) byId("detail-piece").replaceChildren(piece);
+// What puts pieces into holder, to be called at every move; factor: screen pixels per pixel of the picture.
+export function piecesIn(holder) {
+  let waiting = 0;
+  let wanted = "";
+
+  async function fetchPiece(picture, box, fine) {
+    const longest = Math.min(MOST, Math.ceil(Math.max(box[2], box[3]) * Math.min(1, fine)));
+    const url = pieceUrl(picture, box, longest);
+    if (url === wanted) return;
+    wanted = url;
+    const piece = new Image();
+    piece.alt = "";
+    piece.src = url;
+    const [left, top, width, height] = box;
+    piece.style.left = `${(100 * left) / picture.size[1]}%`;
+    piece.style.top = `${(100 * top) / picture.size[0]}%`;
+    piece.style.width = `${(100 * width) / picture.size[1]}%`;
+    piece.style.height = `${(100 * height) / picture.size[0]}%`;
+    const there = await piece.decode().then(() => true, () => false); // the last one stays until then
+    if (there && url === wanted) holder.replaceChildren(piece);
+  }
+
+  return function seen(picture, stage, canvas, factor) {
+    clearTimeout(waiting);
+    if (holder.dataset.id !== String(picture.key)) { holder.replaceChildren(); wanted = ""; }
+    holder.dataset.id = picture.key;
+    const fine = factor * devicePixelRatio;
+    const coarse = WHOLE / Math.max(...picture.size);
+    if (!isLarge(picture) || fine <= coarse) { holder.replaceChildren(); wanted = ""; return; }
+    waiting = setTimeout(() => fetchPiece(picture, inView(picture, stage, canvas, factor), fine), SETTLED);
+  };
 }

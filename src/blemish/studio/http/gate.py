@@ -22,7 +22,7 @@ _LONGEST_NAME = 60
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What operators may change: to judge, to mark, and to leave again.
 _FOR_OPERATORS = re.compile(
-    r"/v1/(session|studio/marks)|/inspect/[^/]+/v1/(session|predict|pictures/\d+/(mark|product|note))"
+    r"/v1/(session|studio/marks)|/inspect/[^/]+/v1/(session|predict|pictures/\d+/(mark|product|remark))"
 )
 
 

@@ -11,8 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from blemish.data.images.reading import read_header
 from blemish.errors import BlemishError
+from blemish.serving.http.history_routes import Longest, Pixels
 from blemish.serving.http.uploads import Body
 from blemish.serving.limits import Admission, RefusalError
+from blemish.serving.viewport import Box
+from blemish.studio.audit import acting
 from blemish.studio.intake import Taken, place_of
 from blemish.studio.pictures import Role, check_product, outline_of, write_outline
 from blemish.studio.regions import DrawnRegion, read_region, write_region
@@ -20,7 +23,7 @@ from blemish.studio.studio import Studio
 
 Path_ = Annotated[str, Query(max_length=400, description="as the list of pictures has it")]
 Points = list[tuple[float, float]]
-_CACHED = {"Cache-Control": "private, max-age=3600"}
+Version = Annotated[str, Query(max_length=80, description="of the file, as that list has it")]
 
 
 class Paths(BaseModel):
@@ -48,6 +51,11 @@ class Outline(BaseModel):
     shapes: list[Annotated[Points, Field(min_length=3, max_length=2000)]] = Field(max_length=200)
 
 
+def _cached(version: str) -> dict[str, str]:
+    """Another picture may come under the same path: only who names the version keeps it."""
+    return {"Cache-Control": "private, max-age=3600" if version else "no-store"}
+
+
 def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
     """The routes for pictures."""
     router = APIRouter(prefix="/v1/studio", tags=["pictures"])
@@ -58,9 +66,7 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
         gone = set(pictures.left_out())
         return {
             "products": pictures.products(),
-            "pictures": [
-                [p.path, p.called in gone, p.outlined, str(p.changed)] for p in pictures.all()
-            ],
+            "pictures": [[p.path, p.called in gone, p.outlined, p.version] for p in pictures.all()],
             "regions": [path.stem for path in (studio.folder / "regions").glob("[!.]*.json")],
         }
 
@@ -82,15 +88,28 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
             )
 
     @router.get("/thumbnail", summary="A picture, small")
-    def small(path: Path_) -> Response:
-        file = pictures.file(path)
-        content = studio.thumbnails.of(file, path.split("/", 1)[0])
-        return Response(content, media_type="image/jpeg", headers=_CACHED)
+    def small(path: Path_, v: Version = "") -> Response:
+        content = studio.thumbnails.of(pictures.file(path))
+        return Response(content, media_type="image/jpeg", headers=_cached(v))
 
     @router.get("/picture", summary="A picture at its own size")
-    def shown(path: Path_) -> Response:
+    def shown(path: Path_, v: Version = "") -> Response:
         content, kind = studio.thumbnails.shown(pictures.file(path))
-        return Response(content, media_type=kind, headers=_CACHED)
+        return Response(content, media_type=kind, headers=_cached(v))
+
+    @router.get("/piece", summary="A piece of a picture, as large as it is to be seen")
+    def piece(
+        path: Path_,
+        left: Pixels,
+        top: Pixels,
+        width: Pixels,
+        height: Pixels,
+        longest: Longest = 1600,
+        v: Version = "",
+    ) -> Response:
+        box = Box(left, top, width, height)
+        content = studio.thumbnails.piece(pictures.file(path), box, longest=longest)
+        return Response(content, media_type="image/jpeg", headers=_cached(v))
 
     @router.get("/find", summary="Where the picture of a product and name is")
     def find(product: str, name: str) -> dict[str, str]:
@@ -106,6 +125,10 @@ def picture_routes(studio: Studio, admission: Admission) -> APIRouter:
     @router.put("/marks", summary="Good, defect, unsorted; left out of learning or taken back")
     def mark(order: MarkOrder) -> dict[str, list[str]]:
         if order.mark in ("leave_out", "take_back"):
+            if acting.get().role != "engineer":
+                raise RefusalError(
+                    403, "engineer_needed", "What is learned from is decided by an engineer."
+                )
             pictures.leave_out(order.paths, leave=order.mark == "leave_out")
             paths = order.paths
         else:

@@ -2,7 +2,7 @@
 
 import { call, get } from "/static/api.js";
 import { jobs, lookAtJobs, onJobs } from "/static/nav.js";
-import { smallUrl } from "/static/pictures.js";
+import { smallUrl, state } from "/static/pictures.js";
 import { byId, make, percent, several, verdictWord } from "/static/words.js";
 
 const [one, other] = [byId("compare-one"), byId("compare-other")];
@@ -58,7 +58,7 @@ function table(found) {
 function tiles(rows) {
   return make("ul", "pair", ...rows.slice(0, 200).map((row) => {
     const image = make("img");
-    image.src = smallUrl(row.path);
+    image.src = smallUrl(row.path, state.pictures.find((p) => p.path === row.path)?.v);
     image.alt = "";
     image.loading = "lazy";
     const said = Object.entries(row.verdicts).map(([name, verdict]) => make("p", "", `${name}: `, make("b", verdict, verdictWord(verdict))));

@@ -3,10 +3,12 @@
 import { call, get } from "/static/api.js";
 import { mark, refreshPictures, state } from "/static/pictures.js";
 import { say } from "/static/say.js";
+import { piecesIn, wholeUrl } from "/static/viewport.js";
 import { byId } from "/static/words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [dialog, drawing] = [byId("viewer"), byId("drawing")];
+const [dialog, drawing, stage, sheet] = ["viewer", "drawing", "stage", "sheet"].map(byId);
+const seen = piecesIn(byId("viewer-piece"));
 let paths = [];
 let at = 0;
 let size = [1, 1]; // height, width
@@ -14,6 +16,7 @@ let shapes = { outline: [], look: [], ignore: [] };
 let open = []; // corners of the shape being drawn
 let cross = null; // where the keyboard is
 let dirty = new Set();
+let zoom = null; // screen pixels per pixel of the picture; null: all of it
 
 const layer = () => document.querySelector('[name="layer"]:checked').value;
 const product = () => paths[at].split("/")[0];
@@ -41,16 +44,17 @@ async function load() {
   document.querySelector(`[name="layer"][value="${role() === "defect" ? "outline" : "look"}"]`).checked = true;
   byId("viewer-before").disabled = at === 0;
   byId("viewer-next").disabled = at === paths.length - 1;
-  byId("viewer-picture").src = `/v1/studio/picture?path=${encodeURIComponent(path)}&v=${known?.v ?? ""}`;
+  byId("viewer-picture").removeAttribute("src");
   byId("viewer-picture").alt = path;
   byId("draw-said").textContent = "";
-  [open, cross, dirty] = [[], null, new Set()];
+  [open, cross, dirty, zoom] = [[], null, new Set(), null];
   shapes = { outline: [], look: [], ignore: [] };
   draw();
   const drawn = await get("/v1/studio/outline", { path });
   const region = await call("GET", `/v1/studio/regions/${encodeURIComponent(product())}`).catch((error) => { say(error.message); return null; });
   if (paths[at] !== path) return;
   size = drawn.size;
+  byId("viewer-picture").src = wholeUrl(addresses());
   shapes.outline = drawn.shapes;
   for (const name of ["look", "ignore"]) shapes[name] = (region?.[name] ?? []).map((shape) => shape.polygon);
   if (region && (region.height !== size[0] || region.width !== size[1])) {
@@ -65,12 +69,39 @@ function element(tag, attributes) {
   return made;
 }
 
+function addresses() {
+  const query = `path=${encodeURIComponent(paths[at])}&v=${state.pictures.find((p) => p.path === paths[at])?.v ?? ""}`;
+  return { key: query, size, whole: `/v1/studio/picture?${query}`, piece: `/v1/studio/piece?${query}&` };
+}
+
+const fitting = () => Math.min((stage.clientWidth - 16) / size[1], (stage.clientHeight - 16) / size[0]);
+
+function lay() {
+  const factor = zoom ?? Math.max(fitting(), 40 / Math.max(...size));
+  sheet.style.width = `${size[1] * factor}px`;
+  sheet.style.height = `${size[0] * factor}px`;
+  sheet.classList.toggle("sharp", factor >= 3);
+  byId("viewer-zoom").textContent = zoom === null ? "fit" : `${Math.round(100 * factor)} %`;
+  look();
+}
+
+function look() { // at what is in view, once it is known how large the picture is
+  if (byId("viewer-picture").hasAttribute("src")) seen(addresses(), stage, sheet, zoom ?? fitting());
+}
+
+// The pixel under the pointer, or in the middle, stays where it is.
+function setZoom(wanted, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
+  const [before, least] = [zoom ?? fitting(), fitting()];
+  const pixel = [(stage.scrollLeft + x - sheet.offsetLeft) / before, (stage.scrollTop + y - sheet.offsetTop) / before];
+  zoom = wanted === null || wanted <= least ? null : Math.min(wanted, Math.max(8, least));
+  draw();
+  const factor = zoom ?? fitting();
+  stage.scrollTo(pixel[0] * factor + sheet.offsetLeft - x, pixel[1] * factor + sheet.offsetTop - y);
+}
+
 function draw() {
   const [height, width] = size;
-  const box = byId("stage").getBoundingClientRect();
-  const scale = Math.min((box.width - 16) / width, (box.height - 16) / height);
-  byId("sheet").style.width = `${Math.max(40, width * scale)}px`;
-  byId("sheet").style.height = `${Math.max(40, height * scale)}px`;
+  lay();
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const now = layer();
   const parts = [];
@@ -120,25 +151,67 @@ function corner(point) {
 
 let pressed = false;
 let strokes = 0;
+let moved = null; // where the picture was taken hold of
+const fingers = new Map(); // by their number, where each is
+let spread = 0; // between two of them
+
+const moves = (event) => event.button === 1 || byId("viewer-move").getAttribute("aria-pressed") === "true" || document.body.classList.contains("role-operator");
+
 drawing.addEventListener("pointerdown", (event) => {
-  if (event.button > 0 || document.body.classList.contains("role-operator")) return;
+  if (event.pointerType === "touch") fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  if (fingers.size === 2) { // the second finger moves and zooms; the corner that the first has set goes
+    if (pressed) { open.splice(open.length - 1 - strokes); draw(); }
+    [pressed, moved, spread] = [false, null, apart()];
+    return;
+  }
+  if (event.button > 1 || fingers.size > 2) return;
   event.preventDefault();
-  drawing.focus({ preventScroll: true });
   drawing.setPointerCapture(event.pointerId);
+  if (moves(event)) { moved = [event.clientX + stage.scrollLeft, event.clientY + stage.scrollTop]; return; }
+  drawing.focus({ preventScroll: true });
   [pressed, strokes, cross] = [true, 0, null];
   corner(place(event));
 });
+
+function apart() {
+  const [[x, y], [u, v]] = [...fingers.values()];
+  return Math.hypot(x - u, y - v);
+}
+
+const middle = () => [0, 1].map((axis) => [...fingers.values()].reduce((sum, place) => sum + place[axis] / fingers.size, 0));
+
+function pinch(event) {
+  const before = middle();
+  fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  const [now, box] = [middle(), stage.getBoundingClientRect()];
+  stage.scrollBy(before[0] - now[0], before[1] - now[1]);
+  const wide = apart();
+  if (Math.abs(wide - spread) > 4) {
+    setZoom(((zoom ?? fitting()) * wide) / spread, now[0] - box.left, now[1] - box.top);
+    spread = wide;
+  }
+}
+
 drawing.addEventListener("pointermove", (event) => {
+  if (fingers.size === 2) { pinch(event); return; }
+  if (moved) { stage.scrollTo(moved[0] - event.clientX, moved[1] - event.clientY); return; }
   if (!pressed || !open.length) return;
   const point = place(event);
   if (far(point, open.at(-1)) > reach()) { open.push(point); strokes += 1; draw(); }
 });
-drawing.addEventListener("pointerup", () => {
+drawing.addEventListener("pointerup", (event) => {
+  fingers.delete(event.pointerId);
   if (pressed && strokes > 4) close(); // drawn in one go
-  pressed = false;
+  [pressed, moved] = [false, null];
 });
-drawing.addEventListener("pointercancel", () => { pressed = false; });
+drawing.addEventListener("pointercancel", (event) => { fingers.delete(event.pointerId); [pressed, moved] = [false, null]; });
 drawing.addEventListener("dblclick", close);
+stage.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  const box = stage.getBoundingClientRect();
+  setZoom((zoom ?? fitting()) * 2 ** (-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
+}, { passive: false });
+stage.addEventListener("scroll", look);
 
 dialog.addEventListener("keydown", (event) => {
   if (event.target.matches("input, select")) return;
@@ -149,9 +222,14 @@ dialog.addEventListener("keydown", (event) => {
     const [dx, dy] = moves[event.key];
     cross = [Math.max(0, Math.min(size[1], x + dx)), Math.max(0, Math.min(size[0], y + dy))];
     draw();
+    follow();
   } else if (event.target === drawing && event.key === " ") { cross ??= [size[1] / 2, size[0] / 2]; corner([...cross]); }
   else if (event.target === drawing && event.key === "Enter") close();
   else if (event.target === drawing && event.key === "Backspace") back();
+  else if (event.key === "+" || event.key === "=") larger();
+  else if (event.key === "-") smaller();
+  else if (event.key === "0") setZoom(null);
+  else if (event.key === "1") setZoom(1);
   else if (event.key === "ArrowLeft") go(-1);
   else if (event.key === "ArrowRight") go(1);
   else if (event.key.toLowerCase() === "g") markAs("good");
@@ -159,6 +237,17 @@ dialog.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+const larger = () => setZoom(1.4 * (zoom ?? fitting()));
+const smaller = () => setZoom((zoom ?? fitting()) / 1.4);
+
+// The cross stays in sight.
+function follow() {
+  const factor = zoom ?? fitting();
+  const place = [cross[0] * factor + sheet.offsetLeft, cross[1] * factor + sheet.offsetTop];
+  const into = (scroll, shown, where) => Math.min(where - 30, Math.max(where + 30 - shown, scroll));
+  stage.scrollTo(into(stage.scrollLeft, stage.clientWidth, place[0]), into(stage.scrollTop, stage.clientHeight, place[1]));
+}
 
 function back() {
   if (open.length) open.pop();
@@ -206,5 +295,13 @@ byId("viewer-next").addEventListener("click", () => go(1));
 byId("viewer-good").addEventListener("click", () => markAs("good"));
 byId("viewer-defect").addEventListener("click", () => markAs("defect"));
 byId("viewer-out").addEventListener("click", async () => { await mark([paths[at]], "leave_out"); await load(); });
+byId("viewer-larger").addEventListener("click", larger);
+byId("viewer-smaller").addEventListener("click", smaller);
+byId("viewer-fit").addEventListener("click", () => setZoom(null));
+byId("viewer-move").addEventListener("click", (event) => {
+  const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
+  event.currentTarget.setAttribute("aria-pressed", String(on));
+  stage.classList.toggle("moving", on);
+});
 addEventListener("resize", () => { if (dialog.open) draw(); });
 for (const input of document.querySelectorAll('[name="layer"]')) input.addEventListener("change", () => { open = []; draw(); });
