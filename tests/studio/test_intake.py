@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,12 @@ from studio_steps import picture
 
 from blemish.data.layouts import read_data_set
 from blemish.errors import ConfigError
+from blemish.results import UNKNOWN_PRODUCT
+from blemish.serving.history.database import Database
+from blemish.serving.history.pictures import Contents, Picture, PictureHistory
 from blemish.serving.limits import RefusalError, ServeLimits
 from blemish.studio.intake import place_of
+from blemish.studio.marked import take_marked
 from blemish.studio.orders import TrainOrder
 from blemish.studio.pictures import write_outline
 from blemish.studio.studio import Studio
@@ -132,3 +138,35 @@ def test_a_project_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="Cannot keep a project"):
         Studio(tmp_path / "file", ServeLimits())
+
+
+def test_marks_of_inspecting_go_into_the_project(studio: Studio, tmp_path: Path) -> None:
+    take(studio, "nut/waits.png", picture(1))
+    take(studio, "nut/good/learned.png", picture(2))
+    with contextlib.closing(Database.open(tmp_path / "state", "model")) as database:
+        history = PictureHistory(database, ServeLimits())
+        for seed, name, mark, product in (
+            (1, "waits.png", "defect", "nut"),
+            (2, "learned.png", "defect", "nut"),
+            (3, "new.png", "defect", "nut"),
+            (4, "fine.png", "good", "nut"),
+            (5, "odd.png", "good", UNKNOWN_PRODUCT),
+            (6, "nobody.png", None, "nut"),
+        ):
+            content = picture(seed)
+            digest = hashlib.sha256(content).hexdigest()
+            figures = {"score": 1.0, "peak": 1.0, "map_low": 0.0, "branches": {}}
+            judged = Picture(digest, product, name, (64, 64), verdict="ok", version=1, **figures)
+            key = history.keep(judged, Contents(content, b"", b""))
+            history.set_mark(key, mark)
+            history.remark(key, "deep/scratch" if mark == "defect" else "", "")
+        counts = take_marked(history, studio.intake, studio.pictures)
+        again = take_marked(history, studio.intake, studio.pictures)
+    assert counts == {"good": 1, "defect": 1, "sorted": 1, "known": 0, "differ": 1, "unknown": 1}
+    assert again == {"good": 0, "defect": 0, "sorted": 0, "known": 3, "differ": 1, "unknown": 1}
+    assert [p.path for p in studio.pictures.all()] == [
+        "nut/good/fine.png",
+        "nut/good/learned.png",
+        "nut/defect/deep_scratch/new.png",
+        "nut/defect/deep_scratch/waits.png",
+    ]

@@ -112,8 +112,12 @@ class Jobs:
         self._changed(self.get(key))
         return self.get(key)
 
-    def cancel(self, key: int) -> StudioJob:
-        """Stop a job: one that trains finishes its step and keeps what is needed to go on."""
+    def cancel(self, key: int, *, at_once: bool = False) -> StudioJob:
+        """Stop a job: one that trains finishes its step and keeps what is needed to go on.
+
+        Asked again it goes on stopping. ``at_once`` ends its process: what a training has done
+        since its last checkpoint is lost.
+        """
         with self._db.transaction():
             job = self.get(key)
             if job.state == "waiting":
@@ -121,8 +125,10 @@ class Jobs:
             elif job.state != "running":
                 raise RefusalError(409, "not_running", "This job has ended already.")
         if job.state == "running":
+            asked = bool(job.facts.get("cancelled"))
             self._set(key, facts=json.dumps({**job.facts, "cancelled": True}))
-            self._interrupt(job)
+            if at_once or not asked:  # a second Ctrl-C would end it without its checkpoint
+                self._interrupt(job, at_once=at_once)
         else:
             self._changed(self.get(key))
         return self.get(key)
@@ -196,6 +202,8 @@ class Jobs:
                 env={**os.environ, RECORD: record, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
                 start_new_session=True,  # Ctrl-C for the studio is none for a training
             )
+        if self.get(job.id).facts.get("cancelled"):  # while there was no process to be told
+            self._interrupt(job)
         while not self._closing:
             try:
                 self._process.wait(_LOOK_SECONDS)
@@ -232,8 +240,8 @@ class Jobs:
             shutil.rmtree(self.project / f"{job.facts.get('makes')}.training", ignore_errors=True)
         self._changed(self.get(key))
 
-    def _interrupt(self, job: StudioJob) -> None:
-        """Ask a job's process to stop; where it was asked before, end it."""
+    def _interrupt(self, job: StudioJob, *, at_once: bool = False) -> None:
+        """Ask a job's process to stop, or end it with all that it has started."""
         folder = self.folder / str(job.id)
         pid = None if self._process is None else self._process.pid
         if pid is None:  # the child of an earlier studio
@@ -241,11 +249,13 @@ class Jobs:
                 if gone or not (folder / worker.PROCESS).is_file():
                     return
             pid = json.loads((folder / worker.PROCESS).read_text("utf-8"))["pid"]
-        stop = signal.SIGINT
-        if _ON_WINDOWS or job.facts.get("cancelled"):
-            stop = signal.SIGTERM if _ON_WINDOWS else signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, stop)
+            if _ON_WINDOWS:
+                os.kill(pid, signal.SIGTERM)
+            elif at_once:
+                os.killpg(pid, signal.SIGKILL)  # it leads a session of its own
+            else:
+                os.kill(pid, signal.SIGINT)
 
     def _set(self, key: int, **values: str) -> None:
         names = ", ".join(f"{name} = ?" for name in values)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
-from blemish.serving.history.pictures import Picture
-from blemish.studio.intake import Taken
+from blemish.studio import marked
 from blemish.studio.jobs import StudioJob
 from blemish.studio.orders import TeachOrder, TrainOrder
 from blemish.studio.studio import Studio
@@ -39,9 +38,9 @@ def job_routes(studio: Studio) -> APIRouter:
         job = jobs.get(key)
         return {**_answer(studio, job), "losses": _losses(studio, job), "log": jobs.log(job)}
 
-    @router.post("/jobs/{key}/cancel", summary="Stop it; a second time: at once")
-    def cancel(key: int) -> dict[str, Any]:
-        return _answer(studio, jobs.cancel(key))
+    @router.post("/jobs/{key}/cancel", summary="Stop it, so that it can go on; or at once")
+    def cancel(key: int, at_once: bool = False) -> dict[str, Any]:
+        return _answer(studio, jobs.cancel(key, at_once=at_once))
 
     @router.post("/jobs/{key}/again", summary="Go on from its checkpoint, or do it again")
     def again(key: int) -> dict[str, Any]:
@@ -66,14 +65,11 @@ def job_routes(studio: Studio) -> APIRouter:
 
     @router.post("/models/{name}/take-marked", summary="Take what was marked into the project")
     async def take_marked(name: str) -> dict[str, int]:
-        inspection = await studio.inspections.get(name)
-        history = inspection.service.pictures
-        counts = {"good": 0, "defect": 0, "known": 0}
-        for picture in history.all():
-            if picture.mark:
-                content = history.contents(picture.id, "source")
-                taken = _taken(studio, picture, content)
-                counts["known" if taken.equal_to else picture.mark] += 1
+        history = (await studio.inspections.get(name)).service.pictures
+        counts = await run_in_threadpool(
+            marked.take_marked, history, studio.intake, studio.pictures
+        )
+        studio.events.publish("pictures")
         return counts
 
     @router.get("/compare", summary="Two models on the same pictures")
@@ -85,12 +81,6 @@ def job_routes(studio: Studio) -> APIRouter:
         return [dict(entry) for entry in studio.audit.latest()]
 
     return router
-
-
-def _taken(studio: Studio, picture: Picture, content: bytes) -> Taken:
-    return studio.intake.take(
-        Path(picture.name).name, content, product=picture.product, role=picture.mark
-    )
 
 
 def _answer(studio: Studio, job: StudioJob) -> dict[str, Any]:

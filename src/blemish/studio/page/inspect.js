@@ -21,8 +21,13 @@ function button(text, action) {
 function addButtons() {
   const of = `/v1/studio/models/${encodeURIComponent(name)}`;
   const take = button("Take marked pictures into the project", async () => {
-    const { good, defect, known } = await call("POST", `${of}/take-marked`);
-    say(`${several(good, "good picture")} and ${several(defect, "defect")} taken for the next training; ${known} were there already.`);
+    const found = await call("POST", `${of}/take-marked`);
+    const parts = [`${several(found.good, "good picture")} and ${several(found.defect, "defect")} taken for the next training`];
+    if (found.sorted) parts.push(`${several(found.sorted, "picture")} that waited in the project sorted by the marks`);
+    if (found.known) parts.push(`${found.known} there already`);
+    if (found.differ) parts.push(`${found.differ} marked otherwise in the project, and left as they are there`);
+    if (found.unknown) parts.push(`${found.unknown} of no product of the model: say the product first`);
+    say(`${parts.join("; ")}.`);
   });
   byId("recalibrate").after(take);
   const wide = make("button", "", "Limits");

@@ -113,7 +113,12 @@ function jobItem(job) {
   item.dataset.job = job.id;
   const took = job.started && job.ended ? ` · ${duration((new Date(job.ended) - new Date(job.started)) / 1000)}` : "";
   const head = make("div", "head", make("strong", "", job.title), make("span", "dim", `${STATES[job.state]}${took} · ${job.who} · ${time(job.ended ?? job.started ?? job.created)}`));
-  if (["waiting", "running"].includes(job.state)) head.append(button(job.facts.cancelled ? "Stop at once" : "Cancel", () => call("POST", `/v1/studio/jobs/${job.id}/cancel`)));
+  const stop = `/v1/studio/jobs/${job.id}/cancel`;
+  if (job.state === "running" && job.facts.cancelled) {
+    head.append(make("strong", "stopping", "Stopping…"), button("Stop at once…", async () => {
+      if (confirm("End it without waiting? What was trained since its last checkpoint is lost; pictures and models stay as they are.")) await call("POST", `${stop}?at_once=true`);
+    }, "plain"));
+  } else if (["waiting", "running"].includes(job.state)) head.append(button("Cancel", () => call("POST", stop)));
   if (["cancelled", "interrupted", "failed"].includes(job.state)) {
     head.append(button(job.can_go_on ? "Go on" : "Do it again", () => call("POST", `/v1/studio/jobs/${job.id}/again`), "main"));
   }
