@@ -2,7 +2,9 @@
 
 import { call, get } from "/static/api.js";
 import { jobs, lookAtJobs, onJobs } from "/static/nav.js";
-import { smallUrl, state } from "/static/pictures.js";
+import { refreshPictures, smallUrl, state } from "/static/pictures.js";
+import { openViewer } from "/static/viewer.js";
+import { say } from "/static/say.js";
 import { byId, make, percent, several, verdictWord } from "/static/words.js";
 
 const [one, other] = [byId("compare-one"), byId("compare-other")];
@@ -56,13 +58,23 @@ function table(found) {
 }
 
 function tiles(rows) {
-  return make("ul", "pair", ...rows.slice(0, 200).map((row) => {
+  const shown = rows.slice(0, 200);
+  return make("ul", "pair", ...shown.map((row, index) => {
     const image = make("img");
     image.src = smallUrl(row.path, state.pictures.find((p) => p.path === row.path)?.v);
     image.alt = "";
     image.loading = "lazy";
     const said = Object.entries(row.verdicts).map(([name, verdict]) => make("p", "", `${name}: `, make("b", verdict, verdictWord(verdict))));
-    return make("li", "", image, make("div", "", make("p", "dim", row.path), ...said));
+    const open = make("button", "plain", image);
+    open.type = "button";
+    open.setAttribute("aria-label", `Open ${row.path}`);
+    open.addEventListener("click", async () => {
+      await refreshPictures(); // some may have been moved since they were judged
+      const paths = shown.map((one) => one.path);
+      if (state.pictures.some((p) => p.path === row.path)) await openViewer(paths, index);
+      else say(`${row.path} was moved or marked otherwise since. Judge all pictures anew.`);
+    });
+    return make("li", "", open, make("div", "", make("p", "dim", row.path), ...said));
   }));
 }
 

@@ -26,6 +26,14 @@ addEventListener("hashchange", () => { enter(); scrollTo(0, 0); });
 lookAtJobs();
 enter();
 
+byId("keys-button").addEventListener("click", () => byId("keys").showModal());
+byId("keys-close").addEventListener("click", () => byId("keys").close());
+addEventListener("keydown", (event) => {
+  if (event.key !== "?" || document.querySelector("dialog[open]") || event.target.matches("input")) return;
+  event.preventDefault();
+  byId("keys").showModal();
+});
+
 let soon = null;
 listen({
   pictures: () => {
