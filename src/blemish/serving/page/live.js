@@ -15,6 +15,7 @@ let held = null; // a picture that somebody looks at while others come
 let loading = false;
 let shown = null;
 
+const waited = ({ milliseconds: ms }) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 const signOf = (verdict) => SIGNS[verdict] ?? ["–", "no limits"];
 
 function drawVerdict(facts) {
@@ -86,7 +87,7 @@ listen("live", (facts) => {
   last = [facts, ...last.filter((one) => one.number !== facts.number)].slice(0, LAST);
   const kind = facts.verdict ?? "none";
   counts[kind] = (counts[kind] ?? 0) + 1;
-  byId("latency").textContent = `${Math.round(facts.milliseconds)} ms`;
+  byId("latency").textContent = waited(facts);
   if (waiting) return; // as often as the screen is drawn, and no more
   waiting = true;
   requestAnimationFrame(() => { waiting = false; draw(); });
@@ -108,7 +109,7 @@ async function look() {
     byId("since").textContent = `Counted since ${time(found.since)}.`;
     counts = found.counts;
     last = found.last;
-    if (last[0]) byId("latency").textContent = `${Math.round(last[0].milliseconds)} ms`;
+    if (last[0]) byId("latency").textContent = waited(last[0]);
     draw();
   } catch (error) {
     byId("none").hidden = false;
