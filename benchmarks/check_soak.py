@@ -4,7 +4,7 @@
 
 MODEL is an exported model file. Nine good pictures of the product and one defect, in turn, are a
 camera of ten frames a second: an MPEG transport stream over UDP on the loopback, encoded by a
-process of its own. ``blemish serve --source`` judges every third of them and keeps 200 pictures
+process of its own. ``blemish serve --source`` judges every third of them and keeps 20 pictures
 at most. Each verdict goes to an HTTP receiver, through a real MQTT broker (mosquitto), into a
 folder and into a CSV file. The live page and the page of pictures are open in headless Chromium,
 and the live page once more in one that nobody drives: a driven one keeps a record of all that its
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 RESULT = Path(__file__).parent / "results" / "soak.json"
-CAMERA, KEPT = 10, 200  # frames a second; pictures kept at most
+CAMERA, KEPT = 10, 20  # frames a second; pictures kept at most: frames that repeat are one
 TRIGGER = "every:0.28"  # every third frame, whatever the clocks say
 LOOK = 30.0  # seconds
 #: Growth an hour at most, in MiB: of the server, of what each page holds, of what draws a page; and
