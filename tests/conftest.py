@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Before the first import of torch, here and in the processes that tests start: several threads on
 # small inputs are slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image
 from blemish.data.planted import plant_anomaly
 from blemish.demo_line import render
 from exported_once import export_once
+from forked import ForkServer
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -33,6 +35,17 @@ if find_spec("torchvision") is not None and torch.version.cuda is None:
     _OPERATORS = torch.library.Library("torchvision", "DEF")
     _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected now stays: no search for garbage looks through it again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +72,14 @@ def _graphs(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder.mkdir(exist_ok=True)
     os.environ["BLEMISH_TEST_GRAPHS"] = str(folder)
     export_once(folder)
+
+
+@pytest.fixture(scope="session")
+def forks(_graphs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Runs ``blemish`` in processes of its own, after one import of everything."""
+    server = ForkServer(tmp_path_factory.mktemp("forks"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,21 +19,12 @@ from blemish.benchmark.run import run_line
 from blemish.benchmark.runner import run_benchmark
 from blemish.benchmark.tables import csv_text
 from blemish.errors import BlemishError, ConfigError
+from forked import ForkServer
 
 Make = Callable[..., BenchmarkOptions]
 
 _OPTIONS = ["--method", "rd", "--protocol", "per_category", "--size", "64", "--device", "cpu"]
 _OPTIONS += ["--set", "steps=20", "--set", "batch_size=4", "--teacher-weights", "random", "-q"]
-
-
-def start(data: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "blemish.cli.app", "benchmark", "--data", str(data)]
-    return subprocess.Popen(
-        [*command, *_OPTIONS, "--out", str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def figures(folder: Path) -> list[dict[str, Any]]:
@@ -58,10 +46,11 @@ def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_kill_9_in_the_middle_and_the_same_command_again(
-    line: Path, tmp_path: Path, options: Make, here: list[str]
+    forks: ForkServer, line: Path, tmp_path: Path, options: Make, here: list[str]
 ) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = start(line, killed)
+    words = ("benchmark", "--data", line, *_OPTIONS, "--out", killed)
+    process = forks.start(*words, cwd=tmp_path)
     rows, work, training = (killed / name for name in ("rows.jsonl", "work", "training"))
     # The first run is written down and the second one is training: it has made its folder.
     wait_for(
@@ -72,8 +61,7 @@ def test_kill_9_in_the_middle_and_the_same_command_again(
         )
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.end()
     assert len(children) == 1
     assert len(read_lines(killed)) == 1
     # The run under way ends with it and leaves nothing that counts.

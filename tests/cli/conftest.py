@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +15,30 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish import Detector
+from forked import Forked, ForkServer, environment
 
 Result = subprocess.CompletedProcess[str]
 RunBlemish = Callable[..., Result]
 
 
-def environment() -> dict[str, str]:
-    # A terminal's width from outside would break the tables elsewhere.
-    unset = ("COLUMNS", "FORCE_COLOR", "TERM")
-    kept = {key: value for key, value in os.environ.items() if key not in unset}
-    return {**kept, "COLUMNS": "200", "PYTHONUTF8": "1"}
-
-
-@pytest.fixture(scope="session")
-def fork_server() -> Iterator[subprocess.Popen[str]]:
-    program = Path(__file__).with_name("fork_server.py")
-    with subprocess.Popen(
-        [sys.executable, program],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        yield server
-        assert server.stdin is not None
-        server.stdin.close()
+@pytest.fixture
+def blemish(forks: ForkServer, tmp_path: Path) -> RunBlemish:
+    """``blemish("fit", folder, …)`` in ``tmp_path``; ``before`` is Python run in front of it."""
+    return partial(forks.run, cwd=tmp_path)
 
 
 @pytest.fixture
-def blemish(
-    fork_server: subprocess.Popen[str],
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> RunBlemish:
-    """``blemish("fit", folder, …)`` in ``tmp_path``; ``before`` is Python run in front of it.
+def start_blemish(forks: ForkServer, tmp_path: Path) -> Iterator[Callable[..., Forked]]:
+    """Starts it and lets it run; none outlives its test."""
+    started: list[Forked] = []
 
-    Each run is a process of its own, forked from one that has imported everything already.
-    """
-    outputs = tmp_path_factory.mktemp("output")
+    def start(*words: object, before: str = "") -> Forked:
+        started.append(forks.start(*words, cwd=tmp_path, before=before))
+        return started[-1]
 
-    def run(*words: object, before: str = "") -> Result:
-        out, err = outputs / "out", outputs / "err"
-        job = {"words": [*map(str, words)], "cwd": str(tmp_path), "before": before}
-        assert fork_server.stdin is not None
-        assert fork_server.stdout is not None
-        fork_server.stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
-        fork_server.stdin.flush()
-        code = int(fork_server.stdout.readline())
-        texts = (path.read_text("utf-8", "surrogateescape") for path in (out, err))
-        return subprocess.CompletedProcess(["blemish", *job["words"]], code, *texts)
-
-    return run
+    yield start
+    for process in started:
+        process.end()
 
 
 @pytest.fixture
@@ -88,33 +60,6 @@ def fresh_blemish(tmp_path: Path) -> RunBlemish:
         )
 
     return run
-
-
-@pytest.fixture
-def start_blemish(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts it and lets it run, for tests that send it signals; none outlives its test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*words: object, before: str = "") -> subprocess.Popen[str]:
-        # A suite started in the background inherits "ignore"; the user at a terminal does not.
-        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-        program = f"{heard}\n{before}\nfrom blemish.cli.app import main\nmain()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *map(str, words)],
-            cwd=tmp_path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture

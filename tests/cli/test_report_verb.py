@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,12 +38,12 @@ def parts(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-def test_the_command_writes_a_report(model: Path, parts: Path, tmp_path: Path) -> None:
+def test_the_command_writes_a_report(
+    blemish: Callable[..., Any], model: Path, parts: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "report.html"
-    command = [sys.executable, "-m", "blemish.cli.app", "report", model, parts, "-o", out]
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=True
-    )
+    done = blemish("report", model, parts, "-o", out)
+    assert done.returncode == 0, done.stderr
     assert "Good parts: " in done.stdout
     assert "Weakest defect kinds: " in done.stdout
     assert f"Wrote {out}" in done.stdout

@@ -1,28 +1,8 @@
-"""Running ``blemish predict`` over many pictures, and what must be equal of its rows."""
+"""What must be equal of the rows of ``blemish predict``, whoever writes them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
-
-PROGRAM = "from blemish.cli.app import main; main()"
-
-
-def run_blemish(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """``blemish`` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", "PYTHONUTF8": "1", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 def assert_same(

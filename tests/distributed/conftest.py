@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batch_runs import run_blemish
 from numpy.typing import NDArray
 from PIL import Image
+
+from forked import ForkServer
 
 #: Pictures that cannot be read.
 TORN, EMPTY = "0017.png", "0101.png"
@@ -41,12 +42,15 @@ def judging_file(exported_file: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def plain_rows(
-    tmp_path_factory: pytest.TempPathFactory, pictures: Path, judging_file: Path
+    forks: ForkServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    pictures: Path,
+    judging_file: Path,
 ) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """What ``blemish predict --csv --json`` writes of the pictures: CSV's rows and JSON's."""
     folder = tmp_path_factory.mktemp("plain")
     words = ("predict", judging_file, pictures, "--csv", "v.csv", "--json", "v.jsonl", "-q")
-    result = run_blemish(*words, "--batch-size", 1, cwd=folder)
+    result = forks.run(*words, "--batch-size", 1, cwd=folder)
     assert result.returncode == 2, result.stderr  # two cannot be read
     with (folder / "v.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

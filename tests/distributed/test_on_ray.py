@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_runs import PROGRAM, assert_same, run_blemish
+from batch_runs import assert_same
 
 from blemish.distributed.judge import Judge
 from blemish.distributed.part_writer import PartWriter
 from blemish.distributed.result_folder import Block, Plan, ResultFolder
 from blemish.errors import BlemishError, BundleError
+from forked import ForkServer
 
 ray = pytest.importorskip("ray", reason="Ray, of blemish[ray], is absent")
 pytest.importorskip("pyarrow", reason="pyarrow, of blemish[ray], is absent")
@@ -63,13 +63,16 @@ def parts(folder: Path) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 def test_killed_actor_and_killed_driver_lose_and_double_nothing(
-    cluster: str, tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
+    forks: ForkServer,
+    cluster: str,
+    tmp_path: Path,
+    pictures: Path,
+    judging_file: Path,
+    plain_rows: Any,
 ) -> None:
     words = ["predict", judging_file, pictures, "--out", "results", "--batch-size", "1"]
     words += ["--engine", "ray", "--address", cluster, "--workers", "3"]  # with room for two
-    driver = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, words)], cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
+    driver = forks.start(*words, cwd=tmp_path)
     results, killed = tmp_path / "results", 0
     try:
         until = time.monotonic() + 120
@@ -82,11 +85,13 @@ def test_killed_actor_and_killed_driver_lose_and_double_nothing(
             time.sleep(0.002)
     finally:
         driver.kill()
+        driver.wait()
+        driver.stdout.close()
     assert driver.wait() == -signal.SIGKILL
     assert killed
     before = parts(results)
     assert before < 8
-    result = run_blemish(*words, cwd=tmp_path)
+    result = forks.run(*words, cwd=tmp_path)
     assert result.returncode == 2, result.stderr  # two pictures cannot be read
     assert "240 images" in result.stdout or "238 images" in result.stdout
     assert parts(results) == 8
@@ -121,10 +126,10 @@ def test_a_block_that_ends_its_workers_is_given_up(cluster: str, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_cluster_of_its_own_ends_with_the_run(
-    tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
+    forks: ForkServer, tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
 ) -> None:
     words = ("predict", judging_file, pictures, "--out", "results", "--batch-size", 1, "-q")
-    result = run_blemish(*words, "--engine", "ray", "--address", "local", cwd=tmp_path)
+    result = forks.run(*words, "--engine", "ray", "--address", "local", cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     folder = ResultFolder(tmp_path / "results")
     plan = folder.begin(
@@ -138,9 +143,11 @@ def test_a_cluster_of_its_own_ends_with_the_run(
     assert_same([row for number in plan for row in folder.read(number)], plain_rows)
 
 
-def test_no_cluster_is_one_sentence(tmp_path: Path, pictures: Path, judging_file: Path) -> None:
+def test_no_cluster_is_one_sentence(
+    forks: ForkServer, tmp_path: Path, pictures: Path, judging_file: Path
+) -> None:
     words = ("predict", judging_file, pictures, "--out", "results", "--engine", "ray")
-    result = run_blemish(*words, "--address", "127.0.0.1:1", cwd=tmp_path)
+    result = forks.run(*words, "--address", "127.0.0.1:1", cwd=tmp_path)
     assert result.returncode == 2
     assert "no Ray cluster at --address 127.0.0.1:1" in result.stderr
     assert "Traceback" not in result.stderr

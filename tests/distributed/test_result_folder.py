@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batch_runs import assert_same, run_blemish
+from batch_runs import assert_same
 from PIL import Image
 
 from blemish.distributed.columns import COLUMNS, failed_row
 from blemish.distributed.result_folder import Plan, ResultFolder
 from blemish.errors import ConfigError, DataError
+from forked import ForkServer
 
 dataset = pytest.importorskip("pyarrow.dataset", reason="pyarrow, of blemish[ray], is absent")
 
@@ -25,10 +26,10 @@ def table(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_parquet_says_what_csv_says(
-    tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
+    forks: ForkServer, tmp_path: Path, pictures: Path, judging_file: Path, plain_rows: Any
 ) -> None:
     words = ("predict", judging_file, pictures, "--out", "results", "--maps", "--batch-size", 1)
-    result = run_blemish(*words, cwd=tmp_path)
+    result = forks.run(*words, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     assert "2 could not be judged" in result.stdout
     assert "0017.png" in result.stderr
@@ -50,7 +51,7 @@ def test_parquet_says_what_csv_says(
     # The same command again judges nothing; without one of its files it judges that block.
     before = {path.name: path.stat().st_mtime_ns for path in results.iterdir()}
     (results / parts[2]).unlink()
-    again = run_blemish(*words, cwd=tmp_path)
+    again = forks.run(*words, cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, result.stdout)
     after = {path.name: path.stat().st_mtime_ns for path in results.iterdir()}
     assert {name for name in before if before[name] != after[name]} == {parts[2]}
@@ -124,9 +125,11 @@ def test_files_have_one_type_and_the_same_bytes(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "_run.json").read_text())["pictures"] == 1
 
 
-def test_options_that_do_not_go_together_are_said(tmp_path: Path, judging_file: Path) -> None:
+def test_options_that_do_not_go_together_are_said(
+    forks: ForkServer, tmp_path: Path, judging_file: Path
+) -> None:
     def refused(*words: object) -> str:
-        result = run_blemish("predict", judging_file, tmp_path, *words, cwd=tmp_path)
+        result = forks.run("predict", judging_file, tmp_path, *words, cwd=tmp_path)
         assert result.returncode == 2
         assert "Traceback" not in result.stderr
         return result.stderr

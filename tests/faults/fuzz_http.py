@@ -16,16 +16,16 @@ from typing import Any
 SERVING = Path(__file__).parents[1] / "serving"
 sys.path.insert(0, str(SERVING))
 
-from running_server import RunningServer  # noqa: E402
+from running_server import RunningServer, spots  # noqa: E402
 from spot_model import part, png  # noqa: E402
 
 
 def fuzzed(examples: int, seed: int = 0) -> dict[str, Any]:
     """So many valid and so many invalid requests of every operation; what was answered wrongly."""
     with tempfile.TemporaryDirectory() as place:
-        words = [sys.executable, str(SERVING / "spot_model.py"), "serve", f"{place}/spots.blemish"]
-        words += ["--port", "0", "--state", f"{place}/state", "--max-mib", "2"]
-        server = RunningServer(words, Path(place, "log"), {})
+        words = [f"{place}/spots.blemish", "--port", "0", "--state", f"{place}/state"]
+        log = Path(place, "log")
+        server = RunningServer(spots([*words, "--max-mib", "2"], log), log)
         try:
             for level in range(100, 120):  # so that there are pictures to ask for
                 kept = {"keep": "true", "name": f"{level}.png"}

@@ -23,7 +23,7 @@ import httpx
 SERVING = Path(__file__).parents[1] / "serving"
 sys.path[:0] = [str(SERVING), str(Path(__file__).parent)]
 
-from running_server import RunningServer  # noqa: E402
+from running_server import RunningServer, spots  # noqa: E402
 from spot_model import part, png  # noqa: E402
 
 MORE_MIB, MORE_FILES = 60, 5
@@ -64,9 +64,9 @@ def soak_serve(seconds: float, rate: float = 10.0) -> dict[str, Any]:
     """A picture kept and a look at the history, over and over; 200 pictures are kept at most."""
     wrong, asked, slowest = list[str](), 0, 0.0
     with tempfile.TemporaryDirectory() as place:
-        words = [sys.executable, str(SERVING / "spot_model.py"), "serve", f"{place}/spots.blemish"]
-        words += ["--port", "0", "--state", f"{place}/state", "--keep", "200"]
-        server = RunningServer(words, Path(place, "log"), {})
+        words = [f"{place}/spots.blemish", "--port", "0", "--state", f"{place}/state"]
+        log = Path(place, "log")
+        server = RunningServer(spots([*words, "--keep", "200"], log), log)
         begun, foot = time.monotonic(), None
         while time.monotonic() - begun < seconds:
             level, started = 100 + asked % 20, time.monotonic()

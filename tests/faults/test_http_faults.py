@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,11 +39,11 @@ def slow_ones() -> Iterator[list[socket.socket]]:
 def test_two_hundred_slow_clients_hold_nobody_up(
     tmp_path: Path, slow_ones: list[socket.socket]
 ) -> None:
-    from running_server import RunningServer
+    from running_server import RunningServer, spots
     from spot_model import part, png
 
-    words = [sys.executable, str(SERVING / "spot_model.py"), "serve", str(tmp_path / "s.blemish")]
-    server = RunningServer([*words, "--port", "0", "--timeout", "2"], tmp_path / "log", {})
+    words = [tmp_path / "s.blemish", "--port", "0", "--timeout", "2"]
+    server = RunningServer(spots(words, tmp_path / "log"), tmp_path / "log")
     begun = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
     try:
         for number in range(200):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,38 +10,47 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from running_server import RunningServer
 
+from forked import Forked, ForkServer
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """``start(*options, model=None, environment={})``: a server of the spots, or of a model."""
-    running: list[RunningServer] = []
+def start(forks: ForkServer, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """``start(*options, model=None, **environment)``: a server of the spots, or of a model."""
+    running: list[Forked] = []
 
     def begin(*options: object, model: Path | None = None, **environment: str) -> RunningServer:
-        program = [str(HERE / "spot_model.py")] if model is None else ["-m", "blemish.cli.app"]
-        words = [sys.executable, *program, "serve", str(model or tmp_path / "spots.blemish")]
-        words += ["--port", "0", "--state", str(tmp_path / "state"), *map(str, options)]
-        running.append(RunningServer(words, tmp_path / "server.log", environment))
-        return running[-1]
+        log = tmp_path / "server.log"
+        process = forks.start(
+            *("serve", model or tmp_path / "spots.blemish", "--port", "0"),
+            *("--state", tmp_path / "state", *options),
+            program="spot_model" if model is None else "blemish",
+            cwd=Path.cwd(),
+            log=log,
+            **environment,
+        )
+        running.append(process)
+        return RunningServer(process, log)
 
     yield begin
-    for server in running:
-        if server.process.poll() is None:
-            server.kill()
+    for process in running:
+        process.end()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the spots that several tests ask, each leaving it alive."""
     folder = tmp_path_factory.mktemp("server")
-    words = [sys.executable, str(HERE / "spot_model.py"), "serve", str(folder / "spots.blemish")]
-    words += ["--port", "0", "--max-megapixels", "1", "--max-mib", "2", "--timeout", "10"]
-    words += ["--max-images", "8"]
-    running = RunningServer(words, folder / "server.log", {})
+    process = forks.start(
+        *("serve", folder / "spots.blemish", "--port", "0", "--max-megapixels", "1"),
+        *("--max-mib", "2", "--timeout", "10", "--max-images", "8"),
+        program="spot_model",
+        cwd=folder,
+        log=folder / "server.log",
+    )
+    running = RunningServer(process, folder / "server.log")
     yield running
     assert running.stop() == 0, running.log.read_text()[-3000:]
 

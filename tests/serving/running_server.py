@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    from forked import Forked
+
+
+def spots(words: list[object], log: Path) -> subprocess.Popen[str]:
+    """``blemish serve words…`` of the spots, from the beginning."""
+    program = [sys.executable, Path(__file__).with_name("spot_model.py"), "serve", *words]
+    with log.open("ab") as errors:
+        return subprocess.Popen(
+            [*map(str, program)], stdout=subprocess.PIPE, stderr=errors, text=True
+        )
 
 
 class RunningServer:
     """A server process, and a client for it."""
 
-    def __init__(self, words: list[str], log: Path, environment: dict[str, str]) -> None:
-        self.log = log
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                words,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, **environment},
-                text=True,
-            )
+    def __init__(self, process: subprocess.Popen[str] | Forked, log: Path) -> None:
+        self.process, self.log = process, log
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"http://\S+", line)

@@ -116,7 +116,8 @@ def png(image: NDArray) -> bytes:
     return file.getvalue()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command line, whose model is the spots, as the environment says."""
     from blemish.cli import app as command_line
     from blemish.serving.http import server
 
@@ -139,3 +140,7 @@ if __name__ == "__main__":
     server.open_served = lambda path, **options: made  # type: ignore[assignment]
     sys.argv[0] = "blemish"
     command_line.main()
+
+
+if __name__ == "__main__":
+    main()

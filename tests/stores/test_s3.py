@@ -7,9 +7,7 @@ from the environment alone.
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 
 from blemish.distributed.result_folder import ResultFolder
+from forked import ForkServer
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs, of blemish[s3], is absent")
 moto_server = pytest.importorskip("moto.server", reason="moto and flask, the server, are absent")
@@ -61,20 +60,12 @@ def bucket(
 
 
 @pytest.fixture
-def run(server: dict[str, str], tmp_path: Path) -> Run:
+def run(forks: ForkServer, server: dict[str, str], tmp_path: Path) -> Run:
     """``run("predict", …)`` in ``tmp_path``; the secret must stand nowhere in what it says."""
 
     def call(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [sys.executable, "-c", "from blemish.cli.app import main; main()", *map(str, words)],
-            cwd=tmp_path,
-            env={**os.environ, **server, "BLEMISH_CACHE": str(tmp_path / "cache"), **changes},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        known = {**server, "BLEMISH_CACHE": str(tmp_path / "cache"), **changes}
+        result = forks.run(*words, cwd=tmp_path, **known)
         assert SECRET not in result.stdout + result.stderr
         return result
 

@@ -12,51 +12,82 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 from running_server import RunningServer
 
+from forked import Forked, ForkServer
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture
-def start_studio(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+def start_studio(forks: ForkServer, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """``start_studio(*options)``: a studio of ``tmp_path/line``."""
-    running: list[RunningServer] = []
+    running: list[Forked] = []
 
     def begin(*options: object) -> RunningServer:
-        words = [sys.executable, "-m", "blemish.cli.app", "studio", str(tmp_path / "line")]
-        words += ["--port", "0", *map(str, options)]
-        running.append(RunningServer(words, tmp_path / "studio.log", {}))
-        return running[-1]
+        log = tmp_path / "studio.log"
+        words = ("studio", tmp_path / "line", "--port", "0", *options)
+        running.append(forks.start(*words, cwd=Path.cwd(), log=log))
+        return RunningServer(running[-1], log)
 
     yield begin
-    for server in running:
-        if server.process.poll() is None:
-            server.kill()
+    for process in running:
+        process.end()
 
 
 @pytest.fixture
-def visit() -> Iterator[Callable[..., Page]]:
-    """``visit(url, width=…)``: the studio in a browser. At the end: no error on any page."""
+def learned(forks: ForkServer, tmp_path: Path) -> Callable[..., None]:
+    """``learned(name)``: a model of that name, and its table of all pictures, in the project.
+
+    By the commands that the studio would run, without the start of Python that each takes there.
+    """
+
+    def make(name: str) -> None:
+        model = f"models/{name}.blemish"
+        tiny = ("--size", 64, "--teacher-weights", "random", "--false-alarm-rate", 0.1)
+        good = ("--good", "nut=pictures/nut/good")
+        for words in (
+            ("fit", *good, "--out", model, "--method", "patchcore", *tiny),
+            ("predict", model, "pictures", "--csv", f"judged/{name}.csv", "--rows", 0),
+        ):
+            run = forks.run(*words, cwd=tmp_path / "line")
+            assert run.returncode in (0, 1), run.stderr
+
+    return make
+
+
+@pytest.fixture(scope="module")  # while it is open, this thread has a running event loop
+def browser() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api")
     from page_steps import CHROMIUM  # which needs it
 
-    complaints: list[str] = []
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield opened
+        opened.close()
 
-        def go(url: str, *, width: int = 1280, ready: bool = True, **options: Any) -> Page:
-            context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-            page = context.new_page()
-            page.set_default_timeout(60_000)
-            page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
-            page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-            page.on("dialog", lambda dialog: dialog.accept())
-            page.goto(url)
-            if ready:
-                page.wait_for_selector("html[data-ready]")
-            return page
 
-        yield go
-        browser.close()
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """``visit(url, width=…)``: the studio in a browser. At the end: no error on any page."""
+    complaints: list[str] = []
+    contexts = []
+
+    def go(url: str, *, width: int = 1280, ready: bool = True, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto(url)
+        if ready:
+            page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
     refused = [text for text in complaints if "status of 4" not in text]  # the page says those
     assert not refused

@@ -101,12 +101,13 @@ def test_when_all_processes_are_killed_the_job_is_interrupted(
 
 
 @pytest.mark.parametrize("how", ["network", "studio"])
-def test_inspection_survives_a_kill(start_studio: Start, tmp_path: Path, how: str) -> None:
+def test_inspection_survives_a_kill(
+    start_studio: Start, learned: Callable[[str], None], tmp_path: Path, how: str
+) -> None:
     server = start_studio()
     client = server.client
     fill(client)
-    key = client.post("/v1/studio/train", json={**TINY, "name": "quick"}).json()["id"]
-    assert wait_for(client, key)["state"] == "done"
+    learned("quick")
     raw = {"Content-Type": "image/png"}
     judge = "/inspect/quick/v1/predict?keep=true&name=part.png"
     assert client.post(judge, content=picture(40), headers=raw).status_code == 200

@@ -18,6 +18,7 @@ from blemish.calibration import Calibration
 from blemish.serving.history.database import Database
 from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.limits import RefusalError
+from forked import ForkServer
 
 ROUNDS = 15
 
@@ -228,25 +229,20 @@ def count(statement):
 database._connection.set_trace_callback(count)
 versions.put(spot_calibration().at(false_alarm_rate=0.2), source="marks", note="new")
 print("done")
+sys.exit()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_killed_at_any_statement_the_limits_are_old_or_new(tmp_path: Path) -> None:
+def test_killed_at_any_statement_the_limits_are_old_or_new(
+    forks: ForkServer, tmp_path: Path
+) -> None:
     old = spot_calibration()
     new = old.at(false_alarm_rate=0.2)
     outcomes: list[Calibration | None] = []
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     for statement in range(12):
         folder = tmp_path / f"{statement}"
-        done = subprocess.run(
-            [sys.executable, "-c", _VICTIM, str(folder), str(statement)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, "PYTHONPATH": path},
-            check=False,
-        )
+        done = forks.run(folder, statement, before=_VICTIM, cwd=tmp_path)
         database = Database.open(folder, "model")
         versions = CalibrationVersions(database, old)
         outcomes.append(versions.active.calibration)

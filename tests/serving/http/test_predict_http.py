@@ -288,7 +288,7 @@ def test_told_to_stop_it_finishes_what_it_accepted(start: Start) -> None:
 
 
 def test_an_answer_that_takes_too_long(start: Start) -> None:
-    server = start("--timeout", 0.5, SPOT_SECONDS="1.5")
+    server = start("--timeout", 0.3, "--batch-size", 1, SPOT_SECONDS="0.6")
     answer = server.client.post("/v1/predict", content=png(part()), headers=RAW)
     assert (answer.status_code, answer.json()["error"]) == (504, "too_slow")
     assert server.stop() == 0

@@ -1,0 +1,117 @@
+"""Starts ``blemish`` as often as asked, each time in a process of its own, after one import.
+
+Reads one job as JSON per line, as `forked.py` writes them, and answers with the process's number.
+Exit codes, signals and files are the real ones; when a process ends, its exit code is written to
+the job's ``ended``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # the suite's own modules
+sys.path.insert(0, str(Path(__file__).parent / "serving"))
+
+# Everything that takes long to import.
+import lightning.pytorch  # noqa: F401
+import rich.console
+import rich.table  # noqa: F401
+import scipy.ndimage  # noqa: F401
+
+if importlib.util.find_spec("onnxscript") is not None:
+    import onnxscript  # noqa: F401
+
+import blemish.detector
+import blemish.export  # noqa: F401
+from blemish.cli.app import main
+from exported_once import export_once
+
+#: What else is imported before some verbs run, and once for all of them.
+BEFORE = {
+    "serve": ("blemish.serving.http.server",),
+    "studio": ("blemish.studio.http.server",),
+}
+running: dict[int, str] = {}
+
+
+def _become(descriptor: int, opened: int) -> None:
+    os.dup2(opened, descriptor)
+    os.close(opened)
+
+
+def _tell_the_ended(*_: Any) -> None:
+    for pid in list(running):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            place = running.pop(pid)
+            with contextlib.suppress(OSError):  # nobody asks any more
+                told = os.open(place, os.O_WRONLY | os.O_NONBLOCK)
+                os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
+                os.close(told)
+
+
+def _program(job: dict[str, Any]) -> Callable[[], None]:
+    for name in BEFORE.get(job["words"][0], ()) if job["words"] else ():
+        importlib.import_module(name)
+    if job["program"] == "blemish":
+        return main
+    run: Callable[[], None] = importlib.import_module(job["program"]).main
+    return run
+
+
+def _run(job: dict[str, Any], program: Callable[[], None], out: int) -> None:
+    # A suite started in the background inherits "ignore"; the user at a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.chdir(job["cwd"])
+    _become(0, os.open(os.devnull, os.O_RDONLY))
+    _become(1, out)
+    _become(2, os.open(job["err"], os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    sys.argv = ["blemish", *job["words"]]
+    # By this, processes that it spawns itself import the command, and not this file.
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("blemish.cli.app")
+    code = 1  # as Python ends on what nobody catches
+    try:
+        exec(job["before"], {"__name__": "before"})
+        program()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(code)  # taking down all that was imported lasts as long as the run itself
+
+
+if __name__ == "__main__":
+    if folder := os.environ.get("BLEMISH_TEST_GRAPHS"):
+        export_once(Path(folder))
+    signal.signal(signal.SIGCHLD, _tell_the_ended)
+    while line := sys.stdin.readline():
+        job = json.loads(line)
+        program = _program(job)
+        gc.freeze()  # no process of these looks through all that, nor copies it
+        out = os.open(job["out"], os.O_WRONLY | os.O_CREAT)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            _run(job, program, out)
+        os.close(out)
+        running[child] = job["ended"]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        print(child, flush=True)
