@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, assume, given, note, seed, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from small_teachers import TEACHERS, small_teacher
 
 from blemish import Detector, TrainingOptions, open_model
 from blemish._progress import Progress
@@ -25,16 +23,9 @@ from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
 from blemish.results import Prediction
 from blemish.teachers import teacher as teachers
-from blemish.teachers.teacher import Teacher, Weights, register_teacher
+from blemish.teachers.teacher import register_teacher
 
 Pixels = NDArray[Any]
-#: Channels and strides of small teachers, by name; their weights are random.
-TEACHERS = {
-    "tiny-three": ((8, 12, 16), (4, 8, 16)),
-    "tiny-one": ((10,), (8,)),
-    "tiny-shallow": ((6, 8), (2, 4)),
-    "tiny-equal": ((8, 8, 8), (8, 8, 8)),
-}
 #: What is drawn of each method's settings, beside so short a training.
 SETTINGS: dict[str, dict[str, list[Any]]] = {
     "trio": {
@@ -99,45 +90,10 @@ class Configuration(NamedTuple):
     numbers: int
 
 
-class Trunk(nn.Module):
-    """A convolution a level, with fixed statistics."""
-
-    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...]) -> None:
-        super().__init__()
-        widths, steps = pairwise((3, *channels)), pairwise((1, *strides))
-        self.levels = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(a, b, 3, stride=to // of, padding=1), nn.BatchNorm2d(b), nn.SiLU()
-            )
-            for (a, b), (of, to) in zip(widths, steps, strict=True)
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        found = []
-        for level in self.levels:
-            x = level(x)
-            found.append(x)
-        return found
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _small_teachers() -> Iterator[None]:
-    def builder(name: str) -> Any:
-        def build(weights: Weights) -> Teacher:
-            channels, strides = TEACHERS[name]
-            with torch.random.fork_rng():
-                torch.manual_seed(sum(name.encode()))
-                trunk = Trunk(channels, strides)
-            half = (0.5, 0.5, 0.5)
-            return Teacher(
-                name, trunk, channels=channels, strides=strides, mean=half, std=half,
-                pretrained=True,
-            )  # fmt: skip
-
-        return build
-
     for name in TEACHERS:
-        register_teacher(name, builder(name))
+        register_teacher(name, lambda weights, name=name: small_teacher(name))
     yield
     for name in TEACHERS:
         del teachers._REGISTERED[name]

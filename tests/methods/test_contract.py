@@ -66,9 +66,9 @@ def trained(
 
 @pytest.fixture(scope="module")
 def detector(name: str, draw_part: Callable[..., NDArray[np.uint8]]) -> Detector:
-    """Trained in earnest, if briefly: 24 good parts, 128 pixels."""
-    good = np.stack([draw_part(seed, size=128) for seed in range(24)])
-    detector = Detector(name, image_size=128, settings=brief(name, 30, 8))
+    """Trained in earnest, if briefly: 16 good parts, 96 pixels."""
+    good = np.stack([draw_part(seed, size=96) for seed in range(16)])
+    detector = Detector(name, image_size=96, settings=brief(name, 30, 8))
     detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     return detector
 
@@ -166,7 +166,7 @@ def test_what_only_training_needs_is_not_in_the_file(
 def test_a_planted_defect_scores_higher_than_the_clean_image(
     name: str, detector: Detector, draw_part: Callable[..., NDArray[np.uint8]]
 ) -> None:
-    clean = np.stack([draw_part(1000 + seed, size=128) for seed in range(8)])
+    clean = np.stack([draw_part(1000 + seed, size=96) for seed in range(8)])
     planted, masks = zip(
         *(
             plant_anomaly(image, np.random.default_rng(seed), kind=("stain", "rough")[seed % 2])

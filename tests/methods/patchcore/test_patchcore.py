@@ -151,16 +151,23 @@ def test_products_get_rows_of_their_own_and_each_is_as_if_alone(
     assert torch.allclose(one, other, rtol=0.15)
 
 
-@pytest.mark.parametrize("preset", ["light", "paper"])
+@pytest.fixture(scope="module", params=["light", "paper"])
+def two_looks(
+    request: pytest.FixtureRequest, draw_part: Callable[..., NDArray[np.uint8]]
+) -> tuple[Detector, NDArray[np.uint8]]:
+    """A model of parts and of their negatives, and the parts."""
+    parts = np.stack([draw_part(seed, size=64) for seed in range(16)])
+    detector = Detector("patchcore", image_size=(64, 96), preset=request.param)
+    good = np.concatenate([parts, 255 - parts[:, ::-1]])
+    return detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET), parts
+
+
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_the_exported_graph_says_the_same(
-    preset: str, format: str, draw_part: Callable[..., NDArray[np.uint8]], tmp_path: Path
+    two_looks: tuple[Detector, NDArray[np.uint8]], format: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino" if format == "openvino" else "onnxscript")
-    parts = np.stack([draw_part(seed, size=64) for seed in range(16)])
-    detector = Detector("patchcore", image_size=(64, 96), preset=preset)
-    good = np.concatenate([parts, 255 - parts[:, ::-1]])
-    detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
+    detector, parts = two_looks
     detector.save(tmp_path / "m.blemish")
     report = export_model(tmp_path / "m.blemish", tmp_path / "e.blemish", format=format)  # type: ignore[arg-type]
     assert report.parity.score < 1e-3
