@@ -13,7 +13,6 @@ from PIL import Image
 
 from blemish import Detector
 from blemish._progress import Progress
-from blemish.export import export_model
 from blemish.model_file.bundle import read_manifest
 
 
@@ -112,11 +111,15 @@ def test_where_it_warns_the_old_model_is_kept_beside(
 
 
 def test_what_cannot_learn_is_refused_and_no_file_touched(
-    blemish: Any, refused: Any, model: Path, more: Path, tmp_path: Path, model_file: Path
+    blemish: Any,
+    refused: Any,
+    model: Path,
+    more: Path,
+    tmp_path: Path,
+    model_file: Path,
+    exported_file: Path,
 ) -> None:
-    exported = tmp_path / "e.onnx"
-    export_model(model, exported)
-    message = refused(blemish("learn", exported, more, "--product", "lid"))
+    message = refused(blemish("learn", exported_file, more, "--product", "lid"))
     assert "is an exported model, a finished graph that cannot learn" in message
     trained = Path(shutil.copy(model_file, tmp_path / "rd.blemish"))
     before = digest(trained)

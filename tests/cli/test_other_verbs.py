@@ -246,7 +246,7 @@ def _small_line(before: str = "") -> str:
     )
 
 
-def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
+def test_the_demo_goes_from_nothing_to_verdicts_and_begins_anew_only_where_it_must(
     blemish: Any, tmp_path: Path
 ) -> None:
     first = blemish(*DEMO, before=_small_line())
@@ -266,10 +266,22 @@ def test_the_demo_goes_from_nothing_to_verdicts_and_is_quick_the_second_time(
     assert "Statistics" not in second.stderr
     assert (here / "demo.blemish").read_bytes() == model
 
+    def made() -> tuple[str, float]:
+        manifest = read_manifest(here / "demo.blemish")
+        return manifest.method, manifest.training["demo"]["rate"]
 
-def test_a_stopped_demo_leaves_no_model_and_other_options_begin_anew(
-    blemish: Any, tmp_path: Path
-) -> None:
+    assert made() == ("trio", 0.05)
+    other_rate = blemish(*DEMO, "--false-alarm-rate", "0.2", before=_small_line())
+    assert other_rate.returncode == 0, other_rate.stderr
+    assert "Statistics" in other_rate.stderr
+    assert made() == ("trio", 0.2)
+    earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('patchcore',)\n"
+    other_default = blemish(*DEMO, before=_small_line(earlier))
+    assert other_default.returncode == 0, other_default.stderr
+    assert made() == ("patchcore", 0.05)
+
+
+def test_a_stopped_demo_leaves_no_model(blemish: Any, tmp_path: Path) -> None:
     stop = """
 import os, signal
 from blemish.methods.trio.model import Trio
@@ -278,22 +290,6 @@ Trio.fit_statistics = lambda self, batches: os.kill(os.getpid(), signal.SIGINT)
     stopped = blemish(*DEMO, before=_small_line(stop))
     assert stopped.returncode == 130, stopped.stderr
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["line"]
-    rates = []
-    for more in ((), ("--false-alarm-rate", "0.2")):
-        result = blemish(*DEMO, *more, before=_small_line())
-        assert result.returncode == 0, result.stderr
-        assert "Statistics" in result.stderr
-        rates.append(read_manifest(tmp_path / "here" / "demo.blemish").training["demo"]["rate"])
-    assert rates == [0.05, 0.2]
-
-
-def test_a_demo_of_other_defaults_begins_anew(blemish: Any, tmp_path: Path) -> None:
-    earlier = "from blemish import Detector\nDetector.__init__.__defaults__ = ('patchcore',)\n"
-    for before in (earlier, "", earlier):
-        result = blemish(*DEMO, before=_small_line(before))
-        assert result.returncode == 0, result.stderr
-        method = read_manifest(tmp_path / "here" / "demo.blemish").method
-        assert method == ("patchcore" if before else "trio")
 
 
 def test_an_unknown_product_of_the_demo_is_refused(
