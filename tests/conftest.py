@@ -23,6 +23,7 @@ from blemish.data.planted import plant_anomaly
 from blemish.demo_line import render
 from exported_once import export_once
 from forked import ForkServer
+from weights_once import read_weights_once
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -60,6 +61,11 @@ def good_part(seed: int, size: int = 64) -> Pixels:
     """A synthetic picture ``(size, size, 3)`` of a brushed metal part."""
     image, _ = render("metal", size=size, rng=np.random.default_rng([9, seed]))
     return image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights() -> None:
+    read_weights_once()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,9 @@ if importlib.util.find_spec("onnxscript") is not None:
 import blemish.detector
 import blemish.export  # noqa: F401
 from blemish.cli.app import main
+from blemish.teachers.teacher import build_teacher
 from exported_once import export_once
+from weights_once import read_weights_once
 
 #: What else is imported before some verbs run, and once for all of them.
 BEFORE = {
@@ -99,6 +101,8 @@ def _run(job: dict[str, Any], program: Callable[[], None], out: int) -> None:
 if __name__ == "__main__":
     if folder := os.environ.get("BLEMISH_TEST_GRAPHS"):
         export_once(Path(folder))
+    read_weights_once()
+    build_teacher()
     signal.signal(signal.SIGCHLD, _tell_the_ended)
     while line := sys.stdin.readline():
         job = json.loads(line)

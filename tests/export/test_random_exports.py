@@ -83,6 +83,7 @@ class Configuration(NamedTuple):
     others: tuple[tuple[int, int], ...]  # sizes of the pictures judged
     kind: str  # of the pixels
     overlap: int | None  # of tiles; None: none
+    coarse: bool  # the whole beside them
     region: bool
     any_size: bool
     batches: tuple[int, int]  # of the trained model and of the exported one
@@ -125,6 +126,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         tuple(shapes[:1] * 3 if region else shapes),
         one_of(["grey", "colour", "alpha", "deep"]),
         overlap,
+        overlap is not None and draw(st.booleans()),
         region,
         overlap is None and not region and draw(st.booleans()),
         (side(1, 5), side(1, 5)),
@@ -159,6 +161,7 @@ def learned(c: Configuration) -> tuple[Detector, list[Pixels]]:
         image_size=None if tiled else c.size,
         tile=c.size if tiled else None,
         overlap=c.overlap,
+        coarse=c.coarse,
     )
     roi = None
     if c.region:
@@ -247,7 +250,7 @@ def check(examples: int, number: int, folder: Path) -> None:
 
 
 def test_a_few_configurations_judge_alike_once_exported(tmp_path: Path) -> None:
-    check(2, 26, tmp_path)  # two that are quickly exported, one of each format
+    check(2, 48, tmp_path)  # quickly exported, one of each format, one with a coarse look
 
 
 @pytest.mark.slow
