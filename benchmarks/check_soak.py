@@ -347,7 +347,7 @@ def quiet(url: str) -> dict[str, Any]:
     before, state = -1, dict[str, Any]()
     while before != state.get("judged"):
         before = state.get("judged", 0)
-        time.sleep(4)
+        time.sleep(15)  # on a busy machine one may still be in the network
         state = httpx.get(f"{url}/v1/live", timeout=60).json()
     return state
 
