@@ -157,7 +157,7 @@ def fitted(pool: dict[str, list[Picture]], name: str, side: int) -> tuple[Trio, 
         method.fit_statistics([Batch(images=some) for some in train.split(8)])
         method.products = (name,)
         features = {
-            kind: torch.cat([method.patches(method.teacher(s)).half() for s in all_.split(8)])
+            kind: torch.cat([method.features(method.teacher(s)).half() for s in all_.split(8)])
             for kind, all_ in ((kind, stacked(own)) for kind, own in tests.items())
         }
     return method, features
@@ -169,7 +169,7 @@ def together(trios: dict[str, Trio], names: list[str]) -> Trio:
     method = copy.deepcopy(first, {id(first.teacher): first.teacher})
     for name in names[1:]:
         put_product_beside(method, trios[name], name)
-    setattr(method.patches, "forward", lambda features: features.float())  # noqa: B010
+    method.features = lambda features: features.float()
     return method
 
 

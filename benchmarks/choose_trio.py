@@ -121,7 +121,7 @@ class Recorded(Trio):
         found: list[list[Tensor]] = [[], [], []]
         hooks = [
             measure.register_forward_hook(lambda _m, _i, output, to=to: to.append(output))
-            for measure, to in zip((self.usual, self.gaussian, self.layout), found, strict=True)
+            for measure, to in zip((self.memory, self.gaussian, self.layout), found, strict=True)
         ]
         for batch in batches(images):
             self(batch.images)

@@ -67,8 +67,8 @@ class Weighing:
                 pixels = np.array(load_input(sample, prepare)[0])[None]
                 found.append(self.trio.teacher(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
             self.levels: list[Tensor] = [torch.cat(level) for level in zip(*found, strict=True)]
-            features = self.trio.patches(self.levels)
-            self.group = self.trio.product(features.mean((2, 3)))[0]
+            features = self.trio.features(self.levels)
+            self.group = self.trio.product(self.trio.codes(features))[0]
             self.memory, self.place, quarters = self.trio.deviations(features, self.group)
             self.layout = quarters.amax(1)
 

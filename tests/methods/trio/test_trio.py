@@ -159,7 +159,7 @@ def test_few_pictures_give_finite_scores_and_a_word_about_it(count: int) -> None
 
 def test_many_pictures_are_sampled_and_the_rest_still_counts() -> None:
     method = fitted(Batch(images=pictures(20)), pictures=6, pool=200, rows=50)
-    assert method.bank.columns.shape == (1, 176, 50)
+    assert method.memory.banks[0].columns.shape == (1, 176, 50)
 
 
 def test_one_product_of_one_picture_beside_others() -> None:

@@ -26,6 +26,7 @@ from blemish.methods.trio.blocks import (
     shrunk,
     whitened,
 )
+from blemish.methods.trio.memory import PatchMemory, least, patches_of
 from blemish.methods.trio.usual import by_place, by_row, moved
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
@@ -54,6 +55,33 @@ def put_in_place(module: nn.Module, group: int, rows: dict[str, Tensor]) -> None
 
 
 def remember(
+    memory: PatchMemory,
+    group: int,
+    features: Tensor,
+    part: Tensor,
+    *,
+    rows: int,
+    pool: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Add new pictures ``(n, S·D, h, w)`` to a group's memories and to what is usual there.
+
+    Returns what the new pictures themselves are ``(n, P)``, each by the old pictures and the other
+    new parts.
+    """
+    found = []
+    own = features.split(memory.width, 1)
+    for (bank, usual), some in zip(memory.pairs(), own, strict=True):
+        queries = patches_of(some)
+        found.append(
+            _remember(
+                *(bank, usual, group, queries, part), rows=rows, pool=pool, generator=generator
+            )
+        )
+    return least(found)
+
+
+def _remember(
     bank: MemoryBank,
     usual: UsualDistance,
     group: int,
@@ -64,11 +92,7 @@ def remember(
     pool: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Add patches ``(n, P, D)`` of new pictures to a group's memory and to what is usual there.
-
-    Returns the new pictures' standardised distances ``(n, P)``, each by the old pictures and the
-    other new parts.
-    """
+    """The same for patches ``(n, P, D)`` of one description, and its memory."""
     count, places = queries.shape[:2]
     # A picture gives as many patches to choose from as in a fit on all of them.
     seen = float(usual.place_sums[group, 0].mean())

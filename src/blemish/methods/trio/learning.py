@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blemish.methods.trio.model import Trio
 
 #: Modules that hold something for every group.
-_BY_GROUP = ("standardise", "bank", "usual", "gaussian", "layout", "scores", "weights")
+_BY_GROUP = ("standardise", "gaussian", "layout", "scores", "weights")
 #: New pictures of a product whose scores have as much say in its unit as what it was.
 _PRIOR = 10.0
 #: Share of the pictures that may seem to show another product before it is said.
@@ -49,8 +49,8 @@ def put_product_beside(trio: Trio, new: Trio, product: str) -> None:
     """Put the only group of a trio that is fitted behind those of another, as a product more."""
     groups, parts = _known(trio)
     codes, own_parts = new.product.known()
-    for name in _BY_GROUP:
-        put_beside(getattr(trio, name), getattr(new, name))
+    for name in (*_BY_GROUP, *_memories(trio)):
+        put_beside(trio.get_submodule(name), new.get_submodule(name))
     shows = torch.cat([_shows(trio), torch.tensor([len(trio.products)])])
     _settle(trio, [*groups, *codes], [*parts, *own_parts], shows)
     trio.products = (*trio.products, product)
@@ -61,7 +61,7 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
     groups, parts = _known(trio)
     generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     [found] = new.by_product(batches, generator)
-    codes = found.features.float().mean((2, 3))
+    codes = new.codes(found.features)
     notes = _taken_for(trio, codes, product)
     shows = _shows(trio)
     strange = shows != trio.products.index(product)
@@ -73,19 +73,18 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
         known = len(parts[group].unique())
         part = found.part[own.cpu()].unique(return_inverse=True)[1]
         which = torch.full_like(own, group)
-        features = trio.standardise(found.features[own].float(), which)
+        features = trio.standardised(found.features[own].float(), which)
         memory = remember(
-            trio.bank,
-            trio.usual,
+            trio.memory,
             group,
-            features.flatten(2).transpose(1, 2),
+            features,
             part,
             rows=trio.config.rows,
             pool=trio.config.pool,
             generator=generator,
         )
         few = known < FOLDS
-        place = widen(trio.gaussian, group, features.flatten(2), part, few=few)
+        place = widen(trio.gaussian, group, trio.wide(features).flatten(2), part, few=few)
         trio.weights.grow(group, known, known + len(part.unique()))
         local = trio.weights.local(memory, place, which)
         quarters = widen(trio.layout, group, trio.region_means(features), part, few=few)
@@ -115,6 +114,10 @@ def _in_new_unit(trio: Trio, group: int, both: Tensor) -> Tensor:
     }
     put_in_place(scores, group, own)
     return (z - middle) / scale
+
+
+def _memories(trio: Trio) -> list[str]:
+    return [f"memory.{part}.{k}" for part in ("banks", "usual") for k in range(trio.kinds)]
 
 
 def _known(trio: Trio) -> tuple[list[Tensor], list[Tensor]]:

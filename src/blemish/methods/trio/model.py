@@ -2,21 +2,21 @@
 
 Ours, of known parts: the memory of PatchCore, the Gaussians of PaDiM, a layout.
 
-Three questions about a picture, each answered from good pictures alone and in
-closed form: is every patch like some patch seen before (the memory of PatchCore, Roth et al., CVPR
-2022); is it what belongs at this place (the Gaussians of PaDiM, Defard et al., ICPR 2021); and do
-the quarters of the picture hold, on the whole, what they should (the Mahalanobis distance of mean
-features, as of a logical branch)? What makes them one measure is that each is standardised by what
-good pictures leave of it: for the row of the memory, for the place, for the product; and always for
-pictures that the measure was not fitted on. A patch's oddness is a mean of the first two, of which
-the memory's share is larger the fewer good pictures there are; the structural score is its maximum;
-the layout is the logical branch; the score is the soft maximum of both, in deviations of good
-pictures, of which the layout's count less (``layout_weight``). What good pictures score, from which
-limits come, is cross-fitted: by measures of the other folds.
+Three questions about a picture, each answered from good pictures alone and in closed form: is every
+patch, by itself and with what is around it, like some patch seen before (the memory of PatchCore,
+Roth et al., CVPR 2022); is it what belongs at this place (the Gaussians of PaDiM, Defard et al.,
+ICPR 2021); and do the quarters of the picture hold, on the whole, what they should (the Mahalanobis
+distance of mean features, as of a logical branch)? What makes them one measure is that each is
+standardised by what good pictures leave of it: for the row of the memory, for the place, for the
+product; and always for pictures that the measure was not fitted on. A patch's oddness is a mean of
+the first two, of which the memory's share is larger the fewer good pictures there are; the
+structural score is its maximum; the layout is the logical branch; the score is the soft maximum of
+both, in deviations of good pictures, of which the layout's count less (``layout_weight``). What
+good pictures score, from which limits come, is cross-fitted: by measures of the other folds.
 
 Each product has its own memory, means and covariance, and so has a coarse look at whole pictures
-beside their tiles. Which product a picture shows is told from
-the picture; where none are named, kinds of picture that are clearly apart are found without labels.
+beside their tiles. Which product a picture shows is told from the picture; where none are named,
+kinds of picture that are clearly apart are found without labels.
 """
 
 from __future__ import annotations
@@ -36,18 +36,15 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import (
     PlaceGaussian,
     ProductScale,
-    UsualDistance,
     UsualScore,
-    nearest_of_others,
 )
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
+from blemish.methods.trio.memory import PatchMemory, again
 from blemish.methods.trio.pictures import KeptPictures, ProductPictures
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.weighing import Good, Measures, Weights, soft_maximum, weigh
 from blemish.nn.anomaly_map import MapFusion
-from blemish.nn.coreset import greedy_k_centre
-from blemish.nn.memory_bank import MemoryBank
 from blemish.nn.patch_features import PatchFeatures
 from blemish.nn.picture_groups import PictureGroups
 from blemish.teachers.teacher import Teacher
@@ -85,15 +82,18 @@ class Trio(Method):
 
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
-        width = sum(teacher.channels)
+        self.width = width = sum(teacher.channels)
+        grid = _grid(config, teacher)
         self.patches = PatchFeatures(
-            self.level_sizes, grid=_grid(config, teacher), neighbourhood=config.neighbourhood
+            self.level_sizes, grid=grid, neighbourhood=config.neighbourhood
         )
+        # Patches without what is around them; the same where there is nothing around.
+        self.alone = PatchFeatures(self.level_sizes, grid=grid, neighbourhood=1)
+        self.kinds = 2 if config.neighbourhood > 1 else 1
         height, across = self.patches.size
         self.product = ProductCode(width)
         self.standardise = ProductScale(width)
-        self.bank = MemoryBank(width)
-        self.usual = UsualDistance(self.patches.size)
+        self.memory = PatchMemory(width, self.patches.size, self.kinds)
         self.gaussian = PlaceGaussian(width, height * across)
         self.regions = (min(_LAYOUT, height), min(_LAYOUT, across))
         self.layout = PlaceGaussian(width, self.regions[0] * self.regions[1])
@@ -118,12 +118,12 @@ class Trio(Method):
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
         shows = [self.products.index(group.product) for group in groups] if self.looks else None
-        self.product.fit([_codes(features) for features in kept], parts, shows)
+        self.product.fit([self.codes(features) for features in kept], parts, shows)
         self.standardise.fit([group.moments for group in groups], self.teacher.channels)
         for g, features in enumerate(kept):
             for own in features.split(64):
                 place = torch.full((len(own),), g, device=own.device)
-                own.copy_(self.standardise(own.float(), place))
+                own.copy_(self.standardised(own.float(), place))
         if any(len(f) > 1 and float((f - f[:1]).abs().amax()) < _ALIKE for f in kept):
             self._notes.append(
                 Important(
@@ -143,17 +143,14 @@ class Trio(Method):
     def _fit(
         self, kept: list[Tensor], parts: list[Tensor], generator: torch.Generator
     ) -> list[Measures]:
-        """Fit every measure on standardised features ``(n, D, h, w)`` of the parts ``(n,)``.
+        """Fit every measure on standardised :meth:`features` of the parts ``(n,)``.
 
         Returns what they say of the pictures, each without its own rows and moments.
         """
-        owners = self._remember(kept, generator)
-        measured = [
-            (*nearest_of_others(self.bank, g, patches_of(features), own, part), len(own))
-            for g, (features, own, part) in enumerate(zip(kept, owners, parts, strict=True))
-        ]
-        patchwise = self.usual.fit(measured, parts)
-        placewise = self.gaussian.fit((f.flatten(2) for f in kept), parts)
+        patchwise = self.memory.fit(
+            kept, parts, generator, rows=self.config.rows, pool=self.config.pool
+        )
+        placewise = self.gaussian.fit((self.wide(f).flatten(2) for f in kept), parts)
         quarters = self.layout.fit(
             (torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept), parts
         )
@@ -178,7 +175,7 @@ class Trio(Method):
         found = Measures(*map(torch.empty_like, alone))
         for k in fold.unique():
             others = (fold != k).to(group.features.device)
-            other._fit([group.features[others]], [group.part[fold != k]], _again(generator))
+            other._fit([group.features[others]], [group.part[fold != k]], again(generator))
             for own in torch.nonzero(~others)[:, 0].split(16):
                 features = group.features[own].float()
                 memory, place, quarters = other._deviations(features, torch.zeros_like(own))
@@ -214,7 +211,7 @@ class Trio(Method):
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         # One product, whose kinds of picture are not told apart, as in a fit of several.
         new = Trio(replace(self.config, groups=1), self.teacher, self.input_size)
-        new.to(self.bank.columns.device)
+        new.to(self.gaussian.mean.device)
         learn = learn_more if product in self.products else learn_product
         self._out_of_fold, self._notes = learn(self, new, batches, product)
 
@@ -237,8 +234,8 @@ class Trio(Method):
 
     def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
         """Anomaly map and scores of pictures, given the teacher's levels."""
-        features = self.patches(levels)  # (N, D, h, w)
-        codes = features.mean((2, 3))  # (N, D)
+        features = self.features(levels)
+        codes = self.codes(features)  # (N, D)
         group, product, rival = self.product(codes)  # (N,) each
         memory, place, quarters = self.deviations(features, group)
         local = self.weights.local(memory, place, group)
@@ -253,16 +250,34 @@ class Trio(Method):
             rival.masked_fill(strange, -1) if self.recognises else None,
         )
 
+    def features(self, levels: Sequence[Tensor]) -> Tensor:
+        """Patches with their neighbourhood and, behind these, alone ``(N, S·D, h, w)``."""
+        wide = self.patches(levels)
+        return wide if self.kinds == 1 else torch.cat([wide, self.alone(levels)], 1)
+
+    def wide(self, features: Tensor) -> Tensor:
+        """Those with their neighbourhood ``(N, D, h, w)`` of :meth:`features`."""
+        return features[:, : self.width]
+
+    def codes(self, features: Tensor) -> Tensor:
+        """Mean features ``(N, D)``, of many pictures few in full precision at a time."""
+        if torch.compiler.is_exporting():
+            return self.wide(features).mean((2, 3))
+        return torch.cat([self.wide(some).float().mean((2, 3)) for some in features.split(64)])
+
+    def standardised(self, features: Tensor, group: Tensor) -> Tensor:
+        """:meth:`features` in deviations of their product's channels."""
+        own = features.split(self.width, 1)
+        return torch.cat([self.standardise(some, group) for some in own], 1)
+
     def deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of ``(N, D, h, w)``."""
-        return self._deviations(self.standardise(features, group), group)
+        """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of :meth:`features`."""
+        return self._deviations(self.standardised(features, group), group)
 
     def _deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = self.usual.of_rows()
-        distances, usual = self.bank.nearest(patches_of(features), rows, group)  # (N, P), (N, P, 2)
         return (
-            self.usual(distances, usual, group),
-            self.gaussian(features.flatten(2), group),
+            self.memory(features, group),
+            self.gaussian(self.wide(features).flatten(2), group),
             self.layout(self.region_means(features), group),
         )
 
@@ -279,9 +294,9 @@ class Trio(Method):
         return self.fusion([local.view(-1, 1, *self.patches.size)])
 
     def region_means(self, features: Tensor) -> Tensor:
-        """Mean features ``(N, D, regions)`` of the regions of ``(N, D, h, w)``."""
+        """Mean features ``(N, D, regions)`` of the regions, of :meth:`features`."""
         (height, across), (rows, columns) = self.patches.size, self.regions
-        return F.avg_pool2d(features, (height // rows, across // columns)).flatten(2)
+        return F.avg_pool2d(self.wide(features), (height // rows, across // columns)).flatten(2)
 
     def by_product(
         self, batches: Iterable[Batch], generator: torch.Generator
@@ -292,7 +307,7 @@ class Trio(Method):
         seen = 0
         for batch in batches:
             levels = self.levels(batch)
-            features = self.patches(levels).half()
+            features = self.features(levels).half()
             count = len(features)
             products = batch.products or ("",) * count
             parts = batch.parts or tuple(map(str, range(seen, seen + count)))
@@ -300,7 +315,7 @@ class Trio(Method):
             coarse = batch.coarse or (False,) * count
             named = zip(products, parts, pictures, coarse, strict=True)
             for at, (name, part, picture, look) in enumerate(named):
-                empty = KeptPictures(self.config.pictures, _again(generator))
+                empty = KeptPictures(self.config.pictures, again(generator))
                 own = found.setdefault((name, look), empty)
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
                 own.add(features[at], [level[at] for level in levels], where, picture)
@@ -320,7 +335,7 @@ class Trio(Method):
 
     def _kinds(self, group: ProductPictures) -> list[ProductPictures]:
         """The kinds of picture that are clearly apart, all as one where there are none."""
-        codes = _codes(group.features)
+        codes = self.codes(group.features)
         codes = (codes - codes.mean(0)) / codes.std(0, correction=0).clamp_min(1e-6)
         kinds = PictureGroups(codes.shape[1])
         kinds.fit(codes, most=self.config.groups)
@@ -334,37 +349,6 @@ class Trio(Method):
             )
             for own in chosen
         ]
-
-    def _remember(self, kept: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """Fill the memory; says which picture of its group each row came from."""
-        rows, owners = [], []
-        for features in kept:
-            generator = _again(generator)
-            count, places = len(features), features[0, 0].numel()
-            each = min(places, math.ceil(self.config.pool / count))
-            order = torch.rand(count, places, generator=generator).topk(each, 1).indices
-            drawn = zip(patches_of(features), order.to(features.device), strict=True)
-            pool = torch.cat([own[at] for own, at in drawn]).float()
-            taken = greedy_k_centre(pool, self.config.rows, generator=generator)
-            rows.append(pool[taken])
-            owners.append(taken // each)
-        self.bank.fill(rows)
-        return owners
-
-
-def _again(generator: torch.Generator) -> torch.Generator:
-    """The same numbers for every product: what is drawn of one does not depend on the others."""
-    return torch.Generator().manual_seed(generator.initial_seed())
-
-
-def patches_of(features: Tensor) -> Tensor:
-    """Patches ``(N, P, D)`` of features ``(N, D, h, w)``."""
-    return features.flatten(2).transpose(1, 2)
-
-
-def _codes(features: Tensor) -> Tensor:
-    """Mean features ``(n, D)`` of pictures ``(n, D, h, w)``, few of them in full at a time."""
-    return torch.cat([some.float().mean((2, 3)) for some in features.split(64)])
 
 
 def _grid(config: TrioConfig, teacher: Teacher) -> int:

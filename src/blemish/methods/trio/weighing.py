@@ -173,8 +173,8 @@ def _measured(trio: Trio, batches: Iterable[Batch]) -> tuple[tuple[Measures, Ten
     """Measures and groups ``(n,)`` of pictures, and how many do not show their product."""
     found, groups, strays = [], [], 0
     for batch in batches:
-        features = trio.patches(trio.levels(batch))
-        group, shown, _ = trio.product(features.mean((2, 3)))
+        features = trio.features(trio.levels(batch))
+        group, shown, _ = trio.product(trio.codes(features))
         if trio.recognises:
             names = batch.products or ("",) * len(group)
             seen = [*trio.products, None]  # -1 is the last

@@ -1,0 +1,60 @@
+"""Patch memory: odd is what is odd by itself and with what is around it."""
+
+from __future__ import annotations
+
+import torch
+
+from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.memory import PatchMemory
+from blemish.methods.trio.model import Trio
+from blemish.teachers.teacher import build_teacher
+
+WIDTH, SIZE = 3, (4, 5)
+
+
+def good(count: int, seed: int) -> torch.Tensor:
+    return torch.randn(count, 2 * WIDTH, *SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def fitted() -> tuple[PatchMemory, torch.Tensor]:
+    memory, kept = PatchMemory(WIDTH, SIZE, 2), good(30, 0)
+    [own] = memory.fit([kept], [torch.arange(30)], torch.Generator(), rows=200, pool=600)
+    return memory, own
+
+
+def test_a_patch_is_odd_only_where_both_descriptions_are() -> None:
+    memory, _ = fitted()
+    new, group = good(1, 1), torch.zeros(1, dtype=torch.long)
+    usual = memory(new, group)
+    for kind in range(2):
+        one = new.clone()
+        one[:, kind * WIDTH : (kind + 1) * WIDTH, 2, 3] = 9.0
+        assert float(memory(one, group)[0, 13]) < float(usual.max()) + 1
+    both = new.clone()
+    both[:, :, 2, 3] = 9.0
+    found = memory(both, group)
+    assert found.shape == (1, 20)
+    assert int(found.argmax()) == 13
+    assert float(found.max()) > float(usual.max()) + 10
+    assert torch.equal(found[0, :13], usual[0, :13])
+
+
+def test_good_pictures_are_measured_by_the_others() -> None:
+    memory, own = fitted()
+    seen = memory(good(30, 0), torch.zeros(30, dtype=torch.long))
+    unseen = memory(good(60, 2), torch.zeros(60, dtype=torch.long))
+    assert own.shape == (30, 20)
+    assert abs(float(own.mean() - unseen.mean())) < 0.3  # nearly as new ones are
+    assert float(seen.mean()) < float(own.mean()) - 0.5  # its own rows are near
+
+
+def test_without_a_neighbourhood_there_is_one_description() -> None:
+    teacher = build_teacher(weights="random")
+    for side, kinds in ((3, 2), (1, 1)):
+        method = Trio(TrioConfig(neighbourhood=side), teacher, (64, 64)).eval()  # type: ignore[arg-type]
+        images = torch.randint(0, 256, (6, 3, 64, 64), dtype=torch.uint8)
+        features = method.features(teacher(images))
+        assert features.shape == (6, kinds * method.width, 4, 4)
+        assert len(method.memory.banks) == kinds
+        assert torch.equal(features[:, -method.width :], method.alone(teacher(images)))
+        assert torch.allclose(method.codes(features), method.patches(teacher(images)).mean((2, 3)))
