@@ -165,7 +165,7 @@ def test_a_method_without_counterpart_in_onnx_says_why() -> None:
                 return output._replace(score=output.score * 0)
             return output
 
-    method = Asking(RDConfig(), build_teacher(weights="random"), SQUARE)
+    method = Asking(RDConfig(), small_teacher("tiny-three"), SQUARE)
     with pytest.raises(ConfigError, match=r"Asking model cannot be exported: .{20}"):
         onnx_graph(method)
 

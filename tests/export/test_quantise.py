@@ -12,12 +12,12 @@ import torch
 from building import build_method
 from numpy.typing import NDArray
 from PIL import Image
+from small_teachers import small_teacher
 
 from blemish.data.images.preprocess import Preprocessing
 from blemish.data.sample import Sample
 from blemish.export.graph import onnx_graph
 from blemish.export.quantise import kept_convolutions, part_inputs, quantise
-from blemish.teachers.teacher import build_teacher
 
 SIDE = 64
 KINDS = """
@@ -69,7 +69,7 @@ def test_an_input_is_doubled_only_where_others_read_it_too() -> None:
 
 def test_what_is_not_quantised_sees_the_features_as_they_are(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    method = build_method("logicrd", {}, build_teacher(weights="random"), (SIDE, SIDE)).eval()
+    method = build_method("logicrd", {}, small_teacher("tiny-three"), (SIDE, SIDE)).eval()
     pictures = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3)).astype(np.uint8)
     samples = []
     for number, picture in enumerate(pictures):
