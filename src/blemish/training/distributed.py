@@ -7,24 +7,23 @@ fitted in closed form is fitted on all pictures. What is written, is written by 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 
 from blemish._progress import Progress
-from blemish.errors import BlemishError, ConfigError, TrainingInterruptedError, first_line
+from blemish.errors import ConfigError, TrainingInterruptedError, first_line
 from blemish.methods.base import Method
 from blemish.nn.batch_share import sharing
 from blemish.runtime.cores import usable_cores
+from blemish.training.agreement import Agreement
 from blemish.training.devices import lightning_device, resolve_device
 from blemish.training.log import TrainingLog
 from blemish.training.other_processes import (
@@ -39,7 +38,6 @@ from blemish.training.other_processes import (
 if TYPE_CHECKING:
     from blemish.training.options import TrainingOptions
 
-Value = TypeVar("Value")
 #: The first looks at pictures for as long as that while the others wait. One that dies is noticed
 #: by its connection at once.
 _PATIENCE = timedelta(days=1)
@@ -50,7 +48,7 @@ class ShareDone(BaseException):
     """Ends a training in a process that is there for its share of the steps alone."""
 
 
-class Processes:
+class Processes(Agreement):
     """The processes of one training, as one of them sees them; one alone by default.
 
     Args:
@@ -59,15 +57,13 @@ class Processes:
         nodes: Machines.
     """
 
-    rank, local_rank, count = 0, 0, 1
-
     def __init__(self, kind: str = "cpu", devices: int = 1, nodes: int = 1) -> None:
+        super().__init__()
         self.kind, self.devices, self.nodes = kind, devices, nodes
         #: Whether the others end with the last step, so that the first has the machine for itself.
         self.steps_only = False
-        self._group: Any = None
-        self._met = False
         self._fabric: Any = None
+        self._outside = False
         if devices * nodes > 1:
             self._find_place()
 
@@ -86,16 +82,16 @@ class Processes:
             _KNOWN[key] = _ALONE if alone else cls(kind, options.devices, options.nodes)
         return _KNOWN[key]
 
-    @property
-    def first(self) -> bool:
-        """Whether this one speaks and writes for all."""
-        return self.rank == 0
-
     def share_steps_alone(self) -> None:
         """Beside the first process: be silent, and end a training with its last step."""
         self.steps_only = self.count > 1
         if not self.first:
             keep_quiet(self.rank)
+
+    @property
+    def wait_for_the_first(self) -> bool:
+        """Whether the others are there, started by torchrun or SLURM, and have nothing to do."""
+        return self.count > 1 and self._outside and not self.steps_only
 
     def device(self, asked: str) -> str:
         """The device of this process."""
@@ -220,85 +216,6 @@ class Processes:
         """Steps inside are this process's share of them, with its share of the cores."""
         with self.own_cores(), sharing(self.rank, self.count):
             yield
-
-    # ── agreeing ────────────────────────────────────────────────────────────────────────────
-
-    def every(self, value: Value) -> list[Value]:
-        """The value of every process, in order."""
-        if not self._met:
-            return [value]
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, value, group=self._group)
-        return found
-
-    def from_first(self, find: Callable[[], Value]) -> Value:
-        """What the first process finds, or the error it raises, in all of them."""
-        found: list[Any] = [None, None]
-        if self.first:
-            try:
-                found[0] = find()
-            except BlemishError as error:
-                if not self._met:
-                    raise
-                found[1] = error
-        if self._met:
-            dist.broadcast_object_list(found, 0, group=self._group)
-        if found[1] is not None:
-            raise found[1]
-        return found[0]
-
-    def check_same(self, what: str, value: object) -> None:
-        """Refuse to go on where processes differ in something.
-
-        Raises:
-            ConfigError: In every process.
-        """
-        text = json.dumps(value, sort_keys=True, default=str)
-        digests = self.every(hashlib.sha256(text.encode()).hexdigest())
-        for rank, digest in enumerate(digests):
-            if digest != digests[0]:
-                raise ConfigError(
-                    f"Process {rank} of the training does not find the same {what} as the first. "
-                    "All machines need the same data under the same names, and with several "
-                    "machines the folder of the model on a file system that they share."
-                )
-
-    def any_of(self, *flags: bool) -> list[bool]:
-        """Each flag: whether a process has set it."""
-        if not self._met:
-            return list(flags)
-        found = torch.tensor(flags, dtype=torch.int32)
-        dist.all_reduce(found, dist.ReduceOp.MAX, group=self._group)
-        return [bool(flag) for flag in found]
-
-    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Mean of each value over the processes."""
-        if not self._met:
-            return dict(values)
-        found = torch.tensor(list(values.values()), dtype=torch.float64)
-        dist.all_reduce(found, group=self._group)
-        return dict(zip(values, (found / self.count).tolist(), strict=True))
-
-    def of_node(self, folder: Path) -> Path:
-        """The folder that the first process of this machine names."""
-        every = self.every(str(folder))
-        return Path(every[self.rank - self.local_rank if len(every) > 1 else 0])
-
-    def cache_agreed(self, fits: float) -> float:
-        """Whether features are cached: where they fit for all.
-
-        The first process of a machine, which shows how far it is, then builds the cache and calls
-        :meth:`cache_built`; the others wait here until it has.
-        """
-        agreed = min(self.every(fits))
-        if agreed and self.local_rank:
-            self.every("built")
-        return agreed
-
-    def cache_built(self) -> None:
-        """Let the others of the machine open what this one has built."""
-        if not self.local_rank:
-            self.every("built")
 
     @contextmanager
     def together(self, work_dir: Path) -> Iterator[None]:

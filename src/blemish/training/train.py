@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from blemish._progress import Important, Progress
 from blemish.data.images.preprocess import Preprocessing
@@ -153,7 +154,7 @@ def learn(
             *seen,
             *map(Important, (_UNREAD.format(name) for name in unknown)),
             *choice.notes(preprocessing, frames),
-            *method.notes(),
+            *training.notes,
             *Processes.of(options).notes(method),
             *suspects_note(training.suspects, [*kept, *split.held]),
         ),
@@ -202,26 +203,50 @@ def train(
     elif processes.steps_only and not processes.first:
         raise ShareDone  # there is no step to share, and nothing that the processes agree upon
 
-    def train_in(work_dir: Path) -> TrainingReport:
-        with processes.together(work_dir):
+    def train_in(work_dir: Path, own: Processes) -> TrainingReport:
+        with own.together(work_dir):
             given = (method, samples, preprocessing, options, set_aside)
-            return _train_in(work_dir, *given, progress, log, processes)
+            return _train_in(work_dir, *given, progress, log, own)
 
-    if options.work_dir is not None:
-        return train_in(Path(options.work_dir))
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            return train_in(processes.of_node(Path(folder)))
-        except TrainingInterruptedError as error:
-            said = str(error).partition(" The checkpoint")[0]
-            if error.exit_code == TrainingInterruptedError.exit_code:  # stopped by the user
-                said += (
-                    " Nothing of it is kept. To be able to go on, train with "
-                    "TrainingOptions(work_dir=…) and then resume=True."
-                )
-            plain = TrainingInterruptedError(said)
-            plain.exit_code = error.exit_code
-            raise plain from None
+    def train_as(own: Processes) -> TrainingReport:
+        if options.work_dir is not None:
+            return train_in(Path(options.work_dir), own)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                return train_in(own.of_node(Path(folder)), own)
+            except TrainingInterruptedError as error:
+                said = str(error).partition(" The checkpoint")[0]
+                if error.exit_code == TrainingInterruptedError.exit_code:  # stopped by the user
+                    said += (
+                        " Nothing of it is kept. To be able to go on, train with "
+                        "TrainingOptions(work_dir=…) and then resume=True."
+                    )
+                plain = TrainingInterruptedError(said)
+                plain.exit_code = error.exit_code
+                raise plain from None
+
+    if method.stages() or not processes.wait_for_the_first:
+        return train_as(processes)
+    processes.meet()
+    with processes.together(Path(options.work_dir or "")):
+        return _by_the_first(method, processes, lambda: train_as(Processes()), options.device)
+
+
+def _by_the_first(
+    method: Method, processes: Processes, train: Callable[[], TrainingReport], device: str
+) -> TrainingReport:
+    """Where no step can be shared the first does all; the others have what a file would hold."""
+
+    def trained() -> tuple[TrainingReport, tuple[str, ...], dict[str, Tensor]]:
+        report = train()
+        state = {name: tensor.cpu() for name, tensor in method.inference_state().items()}
+        return report, method.products, state
+
+    report, method.products, state = processes.from_first(trained)
+    if not processes.first:
+        method.to(processes.device(device)).load_state_dict(state, strict=False)
+        method.eval()
+    return report
 
 
 def _train_in(
@@ -349,5 +374,6 @@ def _train_in(
             )
         # Where nothing could be set aside, what has trained must do.
         method.fit_held_out(data.in_order(held or good, _STATISTICS))
+    report.notes = method.notes()
     report.seconds = time.monotonic() - started
     return report

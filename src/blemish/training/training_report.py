@@ -25,3 +25,4 @@ class TrainingReport:
     out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
     units: LookUnits | None = None  # of a coarse look and tiles, of good images by the others
     suspects: list[Suspect] = field(default_factory=list)  # good images that perhaps are none
+    notes: list[str] = field(default_factory=list)  # of the method, as it is then
