@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load
 
+from blemish.calibration import Calibration
 from blemish.model_file.bundle import Bundle, read_bundle
 from blemish.runtime.cores import usable_cores
 
@@ -126,10 +127,10 @@ def is_gone(run: Run, out: str, rank: int) -> bool:
 def fitted(
     run: Run, out: Path, devices: int, *more: str, data: Path | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    words: list[Any] = ["fit", data or run.data, *more, "-o", out, "-m", "rd", "--size", 64]
+    words: list[Any] = ["fit", data or run.data, "-m", "rd", *more, "-o", out, "--size", 64]
     words += ["--devices", devices]
-    words += ["--teacher-weights", "random", "--false-alarm-rate", 0.3, "--set", "steps=4"]
-    words += ["--set", "batch_size=4", "--device", "cpu"]
+    words += ["--teacher-weights", "random", "--false-alarm-rate", 0.3, "--set", "batch_size=4"]
+    words += ["--device", "cpu", *(() if "steps" in str(more) else ("--set", "steps=4"))]
     ended = subprocess.run(
         [sys.executable, "-m", "blemish", *map(str, words)],
         capture_output=True,
@@ -163,6 +164,24 @@ def test_the_losses_are_those_of_one_process_and_the_command_line_speaks_once(
     # The order of sums alone makes a thousandth by the fourth step.
     assert both == pytest.approx(alone, rel=1e-2)
     assert both[0] == pytest.approx(alone[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["borad", "logicrd"])
+def test_without_rounding_two_train_the_model_of_one(method: str, run: Run, tmp_path: Path) -> None:
+    """Through the whole loop: order, averages, optimiser, statistics, held out, limits."""
+    for name, devices in (("one", 1), ("two", 2)):
+        more = ("-m", method, "--precision", "64-true", "--set", "steps=20")
+        fitted(run, tmp_path / f"{name}.blemish", devices, *more)
+    one, two = (read_bundle(tmp_path / f"{name}.blemish") for name in ("one", "two"))
+    ours, theirs = weights(one), weights(two)
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], value, rtol=1e-5, atol=1e-6, msg=key)
+    limits = []
+    for bundle in (one, two):
+        assert bundle.manifest.calibration is not None
+        limits.append(Calibration.from_json(bundle.manifest.calibration).limits(""))
+    assert limits[1].defect == pytest.approx(limits[0].defect, rel=1e-5)
+    assert limits[1].unsure == pytest.approx(limits[0].unsure, rel=1e-5)
 
 
 def test_a_product_without_a_model_is_said_once(run: Run, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def fit(
     device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
     logger: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard:DIR or mlflow:URI, beside the CSV. Repeatable."),

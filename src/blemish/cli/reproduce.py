@@ -54,7 +54,7 @@ def reproduce(
     ] = "pretrained",
     size: Annotated[str | None, typer.Option(help="Another input size.")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
     quiet: Quiet = False,
 ) -> None:
     """Measure what a paper reports, as it did, and print its table beside the measured one.

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.nn.precision import single_at_least
+
 
 class ChannelStandardiser(nn.Module):
     """Per level and channel ``(f − mean) / std``, with statistics of the training features.
@@ -60,7 +62,7 @@ def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
     By three sums over channels and one division of single-channel maps: half the passes over the
     features that normalising both of them would take.
     """
-    teacher, student = teacher.float(), student.float()  # sums over channels need the digits
+    teacher, student = map(single_at_least, (teacher, student))  # sums over channels need digits
     inner = (teacher * student).sum(1, keepdim=True)
     # Bounded before the root, so that a vector without direction has a gradient.
     squares = [(f * f).sum(1, keepdim=True).clamp_min(1e-12) for f in (teacher, student)]

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from blemish.nn.precision import single_at_least
+
 
 class _Share(NamedTuple):
     rank: int = 0
@@ -107,17 +109,17 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or _share.processes == 1:
             return super().forward(input)
-        x = input.float()  # mixed precision drops digits that sums need
+        x = single_at_least(input)  # sums need the digits that mixed precision drops
         with torch.no_grad():
             own = _mean(x)
             mean = over_batch(own)
-            spread = _mean((x - _channels(own.float())).square())
+            spread = _mean((x - _channels(own.to(x))).square())
             variance = over_batch(spread + (own - mean).square())
             self._keep(mean, variance, x.numel() // x.shape[1] * _share.processes)
-            scale = (variance + self.eps).rsqrt().float()
+            scale = (variance + self.eps).rsqrt().to(x)
         weight = self.weight if self.affine else torch.ones_like(scale)
         bias = self.bias if self.affine else torch.zeros_like(scale)
-        normed: Tensor = _Normalised.apply(x, weight, bias, mean.float(), scale)
+        normed: Tensor = _Normalised.apply(x, weight, bias, mean.to(x), scale)
         return normed.to(input.dtype)
 
     def _keep(self, mean: Tensor, variance: Tensor, values: int) -> None:
@@ -153,9 +155,9 @@ class _Normalised(torch.autograd.Function):
         own = torch.stack([_mean(gradient), _mean(gradient * apart)])
         shift, slope = over_batch(own)
         values = x.numel() // x.shape[1]
-        along = _channels((slope * scale.double().square()).float())
-        through = (gradient - _channels(shift.float()) - apart * along) * _channels(scale * weight)
-        return through, (own[1] * scale * values).float(), (own[0] * values).float(), None, None
+        along = _channels((slope * scale.double().square()).to(x))
+        through = (gradient - _channels(shift.to(x)) - apart * along) * _channels(scale * weight)
+        return through, (own[1] * scale * values).to(x), (own[0] * values).to(x), None, None
 
 
 def _mean(x: Tensor) -> Tensor:

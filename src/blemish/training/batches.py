@@ -28,6 +28,7 @@ from blemish.data.sources import learnable_input
 from blemish.errors import DataError, ImageError
 from blemish.inspection.pipeline import decoder_threads
 from blemish.methods.base import Batch, Method, Stage
+from blemish.nn.precision import single_at_least
 from blemish.training.feature_cache import (
     FeatureCache,
     build_feature_cache,
@@ -231,7 +232,7 @@ class TileBatches(ImageBatches):
 def moved(batch: Batch, device: str | torch.device) -> Batch:
     """The batch on a device; features, which are kept as float16, as float32."""
     batch = batch.changed(lambda tensor: tensor.to(device, non_blocking=True))
-    features = batch.features and tuple(level.float() for level in batch.features)
+    features = batch.features and tuple(map(single_at_least, batch.features))
     return replace(batch, features=features)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
+from blemish.nn.precision import DOUBLE
 from blemish.training.devices import check_device
 from blemish.training.log import check_logger
 
-_PRECISIONS = ("32-true", "bf16-mixed")
+_PRECISIONS = ("32-true", "bf16-mixed", DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TrainingOptions:
         devices: Processes that share each step on a machine, each with a GPU of its own where the
             device is ``cuda``; the batch stays the method's, and so does the learning rate.
         nodes: Machines of so many processes each.
-        precision: Lightning's precision, ``32-true`` or ``bf16-mixed``.
+        precision: Lightning's precision of the steps, ``32-true``, ``bf16-mixed`` or ``64-true``.
         workers: Threads that decode pictures ahead; ``None``: half of the cores, 8 at most.
         work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
             and no resuming.
@@ -76,6 +77,11 @@ class TrainingOptions:
                 raise ConfigError(f"{name} is {number}; expected a whole number from 1 on.")
         if self.precision not in _PRECISIONS:
             raise ConfigError(unknown_name_message("precision", self.precision, _PRECISIONS))
+        if self.device == "mps" and self.precision == DOUBLE:
+            raise ConfigError(
+                f"Apple's GPU has no float64. Train with --device cpu --precision {DOUBLE}, or in "
+                "32-true."
+            )
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"{self.workers} workers; expected 0 (none beside) or more threads.")
         for logger in self.loggers:

@@ -21,6 +21,7 @@ from torch import Tensor
 from blemish._progress import Progress, Task
 from blemish.errors import ConfigError, TrainingInterruptedError
 from blemish.methods.base import Batch, Method, Stage
+from blemish.nn.precision import digits_of
 from blemish.training.batches import StepBatches, TrainingBatches, moved
 from blemish.training.distributed import Processes
 from blemish.training.log import TrainingLog
@@ -100,7 +101,8 @@ def run_stage(
             )
             resume = checkpoint if first else None
             try:
-                with _stop_on_interrupt(watcher), processes.steps():
+                digits = digits_of(precision, method)
+                with _stop_on_interrupt(watcher), processes.steps(), digits:
                     trainer.fit(module, _Loader(data, plan), ckpt_path=resume, weights_only=True)
             except _StopNowError:
                 raise KeyboardInterrupt from None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from blemish.methods.base import Batch, Method, Stage
+from blemish.nn.precision import DOUBLE
 
 #: Steps that are tried. The faster of them counts, for the first also prepares the kernels.
 TRIED = 2
@@ -74,19 +76,20 @@ def seconds_per_step(
     with torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in the training
         trial = copy.deepcopy(method).to(device)
+        if precision == DOUBLE:
+            trial.double()
         if device != "mps":
             trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         stage = trial.stages()[position].settled(images)
         good, labelled = (-(-count // processes) for count in (stage.batch_size, labelled))
-        batch = _made_up(trial, good, labelled, device, cached=cached)
+        with _numbers(precision, torch.device(device).type):
+            batch = _made_up(trial, good, labelled, device, cached=cached)
         optimiser = optimiser_of(stage)
-        mixed = precision == "bf16-mixed"
         times = []
         for step in range(TRIED):
             begun = time.perf_counter()
             optimiser.zero_grad()
-            kind = torch.device(device).type
-            with torch.autocast(kind, torch.bfloat16) if mixed else nullcontext():
+            with _numbers(precision, torch.device(device).type):
                 total = trial.loss(batch, stage)["total"]
             total.backward()
             clip_gradients(stage)
@@ -97,6 +100,19 @@ def seconds_per_step(
             if times[0] > _LONG:
                 break
     return min(times)
+
+
+@contextmanager
+def _numbers(precision: str, kind: str) -> Iterator[None]:
+    """What a step computes with, as Lightning sets it."""
+    before = torch.get_default_dtype()
+    if precision == DOUBLE:
+        torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _made_up(method: Method, good: int, labelled: int, device: str, *, cached: bool) -> Batch:

@@ -24,6 +24,7 @@ from blemish.methods.anomem.config import SMALL_SIDE, AnoMemConfig
 from blemish.methods.anomem.views import Crop, ImageView, at_places, feature_view, shared_places
 from blemish.methods.base import Batch, Method
 from blemish.nn.anomaly_map import ChannelStandardiser
+from blemish.nn.precision import as_numbers
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Positions at which the memory reads a level at most.
@@ -85,7 +86,7 @@ class ContrastedMemory(Method):
             return self._pooled(self.standardise(self.levels(batch)))
         if batch.images is None:
             raise ValueError("an encoder from scratch needs images, not features")
-        return [batch.images.float()]
+        return [as_numbers(batch.images)]
 
     def maps(self, inputs: list[Tensor]) -> list[Tensor]:
         """The encoder's maps ``(N, C_s, H_s, W_s)`` of images or of a teacher's levels."""

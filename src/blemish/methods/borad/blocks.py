@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.nn.precision import single_at_least
+
 #: Divisors of a projection's channels in RD++ and BoRAD.
 STATED = (2, 4, 2)
 _FEWEST = 8  # channels of a convolution that processors compute as fast as one
@@ -135,7 +137,7 @@ class SpatialAlignment(nn.Module):
         z = self.predict(self.merge(torch.cat([mid, bank.read(mid)], dim=1)))  # (N, C, H, W)
         with torch.no_grad():
             t = self.merge(torch.cat([target, bank.read(target)], dim=1))
-        return 2 - 2 * F.cosine_similarity(z.float(), t.float(), dim=1).mean()
+        return 2 - 2 * _cosine(z, t, dim=1).mean()
 
 
 class GlobalAlignment(nn.Module):
@@ -165,7 +167,7 @@ class GlobalAlignment(nn.Module):
         y = self.predict(mid.mean((2, 3))[:, None] - p)  # (N, K, C)
         with torch.no_grad():
             e = target.mean((2, 3))[:, None] - p
-        return 2 - 2 * F.cosine_similarity(y.float(), e.float(), dim=2).mean()
+        return 2 - 2 * _cosine(y, e, dim=2).mean()
 
 
 class PrototypeAlignment(nn.Module):
@@ -197,6 +199,10 @@ class PrototypeAlignment(nn.Module):
     def forward(self, mid: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted losses by name, for the online and the target view's bottleneck output."""
         return {
-            name: self.weights[name] * head(mid.float(), target.float(), self.bank)
+            name: self.weights[name] * head(*map(single_at_least, (mid, target)), self.bank)
             for name, head in self.heads.items()
         }
+
+
+def _cosine(one: Tensor, other: Tensor, *, dim: int) -> Tensor:
+    return F.cosine_similarity(single_at_least(one), single_at_least(other), dim=dim)

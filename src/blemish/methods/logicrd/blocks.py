@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.nn.batch_share import drawn, over_batch
+from blemish.nn.precision import single_at_least
 from blemish.nn.reverse_distillation import StudentDecoder, StudentPlan
 
 
@@ -137,7 +138,8 @@ def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
         factor = logits.shape[2] // mask.shape[2]
         here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         # Changed places are few; each kind of place has half the say.
-        loss = F.binary_cross_entropy_with_logits(logits.float(), (~here).float(), reduction="none")
+        logits = single_at_least(logits)
+        loss = F.binary_cross_entropy_with_logits(logits, (~here).to(logits), reduction="none")
         counts = [over_batch(of.sum()) for of in (here, ~here)]
         changed, others = (
             loss[of].sum() / (count + (count == 0))

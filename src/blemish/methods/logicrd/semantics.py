@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.nn.precision import single_at_least
+
 _FEWEST_TOKENS = 128  # below, neighbouring parts would share a token
 
 
@@ -145,13 +147,14 @@ def logic_loss(clean: Tensor, changed: Tensor, dose: Tensor, membership: Tensor)
         return clean.sum() * 0.0
     # The covariance needs the digits that mixed precision drops.
     with torch.autocast(clean.device.type, enabled=False):
-        good, other, member = clean.float(), changed.float(), membership.float()
-        share = member / count.clamp_min(1).float()
+        good, other = single_at_least(clean), single_at_least(changed)
+        member = membership.to(good)
+        share = member / count.clamp_min(1).to(good)
         centre = torch.einsum("nk,npd->kpd", share, good)  # (K, P, D)
         apart = good - torch.einsum("nk,kpd->npd", member, centre)
         scatter = torch.einsum("npd,npe->pde", apart, apart) / free  # (P, D, D)
         size = scatter.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + 1e-4
-        identity = torch.eye(good.shape[2], device=good.device)
+        identity = torch.eye(good.shape[2]).to(good)
         shrunk = 0.5 * scatter + 0.5 * size * identity
         change = (other - good).transpose(0, 1)  # (P, N, D)
         solved = torch.linalg.solve(shrunk, change.transpose(1, 2)).transpose(1, 2)

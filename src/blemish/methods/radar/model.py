@@ -49,6 +49,7 @@ from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.batch_share import drawn
+from blemish.nn.precision import as_numbers
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Side of the noise field, which repeats over larger inputs.
@@ -302,7 +303,7 @@ class RADAR(Method):
 
 def _scaled(images: Tensor) -> Tensor:
     """Pixels 0..255 → −1..1."""
-    return images.float() / 127.5 - 1
+    return as_numbers(images) / 127.5 - 1
 
 
 def _extended(images: Tensor, height: int, width: int) -> Tensor:

@@ -1,0 +1,43 @@
+"""Numerical precision: the digits that a training computes with, and where mixed has too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+#: Lightning's name of float64. What differs between two trainings in it is no rounding.
+DOUBLE = "64-true"
+
+
+def single_at_least(x: Tensor) -> Tensor:
+    """What needs float32's digits, as float32; float64 stays.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.precision import single_at_least
+        >>> single_at_least(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+        >>> single_at_least(torch.zeros(1, dtype=torch.float64)).dtype
+        torch.float64
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def as_numbers(pixels: Tensor) -> Tensor:
+    """Pixels ``uint8`` as what is computed with: float32, or float64 in a training in that."""
+    return pixels.to(torch.get_default_dtype())
+
+
+@contextmanager
+def digits_of(precision: str, module: nn.Module) -> Iterator[None]:
+    """Inside, the weights have a precision's digits; afterwards those that model files keep."""
+    if precision == DOUBLE:
+        module.double()
+    try:
+        yield
+    finally:
+        if precision == DOUBLE:
+            module.float()
