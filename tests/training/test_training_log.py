@@ -101,6 +101,18 @@ def test_mlflow(
     assert len(client.get_metric_history(run.info.run_id, "distill/total")) == 4
 
 
+def test_what_cannot_be_written_to_is_said_before_any_work(
+    good_parts: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    (tmp_path / "taken").write_text("")
+    for asked in (f"mlflow:{tmp_path / 'mlruns'}", f"tensorboard:{tmp_path / 'taken'}"):
+        with pytest.raises(ConfigError, match=f"Logging to {asked} is not possible: "):
+            fit(good_parts, tmp_path / "work", loggers=(asked,))
+        assert not (tmp_path / "work").exists()
+
+
 def test_where_no_limits_are_found_the_run_ends_as_failed(
     good_parts: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from blemish._files import atomic_write
 from blemish.calibration import Calibration
-from blemish.errors import ConfigError, MissingExtraError
+from blemish.errors import ConfigError, MissingExtraError, first_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,7 +48,10 @@ class TrainingLog:
 
     Args:
         folder: Of the file; ``None``: there is none.
-        loggers: ``tensorboard:DIR`` and ``mlflow:URI``, checked; opened with the first number.
+        loggers: ``tensorboard:DIR`` and ``mlflow:URI``, checked; opened on entering.
+
+    Raises:
+        ConfigError: On entering: a logger cannot be written to.
 
     Example:
         >>> import tempfile
@@ -64,7 +67,7 @@ class TrainingLog:
     def __init__(self, folder: str | Path | None = None, loggers: Sequence[str] = ()) -> None:
         self.path = None if folder is None else Path(folder) / CSV_NAME
         self._asked = loggers
-        self._loggers: list[Any] | None = None
+        self._loggers: list[Any] = []
         self._started = time.monotonic()
 
     def begin(self, stage: str, first: int) -> None:
@@ -88,8 +91,6 @@ class TrainingLog:
                 if new:
                     rows.writerow(_HEAD)
                 rows.writerows((seconds, name, step, value) for name, value in values.items())
-        if self._loggers is None:
-            self._loggers = [_opened(asked) for asked in self._asked]
         for logger in self._loggers:
             logger.log_metrics(dict(values), step)
 
@@ -103,11 +104,13 @@ class TrainingLog:
         self.write(found, 0)
 
     def __enter__(self) -> Self:
+        # Before any work: what cannot be written to is not found out at the first step.
+        self._loggers = [_opened(asked) for asked in self._asked]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         """End the loggers' runs, as a success or as failed."""
-        for logger in self._loggers or ():
+        for logger in self._loggers:
             logger.finalize("success" if kind is None else "failed")
 
 
@@ -115,6 +118,12 @@ def _opened(asked: str) -> Any:
     from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 
     kind, _, place = asked.partition(":")
-    if kind == "tensorboard":
-        return TensorBoardLogger(place, name="", version=None)
-    return MLFlowLogger(experiment_name="blemish", tracking_uri=place)
+    try:
+        if kind == "tensorboard":
+            logger: Any = TensorBoardLogger(place, name="", version=None)
+        else:
+            logger = MLFlowLogger(experiment_name="blemish", tracking_uri=place)
+        _ = logger.experiment  # begins the run
+    except Exception as error:  # each store of MLflow's raises its own
+        raise ConfigError(f"Logging to {asked} is not possible: {first_line(error)}") from error
+    return logger
