@@ -135,7 +135,7 @@ def fitted(
         [sys.executable, "-m", "blemish", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert ended.returncode == code, ended.stderr
     return ended
@@ -170,7 +170,7 @@ def test_the_losses_are_those_of_one_process_and_the_command_line_speaks_once(
 def test_without_rounding_two_train_the_model_of_one(method: str, run: Run, tmp_path: Path) -> None:
     """Through the whole loop: order, averages, optimiser, statistics, held out, limits."""
     for name, devices in (("one", 1), ("two", 2)):
-        more = ("-m", method, "--precision", "64-true", "--set", "steps=20")
+        more = ("-m", method, "--precision", "64-true", "--set", "steps=8")
         fitted(run, tmp_path / f"{name}.blemish", devices, *more)
     one, two = (read_bundle(tmp_path / f"{name}.blemish") for name in ("one", "two"))
     ours, theirs = weights(one), weights(two)
