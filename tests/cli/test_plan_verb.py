@@ -74,6 +74,13 @@ def test_small_pictures_have_the_speeds_alone() -> None:
     assert {way.flags for way in ways} == {"--speed fast", "--speed best"}
 
 
+def test_a_line_of_pixels_has_ways_that_there_are() -> None:
+    detector = Detector("trio", tile="auto")
+    ways = other_ways(detector, [(1, 20_000)] * 3)
+    assert "--tile auto --coarse" in [way.flags for way in ways]
+    assert all(max(way.preprocessing.size) <= 8192 for way in ways)
+
+
 def test_each_way_is_what_fit_would_do() -> None:
     sizes = [(500, 1250)] * 3
     for way in other_ways(Detector(), sizes):

@@ -126,7 +126,7 @@ class LearnedPictures:
                 Note(
                     "shape",
                     f"It has another aspect than the good pictures: {size[0]}×{size[1]} pixels "
-                    f"(H×W) are {shape:.3g} high per width, and theirs was "
+                    f"(H×W) are {_plain(shape)} high per width, and theirs was "
                     f"{_span(self.shapes)}. Its parts look smaller or larger to the model.",
                 )
             )
@@ -184,3 +184,8 @@ def _look(sample: Sample, bit_depth: int) -> tuple[float, ...] | None:
 def _span(ends: tuple[float, float]) -> str:
     low, high = (f"{end:.3g}" if end < 100 else f"{end:.0f}" for end in ends)
     return low if low == high else f"{low} to {high}"
+
+
+def _plain(value: float) -> str:
+    """Three digits, and no exponent for a picture of one pixel's width."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

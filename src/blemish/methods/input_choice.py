@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from blemish.data.images.look_units import LookUnits
-from blemish.data.images.preprocess import MULTIPLE, Preprocessing, choose_input_size
+from blemish.data.images.preprocess import (
+    LARGEST_SIDE,
+    MULTIPLE,
+    Preprocessing,
+    choose_input_size,
+)
 from blemish.data.images.tiles import Tiling, default_overlap
 from blemish.errors import ConfigError
 
@@ -150,7 +155,10 @@ class InputChoice:
         overlap = default_overlap(whole) if self.overlap is None else self.overlap
         Tiling(overlap).check(whole)
         height, width = (
-            max(least, math.ceil((seen + (n - 1) * overlap) / n / MULTIPLE) * MULTIPLE)
+            min(
+                LARGEST_SIDE,
+                max(least, math.ceil((seen + (n - 1) * overlap) / n / MULTIPLE) * MULTIPLE),
+            )
             for seen, least in zip(
                 self._tiling(whole).scaled(usual_size(sizes)), whole, strict=True
             )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blemish.data.images.preprocess import MULTIPLE, Preprocessing
+from blemish.data.images.preprocess import LARGEST_SIDE, MULTIPLE, Preprocessing
 from blemish.methods.input_choice import InputChoice, Size, usual_size
 from blemish.teachers.timing import time_teachers
 
@@ -108,7 +108,7 @@ def other_ways(detector: Detector, sizes: Sequence[Size]) -> list[Seen]:
     side = detector.speed.point.side
     for share in _LARGER:
         tall, wide = (MULTIPLE * max(1, round(share * one / MULTIPLE)) for one in source)
-        if 1.5 * side**2 < tall * wide <= _LARGEST:
+        if 1.5 * side**2 < tall * wide <= _LARGEST and max(tall, wide) <= LARGEST_SIDE:
             size = f"{tall}" if tall == wide else f"{tall}x{wide}"
             add(f"--size {size}", InputChoice((tall, wide)), chosen.teacher, side)
     if max(source) > side:
