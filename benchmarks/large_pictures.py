@@ -1,7 +1,7 @@
 """Small defects in large pictures: squeezed, larger input, tiles, two scales, by true pixel size.
 
     python benchmarks/large_pictures.py RESULT.json DATA … [--ways "squeezed;default;tiled"]
-        [--seeds 0] [--tests 1000] [--models FOLDER]
+        [--seeds 0] [--tests 1000] [--models FOLDER] [--spots 1] [--cache FOLDER]
 
 DATA are folders of one product each, in MVTec's layout. For each way of seeing a picture ``trio``
 learns the good training pictures with limits for 5 %; then: image AUROC and AUPRO on the test
@@ -9,7 +9,8 @@ pictures; share of good ones stopped and of defects found at that limit; and of 
 and 32 true pixels, planted into good test pictures, the share found. Beside it the time of a
 picture, from the file to the verdict, and of the training. The result grows with every run, so that
 one that is stopped has lost nothing. With --models trained models are kept, and taken from there
-the next time, and pictures are judged by their export, in ONNX Runtime.
+the next time, and pictures are judged by their export, in ONNX Runtime. Spots are planted with the
+first so many seeds; --cache keeps the teacher's features, which the seeds share.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "two scales": {"tile": "auto", "coarse": True},  # and the whole, at a tile's size
     "best": {"speed": "best"},
     "best, two scales": {"speed": "best", "tile": "auto", "coarse": True},
+    "best, no layout": {"speed": "best", "settings": {"layout_weight": 0}},
 }
 
 
@@ -59,12 +61,14 @@ def spots(good: list[Sample], diameter: int) -> list[Sample]:
     return planted
 
 
-def trained(data: DataSet, way: str, seed: int, models: Path | None) -> tuple[Inspector, float]:
+def trained(
+    data: DataSet, way: str, seed: int, models: Path | None, cache: Path | None
+) -> tuple[Inspector, float]:
     """A model that judges, and how long its training took."""
     file = models and models / f"{data.products[0]}-{way.replace(' ', '-')}-{seed}.blemish"
     if file is None or not file.exists():
         detector = Detector("trio", **WAYS[way])
-        options = TrainingOptions(seed=seed, device="cpu")
+        options = TrainingOptions(seed=seed, device="cpu", cache_dir=cache)
         detector.fit(data, false_alarm_rate=RATE, training=options)
         if file is None:
             return detector, detector.fit_report.seconds
@@ -76,8 +80,17 @@ def trained(data: DataSet, way: str, seed: int, models: Path | None) -> tuple[In
     return model, float(model.training["seconds"])
 
 
-def measure(data: DataSet, way: str, seed: int, tests: int, models: Path | None) -> dict[str, Any]:
-    detector, training_seconds = trained(data, way, seed, models)
+def measure(
+    data: DataSet,
+    way: str,
+    seed: int,
+    tests: int,
+    models: Path | None,
+    *,
+    spotted: bool = True,
+    cache: Path | None = None,
+) -> dict[str, Any]:
+    detector, training_seconds = trained(data, way, seed, models, cache)
     _, preprocessing = detector.ready()
     assert detector.calibration is not None
     samples = [s for s in data.split("test").samples if s.label is not None]
@@ -102,7 +115,7 @@ def measure(data: DataSet, way: str, seed: int, tests: int, models: Path | None)
         diameter: float(
             np.mean([p.verdict == "defect" for p in detector.predict(spots(good, diameter))])
         )
-        for diameter in SPOTS
+        for diameter in (SPOTS if spotted else ())
     }
     return {
         "input": preprocessing.to_json(),
@@ -134,7 +147,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             100 * np.mean([row[key] for row in own])
             for key in ("image_auroc", "pixel_aupro", "good_stopped", "defects_found")
         ]
-        values += [100 * np.mean([row["spots_found"][s] for row in own]) for s in SPOTS]
+        spotted = [row["spots_found"] for row in own if row["spots_found"]]
+        values += [100 * np.mean([found[s] for found in spotted]) for s in SPOTS]
         ms = np.mean([row["ms_per_picture"] for row in own])
         figures = [f"{value:.1f}" for value in values] + [f"{ms:.0f}"]
         lines.append(f"| {name} | {way} | {' | '.join(figures)} |")
@@ -149,13 +163,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--tests", type=int, default=1000, help="of good and of defective ones")
     parser.add_argument("--models", type=Path, help="folder of trained models")
+    parser.add_argument("--spots", type=int, default=1, help="seeds with which spots are planted")
+    parser.add_argument("--cache", type=Path, help="folder of the teacher's features")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for root in given.data:
         data = read_data_set(root)
         for way in given.ways.split(";"):
             for seed in given.seeds:
-                row = measure(data, way, seed, given.tests, given.models)
+                row = measure(
+                    data,
+                    way,
+                    seed,
+                    given.tests,
+                    given.models,
+                    spotted=seed in given.seeds[: given.spots],
+                    cache=given.cache,
+                )
                 rows.append({"data": root.name, "way": way, "seed": seed, **row})
                 print(rows[-1], flush=True)
                 content = {
