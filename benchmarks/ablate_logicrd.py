@@ -1,7 +1,7 @@
 """LogicRD: what each of its parts is worth on a demo line of assemblies.
 
-    python benchmarks/ablate_logicrd.py LINE --seeds 0,1,2 --set steps=400
-    python benchmarks/ablate_logicrd.py table
+    python benchmarks/ablate_logicrd.py LINE --seeds 0,1,2 --set steps=400 --result RESULT.json
+    python benchmarks/ablate_logicrd.py table --result RESULT.json
 
 Trains RD, and LogicRD part by part: image AUROC of good against logical and against structural
 anomalies, by every branch, description and rule that joins them; and the same for anomalies planted
@@ -45,12 +45,27 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def ablation(
-    line: str, seeds: list[int], settings: dict[str, str], names: list[str], size: int, cache: str
+    line: str,
+    seeds: list[int],
+    settings: dict[str, str],
+    names: list[str],
+    *,
+    size: int,
+    cache: str,
+    result: Path,
 ) -> None:
-    """Train what the file does not hold yet, and write it after every run."""
-    found: dict[str, Any] = {"rows": []}
-    if RESULT.is_file():
-        found["rows"] = json.loads(RESULT.read_text())["rows"]
+    """Train what the file does not hold yet, and write it after every run.
+
+    Raises:
+        SystemExit: The file holds runs on another line.
+    """
+    made = json.loads((Path(line) / "demo-line.json").read_text())
+    found: dict[str, Any] = {"rows": [], "line": made, "size": size}
+    if result.is_file():
+        held = json.loads(result.read_text())
+        if (held["line"], held.get("size", size)) != (made, size):
+            raise SystemExit(f"{result} holds runs on another line or size: name another file.")
+        found["rows"] = held["rows"]
     for seed in seeds:
         for name in names:
             key = (name, seed, settings)
@@ -59,7 +74,8 @@ def ablation(
             method, own = SYSTEMS[name]
             started = time.monotonic()
             detector = Detector(method, image_size=size, settings={**settings, **own})
-            training = TrainingOptions(seed=seed, cache_dir=cache or None)
+            options = {"cache_dir": cache or None, "check_labels": False}
+            training = TrainingOptions(seed=seed, **options)  # type: ignore[arg-type]
             detector.fit(line, training=training, progress=Progress(quiet=True))
             row: dict[str, Any] = {"system": name, "seed": seed, "settings": settings}
             row["fit_s"] = round(time.monotonic() - started)
@@ -67,10 +83,9 @@ def ablation(
             if name.startswith("LogicRD"):
                 row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
             found["rows"].append(row)
-            found["line"] = json.loads((Path(line) / "demo-line.json").read_text())
             flags = "".join(f" --set {name}={value}" for name, value in settings.items())
             command = f"python benchmarks/ablate_logicrd.py LINE --seeds SEED{flags}"
-            write_result(RESULT, {"command": command, **found})
+            write_result(result, {"command": f"{command} --result RESULT", **found})
             print(json.dumps(found["rows"][-1]), flush=True)
 
 
@@ -79,6 +94,7 @@ RULES: dict[str, Callable[[float, float], float]] = {
     "sum": lambda a, b: a + b,
     "maximum": max,
     "soft maximum": lambda a, b: float(np.logaddexp(a, b)),
+    "soft maximum, the logical half": lambda a, b: float(np.logaddexp(a, b / 2)),
 }
 PLANTED = 20  # good validation pictures of a product that anomalies are planted into
 
@@ -153,9 +169,9 @@ def _measures(method: Any, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.fl
     return arrays
 
 
-def table(key: str) -> str:
+def table(key: str, result: Path) -> str:
     """Markdown: a line per system and measure, means over seeds in percent."""
-    rows = json.loads(RESULT.read_text())["rows"]
+    rows = json.loads(result.read_text())["rows"]
     rows = [row for row in rows if key in row]
     products = [p for p in rows[0][key]["score"] if p != "mean"]
     kinds = [(where, kind) for where in (*products, "mean") for kind in ("logical", "structural")]
@@ -187,14 +203,23 @@ def main() -> None:
     parser.add_argument("--systems", help="with semicolons", default=";".join(SYSTEMS))
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--cache-dir", default="", help="features, between runs")
+    parser.add_argument("--result", type=Path, default=RESULT)
     given = parser.parse_args()
     if given.line == "table":
-        print(table("auroc"), table("planted"), sep="\n\n")
+        print(table("auroc", given.result), table("planted", given.result), sep="\n\n")
         return
     settings = dict(setting.split("=", 1) for setting in given.settings)
     seeds = [int(seed) for seed in given.seeds.split(",")]
     systems = given.systems.split(";")
-    ablation(given.line, seeds, settings, systems, given.size, given.cache_dir)
+    ablation(
+        given.line,
+        seeds,
+        settings,
+        systems,
+        size=given.size,
+        cache=given.cache_dir,
+        result=given.result,
+    )
 
 
 if __name__ == "__main__":

@@ -178,3 +178,9 @@ def test_settings_describe_themselves() -> None:
     )
     assert found["loss"].takes == "one of cosine, mse"
     assert found["top"][1:3] == ("number in (0, 1] or none", 0.1)
+
+
+@pytest.mark.parametrize("name", ["rd", "borad", "hfr", "logicrd"])
+def test_a_directive_to_a_checker_is_no_help(name: str) -> None:
+    steps = describe_settings(method_class(name).config_class)[0]
+    assert steps.help.startswith("optimiser steps; none = by the number of images")

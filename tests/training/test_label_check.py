@@ -98,9 +98,9 @@ def test_fit_names_them_and_fit_without_them_is_calm(
     data_set = DataSet("array", Path("nut"), tuple(samples(images)))
     settings = {"steps": 2, "batch_size": 4} if method == "rd" else {}
 
-    def notes(data: DataSet) -> list[str]:
+    def notes(data: DataSet, *, check_labels: bool = True) -> list[str]:
         detector = Detector(method, teacher_weights="random", image_size=64, settings=settings)
-        options = TrainingOptions(seed=1, device="cpu")
+        options = TrainingOptions(seed=1, device="cpu", check_labels=check_labels)
         detector.fit(data, training=options, progress=Progress(quiet=False))
         return [note for note in detector.fit_report.notes if note.startswith("Worth a look")]
 
@@ -111,6 +111,8 @@ def test_fit_names_them_and_fit_without_them_is_calm(
     found = [word for word in note.rpartition("fit … ")[2].strip("`").split() if "png" in word]
     assert sorted(found) == ["003.png", "004.png", "030.png"]  # set aside or not
     assert notes(without_images(data_set, found)) == []
+    # Asked not to, a training does not look; what measures each by the others has looked anyway.
+    assert len(notes(data_set, check_labels=False)) == (method == "trio")
 
 
 def test_the_note_names_ten_and_counts_the_rest() -> None:

@@ -130,6 +130,7 @@ def _measure(
                 cache_dir=cache,
                 work_dir=work_dir,
                 resume=True,
+                check_labels=False,  # nobody mends a published split, and it takes time
             ),
             progress=progress,
         ).fit_report

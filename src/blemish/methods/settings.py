@@ -215,7 +215,8 @@ def _comments(config_class: type) -> dict[str, str]:
                     found[name] = above
                 note = re.match(r" {4}# (.+)$", line)
                 above = f"{above} {note[1]}".strip() if note else ""
-            if name and (comment := re.search(r"  # (.+)$", line)):
+            # A directive to a checker is no help.
+            if name and (comment := re.search(r"  # (?!type:|noqa)(.+)$", line)):
                 found[name], name = comment[1], ""
     return found
 

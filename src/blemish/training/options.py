@@ -39,6 +39,8 @@ class TrainingOptions:
         cache_budget_gib: Largest feature cache, in GiB on disk; a larger one is not made, and the
             teacher runs in every step instead.
         checkpoint_seconds: Time between checkpoints.
+        check_labels: Whether pictures among the good ones that are perhaps none are named, before a
+            training; a method that measures each by the others names them anyway.
         loggers: ``tensorboard:DIR`` and ``mlflow:URI``, beside ``training.csv`` in ``work_dir``.
         callbacks: Lightning's callbacks, called in every stage.
 
@@ -63,6 +65,7 @@ class TrainingOptions:
     cache_dir: str | Path | None = None
     cache_budget_gib: float = 8.0
     checkpoint_seconds: float = 60.0
+    check_labels: bool = True
     loggers: tuple[str, ...] = ()
     callbacks: tuple[Any, ...] = ()
 

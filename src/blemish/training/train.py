@@ -320,7 +320,8 @@ def _train_in(
     method.products = tuple(dict.fromkeys(data.samples[row].product for row in good))
     with torch.inference_mode():
         method.prepare(data.in_order(good, _STATISTICS))
-    if method.uses_teacher and not method.cross_fits and processes.first:
+    asked = options.check_labels and processes.first
+    if asked and method.uses_teacher and not method.cross_fits:
         looked_at = [(data, sorted([*good, *held]))]
         if set_aside:
             aside = batches_of(set_aside, [])  # calibrating says what cannot be read

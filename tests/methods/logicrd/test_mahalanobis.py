@@ -86,6 +86,26 @@ def test_the_pull_is_half_the_gradient_of_the_squared_distance(own: bool) -> Non
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_a_picture_is_measured_by_those_that_were_not_left_out_with_it() -> None:
+    first, second, member = two_groups()
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(0))  # groups in turn
+    both, member = torch.cat([first, second])[order], member[order]
+    found = GroupedGaussians(1, 12).left_out(both[:, None], member)[:, 0].numpy()
+    for group, count in ((0, 40), (1, 50)):
+        rows = torch.nonzero(member[:, group])[:, 0]
+        fifth = torch.arange(count) * 5 // count
+        for number in range(5):
+            out, kept = rows[fifth == number], rows[fifth != number]
+            assert found[out] == pytest.approx(reference(both[kept], both[out]), rel=1e-3)
+
+
+def test_of_a_handful_none_is_left_out() -> None:
+    few, member = descriptions(9)[:, None], torch.ones(9, 1)
+    gaussian = GroupedGaussians(1, 12)
+    gaussian.fit(few, member)
+    assert torch.allclose(gaussian.left_out(few, member), gaussian(few, member), rtol=1e-4)
+
+
 def test_fewer_pictures_than_dimensions_and_constant_ones_stay_finite() -> None:
     gaussian = GroupedGaussians(1, 50)
     gaussian.fit(descriptions(12, 50)[:, None], torch.ones(12, 1))

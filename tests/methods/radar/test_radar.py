@@ -17,9 +17,9 @@ from blemish._progress import Progress
 from blemish.cli.info import info
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch
-from blemish.methods.radar.blocks import sobel_magnitude
 from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
+from blemish.methods.radar.edges import sobel_magnitude
 from blemish.methods.radar.model import RADAR
 from blemish.methods.settings import parse_settings
 from blemish.teachers.teacher import NoTeacher, build_teacher

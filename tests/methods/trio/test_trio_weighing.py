@@ -21,10 +21,10 @@ from blemish.methods.trio.weighing import (
     choose,
     sentence,
     shifted,
-    soft_maximum,
     usual_share,
 )
 from blemish.model_file.bundle import GRAPH
+from blemish.nn.joint_score import soft_maximum
 from blemish.runtime.networks import build_network
 
 USUAL = 0.4

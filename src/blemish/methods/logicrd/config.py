@@ -50,6 +50,8 @@ class LogicRDConfig(RDConfig):
     # what is measured: GSE's codes, the teacher's features, or both (stated)
     described: Literal["both", "codes", "features"] = "features"
     own_covariance: bool = True  # each group of pictures its own covariance; off: a shared one
+    # of the logical z-score in the soft maximum of both branches, log(e^structural + e^(w logical))
+    logical_weight: NotNegative = 0.5
     most_groups: Count = 16  # largest number of groups of pictures
 
     def __post_init__(self) -> None:

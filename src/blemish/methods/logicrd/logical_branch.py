@@ -2,8 +2,9 @@
 
 Stated: the Mahalanobis distance of features. Two descriptions are measured in the same way: the
 codes of global semantics, and (ours) the teacher's joined levels. Each is averaged over the whole
-picture, over its quarters and over theirs; each part has its Gaussian, by group of pictures; the
-part with the largest z-score counts. The branch's score is the sum over both descriptions.
+picture, over its quarters and over theirs; each part has its Gaussian, by group of pictures, and a
+scale from pictures that were left out of it; the part with the largest z-score counts. The branch's
+score is the sum over both descriptions.
 """
 
 from __future__ import annotations
@@ -127,21 +128,26 @@ class GoodPictures:
             self.sums[name] = self.sums[name] + new
 
     def fit(self) -> None:
-        """Give the branch its Gaussians, and what is usual at each place."""
+        """Give the branch its Gaussians, the parts' z-scores, and what is usual at each place.
+
+        A part's scale is that of distances by the other pictures' Gaussians, of all that there are:
+        the largest of 21 z-scores is decided by the worst estimate of a deviation among them.
+        """
         member = torch.cat(self.members)  # (M, K)
         count = member.double().sum(0).clamp_min(1)[:, None]
         for name, distance in self.branch.distances.items():
-            distance.gaussians.fit(torch.cat(self.parts[name]), member)
+            parts = torch.cat(self.parts[name])
+            distance.scale.fit(distance.gaussians.left_out(parts, member).sqrt(), member)
+            distance.gaussians.fit(parts, member)
             usual = distance.departure.usual
             mean = torch.as_tensor(self.sums[name]) / count
             distance.departure.usual = mean.float().view(-1, *usual.shape[1:])
 
-    def fit_scales(self) -> tuple[Tensor, Tensor]:
-        """Give the fitted branch its z-scores; the membership ``(M, K)`` and scores ``(M,)``."""
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """The membership ``(M, K)`` and the fitted branch's scores ``(M,)``."""
         member = torch.cat(self.members)
-        z = []
-        for name, distance in self.branch.distances.items():
-            distances = distance.gaussians(torch.cat(self.parts[name]), member).sqrt()
-            distance.scale.fit(distances, member)
-            z.append(distance.scale(distances, member))
+        z = [
+            distance.scale(distance.gaussians(torch.cat(self.parts[name]), member).sqrt(), member)
+            for name, distance in self.branch.distances.items()
+        ]
         return member, self.branch.score(z)

@@ -17,8 +17,8 @@ the gate is told where they are; the distance is of the joined levels, of the co
 averaged over the picture, over its quarters and over theirs, and the part with the largest z-score
 counts; codes that are measured train on good features of which parts are swapped, doubled or taken
 away, and must stand out; pictures are grouped without labels and each group has its Gaussians with
-Ledoit-Wolf covariance; z-scores, by group, are over good images that no stage saw, and those of the
-branches are summed.
+Ledoit-Wolf covariance and scales from pictures left out of them; the branches' z-scores, by group,
+are over good images that no stage saw, and joined by a soft maximum.
 Deviation: the joined levels, not the codes, are the default, because they find more.
 """
 
@@ -42,6 +42,7 @@ from blemish.methods.rd.model import RD
 from blemish.methods.reconstruction import student_plan
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import fuse_levels
+from blemish.nn.joint_score import soft_maximum
 from blemish.teachers.teacher import Teacher
 
 #: What the branches look at, by name: "features", the joined levels, and GSE's "codes".
@@ -65,6 +66,7 @@ class LogicRD(RD):
     config_class: ClassVar[type[MethodConfig]] = LogicRDConfig
     branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
     held_out_share: ClassVar[float] = 0.1
+    joint_weight: Tensor
 
     def __init__(
         self, config: LogicRDConfig, teacher: Teacher, input_size: tuple[int, int]
@@ -102,7 +104,10 @@ class LogicRD(RD):
             self.held_out_share = 0.0  # type: ignore[misc]  # nothing is brought to one scale
         # Codes are measured against those of the other pictures of a batch.
         self.shares_batches = not config.learns_logic  # type: ignore[misc]
-        if not (config.structural and config.logical):
+        if config.structural and config.logical:
+            # In the file: one whose limits are of branches joined otherwise does not open.
+            self.register_buffer("joint_weight", torch.tensor(float(config.logical_weight)))
+        else:
             self.branch_names = ()  # type: ignore[misc]  # a single branch is the score itself
         if not config.structural:
             unused = ("bottleneck.", "student.")
@@ -213,7 +218,7 @@ class LogicRD(RD):
             good.add(maps)
             if self.config.structural:
                 peaks.append(self.score(self.structural_map(levels, maps)))
-        member, scores = good.fit_scales()
+        member, scores = good.scores()
         if self.config.structural:
             self.scale.fit(torch.stack([torch.cat(peaks), scores], 1), member)
 
@@ -240,4 +245,5 @@ class LogicRD(RD):
             return MethodOutput(anomaly_map, peak, {})
         z = self.scale(torch.stack([peak, logical.score], 1), logical.membership)  # (N, 2)
         branches = {"structural": z[:, 0], "logical": z[:, 1]}
-        return MethodOutput(anomaly_map, z.sum(1), branches, logical.departure)
+        score = soft_maximum(z, self.joint_weight)
+        return MethodOutput(anomaly_map, score, branches, logical.departure)

@@ -1,4 +1,4 @@
-"""Blocks of RADAR: the denoising U-Net, the noise schedule, patches, and Sobel edges.
+"""Blocks of RADAR: the denoising U-Net, the noise schedule, and patches.
 
 The U-Net is that of Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, in small:
 residual blocks with group normalisation that the timestep shifts, skip connections, attention where
@@ -294,54 +294,3 @@ def window(patch: int, *, like: Tensor) -> Tensor:
     ramp = (torch.arange(patch, device=like.device) + 0.5) / patch
     line = 2 * torch.minimum(ramp, 1 - ramp).to(like.dtype)  # (patch,)
     return (line[:, None] * line[None, :])[None, None]
-
-
-def sobel_magnitude(maps: Tensor) -> Tensor:
-    """``√(G_x² + G_y²)`` of the Sobel operator, edges replicated as SciPy's ``nearest`` does.
-
-    Sobel & Feldman, 1968; unnormalised: a step of height 1 gives 4.
-
-    Shapes: ``(N, 1, H, W)`` → ``(N, 1, H, W)``.
-    """
-    smooth = maps.new_tensor([1.0, 2.0, 1.0])
-    slope = maps.new_tensor([-1.0, 0.0, 1.0])
-    kernels = torch.stack([torch.outer(smooth, slope), torch.outer(slope, smooth)])[:, None]
-    gradients = F.conv2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), kernels)  # (N, 2, H, W)
-    return gradients.square().sum(1, keepdim=True).sqrt()
-
-
-class LongEdges(nn.Module):
-    """Sobel edges smoothed along themselves: steps that go on in one direction.
-
-    The first derivative of an elongated Gaussian in several directions, the largest answer of each
-    pixel; at half the size, which blurs by less than the Gaussian does. What is left of a texture
-    in the residual averages out along a line, a crack does not.
-
-    Args:
-        across: Deviation of the Gaussian across the edge, pixels.
-        along: Along the edge.
-        directions: How many, over half a turn.
-
-    Shapes: ``(N, 1, H, W)`` → ``(N, 1, H, W)``, H and W even.
-    """
-
-    bank: Tensor
-
-    def __init__(self, across: float, along: float, directions: int) -> None:
-        super().__init__()
-        reach = math.ceil(1.5 * max(across, along))
-        y, x = torch.meshgrid(*2 * [torch.arange(-reach, reach + 1.0)], indexing="ij")
-        kernels = []
-        for k in range(directions):
-            turn = math.pi * k / directions
-            u = x * math.cos(turn) + y * math.sin(turn)
-            v = y * math.cos(turn) - x * math.sin(turn)
-            kernel = v * torch.exp(-2 * (u / along) ** 2 - 2 * (v / across) ** 2)  # half the size
-            kernels.append(kernel / kernel.abs().sum())
-        self.reach = reach
-        self.register_buffer("bank", torch.stack(kernels)[:, None], persistent=False)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        wide = F.pad(F.avg_pool2d(maps, 2), [self.reach] * 4, mode="replicate")
-        edges = F.conv2d(wide, self.bank).abs().amax(1, keepdim=True)  # (N, 1, H/2, W/2)
-        return F.interpolate(edges, scale_factor=2.0, mode="bilinear", align_corners=False)

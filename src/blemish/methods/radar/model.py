@@ -37,14 +37,13 @@ from torch import Tensor, nn
 from blemish.methods.base import Batch, Method, MethodOutput, ParameterGroup, Stage, StepDecay
 from blemish.methods.radar.blocks import (
     AttentionUNet,
-    LongEdges,
     NoiseSchedule,
     map_patches,
     patch_stride,
-    sobel_magnitude,
 )
 from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import NETWORKS, RADARConfig
+from blemish.methods.radar.edges import LongEdges, sobel_magnitude
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur

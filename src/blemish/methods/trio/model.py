@@ -43,8 +43,9 @@ from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory, again
 from blemish.methods.trio.pictures import KeptPictures, ProductPictures
 from blemish.methods.trio.product_code import ProductCode
-from blemish.methods.trio.weighing import Good, Measures, Weights, soft_maximum, weigh
+from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
 from blemish.nn.anomaly_map import MapFusion
+from blemish.nn.joint_score import soft_maximum
 from blemish.nn.patch_features import PatchFeatures
 from blemish.nn.picture_groups import PictureGroups
 from blemish.teachers.teacher import Teacher

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import UsualScore
+from blemish.nn.joint_score import soft_maximum
 from blemish.nn.picture_groups import GroupBuffers
 
 if TYPE_CHECKING:
@@ -119,13 +120,6 @@ class Weights(GroupBuffers):
 def usual_share(count: int) -> float:
     """The memory's share of a patch's oddness, given so many independent good pictures."""
     return _MANY_SHARE + (_FEW_SHARE - _MANY_SHARE) * _BETWEEN / (_BETWEEN + count)
-
-
-def soft_maximum(branches: Tensor, weight: Tensor | float) -> Tensor:
-    """``log(exp(structural) + exp(weight · logical))`` ``(N,)`` of branches ``(N, 2)``."""
-    one, other = branches[:, 0], weight * branches[:, 1]
-    # Not logaddexp(), of which an exported graph makes exponentials that overflow above 88.
-    return torch.maximum(one, other) + (-(one - other).abs()).exp().log1p()
 
 
 def weigh(trio: Trio, good: Sequence[Good], batches: Iterable[Batch]) -> list[str]:
