@@ -164,10 +164,10 @@ class PlaceGaussian(GroupBuffers):
         for features, part in zip(groups, parts, strict=True):
             usual, apart = by_place(_cross_fitted(features, part), part)
             everything = torch.arange(len(features), device=features.device)
-            drawn = _drawn_residuals(features, everything, len(part.unique()) < FOLDS)
+            mean = _mean(features, everything)
+            drawn = _drawn_residuals(features, everything, mean, len(part.unique()) < FOLDS)
             covariance, shrinkage = _covariance(drawn)
             whiten = whitened(covariance).to(features.device)
-            mean = _mean(features, everything)
             fitted.append((mean, whiten, *usual, mean.new_tensor(shrinkage)))
             results.append(apart)
         found = map(torch.stack, zip(*fitted, strict=True))
@@ -295,14 +295,15 @@ def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
     few = len(parts) < FOLDS
     everything = torch.arange(len(features), device=features.device)
     if len(parts) == 1:
-        whiten = _whitening_of(features, everything, few)
+        whiten = _whitening_of(features, everything, _mean(features, everything), few)
         some = [one.float() for one in features.split(_TOGETHER)]
         return torch.cat([_lengths(whiten, one - one.mean(2, keepdim=True)) for one in some])
     fold = (torch.searchsorted(parts, part) % FOLDS).to(features.device)
     result = torch.empty(len(features), features.shape[2], device=features.device)
     for k in fold.unique():
         others = everything[fold != k]
-        mean, whiten = _mean(features, others), _whitening_of(features, others, few)
+        mean = _mean(features, others)
+        whiten = _whitening_of(features, others, mean, few)
         for own in everything[fold == k].split(_TOGETHER):
             result[own] = _lengths(whiten, features[own].float() - mean)
     return result
@@ -318,13 +319,16 @@ def _mean(features: Tensor, chosen: Tensor) -> Tensor:
     return torch.cat([places[chosen].float().mean(0) for places in some], 1)
 
 
-def _whitening_of(features: Tensor, chosen: Tensor, few: bool) -> Tensor:
-    covariance, _ = _covariance(_drawn_residuals(features, chosen, few))
+def _whitening_of(features: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
+    covariance, _ = _covariance(_drawn_residuals(features, chosen, mean, few))
     return whitened(covariance).to(features.device)
 
 
-def _drawn_residuals(features: Tensor, chosen: Tensor, few: bool) -> Tensor:
-    """As many of the :func:`residuals` of the chosen as a covariance is taken from ``(m, D)``."""
+def _drawn_residuals(features: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
+    """As many of the :func:`residuals` of the chosen as a covariance is taken from ``(m, D)``.
+
+    ``mean`` ``(D, J)`` is that of the chosen.
+    """
     count, places = len(chosen), features.shape[2]
     drawn = _drawn(count * places).to(features.device)
     picture, place = chosen[drawn // places], drawn % places
@@ -332,7 +336,7 @@ def _drawn_residuals(features: Tensor, chosen: Tensor, few: bool) -> Tensor:
     if few:
         means = torch.cat([one.float().mean(2) for one in features.split(_TOGETHER)])  # (n, D)
         return values - means[picture]
-    return (values - _mean(features, chosen).T[place]) * (count / (count - 1)) ** 0.5
+    return (values - mean.T[place]) * (count / (count - 1)) ** 0.5
 
 
 def whitening(residuals: Tensor) -> Tensor:
