@@ -11,18 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scripted_camera import ScriptedCamera
 from spot_model import SpotNetwork, spot_model
+from spot_service import open_service
 
 from blemish.cameras.grabber import Grabber
 from blemish.cameras.trigger import parse_trigger
 from blemish.inspection.network import NetworkOutput
 from blemish.results import Prediction
-from blemish.serving.history.database import Database
-from blemish.serving.history.pictures import PictureHistory
-from blemish.serving.history.versions import CalibrationVersions
-from blemish.serving.http.middleware import ServerMetrics
-from blemish.serving.limits import ServeLimits
 from blemish.serving.live import KeepRule, LiveInspection
-from blemish.serving.service import InspectionService
 
 
 class WatchedNetwork(SpotNetwork):
@@ -49,25 +44,15 @@ def test_the_network_has_the_next_picture_while_one_is_sent(tmp_path: Path) -> N
     levels = [131, 132, 133, 180, 134, 135, 136]
 
     async def run() -> LiveInspection:
-        model, limits = spot_model(network=network), ServeLimits()
-        database = Database.open(tmp_path / "state", model.identity)
-        service = InspectionService(
-            model,
-            PictureHistory(database, limits),
-            CalibrationVersions(database, model.calibration),
-            limits=limits,
-            metrics=ServerMetrics(),
-            deliver=deliver,
-        )
-        camera = ScriptedCamera(levels, waits=True)
-        grabber = Grabber(camera, parse_trigger("all"), print)
-        live = LiveInspection(service, grabber, KeepRule(not_ok=False, one_in=3), None)
-        live.start()
-        while not grabber.over or live.judged < len(levels):
-            await asyncio.sleep(0.01)
-        await live.close()
-        await service.close()
-        database.close()
+        with open_service(spot_model(network=network), tmp_path, deliver) as service:
+            camera = ScriptedCamera(levels, waits=True)
+            grabber = Grabber(camera, parse_trigger("all"), print)
+            live = LiveInspection(service, grabber, KeepRule(not_ok=False, one_in=3), None)
+            live.start()
+            while not grabber.over or live.judged < len(levels):
+                await asyncio.sleep(0.01)
+            await live.close()
+            await service.close()
         return live
 
     live = asyncio.run(asyncio.wait_for(run(), 60))

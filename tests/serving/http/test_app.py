@@ -26,18 +26,16 @@ from spot_model import (
     spot_calibration,
     spot_model,
 )
+from spot_service import open_service
 
 from blemish.calibration import CalibrationRecord, calibrate, image_identity
 from blemish.errors import ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.model_file.bundle import Manifest, TeacherEntry, write_bundle
-from blemish.serving.history.database import Database
-from blemish.serving.history.pictures import PictureHistory
-from blemish.serving.history.versions import CalibrationVersions
 from blemish.serving.http.app import create_app
-from blemish.serving.http.middleware import ServerMetrics, Watched
+from blemish.serving.http.middleware import Watched
 from blemish.serving.http.security import Gate
-from blemish.serving.limits import RefusalError, ServeLimits
+from blemish.serving.limits import RefusalError
 from blemish.serving.model import ServedModel
 from blemish.serving.order import Order, Upload
 from blemish.serving.service import InspectionService
@@ -48,15 +46,7 @@ PATH = "/v1/predict"
 
 @contextlib.contextmanager
 def service_of(model: ServedModel, folder: Path) -> Iterator[InspectionService]:
-    limits = ServeLimits()
-    with contextlib.closing(Database.open(folder / "state", model.identity)) as database:
-        service = InspectionService(
-            model,
-            PictureHistory(database, limits),
-            CalibrationVersions(database, model.calibration),
-            limits=limits,
-            metrics=ServerMetrics(),
-        )
+    with open_service(model, folder) as service:
         yield service
         asyncio.run(service.close())
 
