@@ -283,11 +283,59 @@ def test_auto_tiles_have_the_pictures_shape_and_make_a_whole_as_large_as_ever() 
     assert choice.preprocessing(speed, config, [(300, 300)] * 5).tiling is None
 
 
-def test_what_cannot_be_is_said_in_one_sentence(trained: Detector) -> None:
+def copy_of(detector: Detector, folder: Path) -> Detector:
+    detector.save(folder / "copy.blemish")
+    return Detector.load(folder / "copy.blemish")
+
+
+def test_more_pictures_are_learned_in_the_units_that_there_are(
+    trained: Detector, tmp_path: Path
+) -> None:
+    learner = copy_of(trained, tmp_path)
+    more = pictures(26)[12:]  # not those that it knows
+    good, bad = more[-2:]
+    bad = bad.copy()
+    bad[40:46, 100:106] = 255
+    report = learner.learn(more[:12], training=CPU, progress=QUIET)
+    assert report.images == {"product": 12}
+    assert learner.preprocessing == trained.preprocessing
+    assert learner.calibration is not None
+    assert learner.calibration.n == 24
+    assert trained.calibration is not None
+    old = set(trained.calibration.groups[0].scores)
+    new = [score for score in learner.calibration.groups[0].scores if score not in old]
+    assert len(new) == 12
+    # Both looks are in the scores: tiles alone are odder, in deviations of no unit.
+    assert abs(float(np.median(new))) < 2
+    (one, other), (before, _) = (made.predict([good, bad]) for made in (learner, trained))
+    assert other.verdict == "defect"
+    assert one.score < other.score
+    # A picture as good as those learned is no odder than it was.
+    assert one.score < before.score + 1
+
+
+def test_a_product_is_learned_with_both_its_looks(trained: Detector, tmp_path: Path) -> None:
+    learner = copy_of(trained, tmp_path)
+    assert trained.method is not None
+    groups = len(trained.method.state_dict()["product.shows"])
+    others = 255 - pictures(14, 128, 128).transpose(0, 2, 1, 3)
+    learner.learn(others[:12], product="other", training=CPU, progress=QUIET)
+    assert learner.products == ("product", "other")
+    assert learner.method is not None
+    shows = learner.method.state_dict()["product.shows"].tolist()
+    assert shows == [0] * groups + [1, 1]  # its tiles, and the whole
+    known, new = pictures(13)[12], others[12]
+    one, other = learner.predict([known, new])
+    assert (one.recognised, other.recognised) == ("product", "other")
+    assert one.score == next(iter(trained.predict([known]))).score
+    assert other.verdict != "defect"
+    (again,) = copy_of(learner, tmp_path).predict([new])
+    assert again.score == other.score
+
+
+def test_what_cannot_be_is_said_in_one_sentence() -> None:
     with pytest.raises(ConfigError, match="none were asked for"):
         detector(tile=None)
-    with pytest.raises(ConfigError, match="cannot learn on"):
-        trained.learn(pictures(3), progress=QUIET)
     good = Tiling(8, coarse=UNITS).to_json()
     assert Tiling.from_json(good) == Tiling(8, coarse=UNITS)
     units = good["coarse"]

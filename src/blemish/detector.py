@@ -284,7 +284,7 @@ class Detector(Inspector):
             DataError: No good images, or none that can be read.
         """
         method, preprocessing = self._trained()
-        check_learns_on(self.method_name, self._method_class, preprocessing)
+        check_learns_on(self.method_name, self._method_class)
         data_set, said = self.as_learned(
             training_data(good, layout=layout, bit_depth=self.bit_depth)
         )

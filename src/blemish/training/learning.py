@@ -38,7 +38,6 @@ from blemish.training.method_network import MethodNetwork, ready_torch
 from blemish.training.new_images import identity, new_images, sizes_of, some, split_new
 from blemish.training.options import TrainingOptions
 from blemish.training.out_of_fold import out_of_fold_records
-from blemish.training.two_looks import has_two_looks
 
 _TOGETHER = 16  # images that a method sees at a time
 _NAMED = 3  # images that a sentence names
@@ -115,17 +114,12 @@ class _Again:
         return self.progress.track(batches, "Learning", math.ceil(len(self.rows) / _TOGETHER))
 
 
-def check_learns_on(name: str, method: type[Method], preprocessing: Preprocessing) -> None:
+def check_learns_on(name: str, method: type[Method]) -> None:
     """A trained network would forget what it is not shown again.
 
     Raises:
-        ConfigError: The method cannot add to what it has learned, or sees pictures twice.
+        ConfigError: The method cannot add to what it has learned.
     """
-    if has_two_looks(preprocessing):
-        raise ConfigError(
-            "A model with a coarse look beside its tiles cannot learn on: what makes the two "
-            "comparable comes from all good pictures. Fit again with the old and the new images."
-        )
     if not method.learns:
         able = ", ".join(other for other, known in usable_methods() if known.learns)
         raise ConfigError(
@@ -182,6 +176,8 @@ def learn_more(
     notes, records = [*data_set.problems, *notes, *split.notes], []
     counts: dict[str, int] = {}
     doubtful = False
+    # Of two looks the units stay: the scores behind the old limits are told in them.
+    units = None if preprocessing.tiling is None else preprocessing.tiling.coarse
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         data = training_batches(
             learned,
@@ -211,7 +207,7 @@ def learn_more(
             if found is not None:
                 records += [
                     record
-                    for record in out_of_fold_records(found, data, rows)
+                    for record in out_of_fold_records(found, data, rows, units)
                     if record.image not in familiar
                 ]
             odd = suspects_among(

@@ -40,18 +40,18 @@ def learn_product(trio: Trio, new: Trio, batches: Iterable[Batch], product: str)
     _known(trio)  # before the work
     new.fit_statistics(batches)
     codes, _ = new.product.known()
-    notes = [*new.notes(), *_taken_for(trio, codes[0], product)]
+    notes = [*new.notes(), *_taken_for(trio, torch.cat(codes), product)]
     put_product_beside(trio, new, product)
     return new.out_of_fold(), notes
 
 
 def put_product_beside(trio: Trio, new: Trio, product: str) -> None:
-    """Put the only group of a trio that is fitted behind those of another, as a product more."""
+    """Put the groups of a trio that is fitted on one product behind another's, as one more."""
     groups, parts = _known(trio)
     codes, own_parts = new.product.known()
     for name in (*_BY_GROUP, *_memories(trio)):
         put_beside(trio.get_submodule(name), new.get_submodule(name))
-    shows = torch.cat([_shows(trio), torch.tensor([len(trio.products)])])
+    shows = torch.cat([_shows(trio), torch.tensor([len(trio.products)] * len(codes))])
     _settle(trio, [*groups, *codes], [*parts, *own_parts], shows)
     trio.products = (*trio.products, product)
 
@@ -60,7 +60,12 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
     """Add pictures of a product that the trio knows; ``new`` is an unfitted one of one group."""
     groups, parts = _known(trio)
     generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-    [found] = new.by_product(batches, generator)
+    looks = new.by_product(batches, generator)  # of tiles there may be a coarse one besides
+    found = looks[0]._replace(
+        features=torch.cat([look.features for look in looks]),
+        image=torch.cat([look.image for look in looks]),
+        part=torch.cat([look.part for look in looks]),
+    )
     codes = new.codes(found.features)
     notes = _taken_for(trio, codes, product)
     shows = _shows(trio)
