@@ -1,22 +1,27 @@
 """Starts ``blemish`` as often as asked, each time in a process of its own, after one import.
 
-Reads one job as JSON per line, as `forked.py` writes them, and answers with the process's number.
-Exit codes, signals and files are the real ones; when a process ends, its exit code is written to
-the job's ``ended``.
+Reads a job as a line of JSON from each connection, as `forked.py` writes them, and answers with the
+process's number. Exit codes, signals and files are the real ones; when a process ends, its exit
+code is written to the job's ``ended``. The modules of blemish that such a process starts as
+``python -m`` are forks too, but where `forked.PLACE` is empty.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +42,7 @@ import blemish.export  # noqa: F401
 from blemish.cli.app import main
 from blemish.teachers.teacher import build_teacher
 from exported_once import export_once
+from forked import PLACE, Forks, fork_modules
 from weights_once import read_weights_once
 
 #: What else is imported before some verbs run, and once for all of them.
@@ -63,33 +69,37 @@ def _tell_the_ended(*_: Any) -> None:
                 os.close(told)
 
 
-def _program(job: dict[str, Any]) -> Callable[[], None]:
+def _program(job: dict[str, Any]) -> Callable[[], int | None]:
     for name in BEFORE.get(job["words"][0], ()) if job["words"] else ():
         importlib.import_module(name)
     if job["program"] == "blemish":
         return main
-    run: Callable[[], None] = importlib.import_module(job["program"]).main
-    return run
+    run: Callable[..., Any] = importlib.import_module(job["program"]).main
+    return functools.partial(run, job["words"]) if signature(run).parameters else run
 
 
-def _run(job: dict[str, Any], program: Callable[[], None], out: int) -> None:
+def _run(job: dict[str, Any], program: Callable[[], int | None], out: int) -> None:
     # A suite started in the background inherits "ignore"; the user at a terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(job["environment"])
     sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(job["cwd"])
-    _become(0, os.open(os.devnull, os.O_RDONLY))
+    if job.get("session"):
+        os.setsid()
+    _become(0, os.open(job.get("in", os.devnull), os.O_RDONLY))
     _become(1, out)
     _become(2, os.open(job["err"], os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
+    if place := os.environ.get(PLACE):
+        fork_modules(Forks(Path(place)))
     sys.argv = ["blemish", *job["words"]]
     # By this, processes that it spawns itself import the command, and not this file.
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("blemish.cli.app")
     code = 1  # as Python ends on what nobody catches
     try:
         exec(job["before"], {"__name__": "before"})
-        program()
-        code = 0
+        code = program() or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -104,18 +114,24 @@ if __name__ == "__main__":
     read_weights_once()
     build_teacher()
     signal.signal(signal.SIGCHLD, _tell_the_ended)
-    while line := sys.stdin.readline():
-        job = json.loads(line)
-        program = _program(job)
-        gc.freeze()  # no process of these looks through all that, nor copies it
-        out = os.open(job["out"], os.O_WRONLY | os.O_CREAT)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-        child = os.fork()
-        if not child:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asks = socket.socket(fileno=int(sys.argv[1]))
+    while asks in select.select([asks, sys.stdin], [], [])[0]:
+        asking, _ = asks.accept()
+        with asking, asking.makefile("rw") as file:
+            job = json.loads(file.readline())
+            program = _program(job)
+            gc.freeze()  # no process of these looks through all that, nor copies it
+            out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+            child = os.fork()
+            if not child:
+                os.close(asks.fileno())
+                os.close(asking.fileno())
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+                _run(job, program, out)
+            os.close(out)
+            running[child] = job["ended"]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-            _run(job, program, out)
-        os.close(out)
-        running[child] = job["ended"]
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        print(child, flush=True)
+            file.write(f"{child}\n")
+            file.flush()

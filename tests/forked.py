@@ -7,10 +7,16 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
+
+#: Folder of the server, for what it has started.
+PLACE = "BLEMISH_TEST_FORKS"
 
 
 def environment() -> dict[str, str]:
@@ -23,8 +29,11 @@ def environment() -> dict[str, str]:
 class Forked:
     """A process that the fork server started, in the words of :class:`subprocess.Popen`."""
 
-    def __init__(self, pid: int, ended: int, stdout: IO[str], log: Path) -> None:
-        self.pid, self.stdout, self._ended, self._log = pid, stdout, ended, log
+    def __init__(
+        self, pid: int, ended: int, stdout: IO[str] | None, log: Path, stdin: IO[bytes] | None
+    ) -> None:
+        self.pid, self.stdout, self.stdin = pid, stdout, stdin
+        self._ended, self._log = ended, log
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
@@ -45,6 +54,7 @@ class Forked:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """All that it says, once it has ended."""
+        assert self.stdout is not None
         said = self.stdout.read()
         self.stdout.close()
         self.wait(timeout)
@@ -60,30 +70,28 @@ class Forked:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
     def end(self) -> None:
         """SIGKILL where it still runs, and nothing of it is left open."""
         self.kill()
         self.wait()
-        self.stdout.close()
+        if self.stdout is not None:
+            self.stdout.close()
 
 
-class ForkServer:
-    """The fork server, and what it is asked.
+class Forks:
+    """Asks a fork server, from any process.
 
     Args:
-        folder: Takes the pipes of each process, and what it says to standard error.
+        folder: The server's. It takes the pipes of each process, and what it says to standard
+            error.
     """
 
     def __init__(self, folder: Path) -> None:
-        program = Path(__file__).with_name("fork_server.py")
-        self.folder, self._started = folder, 0
-        self.process = subprocess.Popen(
-            [sys.executable, program],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.folder = folder
 
     def start(
         self,
@@ -99,32 +107,89 @@ class ForkServer:
         ``program`` is a module whose ``main`` is run in its place; ``before`` is Python that runs
         in front of it.
         """
-        self._started += 1
-        own = self.folder / str(self._started)
-        own.mkdir()
-        out, ended = own / "out", own / "ended"
-        log = log or own / "err"
-        reading = []
-        for path in (out, ended):
-            os.mkfifo(path)
-            reading.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        own = self._own()
+        out, log = own / "out", log or own / "err"
+        reading = _pipe(out)
         job: dict[str, Any] = {"words": [*map(str, words)], "program": program, "before": before}
-        job |= {"cwd": str(cwd), "environment": environment() | changes}
-        job |= {"out": str(out), "err": str(log), "ended": str(ended)}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        pid = int(self.process.stdout.readline())
-        os.set_blocking(reading[0], True)
-        stdout = os.fdopen(reading[0], encoding="utf-8", errors="surrogateescape")
-        return Forked(pid, reading[1], stdout, log)
+        job |= {"cwd": str(cwd), "environment": environment() | {PLACE: str(self.folder)} | changes}
+        pid, ended = self._ask(own, job | {"out": str(out), "err": str(log)})
+        os.set_blocking(reading, True)
+        stdout = os.fdopen(reading, encoding="utf-8", errors="surrogateescape")
+        return Forked(pid, ended, stdout, log, None)
 
     def run(self, *words: object, **how: Any) -> subprocess.CompletedProcess[str]:
         """The same, to its end."""
         process = self.start(*words, **how)
         said = process.communicate()
         return subprocess.CompletedProcess([*map(str, words)], process.wait(), *said)
+
+    def module(self, words: Sequence[str], **how: Any) -> Forked:
+        """``python -m words…`` with the arguments of :class:`subprocess.Popen` that we use."""
+        own = self._own()
+        program, *rest = words
+        job: dict[str, Any] = {"words": rest, "program": program, "before": ""}
+        job |= {"cwd": str(how.get("cwd") or Path.cwd())}
+        job |= {"environment": dict(how.get("env") or os.environ)}
+        job |= {"session": how.get("start_new_session", False)}
+        out, err = (f"/proc/{os.getpid()}/fd/{number}" for number in (1, 2))  # as if inherited
+        if how.get("stdout"):
+            out = err = how["stdout"].name
+        stdin: IO[bytes] | None = None
+        if how.get("stdin") == subprocess.PIPE:
+            os.mkfifo(own / "in")
+            # Read too, by nobody: it can be opened before the other side is there.
+            stdin = os.fdopen(os.open(own / "in", os.O_RDWR), "wb", buffering=0)
+            job |= {"in": str(own / "in")}
+        pid, ended = self._ask(own, job | {"out": out, "err": err})
+        return Forked(pid, ended, None, Path(err), stdin)
+
+    def _own(self) -> Path:
+        own = self.folder / uuid.uuid4().hex
+        own.mkdir()
+        return own
+
+    def _ask(self, own: Path, job: dict[str, Any]) -> tuple[int, int]:
+        ended = _pipe(own / "ended")
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(self.folder / "asks"))
+            with line.makefile("rw") as file:
+                file.write(json.dumps(job | {"ended": str(own / "ended")}) + "\n")
+                file.flush()
+                return int(file.readline()), ended
+
+
+def _pipe(path: Path) -> int:
+    os.mkfifo(path)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def fork_modules(forks: Forks) -> None:
+    """From now on ``python -m blemish.…``, where this process starts it, is a fork too."""
+
+    class Popen(subprocess.Popen):
+        def __new__(cls, words: Any, **how: Any) -> Any:
+            if list(words[:2]) == [sys.executable, "-m"] and how.get("stdout") != subprocess.PIPE:
+                return forks.module(words[2:], **how)
+            return super().__new__(cls)
+
+    subprocess.Popen = Popen  # type: ignore[misc]
+
+
+class ForkServer(Forks):
+    """The fork server, and what it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        program = Path(__file__).with_name("fork_server.py")
+        with socket.socket(socket.AF_UNIX) as asks:  # who asks before it is there, waits
+            asks.bind(str(folder / "asks"))
+            asks.listen(64)
+            self.process = subprocess.Popen(
+                [sys.executable, program, str(asks.fileno())],
+                env=environment(),
+                stdin=subprocess.PIPE,
+                pass_fds=[asks.fileno()],
+            )
 
     def close(self) -> None:
         """Once all that it started has ended."""

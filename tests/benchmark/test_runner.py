@@ -19,7 +19,7 @@ from blemish.benchmark.run import run_line
 from blemish.benchmark.runner import run_benchmark
 from blemish.benchmark.tables import csv_text
 from blemish.errors import BlemishError, ConfigError
-from forked import ForkServer
+from forked import PLACE, ForkServer
 
 Make = Callable[..., BenchmarkOptions]
 
@@ -50,7 +50,7 @@ def test_kill_9_in_the_middle_and_the_same_command_again(
 ) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     words = ("benchmark", "--data", line, *_OPTIONS, "--out", killed)
-    process = forks.start(*words, cwd=tmp_path)
+    process = forks.start(*words, cwd=tmp_path, **{PLACE: ""})  # its runs are Pythons of their own
     rows, work, training = (killed / name for name in ("rows.jsonl", "work", "training"))
     # The first run is written down and the second one is training: it has made its folder.
     wait_for(

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def start_studio(forks: ForkServer, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """``start_studio(*options)``: a studio of ``tmp_path/line``."""
+    """``start_studio(*options)``: a studio of ``tmp_path/line``; names change its environment."""
     running: list[Forked] = []
 
-    def begin(*options: object) -> RunningServer:
+    def begin(*options: object, **changes: str) -> RunningServer:
         log = tmp_path / "studio.log"
         words = ("studio", tmp_path / "line", "--port", "0", *options)
-        running.append(forks.start(*words, cwd=Path.cwd(), log=log))
+        running.append(forks.start(*words, cwd=Path.cwd(), log=log, **changes))
         return RunningServer(running[-1], log)
 
     yield begin

@@ -14,6 +14,8 @@ import pytest
 from running_server import RunningServer
 from studio_steps import TINY, give, picture, wait_for
 
+from forked import PLACE
+
 Start = Callable[..., RunningServer]
 #: Trained step by step, and long enough to be interrupted.
 SLOW = {**TINY, "recipe": "logical", "name": "slow", "steps": 4000}
@@ -89,7 +91,7 @@ def test_a_training_that_is_killed_leaves_the_page_alive_and_says_what_happened(
 def test_when_all_processes_are_killed_the_job_is_interrupted(
     start_studio: Start, tmp_path: Path
 ) -> None:
-    first = start_studio()
+    first = start_studio(**{PLACE: ""})  # whose job is a Python of its own, as a user's is
     fill(first.client)
     key = first.client.post("/v1/studio/train", json=SLOW).json()["id"]
     begun(first.client, key, steps=20)
