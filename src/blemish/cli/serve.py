@@ -92,9 +92,11 @@ def serve(
     on Ctrl-C or SIGTERM, once what was accepted is answered.
     """
     need_serving_packages("Serving")
+    from blemish.runtime.allocation import share_freed_memory
     from blemish.serving.http import server
     from blemish.serving.live import LiveSource
 
+    share_freed_memory()
     limits = serve_limits(
         *(max_mib, max_megapixels, keep, keep_gib),
         images=min(max_images, queue),

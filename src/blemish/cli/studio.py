@@ -48,8 +48,10 @@ def studio(
     """
     need_serving_packages("The studio")
     need_training_packages("The studio")
+    from blemish.runtime.allocation import share_freed_memory
     from blemish.studio.http.server import serve_studio
 
+    share_freed_memory()
     serve_studio(
         folder,
         serve_limits(max_mib, max_megapixels, keep, keep_gib),
