@@ -164,7 +164,7 @@ class PlaceGaussian(GroupBuffers):
         for features, part in zip(groups, parts, strict=True):
             usual, apart = by_place(_cross_fitted(features, part), part)
             everything = torch.arange(len(features), device=features.device)
-            mean = _mean(features, everything)
+            mean = _sum(features, everything) / len(everything)
             drawn = _drawn_residuals(features, everything, mean, len(part.unique()) < FOLDS)
             covariance, shrinkage = _covariance(drawn)
             whiten = whitened(covariance).to(features.device)
@@ -250,16 +250,20 @@ def nearest_of_others(
     stranger's.
     """
     distances, places = [], []
-    for picture, own in enumerate(queries):
-        likeness = own.float() @ bank.columns[group] - bank.half_squares[group]  # (P, M)
+    for picture, half in enumerate(queries):
+        own = half.float()
+        likeness = own @ bank.columns[group] - bank.half_squares[group]  # (P, M)
         same = part[owners] == part[picture]
         alone = bool(same.all())
         if not alone:
             likeness.index_fill_(1, torch.nonzero(same)[:, 0], -torch.inf)
-        best = likeness.topk(min(1 + alone, likeness.shape[1]), 1)
-        square = own.float().square().sum(1) - 2 * best.values[:, -1]
+        if alone and likeness.shape[1] > 1:
+            values, indices = (found[:, 1] for found in likeness.topk(2, 1))
+        else:
+            values, indices = likeness.max(1)  # in half the time of a list of one
+        square = own.square().sum(1) - 2 * values
         distances.append(square.clamp_min(0).sqrt())
-        places.append(best.indices[:, -1])
+        places.append(indices)
     return torch.stack(distances), torch.stack(places)
 
 
@@ -295,14 +299,17 @@ def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
     few = len(parts) < FOLDS
     everything = torch.arange(len(features), device=features.device)
     if len(parts) == 1:
-        whiten = _whitening_of(features, everything, _mean(features, everything), few)
+        mean = _sum(features, everything) / len(everything)
+        whiten = _whitening_of(features, everything, mean, few)
         some = [one.float() for one in features.split(_TOGETHER)]
         return torch.cat([_lengths(whiten, one - one.mean(2, keepdim=True)) for one in some])
     fold = (torch.searchsorted(parts, part) % FOLDS).to(features.device)
     result = torch.empty(len(features), features.shape[2], device=features.device)
-    for k in fold.unique():
+    sums = {int(k): _sum(features, everything[fold == k]) for k in fold.unique()}
+    total = torch.stack(list(sums.values())).sum(0)
+    for k, left_out in sums.items():
         others = everything[fold != k]
-        mean = _mean(features, others)
+        mean = (total - left_out) / len(others)
         whiten = _whitening_of(features, others, mean, few)
         for own in everything[fold == k].split(_TOGETHER):
             result[own] = _lengths(whiten, features[own].float() - mean)
@@ -313,10 +320,10 @@ def _lengths(whiten: Tensor, apart: Tensor) -> Tensor:
     return (whiten @ apart).square().sum(1).sqrt()
 
 
-def _mean(features: Tensor, chosen: Tensor) -> Tensor:
-    """Mean ``(D, J)`` of the chosen of pictures ``(n, D, J)``, some places at a time."""
-    some = features.split(_TOGETHER, 2)
-    return torch.cat([places[chosen].float().mean(0) for places in some], 1)
+def _sum(features: Tensor, chosen: Tensor) -> Tensor:
+    """Sum ``(D, J)`` of the chosen of pictures ``(n, D, J)``, few of them in full at a time."""
+    some = [features[few].float().sum(0) for few in chosen.split(_TOGETHER)]
+    return torch.stack(some).sum(0)
 
 
 def _whitening_of(features: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
@@ -363,7 +370,7 @@ def _covariance(residuals: Tensor) -> tuple[Tensor, float]:
     # Products in float32, which is twice as fast, of parts that are small enough for its digits.
     covariance = torch.stack([(x.T @ x).double() for x in residuals.split(2048)]).sum(0)
     covariance /= len(residuals)
-    fourth = float(residuals.double().square().sum(1).square().mean())
+    fourth = float(residuals.square().sum(1).double().square().mean())
     return shrunk(covariance.cpu(), fourth, len(residuals))
 
 
