@@ -32,7 +32,7 @@ from blemish.data.planted_parts import LOGICAL_KINDS, plant_logical_anomaly
 from blemish.data.sources import load_input
 from blemish.metrics import auroc
 
-RESULT = Path(__file__).parent / "results" / "logicrd-ablation.json"
+RESULT = Path(__file__).parent / "results" / "logicrd-ablation-256.json"
 #: What is trained for the ablation: method and settings, by the table's name.
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "RD": ("rd", {}),
