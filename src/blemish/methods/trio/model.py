@@ -43,6 +43,7 @@ from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory, again
 from blemish.methods.trio.pictures import KeptPictures, ProductPictures
 from blemish.methods.trio.product_code import ProductCode
+from blemish.methods.trio.surface import surface_notes
 from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.joint_score import soft_maximum
@@ -135,6 +136,8 @@ class Trio(Method):
             )
         self.weights.reset([len(part.unique()) for part in parts])
         alone = self._fit(kept, parts, generator)
+        if self.config.layout_weight > 0:
+            self._notes += surface_notes(self.gaussian, groups, self.patches.size)
         self._good = [
             Good(self.by_other_folds(group, own, generator), group.part, group.image, own)
             for group, own in zip(groups, alone, strict=True)
@@ -305,8 +308,9 @@ class Trio(Method):
         """Patch features, and what goes with them, of the pictures of each product, or kind."""
         found: dict[tuple[str, bool], KeptPictures] = {}
         number: dict[str, int] = {}  # of each part
-        seen = 0
+        seen, tiled = 0, False
         for batch in batches:
+            tiled |= batch.pictures is not None
             levels = self.levels(batch)
             features = self.features(levels).half()
             count = len(features)
@@ -329,7 +333,10 @@ class Trio(Method):
         ]
         self.products = tuple(dict.fromkeys(name for name, _ in found))  # the order of the groups
         self.looks = any(look for _, look in found)
-        groups = [own.group()._replace(product=name) for (name, _), own in found.items()]
+        groups = [
+            own.group()._replace(product=name, whole=look or not tiled)
+            for (name, look), own in found.items()
+        ]
         if len(self.products) == 1 and self.config.groups > 1:
             return [kind for group in groups for kind in self._kinds(group)]
         return groups

@@ -18,6 +18,7 @@ class ProductPictures(NamedTuple):
     part: Tensor  # (n,) number of the part that it shows
     moments: Moments  # (D,) of the levels' channels
     product: str = ""
+    whole: bool = True  # rather than tiles
 
 
 class KeptPictures:
