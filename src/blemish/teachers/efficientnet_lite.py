@@ -60,12 +60,14 @@ def _same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 def _relu6(x: Tensor) -> Tensor:
-    """In place, except in a graph: it is the same one, and its export a quarter slower."""
-    return F.relu6(x, inplace=not torch.compiler.is_exporting())
+    """In place, except in a graph: it is the same one, and faster exported as what it comes to."""
+    return x.clamp(0.0, 6.0) if torch.compiler.is_exporting() else F.relu6(x, inplace=True)
 
 
 class _Block(nn.Module):
     """Inverted residual: expand 1×1, depthwise k×k, project 1×1."""
+
+    normalised = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
         super().__init__()
@@ -101,6 +103,9 @@ class EfficientNetLite(nn.Module):
 
     Shapes: normalised images ``(N, 3, H, W)`` → levels at strides 4, 8, 16.
     """
+
+    #: Here and in the blocks: a convolution, and what follows it alone and can be folded into it.
+    normalised = (("_conv_stem", "_bn0"),)
 
     def __init__(self, name: str) -> None:
         super().__init__()
