@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -29,6 +29,27 @@ def single_at_least(x: Tensor) -> Tensor:
 def as_numbers(pixels: Tensor) -> Tensor:
     """Pixels ``uint8`` as what is computed with: float32, or float64 in a training in that."""
     return pixels.to(torch.get_default_dtype())
+
+
+def as_convolved(levels: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Levels as convolutions take them: in mixed precision cast once here, not by each of them.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.precision import as_convolved
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     as_convolved([torch.zeros(1)])[0].dtype
+        torch.bfloat16
+        >>> as_convolved([torch.zeros(1)])[0].dtype
+        torch.float32
+    """
+
+    def cast(level: Tensor) -> Tensor:
+        kind = level.device.type
+        mixed = torch.is_autocast_enabled(kind)
+        return level.to(torch.get_autocast_dtype(kind)) if mixed else level
+
+    return tuple(map(cast, levels))
 
 
 @contextmanager

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.nn.cosine import cosine_to
+from blemish.nn.instance_norm import InstanceNorm2d
 from blemish.nn.precision import single_at_least
 
 #: Divisors of a projection's channels in RD++ and BoRAD.
@@ -28,8 +30,8 @@ def conv_norm_act(inputs: int, outputs: int, *, kernel: int) -> nn.Sequential:
     return nn.Sequential(
         # Without bias: the normalisation would take it out again.
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
-        nn.InstanceNorm2d(outputs),
-        nn.LeakyReLU(inplace=True),
+        InstanceNorm2d(outputs),
+        nn.LeakyReLU(),  # in place it would take from the normalisation what that goes back by
     )
 
 
@@ -55,7 +57,9 @@ class Projection(nn.Module):
 
     def forward(self, level: Tensor) -> Tensor:
         projected = self.detour(level)
-        return projected if self.scale is None else level + self.scale * projected
+        if self.scale is None:
+            return projected
+        return level + self.scale.to(projected) * projected
 
 
 class LevelProjections(nn.Module):
@@ -137,7 +141,7 @@ class SpatialAlignment(nn.Module):
         z = self.predict(self.merge(torch.cat([mid, bank.read(mid)], dim=1)))  # (N, C, H, W)
         with torch.no_grad():
             t = self.merge(torch.cat([target, bank.read(target)], dim=1))
-        return 2 - 2 * _cosine(z, t, dim=1).mean()
+        return 2 - 2 * cosine_to(t, z, dim=1, eps=1e-8).mean()
 
 
 class GlobalAlignment(nn.Module):
@@ -167,7 +171,7 @@ class GlobalAlignment(nn.Module):
         y = self.predict(mid.mean((2, 3))[:, None] - p)  # (N, K, C)
         with torch.no_grad():
             e = target.mean((2, 3))[:, None] - p
-        return 2 - 2 * _cosine(y, e, dim=2).mean()
+        return 2 - 2 * cosine_to(e, y, dim=2, eps=1e-8).mean()
 
 
 class PrototypeAlignment(nn.Module):
@@ -202,7 +206,3 @@ class PrototypeAlignment(nn.Module):
             name: self.weights[name] * head(*map(single_at_least, (mid, target)), self.bank)
             for name, head in self.heads.items()
         }
-
-
-def _cosine(one: Tensor, other: Tensor, *, dim: int) -> Tensor:
-    return F.cosine_similarity(single_at_least(one), single_at_least(other), dim=dim)

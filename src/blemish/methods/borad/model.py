@@ -47,6 +47,7 @@ from blemish.methods.borad.config import BoRADConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.settings import MethodConfig
 from blemish.nn.batch_share import drawn
+from blemish.nn.precision import as_convolved
 from blemish.teachers.teacher import Teacher
 
 #: Channels of a teacher's narrowest level from which projections are as stated.
@@ -134,7 +135,8 @@ class BoRAD(RD):
             return super().loss(batch, stage)
         levels = self.standardise(self.levels(batch))
         masked = float(torch.rand(())) < self.config.view_rate
-        online, other = self.views(levels) if masked else (levels, levels)
+        seen = as_convolved(levels)
+        online, other = self.views(seen) if masked else (seen, seen)
         apart = (self.bottleneck, self.student) if self.config.unmasked_statistics else ()
         with running_statistics_kept(*(apart if masked else ())):
             mid = self.embed(online)  # (N, C, H, W)

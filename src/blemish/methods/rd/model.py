@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from blemish.methods.base import Batch, Stage
@@ -29,6 +28,8 @@ from blemish.methods.rd.config import RDConfig
 from blemish.methods.reconstruction import Reconstruction
 from blemish.methods.settings import MethodConfig
 from blemish.nn.batch_share import over_batch
+from blemish.nn.cosine import cosine_to
+from blemish.nn.precision import as_convolved
 
 
 class RD(Reconstruction):
@@ -49,7 +50,7 @@ class RD(Reconstruction):
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         levels = self.standardise(self.levels(batch))
-        return {"total": self.distill(levels, self.student(self.embed(levels)))}
+        return {"total": self.distill(levels, self.student(self.embed(as_convolved(levels))))}
 
     def distill(self, levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
         """The reconstruction loss between the teacher's levels and the student's."""
@@ -68,7 +69,7 @@ def distillation_loss(
     are rebuilt worst. The idea is the focal loss's (Lin et al., ICCV 2017), without labels.
 
     Args:
-        levels: The teacher's, ``(N, C_l, H_l, W_l)``.
+        levels: The teacher's, ``(N, C_l, H_l, W_l)``; no gradient goes to them.
         rebuilt: The student's, of the same shapes.
         flat: One cosine of the whole flattened level instead of one per position.
         focus: Power of the weights; 0 is the plain mean, in 0..2 times the number of levels.
@@ -78,7 +79,7 @@ def distillation_loss(
         rebuilt = [s.flatten(1) for s in rebuilt]
     losses = []
     for f, s in zip(levels, rebuilt, strict=True):
-        d = 1.0 - F.cosine_similarity(f, s, dim=1, eps=1e-6)  # (N, H_l, W_l)
+        d = 1.0 - cosine_to(f, s)  # (N, H_l, W_l)
         if focus:
             # Rounding can leave a distance a hair below zero, where a power has no value.
             w = d.detach().clamp_min(1e-6).pow(focus)
