@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from blemish.errors import ConfigError
 from blemish.methods.settings import (
@@ -23,10 +23,22 @@ SMALL_SIDE = 64
 #: … when there are at least this many good ones.
 ENOUGH_IMAGES = 1000
 
+#: How long the first stage is where neither steps nor epochs are set: passes over the good images,
+#: and the fewest and most steps that they may come to.
+EPOCHS, STEPS_WITHIN = 20.0, (2000, 10_000)
+
 _Two = Annotated[int, Range(2)]
 # With fewer input channels a 1×1 convolution of stride 2 makes oneDNN 3.12 (torch 2.13) write past
 # its buffer on processors without AVX-512, and the process dies.
 _Width = Annotated[int, Range(8)]
+
+
+class Length(NamedTuple):
+    """Length of a stage: in steps or in epochs, the latter perhaps within bounds of steps."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    within: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,9 @@ class AnoMemConfig(TrainedConfig):
         },
     }
 
+    # optimiser steps of the first stage; none = by the number of good images: 20 passes over them,
+    # but no fewer than 2,000 steps and no more than 10,000
+    steps: Count | None = None  # type: ignore[assignment]
     batch_size: Count = 64  # images per step of both stages
     distance_steps: Count | None = None  # of the distance stage; none: half of the first
     epochs: Positive | None = None  # length in passes over the good images, instead of steps
@@ -109,14 +124,18 @@ class AnoMemConfig(TrainedConfig):
         """λ_s of the scales in use."""
         return self.scale_weights[-self.scales :]
 
-    @property
-    def lengths(self) -> tuple[tuple[int | None, float | None], tuple[int | None, float | None]]:
-        """Steps or epochs of both stages, the other one ``None``."""
-        if self.epochs is None:
-            first, half = (self.steps, None), (max(1, self.steps // 2), None)
-            return first, (self.distance_steps, None) if self.distance_steps else half
-        second = (self.distance_steps, None) if self.distance_steps else (None, self.epochs / 2)
-        return (None, self.epochs), second
+    def lengths(self, second_batch: int) -> tuple[Length, Length]:
+        """How long both stages are, the second with batches of ``second_batch`` images."""
+        if self.epochs is not None:
+            first, second = Length(epochs=self.epochs), Length(epochs=self.epochs / 2)
+        elif self.steps is not None:
+            first, second = Length(self.steps), Length(max(1, self.steps // 2))
+        else:
+            fewest, most = STEPS_WITHIN
+            first = Length(epochs=EPOCHS, within=STEPS_WITHIN)
+            half = EPOCHS / 2 * second_batch / self.batch_size  # half of the steps
+            second = Length(epochs=half, within=(fewest // 2, most // 2))
+        return first, Length(self.distance_steps) if self.distance_steps else second
 
     @property
     def variant(self) -> str:

@@ -101,21 +101,22 @@ class AnoMem(ContrastedMemory):
 
         # The distance is learned at every position, and a teacher's levels have hundreds.
         second_batch = c.batch_size if self.scratch else min(c.batch_size, _TEACHER_BATCH)
-        first_length, second_length = c.lengths
+        first, second = c.lengths(second_batch)
         return [
             Stage(
                 name,
                 (ParameterGroup(modules, c.learning_rate, clip_norm=c.clip_norm),),
-                steps,
+                length.steps,
                 batch,
-                epochs,
+                length.epochs,
+                steps_within=length.within,
                 schedule=StepDecay(c.decay_at),
                 needs_images=self.scratch,
                 anomaly_share=c.anomaly_share,
             )
-            for name, modules, (steps, epochs), batch in (
-                ("memory", learned, first_length, c.batch_size),
-                ("distance", (self.detectors, self.labelled), second_length, second_batch),
+            for name, modules, length, batch in (
+                ("memory", learned, first, c.batch_size),
+                ("distance", (self.detectors, self.labelled), second, second_batch),
             )
         ]
 

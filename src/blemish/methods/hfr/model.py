@@ -10,9 +10,8 @@ Ours: the decoder sees the deepest level alone, squeezed to half its size (that 
 HFR from reverse distillation, whose bottleneck sees all levels); loss = sum over levels of the mean
 over positions of ½‖n(f) − n(s)‖², that is 1 − cosine, or plain MSE; fusion by sum or product;
 Gaussian σ = 4 on inputs above 128 pixels, none below; image score = maximum of the map, on smaller
-inputs its mean, because there the whole picture is the object; the teacher's channels are brought
-to one scale first and the levels' maps balanced, as in reverse distillation; optimiser and schedule
-are those of RD.
+inputs its mean, because there the whole picture is the object; the levels' maps balanced, as in
+reverse distillation; optimiser and schedule are those of RD.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ NETWORKS = {
     "small": NetworkSize((16, 32, 64), blocks=1, fold=2, patch=64),
     "full": NetworkSize((64, 128, 192, 256), blocks=2, fold=1, patch=128),
 }
+#: How long a training is where no steps are set: passes over the training images, and the fewest
+#: and most steps that they may come to.
+EPOCHS, STEPS_WITHIN = 25.0, (800, 10_000)
 _Patch = Annotated[int, Range(32, multiple_of=32)]
 _Timestep = Annotated[int, Range(0)]
 
@@ -68,7 +71,9 @@ class RADARConfig(TrainedConfig):
         },
     }
 
-    steps: Count = 800  # optimiser steps
+    # optimiser steps; none = by the number of images: 25 passes over them, but no fewer than 800
+    # steps and no more than 10,000
+    steps: Count | None = None  # type: ignore[assignment]
     batch_size: Count = 8  # images per step, from which the patches are cut
     network: Literal["small", "full"] = "small"  # small (CPU) or full (GPU)
     patch: _Patch | None = None  # side of the patches, pixels; none: the network's, 64 or 128

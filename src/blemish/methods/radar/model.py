@@ -42,7 +42,7 @@ from blemish.methods.radar.blocks import (
     patch_stride,
 )
 from blemish.methods.radar.choice import choose_timestep
-from blemish.methods.radar.config import NETWORKS, RADARConfig
+from blemish.methods.radar.config import EPOCHS, NETWORKS, STEPS_WITHIN, RADARConfig
 from blemish.methods.radar.edges import LongEdges, sobel_magnitude
 from blemish.methods.radar.isolation_forest import IsolationForest
 from blemish.methods.settings import MethodConfig
@@ -111,9 +111,19 @@ class RADAR(Method):
     def stages(self) -> list[Stage]:
         c = self.config
         group = ParameterGroup((self.unet,), c.learning_rate, clip_norm=1.0)
-        length = (c.steps, c.batch_size)
-        decay = StepDecay(c.decay_at)
-        return [Stage("denoise", (group,), *length, schedule=decay, needs_images=True)]
+        by_images = c.steps is None
+        return [
+            Stage(
+                "denoise",
+                (group,),
+                c.steps,
+                c.batch_size,
+                EPOCHS if by_images else None,
+                schedule=StepDecay(c.decay_at),
+                needs_images=True,
+                steps_within=STEPS_WITHIN if by_images else None,
+            )
+        ]
 
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         assert batch.images is not None
