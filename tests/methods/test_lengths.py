@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from building import build_method
 
 from blemish.teachers.teacher import build_teacher
-from building import build_method
 
 #: Steps of every stage on 100, 20,000 and a million images.
 LENGTHS = {
