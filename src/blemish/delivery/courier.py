@@ -198,6 +198,10 @@ class Couriers:
         for courier in self._couriers:
             courier.tell(alarm_of(product, sentence, self.model))
 
+    def waiting(self) -> dict[str, int]:
+        """How many messages wait for each target, by its name without passwords."""
+        return {courier.target.name: len(courier.spool) for courier in self._couriers}
+
     def __enter__(self) -> Couriers:
         return self
 

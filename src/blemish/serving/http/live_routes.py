@@ -52,7 +52,10 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
     def camera() -> LiveInspection:
         if live is None:
             raise RefusalError(
-                409, "no_camera", "This server has no camera. Start it with --source."
+                409,
+                "no_camera",
+                "This model has no camera: start blemish serve with --source, or "
+                "put it on the line in the studio.",
             )
         return live
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from blemish.serving.limits import Admission, RefusalError
 from blemish.studio.audit import acting
 from blemish.studio.http.gate import StudioGate
 from blemish.studio.http.job_routes import job_routes
+from blemish.studio.http.line_routes import line_routes
 from blemish.studio.http.picture_routes import picture_routes
 from blemish.studio.studio import Studio
 
@@ -35,12 +37,15 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         studio.jobs.start()
+        starting = asyncio.create_task(studio.inspections.start_lines())  # pages need not wait
         yield
+        await starting
         await studio.inspections.close()
 
     app = bare_app(metrics, lifespan)
     app.include_router(picture_routes(studio, admission))
     app.include_router(job_routes(studio))
+    app.include_router(line_routes(studio))
 
     @app.get("/healthz", tags=["supervision"], summary="The process answers")
     async def healthz() -> dict[str, str]:
@@ -59,7 +64,8 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
     @app.get("/v1/models", tags=["models"], summary="Names of the models")
     def models() -> list[dict[str, Any]]:
         known = studio.models.all()
-        return [{"name": m["name"], "source": None} for m in known if not m["error"]]
+        names = [m["name"] for m in known if not m["error"]]
+        return [{"name": name, "source": studio.inspections.camera_of(name)} for name in names]
 
     app.router.routes.extend(ByModel(pages, find).routes)
     return Watched(app, gate, metrics)

@@ -22,7 +22,8 @@ _LONGEST_NAME = 60
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What operators may change: to judge, to mark, and to leave again.
 _FOR_OPERATORS = re.compile(
-    r"/v1/(session|studio/marks)|/inspect/[^/]+/v1/(session|predict|pictures/\d+/(mark|product|remark))"
+    r"/v1/(session|studio/marks)|/inspect/[^/]+/v1/"
+    r"(session|predict|trigger|live/zero|pictures/\d+/(mark|product|remark))"
 )
 
 

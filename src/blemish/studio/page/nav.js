@@ -4,7 +4,7 @@ import { call, get } from "/static/api.js";
 import { onEntered } from "/static/login.js";
 import { byId, make } from "/static/words.js";
 
-const PAGES = [["pictures", "Pictures"], ["train", "Train"], ["models", "Models"], ["compare", "Compare"], ["log", "Log"]];
+const PAGES = [["pictures", "Pictures"], ["train", "Train"], ["models", "Models"], ["line", "Line"], ["compare", "Compare"], ["log", "Log"]];
 const jobListeners = new Set();
 export const onJobs = (listener) => jobListeners.add(listener);
 export let jobs = [];
