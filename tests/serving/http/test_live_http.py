@@ -102,14 +102,21 @@ def test_a_line_calls_for_a_verdict(tmp_path: Path, start: Start) -> None:
     (found,) = answer.json()["results"]
     assert (found["verdict"], found["score"]) == ("defect", 180)
     assert found["name"].endswith("-4711")
+    alone = {"part": "4711", "views": 1, "p_value": 0.01, "verdict": "defect"}
+    assert answer.json()["part"] == alone
+    answer = server.client.post("/v1/trigger", json={"part": "4712", "views": 3}).json()
+    assert len(answer["results"]) == 3
+    # One in a hundred is the least a p-value can be here; three views are three chances.
+    assert answer["part"]["p_value"] == pytest.approx(0.03)
+    assert answer["part"]["verdict"] == "unsure"
+    assert server.client.post("/v1/trigger", json={"views": 0}).status_code == 422
     wrong = server.client.post("/v1/trigger", json={"product": "bolt"})
     assert (wrong.status_code, wrong.json()["error"]) == (422, "no_such_product")
     # Whoever called has the answer before the counts have it; frames come on by themselves.
-    until(lambda: (s := server.client.get("/v1/live").json())["judged"] and s["seen"] > 1)
-    assert server.client.get("/v1/live").json()["judged"] == 1
+    until(lambda: (s := server.client.get("/v1/live").json())["judged"] == 4 and s["seen"] > 4)
     assert server.stop() == 0
-    (file,) = out.rglob("*.json")
-    assert json.loads(file.read_text())["part"] == "4711"
+    parts = [json.loads(file.read_text())["part"] for file in sorted(out.rglob("*.json"))]
+    assert parts == ["4711", "4712", "4712", "4712"]
 
 
 def test_without_a_camera_it_is_said(server: Any) -> None:

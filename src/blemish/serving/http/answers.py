@@ -16,6 +16,7 @@ from blemish.calibration.limit_setters import image_name, limit_setters
 from blemish.results import Branch, PartPose, Prediction, Verdict
 from blemish.serving.history.pictures import Mark, Picture
 from blemish.serving.history.versions import CalibrationVersion
+from blemish.serving.http.part_answer import PartAnswer
 from blemish.serving.model import ServedModel
 from blemish.serving.order import Judged, NotJudged
 
@@ -117,6 +118,9 @@ class PredictAnswer(BaseModel):
     model: str
     calibration: int = Field(description="version of the calibration that judged all of them")
     results: list[PredictionAnswer]
+    part: PartAnswer | None = Field(
+        default=None, description="of all of them together, where the request named a part"
+    )
 
 
 class PictureAnswer(BaseModel):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from blemish.cameras.grabber import FrameLostError
 from blemish.serving.drawing import heat_layer
 from blemish.serving.http.answers import PredictAnswer, prediction_answer
+from blemish.serving.http.part_answer import part_answer
 from blemish.serving.http.refusals import not_json
 from blemish.serving.http.uploads import safe_name
 from blemish.serving.limits import RefusalError
@@ -30,6 +31,7 @@ class TriggerRequest(BaseModel):
 
     part: str = Field("", max_length=120, description="as the line calls it; goes with the verdict")
     product: str | None = Field(None, max_length=200, description="null: as in /v1/predict")
+    views: int = Field(1, ge=1, le=32, description="pictures of it: the next so many")
 
 
 def live_routes(service: InspectionService, live: LiveInspection | None) -> APIRouter:
@@ -97,10 +99,24 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
 
     @router.post("/trigger", response_model=PredictAnswer, summary="Judge the next picture")
     async def trigger(request: TriggerRequest) -> PredictAnswer:
-        grabber = camera().grabber
         product = service.check_product(request.product or None)
+        part = safe_name(request.part) if request.part else ""
+        items = [await next_picture(part, product) for _ in range(request.views)]
+        first = next((item for item in items if isinstance(item, Judged)), None)
+        if first is None:
+            raise items.pop(0).refusal  # type: ignore[union-attr]  # none of them was judged
+        calibration = service.versions.get(first.version).calibration
+        return PredictAnswer(
+            model=service.model.name,
+            calibration=first.version,
+            results=[prediction_answer(item) for item in items],
+            part=part_answer(part, items, calibration),
+        )
+
+    async def next_picture(part: str, product: str | None) -> Judged | NotJudged:
+        grabber = camera().grabber
         try:
-            waiting = grabber.call(safe_name(request.part) if request.part else "", product)
+            waiting = grabber.call(part, product)
             try:
                 item: Judged | NotJudged = await asyncio.wait_for(
                     asyncio.wrap_future(waiting), service.limits.answer_seconds
@@ -116,12 +132,6 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
                 f"{grabber.camera.name} gave no picture within "
                 f"{service.limits.answer_seconds:g} seconds (--timeout). {grabber.reason}".strip(),
             ) from None
-        if isinstance(item, NotJudged):
-            raise item.refusal
-        return PredictAnswer(
-            model=service.model.name,
-            calibration=item.version,
-            results=[prediction_answer(item)],
-        )
+        return item
 
     return router

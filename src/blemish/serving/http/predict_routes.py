@@ -19,6 +19,7 @@ from blemish.serving.http.answers import (
     prediction_answer,
     version_answer,
 )
+from blemish.serving.http.part_answer import part_answer
 from blemish.serving.http.uploads import Body
 from blemish.serving.limits import RefusalError
 from blemish.serving.order import Judged, Order
@@ -101,6 +102,7 @@ def predict_routes(service: InspectionService) -> APIRouter:
             model=service.model.name,
             calibration=first.version,
             results=[prediction_answer(item) for item in items],
+            part=part_answer(order.part, items, service.versions.get(first.version).calibration),
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
