@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import LedoitWolf
+from small_teachers import small_teacher
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -24,16 +25,19 @@ from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.settings import parse_settings
 from blemish.outputs.csv_jsonl import CsvSink, JsonLinesSink
-from blemish.teachers.teacher import build_teacher
+from blemish.teachers.teacher import Teacher, build_teacher
 
 CPU = TrainingOptions(device="cpu")
 
 SIZE = (64, 96)
 
 
-def build(size: tuple[int, int] = SIZE, **settings: object) -> LogicRD:
+def build(
+    size: tuple[int, int] = SIZE, teacher: Teacher | None = None, **settings: object
+) -> LogicRD:
     torch.manual_seed(0)
-    return LogicRD(LogicRDConfig(**settings), build_teacher(), size).eval()  # type: ignore[arg-type]
+    config = LogicRDConfig(**settings)  # type: ignore[arg-type]
+    return LogicRD(config, teacher or build_teacher(), size).eval()
 
 
 def pictures(n: int, *, seed: int = 0, size: tuple[int, int] = SIZE) -> torch.Tensor:
@@ -141,7 +145,7 @@ def slow_z_scores(method: LogicRD, name: str, *, held: torch.Tensor) -> np.ndarr
 
 @pytest.mark.parametrize("described", ["codes", "features", "both"])
 def test_the_score_is_of_distances_and_z_scores_on_pictures_left_out(described: str) -> None:
-    method = fitted(build((128, 128), described=described))
+    method = fitted(build((128, 128), small_teacher("tiny-three"), described=described))
     assert method.logic is not None
     assert len(method.logic.groups.centre) == 2
     held = pictures(40, seed=1, size=(128, 128))
