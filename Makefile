@@ -4,7 +4,7 @@
 # make docs   the documentation as a site, site/index.html
 # make faults the long fault campaign: damaged files, commands killed at random
 # make dist   wheel, source distribution and list of dependencies in dist/, checked
-# make lowest  the core of the tests with the lowest versions that pyproject.toml allows (needs uv)
+# make lowest  the core of the tests with the lowest versions that pyproject.toml allows
 # make audit   known vulnerabilities of dist/'s list, from OSV files: ADVISORIES=DIR
 # make release-check   dist/ installed by name in an empty environment, outside, and used there
 #
@@ -46,6 +46,7 @@ dist: $(VENV)/installed-train
 	    --of JSON -o dist/blemish.cdx.json $(BIN)/python
 
 lowest: $(VENV)/created
+	$(INSTALL) uv
 	$(BIN)/python benchmarks/check_versions.py lowest --python $(PYTHON)
 
 audit: dist

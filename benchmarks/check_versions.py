@@ -5,14 +5,16 @@
 
 Makes an environment outside the repository with what ``pyproject.toml`` allows at least (at most)
 of each direct dependency, and runs a core of the tests there: files, limits, metrics, training and
-prediction of every method, export, the server and the command line. Needs ``uv``, and 6 GB of disk,
-as the index gives torch with CUDA.
+prediction of every method, export, the server and the command line. Needs ``uv`` (``pip install
+uv``: pip cannot take the lowest versions), and 6 GB of disk, as the index gives torch with CUDA. An
+interpreter that is not installed is not fetched.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,19 +31,21 @@ _TOOLS = ("pytest", "pytest-timeout", "hypothesis")
 
 def main(resolution: str, python: str, tests: list[str]) -> int:
     """Exit code of the tests."""
+    own = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     with tempfile.TemporaryDirectory() as place:
         inside = Path(place, "bin", "python")
 
         def uv(*words: str) -> None:
-            install = ("uv", "pip", "install", "--python", inside)
+            install = (own, "pip", "install", "--python", inside)
             subprocess.run([*install, *words], check=True, cwd=ROOT)
 
-        subprocess.run(["uv", "venv", "--quiet", "--python", python, place, "--clear"], check=True)
+        made = [own, "venv", "--quiet", "--no-python-downloads", "--python", python, place]
+        subprocess.run([*made, "--clear"], check=True)
         way = {"lowest": "lowest-direct", "highest": "highest"}[resolution]
         extras = ("--extra", "all", "--extra", "delivery")
         uv("--quiet", "--resolution", way, "-r", "pyproject.toml", *extras)
         uv("--quiet", *_TOOLS)
-        subprocess.run(["uv", "pip", "list", "--python", inside], check=True)
+        subprocess.run([own, "pip", "list", "--python", inside], check=True)
         named = [str(ROOT / "tests" / name) for name in tests or TESTS.split()]
         words = [inside, "-m", "pytest", "-p", "no:cacheprovider", *named]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
