@@ -9,6 +9,8 @@ every run of the suite.
 * A damaged picture is read, or refused with one of our errors; within five seconds and a gigabyte.
 * A command killed at any moment leaves each of its files as it was or as it will be, never half;
   and the same command then completes.
+* On a full disk, and where nothing may be written, a command says so and changes nothing
+  (`places.py`); servers, studios and benchmarks that are killed lose nothing (`killed.py`).
 * A request drawn from the server's description is answered as that says (`fuzz_http.py`).
 * Memory and open files of the server, and of `predict --watch`, stay where they are (`soak.py`).
 """
@@ -180,7 +182,7 @@ def killed_commands(count: int, seed: int = 0) -> dict[str, Any]:
         lasts: dict[str, float] = {}
         for name, (words, _) in verbs.items():
             started = time.monotonic()
-            code = _run(words, None)
+            code = run(words, None)
             lasts[name] = time.monotonic() - started
             if code not in (0, 1):
                 return {"kills": {}, "wrong": [f"{name} ends with {code} undisturbed"]}
@@ -188,28 +190,32 @@ def killed_commands(count: int, seed: int = 0) -> dict[str, Any]:
             name = rng.choice(list(verbs))
             words, target = verbs[name]
             before = target.read_bytes()
-            code = _run(words, rng.uniform(0.0, 1.1 * lasts[name]))
+            code = run(words, rng.uniform(0.0, 1.1 * lasts[name]))
             kills[name] += code == -signal.SIGKILL
             after = target.read_bytes() if target.exists() else b""
             if name == "predict":
-                _check_rows(target, after, number, wrong)
+                check_rows(target, after, number, wrong)
             elif after != before:  # then it is new, and whole
                 try:
                     open_model(target).inspect(np.asarray(part(50)))
                 except BaseException as error:
                     wrong.append(f"{number} {name}: {type(error).__name__}: {error}")
-            if number % 10 == 9 and (code := _run(words, None)) not in (0, 1):
+            if number % 10 == 9 and (code := run(words, None)) not in (0, 1):
                 wrong.append(f"{number} {name}: ends with {code} after a kill")
     return {"kills": dict(kills), "wrong": wrong}
 
 
-def _check_rows(path: Path, content: bytes, number: int, wrong: list[str]) -> None:
+def check_rows(
+    path: Path, content: bytes, number: int, wrong: list[str], *, resume: bool = True
+) -> None:
     """Whole lines, or a last one that `--resume` takes away; it then has each picture once."""
     if content and not content.startswith(b"path,"):
         wrong.append(f"{number} predict: {content[:20]!r}")
+    if not resume:
+        return
     folder = path.parent
     words = ["predict", str(folder / "judge.blemish"), str(folder / "more"), "--csv", str(path)]
-    if path.exists() and _run([*words, "--resume", "--quiet"], None) not in (0, 1):
+    if path.exists() and run([*words, "--resume", "--quiet"], None) not in (0, 1):
         wrong.append(f"{number} predict: does not go on")
     elif path.exists():
         names = [line.split(",")[0] for line in path.read_text().splitlines()[1:]]
@@ -217,13 +223,18 @@ def _check_rows(path: Path, content: bytes, number: int, wrong: list[str]) -> No
             wrong.append(f"{number} predict: {names}")
 
 
-def _run(words: list[str], seconds: float | None) -> int:
-    """Run a command in a child, killed after so many seconds; its exit code, or minus a signal."""
+def run(words: list[str], seconds: float | None, said: Path | None = None) -> int:
+    """Run a command in a child, killed after so many seconds; its exit code, or minus a signal.
+
+    ``said`` takes what it says to standard error.
+    """
     child = os.fork()
     if not child:
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(nowhere, descriptor)
+        errors = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if said else nowhere
+        for descriptor, to in enumerate((nowhere, nowhere, errors)):
+            os.dup2(to, descriptor)
+        sys.stderr = os.fdopen(2, "w", closefd=False)  # whatever stood in its place
         sys.argv = ["blemish", *words]
         code = 2
         try:
@@ -232,6 +243,7 @@ def _run(words: list[str], seconds: float | None) -> int:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 2
         finally:
+            sys.stderr.flush()
             os._exit(code)
     if seconds is not None:
         time.sleep(seconds)
@@ -257,17 +269,27 @@ def _in_a_child(work: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any] |
 
 
 def main(result: str) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     from fuzz_http import fuzzed
+    from killed import killed_benchmarks, killed_servers, killed_studios
+    from places import closed_places, full_disks
     from soak import soak_serve, soak_watch
 
     from blemish.benchmark.result_file import write_result
+    from forked import ForkServer
 
+    forks = ForkServer(Path(tempfile.mkdtemp()))
     content = {
         "command": "python tests/faults/campaign.py benchmarks/results/faults.json",
         "seed": 0,
         "damaged_models": damaged_models(2000),
         "damaged_pictures": damaged_pictures(20_000),
         "killed_commands": killed_commands(200),
+        "killed_benchmarks": killed_benchmarks(20),
+        "killed_servers": killed_servers(forks, 20),
+        "killed_studios": killed_studios(forks, 20),
+        "full_disks": full_disks(50),
+        "closed_places": closed_places(),
         "http": fuzzed(100),
         "soak_serve": soak_serve(600),
         "soak_watch": soak_watch(600),
