@@ -5,9 +5,9 @@
 
 Trains by the command line, on made-up pictures of 256×256 with random teacher weights, and takes
 the median time between two steps; with ``--before`` the sources of an earlier commit in turn, in
-the same run. The four programs do nothing but count. Ends with 1 where the present sources are not
-1.5 times as fast as the earlier ones, or more than three times slower under the load. To be run
-where nothing else runs.
+the same run, and the present ones with ``--precision auto`` too. The four programs do nothing but
+count. Ends with 1 where the present sources are not 1.5 times as fast as the earlier ones, or more
+than three times slower under the load. To be run where nothing else runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -74,14 +75,14 @@ def load(count: int) -> Iterator[None]:
             process.wait()
 
 
-def pictures_per_second(source: Path, folder: Path, steps: int) -> float:
+def pictures_per_second(source: Path, folder: Path, steps: int, *more: str) -> float:
     """Of a training by the command line of these sources."""
     times = folder / "times.json"
     script = folder / "timed.py"
     script.write_text(TIMED.format(times=str(times)))
     words = ["fit", folder / "part", "-o", folder / "m.blemish", "-m", "borad", "-q", "--restart"]
     words += ["--teacher-weights", "random", "--size", SIDE, "--device", "cpu"]
-    words += ["--set", f"steps={steps}", "--set", f"batch_size={BATCH}"]
+    words += ["--set", f"steps={steps}", "--set", f"batch_size={BATCH}", *more]
     words += ["--cache-dir", folder / f"features-{abs(hash(source))}", "--false-alarm-rate", "0.2"]
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}
     subprocess.run(
@@ -101,9 +102,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2, help="of which the faster counts")
     options = parser.parse_args()
-    sources = {"now": Path(__file__).parents[1] / "src"}
+    own = Path(__file__).parents[1] / "src"
+    sources: dict[str, tuple[Any, ...]] = {"now": (own,), "now, auto": (own, "--precision", "auto")}
     if options.before:
-        sources["before"] = options.before.resolve()
+        sources["before"] = (options.before.resolve(),)
     found: dict[str, dict[str, float]] = {name: {} for name in sources}
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "part" / "train" / "good"
@@ -114,16 +116,17 @@ def main() -> None:
             Image.fromarray(pixels).save(good / f"{number}.png")
         for name, busy in (("quiet", 0), ("load of four", LOAD)):
             for _ in range(options.rounds):
-                for version, source in sources.items():
+                for version, (source, *more) in sources.items():
                     with load(busy):
-                        now = pictures_per_second(source, Path(folder), options.steps)
+                        now = pictures_per_second(source, Path(folder), options.steps, *more)
                     found[version][name] = max(now, found[version].get(name, 0.0))
                     print(f"{version}, {name}: {now} pictures/s", flush=True)
     slower = {name: round(own["quiet"] / own["load of four"], 2) for name, own in found.items()}
     content = {"method": "borad", "size": SIDE, "batch": BATCH, "pictures_per_second": found}
     content |= {"times_slower_under_load": slower}
     if "before" in found:
-        content["times_faster"] = round(found["now"]["quiet"] / found["before"]["quiet"], 2)
+        for name, key in (("now", "times_faster"), ("now, auto", "times_faster_auto")):
+            content[key] = round(found[name]["quiet"] / found["before"]["quiet"], 2)
     write_result(options.result, content)
     print(content)
     if slower["now"] > SLOWER or content.get("times_faster", FASTER) < FASTER:

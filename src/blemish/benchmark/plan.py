@@ -23,6 +23,7 @@ from blemish.errors import BlemishError, ConfigError
 from blemish.evaluation.evaluator import Evaluator
 from blemish.methods.registry import method_class
 from blemish.teachers.teacher import check_teacher_name
+from blemish.training.devices import resolve_precision
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ def _identity(options: BenchmarkOptions, source: _Source, unit: Unit) -> dict[st
         "histogram": options.histogram,
         "compatibility": options.compatibility,
         "device": options.device,
-        "precision": options.precision,
+        "precision": resolve_precision(options.precision, options.device),
     }
 
 

@@ -17,6 +17,7 @@ from blemish.cli.common import (
     Group,
     Histogram,
     Layout,
+    Precision,
     Preset,
     Quiet,
     Workers,
@@ -90,7 +91,7 @@ def benchmark(
         bool, typer.Option("--keep-cache", help="Leave these features on the disk.")
     ] = False,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
+    precision: Precision = "32-true",
     engine: Annotated[
         str, typer.Option(help="plain: one run after the other here; ray: on a Ray cluster.")
     ] = "plain",

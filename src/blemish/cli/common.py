@@ -71,6 +71,12 @@ Devices = Annotated[
         "and the learning rate stay the method's."
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the steps: 32-true, bf16-mixed, 64-true, or auto: mixed where the device has it."
+    ),
+]
 Nodes = Annotated[
     int, typer.Option(help="Machines of so many devices, started by torchrun or SLURM.")
 ]

@@ -21,6 +21,7 @@ from blemish.cli.common import (
     Group,
     Layout,
     Nodes,
+    Precision,
     Preset,
     Quiet,
     UnsureRate,
@@ -176,7 +177,7 @@ def fit(
     device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
+    precision: Precision = "32-true",
     logger: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard:DIR or mlflow:URI, beside the CSV. Repeatable."),

@@ -12,6 +12,7 @@ import typer
 from blemish._progress import print_notes
 from blemish.cli.common import (
     Device,
+    Precision,
     Quiet,
     names,
     need_training_packages,
@@ -54,7 +55,7 @@ def reproduce(
     ] = "pretrained",
     size: Annotated[str | None, typer.Option(help="Another input size.")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
+    precision: Precision = "32-true",
     quiet: Quiet = False,
 ) -> None:
     """Measure what a paper reports, as it did, and print its table beside the measured one.

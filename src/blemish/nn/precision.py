@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 #: Lightning's name of float64. What differs between two trainings in it is no rounding.
 DOUBLE = "64-true"
+#: Mixed where the device has it.
+AUTO = "auto"
 
 
 def single_at_least(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
+from blemish.nn.precision import AUTO
 
 #: What a device can be called; a number behind ``cuda:`` is that of the GPU.
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
@@ -51,6 +52,26 @@ def resolve_device(name: str) -> str:
             "Apple's. Use --device cpu."
         )
     return name
+
+
+def resolve_precision(asked: str, device: str) -> str:
+    """The precision of a training's steps on a device: as asked, or what ``auto`` comes to there.
+
+    That is ``bf16-mixed`` where the device multiplies matrices in bfloat16 itself, a GPU since
+    Ampere or a processor with AMX, else ``32-true``.
+
+    Example:
+        >>> from blemish.training.devices import resolve_precision
+        >>> resolve_precision("64-true", "cpu")
+        '64-true'
+    """
+    if asked != AUTO:
+        return asked
+    kind = resolve_device(device).partition(":")[0]
+    can = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        can = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return "bf16-mixed" if can else "32-true"
 
 
 def lightning_device(device: str) -> tuple[str, int | list[int]]:

@@ -56,7 +56,7 @@ class FitReport:
             "groups": dict(self.groups),
             "product_folders": dict(self.product_folders),
             "layout": self.layout,
-            "precision": options.precision,
+            "precision": self.training.precision,
             "seconds": round(self.seconds, 1),
             # Whether images that it has learned calibrate: leaving one out of the limits is half.
             "cross_fitted": bool(self.training.out_of_fold),

@@ -9,11 +9,11 @@ from typing import Any
 
 from blemish._names import unknown_name_message
 from blemish.errors import ConfigError
-from blemish.nn.precision import DOUBLE
+from blemish.nn.precision import AUTO, DOUBLE
 from blemish.training.devices import check_device
 from blemish.training.log import check_logger
 
-_PRECISIONS = ("32-true", "bf16-mixed", DOUBLE)
+_PRECISIONS = ("32-true", "bf16-mixed", DOUBLE, AUTO)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class TrainingOptions:
         devices: Processes that share each step on a machine, each with a GPU of its own where the
             device is ``cuda``; the batch stays the method's, and so does the learning rate.
         nodes: Machines of so many processes each.
-        precision: Lightning's precision of the steps, ``32-true``, ``bf16-mixed`` or ``64-true``.
+        precision: Lightning's precision of the steps, ``32-true``, ``bf16-mixed`` or ``64-true``;
+            ``auto``: mixed where the processor has AMX, or the GPU bfloat16, else ``32-true``.
         workers: Threads that decode pictures ahead; ``None``: half of the cores, 8 at most.
         work_dir: Folder for checkpoints and caches of this training; ``None``: a temporary one,
             and no resuming.

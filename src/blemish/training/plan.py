@@ -89,7 +89,8 @@ def announce_plan(
             begun=begun,
             processes=processes.count,
         )
-    progress.announce(f"To do: {_sentence(device, *said)}")
+    how = f" Steps in {options.precision}." if options.precision != "32-true" else ""
+    progress.announce(f"To do: {_sentence(device, *said)}{how if method.stages() else ''}")
 
 
 def foreseen(

@@ -32,6 +32,7 @@ from blemish.methods.settings import MethodConfig
 from blemish.methods.speeds import Speed
 from blemish.teachers.teacher import Teacher, Weights, build_teacher
 from blemish.training.batches import CachedBatches, TrainingBatches, training_batches
+from blemish.training.devices import resolve_precision
 from blemish.training.distributed import Processes, ShareDone
 from blemish.training.first_look import first_look
 from blemish.training.fit_report import FitReport
@@ -264,6 +265,8 @@ def _train_in(
     ready_torch()
     report = TrainingReport()
     device = processes.device(options.device)
+    report.precision = processes.from_first(lambda: resolve_precision(options.precision, device))
+    options = replace(options, precision=report.precision)
     # Apple's GPUs have no float64, which the closed-form parts count in: there they train alone.
     method.to("cpu" if device == "mps" else device)
     state = processes.from_first(

@@ -21,6 +21,7 @@ class TrainingReport:
     losses: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
     failures: list[tuple[Path, str]] = field(default_factory=list)  # images that cannot be read
     seconds: float = 0.0  # wall time, the feature cache included
+    precision: str = "32-true"  # of the steps
     cached: bool = False  # whether it ran on cached features
     out_of_fold: list[CalibrationRecord] = field(default_factory=list)  # good images, by the others
     units: LookUnits | None = None  # of a coarse look and tiles, of good images by the others
