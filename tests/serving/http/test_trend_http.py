@@ -16,7 +16,7 @@ import pytest
 from spot_model import part, png, spot_calibration
 
 from blemish.calibration.trend import odds
-from blemish.data.images.appearance import appearance
+from blemish.data.images.appearance import Appearance, appearance
 from blemish.results import Prediction
 from blemish.serving.history.database import Database
 from blemish.serving.history.trend_log import Alarm, TrendLog
@@ -149,4 +149,27 @@ def test_of_a_fast_line_parts_are_chosen_by_time_alone(tmp_path: Path) -> None:
     assert len(line) <= 600
     assert log.days()[0]["n"] == 2_500
     assert not alarms  # all parts are equal: nothing changes
+    database.close()
+
+
+@pytest.mark.parametrize("carriers", [50, 51])
+def test_a_line_that_goes_round_has_not_changed(tmp_path: Path, carriers: int) -> None:
+    """Fifty parts of 0.3 seconds are fifteen seconds: the pace at which parts count."""
+    database = Database.open(tmp_path / "state", "model")
+    versions = CalibrationVersions(database, spot_calibration())
+    clock, alarms = [0.0], list[Alarm]()
+    log = TrendLog(database, versions, alarms.append, clock=lambda: clock[0])
+    rng = np.random.default_rng(0)
+    scores, grey = rng.normal(110, 4, carriers), rng.normal(60, 4, carriers)
+    empty = np.zeros((0, 0), np.float32)
+    for number in range(12_000):  # an hour
+        clock[0] = 0.3 * number
+        at = number % carriers
+        found = Prediction(None, "nut", scores[at] + 0.05 * rng.normal(), empty, verdict="ok")  # type: ignore[arg-type]
+        look = Appearance(grey[at] + 0.05 * rng.normal(), 1.0, 0.0)
+        log.add(found, look, f"{number}", versions.active)
+    assert not alarms
+    (watched,) = log.watched()
+    assert 2150 < watched.watch.seen < 2300
+    log.close()
     database.close()

@@ -1,8 +1,10 @@
 """Trend log: what became of every part that was judged, kept or not, by product and day.
 
 Counts are kept for good. Of the parts themselves, a bounded sample: all of a slow line, of a fast
-one two thousand and one every fifteen seconds, chosen by time alone, so that nothing in a picture
-decides whether it counts. What was judged in the last second may be lost with the process.
+one two thousand and one in every fifteen seconds, so that nothing in a picture decides whether it
+counts. At which moment of them is drawn: at an even pace a carousel of fifty carriers would show
+always the same one, which is a change. What was judged in the last second may be lost with the
+process.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from blemish.calibration.trend import TrendWatch
 from blemish.data.images.appearance import Appearance
@@ -95,6 +99,8 @@ class WatchedProduct:
     least: tuple[int, str] = (0, "")
     rang_at: str = ""
     credit: float = _BURST
+    due: float = 1.0  # credit at which the next one counts
+    chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     last: float = 0.0
     _lowest: float = math.inf
 
@@ -117,9 +123,10 @@ class WatchedProduct:
         if self.last:
             self.credit = min(_BURST, self.credit + (clock - self.last) / _PACE)
         self.last = clock
-        if self.credit < 1:
+        if self.credit < self.due:
             return False
         self.credit -= 1
+        self.due = 1 + self.chance.random()
         return True
 
 
