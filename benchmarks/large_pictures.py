@@ -46,6 +46,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "tiled 256": {"tile": 256},
     "tiled half": {"tile": "auto", "scale": 0.5},
     "two scales": {"tile": "auto", "coarse": True},  # and the whole, at a tile's size
+    "two scales, no layout": {
+        "tile": "auto",
+        "coarse": True,
+        "settings": {"layout_weight": 0},
+    },
     "best": {"speed": "best"},
     "best, two scales": {"speed": "best", "tile": "auto", "coarse": True},
     "best, no layout": {"speed": "best", "settings": {"layout_weight": 0}},
@@ -148,9 +153,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             for key in ("image_auroc", "pixel_aupro", "good_stopped", "defects_found")
         ]
         spotted = [row["spots_found"] for row in own if row["spots_found"]]
-        values += [100 * np.mean([found[s] for found in spotted]) for s in SPOTS]
+        found = [f"{100 * np.mean([own[s] for own in spotted]):.1f}" for s in SPOTS if spotted]
         ms = np.mean([row["ms_per_picture"] for row in own])
-        figures = [f"{value:.1f}" for value in values] + [f"{ms:.0f}"]
+        figures = [f"{value:.1f}" for value in values] + (found or ["–"] * len(SPOTS))
+        figures.append(f"{ms:.0f}")
         lines.append(f"| {name} | {way} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
