@@ -50,8 +50,14 @@ def alarms(groups: list[np.ndarray], product: int | None, new: float, rate: floa
 
 @pytest.mark.parametrize(
     ("n", "rate", "trials"),
-    [(1, 0.5, 2000), (2, 0.4, 2000), (5, 0.05, 500), (19, 0.05, 2000), (100, 0.1, 600)]
-    + [(1000, 0.1, 120)],
+    [
+        (1, 0.5, 2000),
+        (2, 0.4, 2000),
+        (5, 0.05, 500),
+        (19, 0.05, 2000),
+        (100, 0.1, 600),
+        (1000, 0.1, 120),
+    ],
 )
 @pytest.mark.parametrize("name", DRAWS)
 def test_limits_from_parts_left_out_of_the_training(
