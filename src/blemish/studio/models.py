@@ -26,8 +26,10 @@ class ProjectModels:
                 changed = path.stat().st_mtime_ns
                 if self._known.get(path, (0, {}))[0] != changed:
                     self._known[path] = changed, _facts(path)
-                found.append(self._known[path][1])
-        return sorted(found, key=lambda model: str(model["created"]), reverse=True)
+                found.append(self._known[path])
+        # Two that were made within a second are told apart by their files.
+        newest = sorted(found, key=lambda m: (str(m[1]["created"]), m[0]), reverse=True)
+        return [facts for _, facts in newest]
 
 
 def _facts(path: Path) -> dict[str, Any]:
