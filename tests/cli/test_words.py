@@ -70,19 +70,24 @@ def test_another_rate_needs_no_torch_and_changes_nothing_else(
         assert read_bundle(path).files == files
 
 
-def test_another_rate_takes_less_than_half_a_second(model: Path) -> None:
-    program = (
-        "import sys\n"
-        "from blemish.cli.app import main\n"
-        "sys.argv[1:] = ['calibrate', sys.argv[1], '--false-alarm-rate', '0.3', '-q']\n"
-        "main()\n"
-    )
-    times = []
-    for _ in range(3):
-        subprocess.run([sys.executable, "-c", program, str(model)], check=True, timeout=60)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(used.ru_utime + used.ru_stime)  # on an idle machine the same as by the clock
-    assert min(later - sooner for sooner, later in itertools.pairwise(times)) < 0.5
+def test_another_rate_takes_little_more_than_reading_the_model(model: Path) -> None:
+    def seconds(*words: str) -> float:
+        """Of the processor: on an idle machine the same as by the clock."""
+        program = "import sys\nfrom blemish.cli.app import main\nmain()\n"
+        times = []
+        for _ in range(4):
+            subprocess.run(
+                [sys.executable, "-c", program, *words],
+                check=True,
+                timeout=60,
+                stdout=subprocess.DEVNULL,
+            )
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(used.ru_utime + used.ru_stime)
+        return min(later - sooner for sooner, later in itertools.pairwise(times))
+
+    again = seconds("calibrate", str(model), "--false-alarm-rate", "0.3", "-q")
+    assert again < 2 * seconds("info", str(model))
 
 
 def test_info_says_what_people_ask_and_the_rest_on_request(
