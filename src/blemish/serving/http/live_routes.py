@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from blemish.cameras.grabber import FrameLostError
 from blemish.serving.drawing import heat_layer
-from blemish.serving.http.answers import PredictAnswer, prediction_answer
-from blemish.serving.http.part_answer import part_answer
+from blemish.serving.http.answers import PredictAnswer
+from blemish.serving.http.predict_answer import predict_answer
 from blemish.serving.http.refusals import not_json
 from blemish.serving.http.uploads import safe_name
 from blemish.serving.limits import RefusalError
@@ -102,16 +102,9 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
         product = service.check_product(request.product or None)
         part = safe_name(request.part) if request.part else ""
         items = [await next_picture(part, product) for _ in range(request.views)]
-        first = next((item for item in items if isinstance(item, Judged)), None)
-        if first is None:
+        if not any(isinstance(item, Judged) for item in items):
             raise items.pop(0).refusal  # type: ignore[union-attr]  # none of them was judged
-        calibration = service.versions.get(first.version).calibration
-        return PredictAnswer(
-            model=service.model.name,
-            calibration=first.version,
-            results=[prediction_answer(item) for item in items],
-            part=part_answer(part, items, calibration),
-        )
+        return predict_answer(service, items, part)
 
     async def next_picture(part: str, product: str | None) -> Judged | NotJudged:
         grabber = camera().grabber

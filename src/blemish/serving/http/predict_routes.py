@@ -16,10 +16,9 @@ from blemish import __version__
 from blemish.serving.http.answers import (
     PredictAnswer,
     VersionAnswer,
-    prediction_answer,
     version_answer,
 )
-from blemish.serving.http.part_answer import part_answer
+from blemish.serving.http.predict_answer import predict_answer
 from blemish.serving.http.uploads import Body
 from blemish.serving.limits import RefusalError
 from blemish.serving.order import Judged, Order
@@ -98,12 +97,7 @@ def predict_routes(service: InspectionService) -> APIRouter:
                     "X-Blemish-Score": repr(first.prediction.score),
                 },
             )
-        answer = PredictAnswer(
-            model=service.model.name,
-            calibration=first.version,
-            results=[prediction_answer(item) for item in items],
-            part=part_answer(order.part, items, service.versions.get(first.version).calibration),
-        )
+        answer = predict_answer(service, items, order.part)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     router.add_api_route(

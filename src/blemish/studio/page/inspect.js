@@ -1,22 +1,12 @@
 // What the studio adds to the pages of one model: its bar, and the way back into the project.
 
 import { call, get } from "/static/api.js";
+import { button } from "/static/button.js";
 import { buildNav, listen, lookAtJobs } from "/static/nav.js";
 import { say } from "/static/say.js";
 import { byId, make, several } from "/static/words.js";
 
 const name = decodeURIComponent(location.pathname.split("/")[2]);
-
-function button(text, action) {
-  const made = make("button", "engineer", text);
-  made.type = "button";
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try { await action(); } catch (error) { say(error.message); }
-    made.disabled = false;
-  });
-  return made;
-}
 
 function addButtons() {
   const of = `/v1/studio/models/${encodeURIComponent(name)}`;

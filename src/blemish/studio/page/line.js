@@ -1,6 +1,7 @@
 // The line: which models look at a camera and tell others, and how each goes.
 
 import { call, get } from "/static/api.js";
+import { button } from "/static/button.js";
 import { say } from "/static/say.js";
 import { byId, make, several } from "/static/words.js";
 
@@ -8,17 +9,6 @@ const STATES = { connecting: "connecting…", running: "pictures come", away: "n
 const EVERY = 2000; // milliseconds
 let models = [];
 let lines = [];
-
-function button(text, action, kind = "") {
-  const made = make("button", `engineer ${kind}`, text);
-  made.type = "button";
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try { await action(); } catch (error) { say(error.message); }
-    made.disabled = false;
-  });
-  return made;
-}
 
 // Values that somebody wrote by hand are choices too.
 function choose(select, value) {

@@ -1,6 +1,7 @@
 // Training: four ways in plain words, and the jobs with their progress.
 
 import { call, get } from "/static/api.js";
+import { button } from "/static/button.js";
 import { duration, jobs, lookAtJobs, onJobs } from "/static/nav.js";
 import { say } from "/static/say.js";
 import { byId, make, several, time } from "/static/words.js";
@@ -81,15 +82,11 @@ byId("train-form").addEventListener("submit", async (event) => {
 const STATES = { waiting: "waits", running: "at work", done: "done", failed: "failed", cancelled: "stopped", interrupted: "interrupted" };
 const opened = new Map(); // jobs whose details are shown, with them
 
-function button(text, action, kind = "") {
-  const made = make("button", `engineer ${kind}`, text);
-  made.type = "button";
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try { await action(); } catch (error) { say(error.message); }
-    await lookAtJobs();
-  });
-  return made;
+// A button of a job, whose state is asked for whatever came of it.
+function jobButton(text, action, kind) {
+  return button(text, async () => {
+    try { await action(); } finally { await lookAtJobs(); }
+  }, kind);
 }
 
 function curve(losses) {
@@ -115,12 +112,12 @@ function jobItem(job) {
   const head = make("div", "head", make("strong", "", job.title), make("span", "dim", `${STATES[job.state]}${took} · ${job.who} · ${time(job.ended ?? job.started ?? job.created)}`));
   const stop = `/v1/studio/jobs/${job.id}/cancel`;
   if (job.state === "running" && job.facts.cancelled) {
-    head.append(make("strong", "stopping", "Stopping…"), button("Stop at once…", async () => {
+    head.append(make("strong", "stopping", "Stopping…"), jobButton("Stop at once…", async () => {
       if (confirm("End it without waiting? What was trained since its last checkpoint is lost; pictures and models stay as they are.")) await call("POST", `${stop}?at_once=true`);
     }, "plain"));
-  } else if (["waiting", "running"].includes(job.state)) head.append(button("Cancel", () => call("POST", stop)));
+  } else if (["waiting", "running"].includes(job.state)) head.append(jobButton("Cancel", () => call("POST", stop)));
   if (["cancelled", "interrupted", "failed"].includes(job.state)) {
-    head.append(button(job.can_go_on ? "Go on" : "Do it again", () => call("POST", `/v1/studio/jobs/${job.id}/again`), "main"));
+    head.append(jobButton(job.can_go_on ? "Go on" : "Do it again", () => call("POST", `/v1/studio/jobs/${job.id}/again`), "main"));
   }
   if (job.state === "done" && job.facts.makes) {
     const link = make("a", "button", "Inspect");
