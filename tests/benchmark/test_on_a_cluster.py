@@ -49,7 +49,7 @@ def test_runs_on_a_cluster_leave_the_files_of_a_plain_benchmark(
     assert (outcome.runs, outcome.measured, outcome.failed) == (2, 2, ())
     assert len(said) == 2
     assert figures(tmp_path / "ray") == figures(tmp_path / "plain")
-    assert sorted(p.name for p in (tmp_path / "ray").iterdir()) == ["rows.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "ray").iterdir()) == ["logs", "rows.jsonl"]
     # What is there already is not measured again, and needs no cluster.
     assert run_benchmark(asked, tmp_path / "ray", measure=measure).measured == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import time
@@ -77,7 +78,12 @@ def test_kill_9_in_the_middle_and_the_same_command_again(
     assert figures(killed) == figures(whole)
     assert len(figures(killed)) == 2
     assert _without_costs(killed) == _without_costs(whole)
-    assert [p.name for p in killed.iterdir()] == ["rows.jsonl"]
+    assert sorted(p.name for p in killed.iterdir()) == ["logs", "rows.jsonl"]
+    for file in (killed / "logs").iterdir():
+        # Across the kill: every step once, then what was measured.
+        names = [row["name"] for row in csv.DictReader(file.open(newline=""))]
+        assert names.count("distill/total") == 20
+        assert {"final/image_auroc", "final/pixel_aupro", "final/found_at_0.01"} <= set(names)
 
 
 def _alive(process: str) -> bool:
@@ -173,7 +179,7 @@ def test_runs_of_several_methods_share_the_teachers_features(
     run_benchmark(options(line, methods=("rd", "hfr")), out)
     shared = [entry["model"]["shared_features"] for entry in read_lines(out)]
     assert shared == [False, True]
-    assert [p.name for p in out.iterdir()] == ["rows.jsonl"]
+    assert sorted(p.name for p in out.iterdir()) == ["logs", "rows.jsonl"]
 
 
 def test_kept_features_are_used_by_the_next_benchmark(

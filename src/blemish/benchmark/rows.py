@@ -19,6 +19,7 @@ from blemish._files import atomic_write
 from blemish.errors import ConfigError, DataError
 
 FILE_NAME = "rows.jsonl"
+LOGS = "logs"  # folder of the numbers of each training
 SCHEMA = 1
 
 # An absolute POSIX path of two parts or more, or a Windows path with a drive; the last part stays.
@@ -124,7 +125,7 @@ def refuse_foreign(folder: Path) -> None:
     if not folder.is_dir() or (folder / FILE_NAME).is_file():
         return
     # What a killed one may have left.
-    own = {"cache", "work", "training", "tables.md", "tables.csv"}
+    own = {"cache", "work", "training", LOGS, "tables.md", "tables.csv"}
     foreign = sorted(p.name for p in folder.iterdir() if p.name not in own and p.name[0] != ".")
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""

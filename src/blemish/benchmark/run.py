@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,23 @@ _LISTED = 5  # unreadable images named in a row
 
 
 def run_line(
-    spec: RunSpec, *, cache_dir: str | None = None, work_dir: str | None = None, quiet: bool = True
+    spec: RunSpec,
+    *,
+    cache_dir: str | None = None,
+    work_dir: str | None = None,
+    loggers: Sequence[str] = (),
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Measure one run: its line of ``rows.jsonl``, but for the command.
 
     Whatever goes wrong with it becomes a line with an error. Teacher features are shared with
-    other runs in ``cache_dir``; from a checkpoint in ``work_dir`` the training goes on.
+    other runs in ``cache_dir``; from a checkpoint in ``work_dir`` the training goes on. Its numbers
+    and the metrics are in ``training.csv`` there, and in ``loggers``.
     """
     started = time.monotonic()
     try:
         content: dict[str, Any] = {"status": "done", "error": None}
-        content |= _measure(spec, cache_dir, work_dir, Progress(quiet=quiet))
+        content |= _measure(spec, cache_dir, work_dir, tuple(loggers), Progress(quiet=quiet))
     except BlemishError as error:
         content = _failure(spec, str(error))
     except Exception as error:
@@ -85,7 +92,11 @@ def _line(spec: RunSpec, content: dict[str, Any], machine: dict[str, Any]) -> di
 
 
 def _measure(
-    spec: RunSpec, cache_dir: str | None, work_dir: str | None, progress: Progress
+    spec: RunSpec,
+    cache_dir: str | None,
+    work_dir: str | None,
+    loggers: tuple[str, ...],
+    progress: Progress,
 ) -> dict[str, Any]:
     import torch
 
@@ -130,6 +141,8 @@ def _measure(
                 cache_dir=cache,
                 work_dir=work_dir,
                 resume=True,
+                loggers=loggers,
+                run_name=spec.title,
                 check_labels=False,  # nobody mends a published split, and it takes time
             ),
             progress=progress,
@@ -152,6 +165,7 @@ def _measure(
         if sample.path in unseen_paths:  # judged once, counted in both
             new.add(sample, prediction)
     evaluation = everything.compute(unreadable_tests)
+    report.log.measured(evaluation)
     evaluate_seconds = time.monotonic() - fitted
     rows = _rows(parts, evaluation, detector.products, unit.categories)
     if parts.unseen is not None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +23,10 @@ from blemish.benchmark.plan import (
     command_line,
     plan_runs,
 )
-from blemish.benchmark.rows import ResultFile, refuse_foreign
+from blemish.benchmark.rows import LOGS, ResultFile, refuse_foreign
 from blemish.benchmark.run import failed_line
 from blemish.errors import BlemishError, ConfigError
+from blemish.training.log import CSV_NAME, check_logger
 
 
 class Job(NamedTuple):
@@ -63,6 +64,7 @@ def run_benchmark(
     *,
     cache_dir: str | Path | None = None,
     keep_cache: bool = False,
+    loggers: Sequence[str] = (),
     quiet: bool = True,
     say: Callable[[str], None] | None = None,
     measure: Measure = one_by_one,
@@ -77,6 +79,8 @@ def run_benchmark(
         out: Results folder, made where absent.
         cache_dir: Where the teacher's features are shared between runs; ``None``: in ``out``.
         keep_cache: Leave the features on the disk.
+        loggers: ``tensorboard:DIR`` and ``mlflow:URI``, in which each run has its own; beside the
+            CSV of each, ``logs/RUN.csv`` in ``out``.
         quiet: No progress inside the runs.
         say: Called with one line of text for each run.
         measure: How many at a time, and where.
@@ -95,6 +99,8 @@ def run_benchmark(
         ...     print(str(error)[:58])
         Unknown protocol 'one_for_al'. Did you mean 'one_for_all'?
     """
+    for logger in loggers:
+        check_logger(logger)
     runs = plan_runs(options)
     say = say or (lambda text: None)
     out = Path(out)
@@ -123,11 +129,13 @@ def run_benchmark(
                     )
                 cache, training = caches / _cache_name(run), out / "training" / run.run
                 workplace = {"cache_dir": str(cache), "work_dir": str(training), "quiet": quiet}
+                workplace["loggers"] = list(loggers)
                 yield Job(run, workplace, out / "work" / run.run)
 
         try:
             for run, line in measure(jobs()):
                 results.append(line | {"command": command})
+                _keep_log(out, run.run)
                 shutil.rmtree(out / "training" / run.run, ignore_errors=True)
                 measured += 1
                 say(f"[{measured}/{len(pending)}] {run.title}: {_in_words(line)}")
@@ -154,6 +162,13 @@ def run_benchmark(
             notes |= dict.fromkeys(done.get("notes", ()))
     asked = frozenset(run.run for run in runs)
     return Outcome(len(runs), measured, tuple(failed), tuple(notes), asked)
+
+
+def _keep_log(out: Path, run: str) -> None:
+    written = out / "training" / run / CSV_NAME
+    if written.is_file():  # none of a run that failed before its training
+        (out / LOGS).mkdir(exist_ok=True)
+        shutil.move(written, out / LOGS / f"{run}.csv")
 
 
 def _is_done(line: dict[str, Any] | None) -> bool:

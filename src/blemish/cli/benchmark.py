@@ -17,6 +17,7 @@ from blemish.cli.common import (
     Group,
     Histogram,
     Layout,
+    Logger,
     Precision,
     Preset,
     Quiet,
@@ -92,6 +93,7 @@ def benchmark(
     ] = False,
     device: Device = "auto",
     precision: Precision = "32-true",
+    logger: Logger = None,
     engine: Annotated[
         str, typer.Option(help="plain: one run after the other here; ray: on a Ray cluster.")
     ] = "plain",
@@ -160,6 +162,7 @@ def benchmark(
         out,
         cache_dir=cache_dir,
         keep_cache=keep_cache,
+        loggers=logger or (),
         quiet=quiet,
         say=say,
         measure=measure,

@@ -77,6 +77,10 @@ Precision = Annotated[
         help="Of the steps: 32-true, bf16-mixed, 64-true, or auto: mixed where the device has it."
     ),
 ]
+Logger = Annotated[
+    list[str] | None,
+    typer.Option(help="tensorboard:DIR or mlflow:URI, beside the CSV. Repeatable."),
+]
 Nodes = Annotated[
     int, typer.Option(help="Machines of so many devices, started by torchrun or SLURM.")
 ]

@@ -20,6 +20,7 @@ from blemish.cli.common import (
     FalseAlarmRate,
     Group,
     Layout,
+    Logger,
     Nodes,
     Precision,
     Preset,
@@ -178,10 +179,7 @@ def fit(
     devices: Devices = 1,
     nodes: Nodes = 1,
     precision: Precision = "32-true",
-    logger: Annotated[
-        list[str] | None,
-        typer.Option(help="tensorboard:DIR or mlflow:URI, beside the CSV. Repeatable."),
-    ] = None,
+    logger: Logger = None,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Threads that decode; default: half of the cores, 8 at most."),
@@ -309,7 +307,7 @@ def fit(
                 unsure_rate=unsure_rate,
                 hold_out_share=hold_out,
                 group=group,
-                training=replace(options, work_dir=work_dir),
+                training=replace(options, work_dir=work_dir, run_name=path.stem),
                 progress=progress,
             )
             detector.save(path)

@@ -105,7 +105,9 @@ class Processes(Agreement):
 
     def log(self, options: TrainingOptions) -> TrainingLog:
         """Where the numbers of the training go: the first one writes them."""
-        return TrainingLog(options.work_dir, options.loggers) if self.first else TrainingLog()
+        if not self.first:
+            return TrainingLog()
+        return TrainingLog(options.work_dir, options.loggers, run_name=options.run_name)
 
     def check_shares(self, name: str, method: Method) -> None:
         """Refuse a method that cannot be trained by several processes.

@@ -10,6 +10,7 @@ from typing import Any
 from blemish.evaluation.learned_defects import LEARNED
 from blemish.inspection.learned_images import LEARNED_IMAGES
 from blemish.inspection.learned_pictures import LearnedPictures
+from blemish.training.log import TrainingLog
 from blemish.training.options import TrainingOptions
 from blemish.training.training_report import TrainingReport
 
@@ -26,6 +27,8 @@ class FitReport:
     notes: tuple[str, ...]  # what the user should know, one sentence each
     seconds: float  # wall time
     training: TrainingReport = field(repr=False)
+    #: Takes what is measured afterwards too: ``log.measured(detector.evaluate(data))``.
+    log: TrainingLog = field(default_factory=TrainingLog, repr=False, compare=False)
     labelled_defects: int = 0  # those that trained
     labelled_images: tuple[str, ...] = ()  # what their files are known by
     learned_images: str = field(default="", repr=False)  # digests of the good ones that trained

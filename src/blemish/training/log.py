@@ -7,7 +7,10 @@ TensorBoard and MLflow are written by Lightning's loggers.
 from __future__ import annotations
 
 import csv
+import math
+import re
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +23,14 @@ from blemish.errors import ConfigError, MissingExtraError, first_line
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from blemish.evaluation.evaluator import Evaluation
+
 #: Name of the file in the folder of a training.
 CSV_NAME = "training.csv"
 _PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
 _HEAD = ("seconds", "name", "step", "value")
+#: What MLflow takes in the name of a number.
+_OTHER = re.compile(r"[^\w.\- :/]")
 
 
 def check_logger(asked: str) -> None:
@@ -49,6 +56,7 @@ class TrainingLog:
     Args:
         folder: Of the file; ``None``: there is none.
         loggers: ``tensorboard:DIR`` and ``mlflow:URI``, checked; opened on entering.
+        run_name: What the training is called in them.
 
     Raises:
         ConfigError: On entering: a logger cannot be written to.
@@ -64,10 +72,18 @@ class TrainingLog:
         ['distill/total', '1', '0.5\n']
     """
 
-    def __init__(self, folder: str | Path | None = None, loggers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        loggers: Sequence[str] = (),
+        *,
+        run_name: str = "",
+    ) -> None:
         self.path = None if folder is None else Path(folder) / CSV_NAME
         self._asked = loggers
+        self._run_name = run_name
         self._loggers: list[Any] = []
+        self._lost: list[str] = []
         self._started = time.monotonic()
 
     def begin(self, stage: str, first: int) -> None:
@@ -91,8 +107,14 @@ class TrainingLog:
                 if new:
                     rows.writerow(_HEAD)
                 rows.writerows((seconds, name, step, value) for name, value in values.items())
-        for logger in self._loggers:
-            logger.log_metrics(dict(values), step)
+        known = {_as_path(name): value for name, value in values.items() if math.isfinite(value)}
+        for logger in tuple(self._loggers):
+            try:
+                logger.log_metrics(known, step)
+            except Exception as error:  # each store's own, such as of a server that has gone
+                # A training of hours is worth more than its curves, and the file has them too.
+                self._loggers.remove(logger)
+                self._lost.append(f"{type(logger).__name__} takes no numbers: {first_line(error)}")
 
     def end(self, calibration: Calibration | None, values: Mapping[str, float]) -> None:
         """What came of it, the limits of every product and ``final/…``."""
@@ -100,29 +122,61 @@ class TrainingLog:
         for product in () if calibration is None else calibration.products:
             limits = calibration.limits(product)  # type: ignore[union-attr]
             own = {"defect": limits.defect, "unsure": limits.unsure, "images": limits.n}
+            own |= {"defect_rate": limits.defect_rate, "unsure_rate": limits.unsure_rate}
             found |= {f"calibration/{product}/{name}": value for name, value in own.items()}
         self.write(found, 0)
 
+    def measured(self, evaluation: Evaluation) -> None:
+        """What the model reaches on test images, also after the end: ``metrics/PRODUCT/…``.
+
+        ``found`` and ``stopped`` are the shares of defects and of good images above the limits for
+        1 % and 5 % false alarms; ``final/…`` has the means over products.
+        """
+        products = [(f"metrics/{p.product}", p.metrics, p.power) for p in evaluation.products]
+        found: dict[str, float] = {}
+        for name, metrics, power in (*products, ("final", evaluation.mean, evaluation.power)):
+            found |= {f"{name}/{metric}": value for metric, value in metrics.items()}
+            for at in power:
+                found[f"{name}/found_at_{at.rate:g}"] = at.found_share
+                found[f"{name}/stopped_at_{at.rate:g}"] = at.stopped_share
+        self.write({name: value for name, value in found.items() if math.isfinite(value)}, 0)
+        self._finish("success")
+
     def __enter__(self) -> Self:
         # Before any work: what cannot be written to is not found out at the first step.
-        self._loggers = [_opened(asked) for asked in self._asked]
+        self._loggers = [_opened(asked, self._run_name) for asked in self._asked]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         """End the loggers' runs, as a success or as failed."""
+        self._finish("success" if kind is None else "failed")
+
+    def _finish(self, status: str) -> None:
         for logger in self._loggers:
-            logger.finalize("success" if kind is None else "failed")
+            logger.finalize(status)
+        # Not under way, where Lightning's warnings are not shown.
+        while self._lost:
+            warnings.warn(f"{self._lost.pop()} The others have them all.", stacklevel=3)
 
 
-def _opened(asked: str) -> Any:
+def _as_path(name: str) -> str:
+    """The name as every logger takes it, whatever a product is called."""
+    parts = (_OTHER.sub("_", part).strip(".") for part in name.split("/"))
+    return "/".join(part for part in parts if part)
+
+
+def _opened(asked: str, run_name: str) -> Any:
     from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 
     kind, _, place = asked.partition(":")
     try:
         if kind == "tensorboard":
-            logger: Any = TensorBoardLogger(place, name="", version=None)
+            name = _OTHER.sub("_", run_name).replace("/", "_").strip(". ")
+            logger: Any = TensorBoardLogger(place, name=name, version=None)
         else:
-            logger = MLFlowLogger(experiment_name="blemish", tracking_uri=place)
+            logger = MLFlowLogger(
+                experiment_name="blemish", tracking_uri=place, run_name=run_name or None
+            )
         _ = logger.experiment  # begins the run
     except Exception as error:  # each store of MLflow's raises its own
         raise ConfigError(f"Logging to {asked} is not possible: {first_line(error)}") from error

@@ -43,6 +43,7 @@ class TrainingOptions:
         check_labels: Whether pictures among the good ones that are perhaps none are named, before a
             training; a method that measures each by the others names them anyway.
         loggers: ``tensorboard:DIR`` and ``mlflow:URI``, beside ``training.csv`` in ``work_dir``.
+        run_name: What the training is called in them; empty: as they call it.
         callbacks: Lightning's callbacks, called in every stage.
 
     Raises:
@@ -68,6 +69,7 @@ class TrainingOptions:
     checkpoint_seconds: float = 60.0
     check_labels: bool = True
     loggers: tuple[str, ...] = ()
+    run_name: str = ""
     callbacks: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:

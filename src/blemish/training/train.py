@@ -161,6 +161,7 @@ def learn(
         ),
         seconds=training.seconds,
         training=training,
+        log=log or TrainingLog(),
         labelled_defects=len(learned),
         labelled_images=identities(learned),
         learned_images=packed(d for path, d in split.learned.items() if path not in broken),
