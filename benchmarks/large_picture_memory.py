@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +45,25 @@ def noise(side: int, seed: int) -> np.ndarray:
     return np.tile(tile, (times, times, 1))[:side, :side]
 
 
-def judge(model: Path, picture: Path, csv: Path) -> dict[str, float]:
-    words = ["predict", str(model), str(picture), "--csv", str(csv), "-q"]
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", _WATCHED, *words], capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - started
-    if len(csv.read_text().splitlines()) != 2:
+def run_watched(words: Sequence[object]) -> float:
+    """Run a verb in a process of its own; its peak in MiB.
+
+    Raises:
+        SystemExit: The verb failed.
+    """
+    command = [sys.executable, "-c", _WATCHED, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 2:
         sys.exit(done.stderr)
-    return {"seconds": seconds, "peak_mib": int(done.stdout.split()[-1]) / 1024}
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def judge(model: Path, picture: Path, csv: Path) -> dict[str, float]:
+    started = time.perf_counter()
+    peak = run_watched(["predict", model, picture, "--csv", csv, "-q"])
+    seconds = time.perf_counter() - started
+    assert len(csv.read_text().splitlines()) == 2
+    return {"seconds": seconds, "peak_mib": peak}
 
 
 def main() -> None:

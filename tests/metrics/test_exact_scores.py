@@ -13,7 +13,15 @@ from metric_reference import blobs
 from numpy.typing import NDArray
 
 from blemish.errors import DataError
-from blemish.metrics import PixelAccumulator, SaturationRule, SproAccumulator, exact_scores
+from blemish.metrics import (
+    F1Max,
+    PixelAccumulator,
+    SaturationRule,
+    SproAccumulator,
+    exact_scores,
+    stored_ranking,
+)
+from blemish.metrics.curves import Curve
 from blemish.metrics.pixel import accumulate_pixels
 
 
@@ -22,11 +30,14 @@ def pictures(count: int) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     return [np.round(one, 2) for one in maps], masks  # so that scores of several runs tie
 
 
+@pytest.mark.parametrize("scores", [2**20, 100, 1], ids=lambda n: f"ranges of {n}")
 @pytest.mark.parametrize("run_bytes", [8, 1000, 20_000])
-def test_runs_on_disk_change_no_metric(monkeypatch: pytest.MonkeyPatch, run_bytes: int) -> None:
+def test_runs_on_disk_change_no_metric(
+    monkeypatch: pytest.MonkeyPatch, run_bytes: int, scores: int
+) -> None:
     maps, masks = pictures(9)
 
-    def measured() -> tuple[dict[str, float], dict[float, dict[str, float]]]:
+    def measured() -> tuple[dict[str, float], dict[float, dict[str, float]], list[Curve], F1Max]:
         pixels = accumulate_pixels(maps, masks, PixelAccumulator(compatibility="ader"))
         spro = SproAccumulator({1: SaturationRule("dent", 1, 0.5, True)})
         for values, mask in zip(maps, masks, strict=True):
@@ -34,20 +45,29 @@ def test_runs_on_disk_change_no_metric(monkeypatch: pytest.MonkeyPatch, run_byte
                 spro.add(values, [mask.astype("u1")], "logical_anomalies")
             else:
                 spro.add(values, [], "good")
-        return pixels.compute(), spro.compute()
+        curves = [pixels.pro_curve(points=10**6), pixels.roc_curve(points=10**6)]
+        assert not any(pixels.error_bounds().values())
+        return pixels.compute(), spro.compute(), curves, pixels.f1_max()
 
-    (in_memory, loco), opened = measured(), []
+    (in_memory, loco, curves, best), opened = measured(), []
     of_library = tempfile.TemporaryFile
     monkeypatch.setattr(
         exact_scores.tempfile, "TemporaryFile", lambda **k: opened.append(k) or of_library(**k)
     )
     defaults = {"run_bytes": run_bytes}
     monkeypatch.setattr(exact_scores.ExactScores.__init__, "__kwdefaults__", defaults)
-    on_disk, loco_on_disk = measured()
+    monkeypatch.setattr(exact_scores, "STRIDE", 4)
+    monkeypatch.setattr(stored_ranking, "STRIDE", 4)
+    monkeypatch.setattr(stored_ranking, "RANGE", scores)
+    on_disk, loco_on_disk, curves_on_disk, best_on_disk = measured()
     assert opened
-    assert on_disk == pytest.approx(in_memory, rel=1e-14)
+    assert on_disk == pytest.approx(in_memory, rel=1e-13)
+    assert best_on_disk == best
+    for one, other in zip(curves, curves_on_disk, strict=True):
+        assert other.fpr.tolist() == one.fpr.tolist()
+        assert other.rate == pytest.approx(one.rate, rel=1e-12)
     for limit, values in loco.items():
-        assert loco_on_disk[limit] == pytest.approx(values, rel=1e-14, nan_ok=True)
+        assert loco_on_disk[limit] == pytest.approx(values, rel=1e-13, nan_ok=True)
 
 
 def test_more_can_be_added_after_the_metrics_were_asked(monkeypatch: pytest.MonkeyPatch) -> None:

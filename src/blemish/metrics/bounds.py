@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from blemish.metrics.overlap import overlap_area, overlap_range
-from blemish.metrics.ranking import NAN, Ranking
+from blemish.metrics.ranking import NAN, Ranked
 
 
-def auroc_bound(ranking: Ranking) -> float:
+def auroc_bound(ranking: Ranked) -> float:
     """Largest possible error of the AUROC.
 
     A bin with p positives and n negatives adds p·n/2 pairs; in truth between 0 and p·n.
@@ -24,20 +24,23 @@ def auroc_bound(ranking: Ranking) -> float:
         return NAN
     if ranking.exact:
         return 0.0
-    inside = np.diff(ranking.tp, prepend=0) * (ranking.fp - ranking.fp_above).astype(np.float64)
+    [whole] = ranking.parts()  # bins are few
+    inside = whole.new_tp * (whole.fp - whole.fp_above).astype(np.float64)
     return float(inside.sum() / (2.0 * ranking.positives * ranking.negatives))
 
 
-def average_precision_bound(ranking: Ranking) -> float:
+def average_precision_bound(ranking: Ranked) -> float:
     """Largest possible error of the average precision."""
     if ranking.one_class_only:
         return NAN
+    if ranking.exact:
+        return 0.0
     value = ranking.average_precision()
     low, high = average_precision_range(ranking)
     return max(high - value, value - low)
 
 
-def average_precision_range(ranking: Ranking) -> tuple[float, float]:
+def average_precision_range(ranking: Ranked) -> tuple[float, float]:
     """The smallest and the largest average precision that the counts leave open.
 
     Best for a bin: its positives come first, all at the precision after the last. Worst: its
@@ -48,8 +51,9 @@ def average_precision_range(ranking: Ranking) -> tuple[float, float]:
     value = ranking.average_precision()
     if ranking.exact or ranking.one_class_only:
         return value, value
-    p = np.diff(ranking.tp, prepend=0).astype(np.float64)  # (T,)
-    tp, fp, above = ranking.tp, ranking.fp, ranking.fp_above
+    [whole] = ranking.parts()
+    p = whole.new_tp.astype(np.float64)  # (T,)
+    tp, fp, above = whole.tp, whole.fp, whole.fp_above
     best = p * tp / (tp + above)
     start = tp - p + fp
     by_integral = p - fp * np.log1p(np.divide(p, start, out=np.zeros_like(p), where=start > 0))
@@ -61,7 +65,7 @@ def average_precision_range(ranking: Ranking) -> tuple[float, float]:
     return min(float(low), value), max(float(high), value)  # the sums round differently
 
 
-def f1_max_bound(ranking: Ranking) -> float:
+def f1_max_bound(ranking: Ranked) -> float:
     """Largest possible error of F1-max, which a binned set can only underestimate.
 
     The end of a bin is a threshold of the full set too, so the value found is reached there; at
@@ -71,12 +75,15 @@ def f1_max_bound(ranking: Ranking) -> float:
         return NAN
     if ranking.exact:
         return 0.0
-    best = 2.0 * ranking.tp / (ranking.tp + ranking.fp_above + ranking.positives)  # (T,)
+    [whole] = ranking.parts()
+    best = 2.0 * whole.tp / (whole.tp + whole.fp_above + whole.positives)  # (T,)
     return max(float(best.max()) - ranking.f1_max().f1, 0.0)
 
 
-def overlap_bound(ranking: Ranking, limit: float) -> float:
+def overlap_bound(ranking: Ranked, limit: float) -> float:
     """Largest possible error of the area under the overlap curve (AUPRO, AU-sPRO)."""
+    if ranking.exact:
+        return 0.0 if ranking.has_regions and not ranking.one_class_only else NAN
     area = overlap_area(ranking, limit)
     low, high = overlap_range(ranking, limit)
     return max(high - area, area - low) if area == area else NAN

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.errors import DataError
-from blemish.metrics.ranking import Ranking
+from blemish.metrics.ranking import Ranked, Ranking
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,56 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike, *, points: int = 500) -> Cur
     return ranking_roc_curve(Ranking.from_scores(scores, labels), points=points)
 
 
-def ranking_roc_curve(ranking: Ranking, *, points: int = 500) -> Curve:
+def ranking_roc_curve(ranking: Ranked, *, points: int = 500) -> Curve:
     """`roc_curve` of a ranking at hand."""
     if ranking.one_class_only:
         return _EMPTY
-    return _through(ranking, ranking.tp / ranking.positives, points)
+    return _through(ranking, points, regions=False)
 
 
-def pro_curve(ranking: Ranking, *, points: int = 500) -> Curve:
+def pro_curve(ranking: Ranked, *, points: int = 500) -> Curve:
     """The per-region-overlap curve (PRO, or sPRO for a ranking of saturated defects), thinned.
 
     Empty without regions or without normal pixels.
     """
-    if ranking.one_class_only or ranking.overlap is None:
+    if ranking.one_class_only or not ranking.has_regions:
         return _EMPTY
-    return _through(ranking, ranking.overlap, points)
+    return _through(ranking, points, regions=True)
 
 
 _EMPTY = Curve(np.empty(0), np.empty(0))
 
 
-def _through(ranking: Ranking, rates: NDArray[np.float64], points: int) -> Curve:
+def _through(ranking: Ranked, points: int, *, regions: bool) -> Curve:
     """The curve through two vertices per threshold: before and after its scores enter."""
-    before = np.concatenate(([0.0], rates[:-1]))  # (T,)
-    x = np.column_stack((ranking.fp_above, ranking.fp)).ravel() / ranking.negatives  # (2T,)
-    y = np.column_stack((before, rates)).ravel()
-    x = np.concatenate(([0.0], x, [1.0]))
-    y = np.concatenate(([0.0], y, [1.0]))
+    x, y = np.zeros(1), np.zeros(1)
+    pieces = ((part.fp_above, part.fp, *_rates(part, ranking, regions)) for part in ranking.parts())
+    for above, at, before, rates in pieces:
+        x = np.concatenate((x, np.column_stack((above, at)).ravel() / ranking.negatives))
+        y = np.concatenate((y, np.column_stack((before, rates)).ravel()))
+        x, y = _thinned(*_new(x, y), points)
+    curve = Curve(*_new(np.append(x, 1.0), np.append(y, 1.0)))
+    return thinned(curve, points=points)
+
+
+def _rates(
+    part: Ranking, ranking: Ranked, regions: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(T,)`` rates before and after the scores of each threshold enter."""
+    if regions:
+        assert part.overlap is not None
+        rates, first = part.overlap, part.above[2]
+    else:
+        rates, first = part.tp / ranking.positives, part.above[0] / ranking.positives
+    return np.concatenate(([first], rates[:-1])), rates
+
+
+def _new(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Without the vertices that repeat the one before."""
     new = np.concatenate(([True], (np.diff(x) > 0) | (np.diff(y) > 0)))
-    return thinned(Curve(x[new], y[new]), points=points)
+    return x[new], y[new]
 
 
 def thinned(curve: Curve, *, points: int) -> Curve:
@@ -74,8 +95,16 @@ def thinned(curve: Curve, *, points: int) -> Curve:
     """
     if points < 2:
         raise DataError(f"A curve of {points} points was asked for; expected at least 2.")
-    if len(curve.fpr) <= points:
-        return curve
-    length = curve.fpr + curve.rate  # (V,), from 0 to 2
-    keep = np.unique(np.searchsorted(length, np.linspace(0.0, length[-1], points)))
-    return Curve(curve.fpr[keep], curve.rate[keep])
+    return Curve(*_thinned(curve.fpr, curve.rate, points))
+
+
+def _thinned(
+    x: NDArray[np.float64], y: NDArray[np.float64], points: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of a curve, or its beginning, the vertices at even steps of what will be its length."""
+    if len(x) <= points:
+        return x, y
+    length = x + y  # (V,), from 0 to 2 at the end of the curve
+    wanted = np.linspace(0.0, 2.0, points)
+    keep = np.unique(np.searchsorted(length, np.append(wanted[wanted < length[-1]], length[-1])))
+    return x[keep], y[keep]

@@ -18,6 +18,8 @@ from blemish.metrics.score_table import ScoreTable
 
 #: Bytes of scores, and of their weights, that wait in memory until they become a run on disk.
 RUN_BYTES = 2**24
+#: Of a run on disk every so many-th score is in memory too, to find ranges by.
+STRIDE = 2**10
 
 
 class StoredRun(ScoreTable):
@@ -27,10 +29,13 @@ class StoredRun(ScoreTable):
     _offset: int
     _count: int
     _weighted: bool
+    some: NDArray[np.float32]
 
-    def __init__(self, file: IO[bytes], offset: int, count: int, *, weighted: bool) -> None:
+    def __init__(self, file: IO[bytes], offset: int, run: ScoreTable) -> None:
         # A table is frozen.
-        self.__dict__.update(_file=file, _offset=offset, _count=count, _weighted=weighted)
+        own = {"_file": file, "_offset": offset, "_count": len(run.values)}
+        own |= {"_weighted": run.weights is not None, "some": run.values[::STRIDE].copy()}
+        self.__dict__.update(own)
 
     @property
     def total(self) -> int:
@@ -38,16 +43,22 @@ class StoredRun(ScoreTable):
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
-        return self._read(np.float64, 0) if self._weighted else None
+        return self.part(0, self._count).weights
 
     @property
     def values(self) -> NDArray[np.float32]:
-        return self._read(np.float32, 8 * self._count if self._weighted else 0)
+        return self._read(np.float32, 0, self._count)
 
-    def _read(self, kind: type, start: int) -> NDArray[Any]:
-        self._file.seek(self._offset + start)
-        data = self._file.read(self._count * np.dtype(kind).itemsize)
-        return np.frombuffer(data, kind)
+    def part(self, start: int, stop: int) -> ScoreTable:
+        weights = self._read(np.float64, start, stop) if self._weighted else None
+        return ScoreTable(self._read(np.float32, start, stop), weights=weights)
+
+    def _read(self, kind: type, start: int, stop: int) -> NDArray[Any]:
+        # Weights come first.
+        skipped = 8 * self._count if self._weighted and kind is np.float32 else 0
+        size = np.dtype(kind).itemsize
+        self._file.seek(self._offset + skipped + start * size)
+        return np.frombuffer(self._file.read((stop - start) * size), kind)
 
 
 class ExactScores:
@@ -121,14 +132,17 @@ class ExactScores:
             self._file.write(run.values.data)
             self._file.flush()
         except OSError as error:
-            raise DataError(
-                f"The scores of pixels do not fit into {tempfile.gettempdir()}: {error.strerror}. "
-                "Name a folder with more room in TMPDIR, or measure in bounded memory: --histogram."
-            ) from error
-        self._runs.append(
-            StoredRun(self._file, offset, len(run.values), weighted=run.weights is not None)
-        )
+            raise no_room(error) from error
+        self._runs.append(StoredRun(self._file, offset, run))
         self._values, self._weights, self._waiting, self._sorted = [], [], 0, True
+
+
+def no_room(error: OSError) -> DataError:
+    """What to do where scores do not fit on the disk."""
+    return DataError(
+        f"The scores of pixels do not fit into {tempfile.gettempdir()}: {error.strerror}. "
+        "Name a folder with more room in TMPDIR, or measure in bounded memory: --histogram."
+    )
 
 
 def _joined(pieces: list[NDArray[Any]], dtype: type) -> NDArray[Any]:

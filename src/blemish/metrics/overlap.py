@@ -8,12 +8,14 @@ ones enter it rises straight up. So the counts of a `Ranking` describe it comple
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import MissingExtraError
 from blemish.metrics.inputs import check_fpr_limit
-from blemish.metrics.ranking import NAN, Ranking
+from blemish.metrics.ranking import NAN, Ranked, Ranking
 
 
 def component_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -41,39 +43,45 @@ def component_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return weights
 
 
-def overlap_area(ranking: Ranking, limit: float) -> float:
+def overlap_area(ranking: Ranked, limit: float) -> float:
     """Area under the overlap curve up to the false-positive rate ``limit``, divided by it.
 
     In [0, 1], linear where the limit falls into a tie; ``nan`` without regions or normal pixels.
     """
     check_fpr_limit(limit)
-    if ranking.overlap is None or ranking.one_class_only:
+    if not ranking.has_regions or ranking.one_class_only:
         return NAN
-    level, slant = _widths(ranking, limit)
-    before = np.concatenate(([0.0], ranking.overlap[:-1]))  # (T,) covered above the threshold
-    # On the slant the curve is a line from `before` to `overlap`; `slant` is the part inside the
-    # limit, and `full` the whole of it, so the mean height of the part is known.
-    full = (ranking.fp - ranking.fp_above) / ranking.negatives  # (T,)
-    share = np.divide(slant, full, out=np.zeros_like(full), where=full > 0)
-    rise = (ranking.overlap - before) * share  # (T,)
-    area = np.dot(level, before) + np.dot(slant, before + rise / 2.0)
-    return float((area + _tail(ranking, limit)) / limit)
+    areas, fp = [], 0
+    for part in ranking.parts():
+        assert part.overlap is not None  # it has regions
+        level, slant = _widths(part, limit)
+        before = np.concatenate(([part.above[2]], part.overlap[:-1]))  # (T,) covered above
+        # On the slant the curve is a line from `before` to `overlap`; `slant` is the part inside
+        # the limit, and `full` the whole of it, so the mean height of the part is known.
+        full = (part.fp - part.fp_above) / part.negatives  # (T,)
+        share = np.divide(slant, full, out=np.zeros_like(full), where=full > 0)
+        rise = (part.overlap - before) * share  # (T,)
+        areas += [np.dot(level, before), np.dot(slant, before + rise / 2.0)]
+        fp = int(part.fp[-1])
+    return float((math.fsum(areas) + _tail(fp / ranking.negatives, limit)) / limit)
 
 
-def overlap_range(ranking: Ranking, limit: float) -> tuple[float, float]:
+def overlap_range(ranking: Ranked, limit: float) -> tuple[float, float]:
     """The smallest and the largest `overlap_area` that the counts leave open.
 
     Inside a bin the order of the scores is unknown: the curve may run along its lower or its upper
     edge. For an exact ranking both ends are the area itself.
     """
     area = overlap_area(ranking, limit)
-    if ranking.exact or ranking.overlap is None or ranking.one_class_only:
+    if ranking.exact or not ranking.has_regions or ranking.one_class_only:
         return area, area
-    level, slant = _widths(ranking, limit)
-    before = np.concatenate(([0.0], ranking.overlap[:-1]))  # (T,)
-    common = np.dot(level, before) + _tail(ranking, limit)
+    [whole] = ranking.parts()  # bins are few
+    assert whole.overlap is not None
+    level, slant = _widths(whole, limit)
+    before = np.concatenate(([0.0], whole.overlap[:-1]))  # (T,)
+    common = np.dot(level, before) + _tail(float(whole.fp[-1]) / whole.negatives, limit)
     low = (common + np.dot(slant, before)) / limit
-    high = (common + np.dot(slant, ranking.overlap)) / limit
+    high = (common + np.dot(slant, whole.overlap)) / limit
     return float(low), float(high)
 
 
@@ -81,10 +89,10 @@ def _widths(ranking: Ranking, limit: float) -> tuple[NDArray[np.float64], NDArra
     """Per threshold the widths, inside the limit, of the level and of the slanting part."""
     above = np.minimum(ranking.fp_above / ranking.negatives, limit)  # (T,)
     at = np.minimum(ranking.fp / ranking.negatives, limit)  # (T,)
-    previous = np.concatenate(([0.0], at[:-1]))
+    previous = np.concatenate(([min(ranking.above[1] / ranking.negatives, limit)], at[:-1]))
     return above - previous, at - above
 
 
-def _tail(ranking: Ranking, limit: float) -> float:
+def _tail(last: float, limit: float) -> float:
     """Area to the right of the last defective score, where everything is covered."""
-    return limit - min(float(ranking.fp[-1]) / ranking.negatives, limit)
+    return limit - min(last, limit)

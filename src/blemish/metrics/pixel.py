@@ -26,9 +26,10 @@ from blemish.metrics import bounds
 from blemish.metrics.curves import Curve, pro_curve, ranking_roc_curve
 from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
 from blemish.metrics.overlap import component_weights, overlap_area
-from blemish.metrics.ranking import NAN, F1Max, Ranking
+from blemish.metrics.ranking import NAN, F1Max, Ranked
 from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
 from blemish.metrics.score_table import ScoreTable
+from blemish.metrics.stored_ranking import ranking_of
 
 Compatibility = Literal["none", "ader"]
 
@@ -40,8 +41,9 @@ class PixelAccumulator:
 
     Args:
         mode: ``exact`` keeps every pixel, 4 bytes per normal and 12 per defective one: beyond a few
-            pictures in a temporary file, and `compute` takes some 60 bytes of memory per defective
-            one (:mod:`blemish.metrics.exact_scores`). ``histogram`` keeps at most ``max_bins`` bins
+            pictures in temporary files (:mod:`blemish.metrics.exact_scores`,
+            :mod:`blemish.metrics.stored_ranking`), to which `compute` adds 36 bytes per defective
+            one. ``histogram`` keeps at most ``max_bins`` bins
             for the normal and as many for the defective pixels, whatever their number;
             `error_bounds` then says how far the results can be off.
         fpr_limit: False-positive rate to which AUPRO is integrated.
@@ -83,7 +85,7 @@ class PixelAccumulator:
         self.compatibility = compatibility
         self._normal = score_store(mode, max_bins=max_bins)
         self._defective = score_store(mode, max_bins=max_bins)
-        self._ranking: Ranking | None = None
+        self._ranking: Ranked | None = None
 
     def add(
         self,
@@ -123,14 +125,14 @@ class PixelAccumulator:
                 self._defective.add(values[defective], weights)
         self._ranking = None
 
-    def ranking(self) -> Ranking:
+    def ranking(self) -> Ranked:
         """The ordered counts all results come from; kept until the next `add` or `let_go`."""
         if self._ranking is None:
-            self._ranking = Ranking.from_tables(self._normal.tables(), self._defective.tables())
+            self._ranking = ranking_of(self._normal.tables(), self._defective.tables())
         return self._ranking
 
     def let_go(self) -> None:
-        """Free the memory of the ordered counts; who asks again waits for them again."""
+        """Free memory and disk of the ordered counts; who asks again waits for them again."""
         self._ranking = None
 
     def compute(self) -> dict[str, float]:
@@ -245,9 +247,10 @@ def _ader_f1_max_of_tables(normal: list[ScoreTable], defective: list[ScoreTable]
     normals, defectives = (sum(t.total for t in tables) for tables in (normal, defective))
     if normals == 0 or defectives == 0:
         return NAN
-    filled = [t.values for t in (*normal, *defective) if t.total]
-    low = min(values[0] for values in filled)
-    span = max(values[-1] for values in filled) - low
+    # Not all at a time: tables may lie on disk.
+    reach = [(v[0], v[-1]) for t in (*normal, *defective) if t.total for v in (t.values,)]
+    low = min(first for first, _ in reach)
+    span = max(last for _, last in reach) - low
     if not np.isfinite(span):
         raise DataError(
             'The maps hold infinite pixels, which "ader" cannot scale to [0, 1]; expected finite '
@@ -256,16 +259,20 @@ def _ader_f1_max_of_tables(normal: list[ScoreTable], defective: list[ScoreTable]
     if span == 0:
         return NAN
 
-    def above(tables: list[ScoreTable], threshold: float) -> int:
+    thresholds = np.arange(0.0, 1.0 + 1e-3, 0.05)  # 21 values
+
+    def above(tables: list[ScoreTable]) -> NDArray[np.int64]:
         # Scaling keeps the order, so the sorted pixels are searched without scaling all of them,
         # and each is scaled in float32 exactly as the whole map would be.
-        ends = (bisect_right(t.values, threshold, key=lambda v: (v - low) / span) for t in tables)
-        return sum(t.total for t in tables) - sum(ends)
+        counts = np.zeros(len(thresholds), np.int64)
+        for values in (t.values for t in tables):
+            ends = [bisect_right(values, t, key=lambda v: (v - low) / span) for t in thresholds]
+            counts += len(values) - np.array(ends)
+        return counts
 
     best = 0.0
-    for threshold in np.arange(0.0, 1.0 + 1e-3, 0.05):  # 21 values
-        tp, fp = above(defective, threshold), above(normal, threshold)
+    for tp, fp in zip(above(defective), above(normal), strict=True):
         precision = tp / (tp + fp + _EPSILON)
         recall = tp / (defectives + _EPSILON)
         best = max(best, 2.0 * precision * recall / (precision + recall + _EPSILON))
-    return best
+    return float(best)

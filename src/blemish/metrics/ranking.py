@@ -11,7 +11,9 @@ undefined and the result is ``nan``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,9 +34,70 @@ class F1Max(NamedTuple):
     threshold: float  # a score at or above it counts as defective
 
 
+class Ranked(ABC):
+    """Counts at every threshold that matters, in one part or several; all else follows from them.
+
+    Attributes:
+        positives, negatives: Number of all of them.
+        has_regions: Whether positives belong to regions.
+        exact: False where a bin stands for several scores.
+    """
+
+    positives: int
+    negatives: int
+    has_regions: bool
+    exact: bool
+
+    @abstractmethod
+    def parts(self) -> Iterator[Ranking]:
+        """The counts, the highest thresholds first; each part counts what is above it too."""
+
+    @property
+    def one_class_only(self) -> bool:
+        """True where the metrics are undefined."""
+        return self.positives == 0 or self.negatives == 0
+
+    def auroc(self) -> float:
+        """Area under the ROC curve; half of each tied pair counts."""
+        if self.one_class_only:
+            return NAN
+        lost = math.fsum(
+            np.dot(part.new_tp.astype(np.float64), (part.fp + part.fp_above).astype(np.float64))
+            for part in self.parts()
+        )
+        return float(1.0 - lost / (2.0 * self.positives * self.negatives))
+
+    def average_precision(self) -> float:
+        """Sum over thresholds of precision times the gain in recall (no interpolation)."""
+        if self.one_class_only:
+            return NAN
+        sums = (np.sum(p.new_tp * (p.tp / (p.tp + p.fp))) for p in self.parts())
+        return float(math.fsum(sums) / self.positives)
+
+    def f1_max(self) -> F1Max:
+        """Largest F1 over all thresholds, with the largest threshold that reaches it."""
+        found = F1Max(NAN, NAN)
+        if self.one_class_only:
+            return found
+        for part in self.parts():
+            f1 = 2.0 * part.tp / (part.tp + part.fp + self.positives)  # (T,)
+            best = int(np.argmax(f1))  # the first, so the highest threshold
+            if not f1[best] <= found.f1:
+                found = F1Max(float(f1[best]), float(part.thresholds[best]))
+        return found
+
+    def found_with(self, false_positives: int) -> int:
+        """Most positives at or above a threshold with at most so many negatives there."""
+        found = 0
+        for part in self.parts():
+            reached = int(np.searchsorted(part.fp, false_positives, side="right"))  # fp ascends
+            found = int(part.tp[reached - 1]) if reached else found
+        return found
+
+
 @dataclass(frozen=True)
-class Ranking:
-    """Counts at every threshold that matters; everything else follows from them."""
+class Ranking(Ranked):
+    """All counts in memory, or one part of those that are not."""
 
     thresholds: NDArray[Any]  # (T,) distinct scores (or bins) of the positives, descending
     tp: NDArray[np.int64]  # (T,) positives at or above the threshold
@@ -44,16 +107,24 @@ class Ranking:
     #: ``(T,)`` mean covered share of the regions, ascending to 1; ``None`` without regions.
     overlap: NDArray[np.float64] | None = None
     exact: bool = True  # False where a bin stands for several scores
+    #: ``tp``, ``fp`` and ``overlap`` at the last threshold of the part above.
+    above: tuple[int, int, float] = (0, 0, 0.0)
 
     @property
-    def positives(self) -> int:
-        """Number of all positives."""
+    def positives(self) -> int:  # type: ignore[override]  # of this part and those above
         return int(self.tp[-1]) if len(self.tp) else 0
 
     @property
-    def one_class_only(self) -> bool:
-        """True where the metrics are undefined."""
-        return self.positives == 0 or self.negatives == 0
+    def has_regions(self) -> bool:  # type: ignore[override]
+        return self.overlap is not None
+
+    @property
+    def new_tp(self) -> NDArray[np.int64]:
+        """``(T,)`` positives that enter at the threshold."""
+        return np.diff(self.tp, prepend=self.above[0])
+
+    def parts(self) -> Iterator[Ranking]:
+        yield self
 
     @classmethod
     def from_scores(cls, scores: ArrayLike, labels: ArrayLike) -> Ranking:
@@ -76,7 +147,7 @@ class Ranking:
         if shift >= 0:  # all tables on the grid of the coarsest
             negatives = [t.coarsened(shift) for t in negatives]
             positives = [t.coarsened(shift) for t in positives]
-        values, counts, weights = _distinct(positives)
+        values, counts, weights = distinct(positives)
         total = sum(table.total for table in negatives)
         below = sum((t.below(values) for t in negatives), np.zeros(len(values), np.int64))
         up_to = sum((t.up_to(values) for t in negatives), np.zeros(len(values), np.int64))
@@ -95,36 +166,8 @@ class Ranking:
             exact=shift <= 0,
         )
 
-    def auroc(self) -> float:
-        """Area under the ROC curve; half of each tied pair counts."""
-        if self.one_class_only:
-            return NAN
-        new_tp = np.diff(self.tp, prepend=0).astype(np.float64)  # (T,)
-        lost = np.dot(new_tp, (self.fp + self.fp_above).astype(np.float64))
-        return float(1.0 - lost / (2.0 * self.positives * self.negatives))
 
-    def average_precision(self) -> float:
-        """Sum over thresholds of precision times the gain in recall (no interpolation)."""
-        if self.one_class_only:
-            return NAN
-        new_tp = np.diff(self.tp, prepend=0)  # (T,)
-        return float(np.sum(new_tp * (self.tp / (self.tp + self.fp))) / self.positives)
-
-    def f1_max(self) -> F1Max:
-        """Largest F1 over all thresholds, with the largest threshold that reaches it."""
-        if self.one_class_only:
-            return F1Max(NAN, NAN)
-        f1 = 2.0 * self.tp / (self.tp + self.fp + self.positives)  # (T,)
-        best = int(np.argmax(f1))  # the first, so the highest threshold
-        return F1Max(float(f1[best]), float(self.thresholds[best]))
-
-    def found_with(self, false_positives: int) -> int:
-        """Most positives at or above a threshold with at most so many negatives there."""
-        reached = int(np.searchsorted(self.fp, false_positives, side="right"))  # fp ascends
-        return int(self.tp[reached - 1]) if reached else 0
-
-
-def _distinct(
+def distinct(
     tables: Sequence[ScoreTable],
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
     """All tables as one of distinct values, ascending, with counts and weights."""

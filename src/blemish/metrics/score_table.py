@@ -29,6 +29,11 @@ class ScoreTable:
         """Number of scores."""
         return len(self.values) if self.counts is None else int(self.counts.sum())
 
+    def part(self, start: int, stop: int) -> ScoreTable:
+        """Of a table without counts: the scores of these positions."""
+        weights = None if self.weights is None else self.weights[start:stop]
+        return ScoreTable(self.values[start:stop], weights=weights)
+
     def below(self, thresholds: NDArray[Any]) -> NDArray[np.int64]:
         """Number of scores below each threshold, ``(T,)``."""
         return self._cumulative(np.searchsorted(self.values, thresholds, side="left"))

@@ -26,8 +26,9 @@ from blemish.errors import DataError
 from blemish.metrics.bounds import overlap_bound
 from blemish.metrics.inputs import check_fpr_limit, check_same_shape, map_values
 from blemish.metrics.overlap import overlap_area
-from blemish.metrics.ranking import Ranking, auroc
+from blemish.metrics.ranking import Ranked, auroc
 from blemish.metrics.score_store import DEFAULT_BINS, Mode, score_store
+from blemish.metrics.stored_ranking import ranking_of
 
 LocoKind = Literal["good", "logical_anomalies", "structural_anomalies"]
 LOCO_KINDS = ("good", "logical_anomalies", "structural_anomalies")
@@ -235,7 +236,7 @@ class SproAccumulator:
         self._rules = dict(rules)
         self._normal = {kind: score_store(mode, max_bins=max_bins) for kind in LOCO_KINDS}
         self._defects = {kind: score_store(mode, max_bins=max_bins) for kind in LOCO_KINDS[1:]}
-        self._rankings: dict[str, Ranking] | None = None
+        self._rankings: dict[str, Ranked] | None = None
 
     def add(
         self,
@@ -284,13 +285,13 @@ class SproAccumulator:
             self._normal[kind].add(values[inside & ~defective])
         self._rankings = None
 
-    def rankings(self) -> dict[str, Ranking]:
+    def rankings(self) -> dict[str, Ranked]:
         """The ordered counts for ``logical``, ``structural`` and ``pooled``, e.g. for curves."""
         if self._rankings is None:
             normal = {kind: store.tables() for kind, store in self._normal.items()}
             defects = {kind: store.tables() for kind, store in self._defects.items()}
             self._rankings = {
-                split: Ranking.from_tables(
+                split: ranking_of(
                     [table for kind in ("good", *kinds) for table in normal[kind]],
                     [table for kind in kinds for table in defects[kind]],
                 )
@@ -299,7 +300,7 @@ class SproAccumulator:
         return self._rankings
 
     def let_go(self) -> None:
-        """Free the memory of the ordered counts; who asks again waits for them again."""
+        """Free memory and disk of the ordered counts; who asks again waits for them again."""
         self._rankings = None
 
     def compute(self, limits: Sequence[float] = SPRO_FPR_LIMITS) -> dict[float, dict[str, float]]:
@@ -316,7 +317,7 @@ class SproAccumulator:
         return self._by_limit(limits, overlap_bound)
 
     def _by_limit(
-        self, limits: Sequence[float], measure: Callable[[Ranking, float], float]
+        self, limits: Sequence[float], measure: Callable[[Ranked, float], float]
     ) -> dict[float, dict[str, float]]:
         return {
             check_fpr_limit(limit): _with_mean(
