@@ -37,6 +37,7 @@ from blemish.report.promise import check_promise
 
 RATE = 0.05
 SPOTS = (4, 8, 16, 32)
+DEEP = "efficientnet_lite0@8-16-32"  # a level of larger things in place of the smallest
 #: Ways of seeing a picture, as the detector is asked for them.
 WAYS: dict[str, dict[str, Any]] = {
     "squeezed": {"speed": "fast"},  # about 256² pixels, the picture's shape
@@ -54,6 +55,15 @@ WAYS: dict[str, dict[str, Any]] = {
     "best": {"speed": "best"},
     "best, two scales": {"speed": "best", "tile": "auto", "coarse": True},
     "best, no layout": {"speed": "best", "settings": {"layout_weight": 0}},
+    "deep": {"teacher": DEEP},
+    "deep, no layout": {"teacher": DEEP, "settings": {"layout_weight": 0}},
+    "deep, tiled, no layout": {"teacher": DEEP, "tile": "auto", "settings": {"layout_weight": 0}},
+    "deep, two scales, no layout": {
+        "teacher": DEEP,
+        "tile": "auto",
+        "coarse": True,
+        "settings": {"layout_weight": 0},
+    },
 }
 
 

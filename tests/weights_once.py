@@ -12,10 +12,10 @@ from blemish.teachers.efficientnet_lite import EfficientNetLite
 def read_weights_once() -> None:
     """From now on, a trunk takes what one of its kind has read from the same file before."""
     read = EfficientNetLite.load_published
-    kept: dict[tuple[Path, int], dict[str, Tensor]] = {}
+    kept: dict[tuple[Path, int, int], dict[str, Tensor]] = {}
 
     def load(trunk: EfficientNetLite, path: Path) -> None:
-        key = (path, path.stat().st_mtime_ns)
+        key = (path, path.stat().st_mtime_ns, trunk.taps[-1])
         if key in kept:
             trunk.load_state_dict(kept[key])
         else:

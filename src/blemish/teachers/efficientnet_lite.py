@@ -4,6 +4,8 @@ Tan & Le, "EfficientNet", ICML 2019; the Lite variants (no squeeze-and-excitatio
 head not scaled) are from the TensorFlow TPU repository. The module names below are those of the
 PyPI weight packages, so that their files load key by key; padding is TensorFlow's "same", which
 depends on the input size. Only the blocks up to the deepest level that is tapped are built.
+
+``efficientnet_lite0@8-16-32`` taps the levels at these strides in place of 4, 8 and 16.
 """
 
 from __future__ import annotations
@@ -17,18 +19,43 @@ from torch import Tensor, nn
 
 from blemish.errors import ConfigError, MissingExtraError
 
-# Per stage up to stride 16: kernel, stride, expansion; per variant: channels, number of blocks.
-_KERNEL_STRIDE_EXPAND = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6))
+# Per stage but the last: kernel, stride, expansion; per variant: channels, number of blocks.
+_KERNEL_STRIDE_EXPAND = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6))
 _CHANNELS_REPEATS = {
-    "efficientnet_lite0": ((16, 24, 40, 80, 112), (1, 2, 2, 3, 3)),
-    "efficientnet_lite1": ((16, 24, 40, 80, 112), (1, 3, 3, 4, 4)),
-    "efficientnet_lite2": ((16, 24, 48, 88, 120), (1, 3, 3, 4, 4)),
+    "efficientnet_lite0": ((16, 24, 40, 80, 112, 192), (1, 2, 2, 3, 3, 4)),
+    "efficientnet_lite1": ((16, 24, 40, 80, 112, 192), (1, 3, 3, 4, 4, 5)),
+    "efficientnet_lite2": ((16, 24, 48, 88, 120, 208), (1, 3, 3, 4, 4, 5)),
 }
 NAMES = tuple(_CHANNELS_REPEATS)
-# The last stages at strides 4, 8 and 16.
-_TAPPED_STAGES = (1, 2, 4)
+# The last stage at a stride that can be tapped.
+_STAGE_AT = {4: 1, 8: 2, 16: 4, 32: 5}
+_STRIDES = (4, 8, 16)
 # Lite models are trained on (x - 127) / 128 with x in 0..255.
 MEAN, STD = (127.0 / 255,) * 3, (128.0 / 255,) * 3
+
+
+def variant_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
+    """One of :data:`NAMES` and the strides of its levels, of a name that may say them.
+
+    Raises:
+        ConfigError: Strides at which there is no level, or not from shallow to deep.
+
+    Example:
+        >>> from blemish.teachers.efficientnet_lite import variant_and_strides
+        >>> variant_and_strides("efficientnet_lite0@8-32")
+        ('efficientnet_lite0', (8, 32))
+    """
+    variant, at, said = name.partition("@")
+    if not at:
+        return variant, _STRIDES
+    known = [str(stride) for stride in _STAGE_AT]
+    places = [known.index(one) if one in known else -1 for one in said.split("-")]
+    if -1 in places or places != sorted(set(places)):
+        raise ConfigError(
+            f"The teacher {name!r} asks for levels at strides {said or 'of no number'}; expected "
+            f"some of {', '.join(known)}, shallow to deep: {variant}@8-16-32."
+        )
+    return variant, tuple(int(known[place]) for place in places)
 
 
 def weights_file(name: str) -> Path:
@@ -99,32 +126,33 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of a model of :data:`NAMES` up to stride 16, giving three feature levels.
+    """The trunk of a model of :data:`NAMES` up to the deepest of the levels that it gives.
 
-    Shapes: normalised images ``(N, 3, H, W)`` → levels at strides 4, 8, 16.
+    Shapes: normalised images ``(N, 3, H, W)`` → levels at ``strides``.
     """
 
     #: Here and in the blocks: a convolution, and what follows it alone and can be folded into it.
     normalised = (("_conv_stem", "_bn0"),)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, strides: tuple[int, ...] = _STRIDES) -> None:
         super().__init__()
         channels, repeats = _CHANNELS_REPEATS[name]
-        self.channels = tuple(channels[stage] for stage in _TAPPED_STAGES)
-        self.strides = (4, 8, 16)
+        tapped = [_STAGE_AT[stride] for stride in strides]
+        self.channels = tuple(channels[stage] for stage in tapped)
+        self.strides = strides
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         blocks: list[_Block] = []
         self.taps: list[int] = []
         inputs = 32
-        for stage in range(_TAPPED_STAGES[-1] + 1):
+        for stage in range(tapped[-1] + 1):
             kernel, stride, expand = _KERNEL_STRIDE_EXPAND[stage]
             for repeat in range(repeats[stage]):
                 blocks.append(
                     _Block(inputs, channels[stage], kernel, stride if repeat == 0 else 1, expand)
                 )
                 inputs = channels[stage]
-            if stage in _TAPPED_STAGES:
+            if stage in tapped:
                 self.taps.append(len(blocks) - 1)
         self._blocks = nn.ModuleList(blocks)
 

