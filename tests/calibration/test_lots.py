@@ -1,4 +1,4 @@
-"""Parts of several views, and lots: both rules against simulation."""
+"""Lots: the rule against simulation and step by step."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ import numpy as np
 import pytest
 
 from blemish.calibration.conformal import p_value
-from blemish.calibration.lots import false_discoveries, part_p_value
+from blemish.calibration.lots import false_discoveries
 from blemish.errors import ConfigError
-
-
-def test_a_part_of_good_views_is_seldom_odd_however_its_views_agree() -> None:
-    rng = np.random.default_rng(0)
-    for together in (0.0, 0.9):
-        shared = rng.normal(size=(4000, 1)) * together
-        views = shared + np.sqrt(1 - together**2) * rng.normal(size=(4000, 3))
-        good = tuple(np.sort(rng.normal(size=999)))
-        found = [part_p_value([p_value(s, good) for s in part]) for part in views]
-        assert np.mean(np.array(found) <= 0.05) < 0.06
 
 
 def test_the_false_discovery_rate_is_kept_with_shared_good_images() -> None:
@@ -47,5 +37,3 @@ def test_it_is_benjamini_and_hochberg_step_by_step() -> None:
 def test_what_is_no_rate_or_p_value_is_refused(values: list[float], rate: float) -> None:
     with pytest.raises(ConfigError):
         false_discoveries(values, rate)
-    with pytest.raises(ConfigError):
-        part_p_value([])

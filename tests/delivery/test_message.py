@@ -39,7 +39,7 @@ def test_a_verdict_with_all_that_it_can_hold_is_a_message() -> None:
     unset = [f.name for f in fields(WHOLE) if f.name != "path" and getattr(WHOLE, f.name) is None]
     assert not unset  # a field that is new is set above, and so tried here
     sent = message_of(WHOLE, "m.blemish").model_dump(mode="json", exclude_unset=True)
-    told = {"id", "time", "model", "part", "taken"}
+    told = {"id", "time", "model", "part", "views", "taken"}
     assert sent.keys() - told == WHOLE.to_dict().keys()
     assert sent["pose"] == WHOLE.to_dict()["pose"]
     assert sent["explanation"]["box"] == [0, 0, 4, 4]

@@ -1,6 +1,6 @@
-"""Lots: several views of one part, and many parts at once.
+"""Lots: which of many parts are called defective, by Benjamini and Hochberg's rule.
 
-Both are rules for conformal p-values, each the probability that a good picture looks as odd.
+It is for conformal p-values, each the probability that a good picture looks as odd.
 """
 
 from __future__ import annotations
@@ -11,21 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import ConfigError
-
-
-def part_p_value(views: Sequence[float]) -> float:
-    """The p-value of a part seen in several pictures: ``min(1, views × smallest)``.
-
-    Bonferroni's rule: valid however the views of a part depend on each other.
-
-    Example:
-        >>> from blemish.calibration.lots import part_p_value
-        >>> part_p_value([0.5, 0.01, 0.9]), part_p_value([0.7, 0.6])
-        (0.03, 1.0)
-    """
-    if not views:
-        raise ConfigError("A part without a picture has no p-value.")
-    return min(1.0, len(views) * min(views))
 
 
 def false_discoveries(p_values: Sequence[float], rate: float) -> NDArray[np.bool_]:

@@ -27,7 +27,6 @@ from blemish.cli.fit import fit
 from blemish.cli.info import info
 from blemish.cli.latency import latency
 from blemish.cli.learn import learn
-from blemish.cli.lot import lot
 from blemish.cli.methods import methods
 from blemish.cli.plan import plan
 from blemish.cli.predict import predict
@@ -91,7 +90,6 @@ for verb in (
     serve,
     studio,
     trend,
-    lot,
     latency,
     info,
     methods,

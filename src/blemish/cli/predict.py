@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +21,12 @@ from blemish.cli.common import (
     Workers,
     check_engine,
 )
+from blemish.cli.lot import LotOptions, PartId, Views
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 
 if TYPE_CHECKING:
+    from blemish.delivery.courier import Couriers
+    from blemish.outputs.parts import PartTally
     from blemish.outputs.run import Outputs
     from blemish.results import Prediction
 
@@ -55,6 +59,20 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="--out: anomaly maps as PNG beside the results.")
     ] = False,
+    part_id: PartId = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Call pictures, or parts, of the whole lot defective so that at most this share "
+            "of those called is good.",
+        ),
+    ] = None,
+    parts: Annotated[
+        Path | None, typer.Option(help="--part-id, --fdr: write a CSV file of the parts.")
+    ] = None,
+    views: Views = None,
     engine: Annotated[
         str, typer.Option(help="--out: who judges: plain, this process, or ray, a Ray cluster.")
     ] = "plain",
@@ -88,7 +106,8 @@ def predict(
     """Judge images: ok, unsure or defect, with score, p-value and map.
 
     Exit code 0 when all are ok, 1 when one is unsure or defective, 2 when an image could not be
-    judged. With --resume the images judged before count too.
+    judged. With --resume the images judged before count too. With --part-id the parts decide, with
+    --fdr what is called defective.
     """
     from rich.console import Console
 
@@ -98,6 +117,7 @@ def predict(
     from blemish.inspector import open_model
     from blemish.outputs.run import Outputs, common_root, judge_into
 
+    lot = LotOptions(part_id, views, fdr, parts)
     if out is not None or engine != "plain" or maps:
         lines = {"--csv": csv, "--json": json, "--heatmaps": heatmaps, "--masks": masks}
         given = [name for name, value in lines.items() if value is not None]
@@ -117,6 +137,7 @@ def predict(
             provider=provider,
             rows=rows,
             quiet=quiet,
+            lot=lot,
         )
         return
     opened = open_model(model, device=device, provider=provider)
@@ -128,6 +149,9 @@ def predict(
             images, recursive=recursive, on_note=lambda note: print_notes([note])
         )
         root = common_root([sample.path for sample in samples])
+    by_part = lot.tally(
+        opened.calibration, None if watch else [sample.path for sample in samples], rows=rows
+    )
     couriers = couriers_of(send, model, spool)
     written = Outputs(
         opened,
@@ -139,17 +163,24 @@ def predict(
         resume=resume,
         digest="" if opened.manifest is None else opened.manifest.digest,
         rows=rows,
-        deliver=couriers.take if couriers else None,
+        deliver=partial(_deliver, couriers, by_part) if couriers else None,
+        parts=by_part,
     )
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}
     with couriers or nullcontext(), written as outputs:
+        if (
+            couriers and by_part and part_id is not None
+        ):  # what an earlier run has judged, it has sent
+            by_part.on_part = couriers.take_part
         if watch:
             arrivals = Arrivals(folders, recursive=recursive, settle=settle, give_up=give_up)
             _watch(outputs, arrivals, quiet=quiet, **how)
         else:
             judge_into(outputs, samples, progress=Progress(quiet=quiet), **how)
+        lot.end(by_part)
     if not quiet:
         Console().print(outputs.tally.table())
+        lot.show(by_part)
         notes: list[str] = outputs.unlike.sentences() + opened.said
         if opened.calibration is None:
             said = "The model is not calibrated: scores only. Run `blemish calibrate`."
@@ -161,6 +192,15 @@ def predict(
     print_failures(outputs.reasons, total=outputs.tally.failures)
     if outputs.tally.exit_code:
         sys.exit(outputs.tally.exit_code)
+
+
+def _deliver(couriers: Couriers, parts: PartTally | None, prediction: Prediction) -> None:
+    """Send a verdict, with the part that its picture shows."""
+    part = None
+    if parts is not None and parts.part_id is not None:
+        part = parts.part_of(prediction.path)
+    views = None if part is None or parts is None else parts.views_of(part)
+    couriers.take(prediction, part=part, views=views)
 
 
 def _into_folder(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blemish._progress import Important, print_notes
 
 if TYPE_CHECKING:
+    from blemish.cli.lot import LotOptions
     from blemish.distributed.columns import Row
     from blemish.outputs.tally import Tally
 
@@ -32,6 +33,7 @@ def judge_into_folder(
     provider: str,
     rows: int,
     quiet: bool,
+    lot: LotOptions,
 ) -> tuple[Tally, list[tuple[Path, str]]]:
     """Judge pictures into a folder of results, going on where an earlier run ended.
 
@@ -64,6 +66,7 @@ def judge_into_folder(
     check_product(product, manifest.products, limits)
     samples = images_to_judge(images, recursive=recursive, on_note=lambda note: print_notes([note]))
     paths = [shown(sample.path) for sample in samples]
+    parts = lot.tally(limits, [sample.path for sample in samples], rows=rows)
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}
     plan = Plan.of(paths, model=manifest.digest, maps=maps, **how)
     results = ResultFolder(out)
@@ -84,7 +87,11 @@ def judge_into_folder(
         else:
             yield from map(writer.write, blocks)
 
-    tally, reasons, notes = Tally(limit=rows), list[tuple[Path, str]](), dict[str, None]()
+    tally, reasons, notes = (
+        Tally(limit=rows, parts=parts),
+        list[tuple[Path, str]](),
+        dict[str, None](),
+    )
     with Progress(quiet=quiet).task("Judging", plan.pictures) as task:
         for block in each():
             for row in block:
@@ -94,12 +101,14 @@ def judge_into_folder(
                     if row.get("notes") and len(notes) < _MOST_NOTES:
                         notes.update(dict.fromkeys(row["notes"]))
                     continue
-                tally.fail()
+                tally.fail(Path(row["path"]))
                 if len(reasons) < MOST_REASONS:
                     reasons.append((Path(row["path"]), row["error"]))
             task.advance(len(block))
+    lot.end(parts)
     if not quiet:
         Console().print(tally.table())
+        lot.show(parts)
         said: list[str] = list(notes)
         if limits is None:
             said.append(Important("The model is not calibrated: scores only."))

@@ -83,7 +83,7 @@ def grouped(
     found = list(samples)
     rules: dict[str, str] = {}
     said: list[str] = []
-    given = None if by == "auto" else _table(Path(by)) if by.endswith(".csv") else _pattern(by)
+    given = None if by == "auto" else _given(by)
     for product in dict.fromkeys(s.product for s in samples):
         rows = [row for row, s in enumerate(samples) if s.product == product]
         own = [samples[row] for row in rows]
@@ -97,7 +97,7 @@ def grouped(
                 guess = "; --group none treats each alone"
             if rule is None:
                 continue
-            name_of, label, rules[product] = _pattern(rule), _label(rule, own), rule
+            name_of, label, rules[product] = name_pattern(rule, "--group"), _label(rule, own), rule
         elif isinstance(given, partial):
             rules[product] = by
         assert name_of is not None
@@ -149,13 +149,34 @@ def _said(samples: Sequence[Sample], product: str, label: str) -> str:
     return f"{of}grouped by {label}: {groups} of {len(good)} images{rest}"
 
 
-def _pattern(text: str) -> partial[str | None]:
+def _given(by: str) -> Callable[[Path], str | None]:
+    """What ``--group`` says of a file."""
+    if by.endswith(".csv"):
+        return _table(Path(by))
+    return name_pattern(by, "--group", ", a table *.csv of images and groups, auto or none")
+
+
+def name_pattern(text: str, option: str, or_else: str = "") -> partial[str | None]:
+    """A regular expression as a function from a picture's file to a name in it, or ``None``.
+
+    It is looked for in the file name and then in the path, from its end: its first capture group,
+    or all of it, is the name.
+
+    Raises:
+        ConfigError: It is no regular expression; ``option`` and what else that takes are named.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from blemish.data.grouping import name_pattern
+        >>> name_pattern("part([0-9]+)", "--part-id")(Path("tuesday/part17_left.png"))
+        '17'
+    """
     try:
         pattern = re.compile(text)
     except re.error as error:
         raise ConfigError(
-            f"--group {text} is no regular expression: {error}. Expected one such as 'lot[0-9]+', "
-            "a table *.csv of images and groups, auto or none."
+            f"{option} {text} is no regular expression: {error}. Expected one such as "
+            f"'lot[0-9]+'{or_else}."
         ) from error
     return partial(_matched, pattern)
 
@@ -284,5 +305,7 @@ def _commonest(names: Iterable[str]) -> str:
 
 def _label(rule: str, samples: Sequence[Sample]) -> str:
     """The pattern as people write it, ``kosNN``, from the first name that bears it."""
-    named = filter(None, map(_pattern(rule), sorted((s.path for s in samples), key=natural_key)))
+    named = filter(
+        None, map(name_pattern(rule, "--group"), sorted((s.path for s in samples), key=natural_key))
+    )
     return _DIGITS.sub(lambda run: "N" * len(run.group()), next(named, rule))

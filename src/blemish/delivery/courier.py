@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from blemish.delivery.message import Message, alarm_of, message_of, packed
+from blemish.calibration.parts import PartVerdict
+from blemish.delivery.message import Message, alarm_of, message_of, packed, part_message
 from blemish.delivery.senders import NotDeliveredError, Sender, sender_of
 from blemish.delivery.spool import Spool
 from blemish.delivery.target import Target
@@ -24,6 +25,23 @@ from blemish.results import Prediction
 _SHORTEST, _LONGEST = 0.5, 60.0
 #: Draws the overlay of a verdict, once somebody wants it.
 Draw = Callable[[], Image.Image]
+
+
+class _Pace:
+    """Keeps messages apart, and counts those between."""
+
+    def __init__(self) -> None:
+        self._lock, self._last, self._left_out = threading.Lock(), float("-inf"), 0
+
+    def pass_by(self, seconds: float) -> int | None:
+        """How many were kept back before this one; ``None`` where it is kept back too."""
+        now = time.monotonic()
+        with self._lock:  # a server takes from several threads
+            if now - self._last < seconds:
+                self._left_out += 1
+                return None
+            left_out, self._left_out, self._last = self._left_out, 0, now
+        return left_out
 
 
 class Courier:
@@ -42,7 +60,8 @@ class Courier:
         self.target, self.spool, self.delivered = target, spool, 0
         self._note, self._sender = on_note, sender
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._pace, self._last, self._left_out = threading.Lock(), float("-inf"), 0
+        # Apart: the last picture of a part would keep back the part's own verdict.
+        self._pictures, self._parts = _Pace(), _Pace()
         self._thread = threading.Thread(target=self._run, name=f"to {target.name}", daemon=True)
         self._thread.start()
 
@@ -52,6 +71,7 @@ class Courier:
         model: str,
         *,
         part: str | None = None,
+        views: int | None = None,
         taken: float | None = None,
         draw: Draw | None = None,
     ) -> None:
@@ -60,20 +80,28 @@ class Courier:
         Raises:
             ConfigError: It cannot be kept, as on a full disk.
         """
-        if not self.target.wants(prediction):  # most are not: nothing is made of them
+        # Most are not wanted: nothing is made of them.
+        if (self.target.of == "part" and views != 1) or not self.target.wants(prediction):
             return
-        now = time.monotonic()
-        with self._pace:  # a server takes from several threads
-            if now - self._last < self.target.every:
-                self._left_out += 1
-                return
-            left_out, self._left_out, self._last = self._left_out, 0, now
-        message = message_of(prediction, model, part=part, taken=taken)
+        left_out = self._pictures.pass_by(self.target.every)
+        if left_out is None:
+            return
+        message = message_of(prediction, model, part=part, views=views, taken=taken)
         message.left_out = left_out
         if self.target.overlay:
             with contextlib.suppress(BlemishError):  # the verdict is no worse without its picture
                 message.overlay = packed((draw or prediction.overlay)())
         self._keep(message)
+
+    def take_part(self, found: PartVerdict, model: str) -> None:
+        """Keep the verdict of a part to be delivered, if this target wants it."""
+        if self.target.of == "picture" or not self.target.wants(found):
+            return
+        left_out = self._parts.pass_by(self.target.every)
+        if left_out is not None:
+            message = part_message(found, model)
+            message.left_out = left_out
+            self._keep(message)
 
     def tell(self, message: Message) -> None:
         """Keep an alarm to be delivered: whoever wants verdicts of its product wants it too."""
@@ -178,6 +206,7 @@ class Couriers:
         prediction: Prediction,
         *,
         part: str | None = None,
+        views: int | None = None,
         taken: float | None = None,
         draw: Draw | None = None,
     ) -> None:
@@ -186,12 +215,23 @@ class Couriers:
         Args:
             prediction: What is said.
             part: Of which part, where the line says so.
+            views: How many pictures that part has.
             taken: When its picture was taken, in seconds since 1970, where a camera says so.
             draw: Gives the overlay for targets that want it; by default the prediction's own, of
                 the file that it names.
         """
         for courier in self._couriers:
-            courier.take(prediction, self.model, part=part, taken=taken, draw=draw)
+            courier.take(prediction, self.model, part=part, views=views, taken=taken, draw=draw)
+
+    def take_part(self, found: PartVerdict) -> None:
+        """Keep the verdict of a part for every target that wants it.
+
+        That of one picture is told with the picture, unless it could not be judged.
+        """
+        if found.views == 1 and found.pictures[0].score is not None:
+            return
+        for courier in self._couriers:
+            courier.take_part(found, self.model)
 
     def tell(self, product: str | None, sentence: str) -> None:
         """Keep an alarm for every target: that a product has changed, and what to do."""

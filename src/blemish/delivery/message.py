@@ -11,7 +11,8 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from blemish.results import Prediction
+from blemish.calibration.parts import PartVerdict
+from blemish.results import Prediction, Verdict
 
 #: Largest side of the picture that goes along, pixels.
 _OVERLAY = 1024
@@ -50,7 +51,7 @@ class SentPose(BaseModel):
 
 
 class Message(BaseModel):
-    """One verdict.
+    """One verdict: of a picture, or of a part of several views.
 
     The same picture judged again by the same model and limits has the same ``id``: a receiver that
     keeps the ids it has seen gets every verdict exactly once, though it may be sent twice.
@@ -71,7 +72,12 @@ class Message(BaseModel):
     time: str = Field(description="when it was judged, ISO 8601 in UTC")
     model: str = Field(description="name of the model file")
     path: str | None = Field(description="the picture's file, where it has one")
-    part: str | None = Field(default=None, description="which part, as the trigger calls it")
+    part: str | None = Field(default=None, description="which part, as the line calls it")
+    views: int | None = Field(
+        default=None,
+        description="that it is the verdict of the part, and of how many pictures; "
+        "null: of one picture alone",
+    )
     taken: str | None = Field(default=None, description="when a camera took it, ISO 8601 in UTC")
     product: str | None
     recognised: str | None = Field(default=None, description="as the model takes it")
@@ -98,37 +104,58 @@ class Message(BaseModel):
 
 
 def message_of(
-    prediction: Prediction, model: str, *, part: str | None = None, taken: float | None = None
+    prediction: Prediction,
+    model: str,
+    *,
+    part: str | None = None,
+    views: int | None = None,
+    taken: float | None = None,
 ) -> Message:
-    """A prediction as a message; ``model`` is the model file's name, ``taken`` in epoch seconds."""
+    """A prediction as a message; ``model`` is the model file's name, ``taken`` in epoch seconds.
+
+    ``views`` is how many pictures its part has: the verdict of an only one is that of the part.
+    """
     when = None if taken is None else datetime.fromtimestamp(taken, timezone.utc)
     return Message(
         id=_identity(prediction, model),
         time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=model,
         part=part,
+        views=1 if views == 1 else None,
         taken=None if when is None else when.isoformat(timespec="milliseconds"),
         **prediction.to_dict(),
     )
 
 
+def part_message(found: PartVerdict, model: str) -> Message:
+    """The verdict of a part as a message; its pictures have theirs, with marked areas."""
+    scores = (repr(view.score and float(view.score)) for view in found.pictures)
+    names = (view.name for view in found.pictures)
+    return Message(
+        id=_digest(model, "part", found.part, str(found.calibration), *names, *scores),
+        part=found.part,
+        views=found.views,
+        p_value=found.p_value,
+        calibration=found.calibration,
+        notes=[f"{found.unseen} of {found.views} views were not judged."] if found.unseen else [],
+        **_without_picture(model, found.product, found.verdict),
+    )
+
+
 def alarm_of(product: str | None, sentence: str, model: str) -> Message:
     """An alarm as a message without verdict."""
-    time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    plain = _without_picture(model, product, None)
     return Message(
-        id=hashlib.sha256(f"{model}\0{sentence}\0{time}".encode()).hexdigest()[:32],
-        time=time,
-        model=model,
-        path=None,
-        product=product,
-        verdict=None,
-        score=None,
-        p_value=None,
-        times_limit=None,
-        branches={},
-        regions=[],
-        alarm=sentence,
+        id=_digest(model, sentence, plain["time"]), p_value=None, alarm=sentence, **plain
     )
+
+
+def _without_picture(model: str, product: str | None, verdict: Verdict | None) -> dict[str, Any]:
+    """The fields of a message that is of no picture."""
+    nothing = dict.fromkeys(("path", "score", "times_limit"))
+    time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    said = {"time": time, "model": model, "product": product, "verdict": verdict}
+    return {**nothing, **said, "branches": {}, "regions": []}
 
 
 def packed(picture: Image.Image) -> str:
@@ -151,4 +178,8 @@ def _identity(prediction: Prediction, model: str) -> str:
             pass
     else:
         parts.append(hashlib.sha256(prediction.anomaly_map.tobytes()).hexdigest())
+    return _digest(*parts)
+
+
+def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]

@@ -220,7 +220,7 @@ class CsvSender:
 
     COLUMNS = (
         *("time", "id", "model", "path", "part", "taken", "product", "verdict", "score", "p_value"),
-        *("times_limit", "regions", "alarm", "left_out"),
+        *("times_limit", "regions", "alarm", "left_out", "views"),
     )
 
     def __init__(self, path: Path) -> None:
@@ -245,7 +245,7 @@ class CsvSender:
                 else:
                     file.seek(-1, os.SEEK_END)
                     line.write("" if file.read(1) == b"\n" else "\n")
-                rows.writerow([message[name] for name in self.COLUMNS])
+                rows.writerow([message.get(name) for name in self.COLUMNS])
                 file.write(line.getvalue().encode())
                 file.flush()
                 os.fsync(file.fileno())

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from blemish._names import unknown_name_message
+from blemish.calibration.parts import PartVerdict
 from blemish.delivery.message import Message
 from blemish.errors import ConfigError
 from blemish.results import Prediction
 
 _VERDICTS = ("ok", "unsure", "defect")
 _SCHEMES = ("http", "https", "mqtt", "mqtts", "folder", "csv")
-_OPTIONS = ("verdict", "product", "every", "overlay")
+_OPTIONS = ("verdict", "product", "of", "every", "overlay")
+_OF = ("picture", "part")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Target:
             folder (``folder:PATH``) or a file (``csv:PATH``).
         verdicts: Those that are sent.
         products: Those that are sent; empty: all.
+        of: ``picture`` or ``part``: those alone; empty: verdicts of both.
         every: Least seconds between two messages; what comes between is left out, and counted.
         overlay: Send the picture with heat map and boxes along.
     """
@@ -35,6 +38,7 @@ class Target:
     address: str
     verdicts: frozenset[str] = frozenset(_VERDICTS)
     products: frozenset[str] = frozenset()
+    of: str = ""
     every: float = 0.0
     overlay: bool = False
 
@@ -73,6 +77,9 @@ class Target:
             raise ConfigError(unknown_name_message("verdict", verdict, _VERDICTS))
         if not verdicts:
             raise ConfigError("verdict= of a target names none. Expected ok, unsure or defect.")
+        of = given.get("of", "")
+        if of and of not in _OF:
+            raise ConfigError(unknown_name_message("kind of verdict", of, _OF))
         overlay = given.get("overlay", "0") not in ("0", "no", "false")
         if overlay and parts.scheme == "csv":
             raise ConfigError("A CSV file holds no pictures: leave overlay out of csv:FILE.")
@@ -80,6 +87,7 @@ class Target:
             address,
             verdicts,
             frozenset(filter(None, given.get("product", "").split(","))),
+            of,
             _seconds(given.get("every", "0")),
             overlay,
         )
@@ -94,7 +102,7 @@ class Target:
         """What its spool is called by: the same for the same address without its password."""
         return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
-    def wants(self, found: Message | Prediction) -> bool:
+    def wants(self, found: Message | Prediction | PartVerdict) -> bool:
         """Whether the verdict and the product are among those that are sent."""
         product = not self.products or found.product in self.products
         return product and (found.verdict or "ok") in self.verdicts

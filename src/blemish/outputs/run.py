@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from blemish.data.images.image_list import Arrivals
     from blemish.inspector import Inspector
+    from blemish.outputs.parts import PartTally
     from blemish.outputs.pictures import MaskSink, OverlaySink
 
 #: Reasons kept to be shown at the end; all of them stand in the files.
@@ -47,6 +48,7 @@ class Outputs:
         rows: Number of images kept for the table.
         deliver: Called with each prediction before its lines are written, so that after a crash it
             is delivered twice rather than never.
+        parts: Gathers the pictures by part.
 
     Attributes:
         tally: Counts and the worst images, those of the earlier run included.
@@ -72,6 +74,7 @@ class Outputs:
         digest: str = "",
         rows: int = 20,
         deliver: Callable[[Prediction], None] | None = None,
+        parts: PartTally | None = None,
     ) -> None:
         if resume and csv is None and json is None:
             raise ConfigError(
@@ -81,7 +84,7 @@ class Outputs:
         self.model = model
         self.resume = resume
         self._deliver = deliver
-        self.tally = Tally(limit=rows)
+        self.tally = Tally(limit=rows, parts=parts)
         self.unlike = UnlikeLearned()
         self.reasons: list[tuple[Path, str]] = []
         self._done: Done | None = None  # of an earlier run
@@ -154,16 +157,16 @@ class Outputs:
                 return
         if self._deliver is not None:
             self._deliver(prediction)
+        self.tally.add(prediction)  # which may deliver a part
         for sink in self._lines:
             sink.write(prediction)
-        self.tally.add(prediction)
         self.unlike.add(prediction)
 
     def fail(self, path: Path, error: Exception) -> None:
         """Write down an image that could not be judged."""
         for sink in self._lines:
             sink.fail(path, error)
-        self.tally.fail()
+        self.tally.fail(path)
         if len(self.reasons) < MOST_REASONS:
             self.reasons.append((path, str(error)))
 

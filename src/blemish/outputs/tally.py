@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
@@ -18,8 +19,11 @@ from blemish.outputs.products_seen import ProductsSeen, shown_product
 from blemish.results import Prediction, Verdict
 from blemish.stores.urls import absolute, shown
 
-_SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
-_STYLES: dict[Verdict | None, str] = {
+if TYPE_CHECKING:
+    from blemish.outputs.parts import PartTally
+
+SEVERITY: dict[Verdict | None, int] = {"defect": 0, "unsure": 1, "ok": 2, None: 3}
+STYLES: dict[Verdict | None, str] = {
     "defect": "bold red",
     "unsure": "yellow",
     "ok": "green",
@@ -30,6 +34,10 @@ _STYLES: dict[Verdict | None, str] = {
 class Tally:
     """Counts verdicts and keeps the worst ``limit``, in memory that does not grow with the images.
 
+    Args:
+        limit: Longest table.
+        parts: Is told of each image, and then decides the exit code.
+
     Attributes:
         verdicts: Number of images by verdict.
         failures: Number of images that could not be judged.
@@ -38,8 +46,9 @@ class Tally:
         root: The deepest folder that holds all judged images; ``None`` where there is none.
     """
 
-    def __init__(self, *, limit: int = 20) -> None:
+    def __init__(self, *, limit: int = 20, parts: PartTally | None = None) -> None:
         self.limit = max(limit, 0)
+        self.parts = parts
         self.verdicts: Counter[Verdict | None] = Counter()
         self.failures = 0
         self.products = ProductsSeen()
@@ -56,13 +65,17 @@ class Tally:
         self.branches.add(judged)
         if judged.path is not None:
             self._widen(judged.path)
+        if self.parts is not None:
+            self.parts.add(judged)
         self._kept.append(judged)
         if len(self._kept) >= 2 * self.limit + 16:
             self._kept = self.worst()
 
-    def fail(self) -> None:
+    def fail(self, path: Path) -> None:
         """Count an image that could not be judged."""
         self.failures += 1
+        if self.parts is not None:
+            self.parts.fail(path)
 
     def worst(self) -> list[VerdictRow]:
         """The worst images, at most ``limit``, the worst first."""
@@ -73,13 +86,15 @@ class Tally:
         """0 all ok, 1 a defect or unsure, 2 an image could not be judged."""
         if self.failures:
             return 2
+        if self.parts is not None:
+            return self.parts.exit_code
         return 1 if self.verdicts["defect"] or self.verdicts["unsure"] else 0
 
     def summary(self) -> str:
         """How many images of which verdict, in one line."""
         count = self.verdicts.total()
         parts = [
-            f"{self.verdicts[v]} {v or 'without verdict'}" for v in _SEVERITY if self.verdicts[v]
+            f"{self.verdicts[v]} {v or 'without verdict'}" for v in SEVERITY if self.verdicts[v]
         ]
         text = f"{count} image{'' if count == 1 else 's'}"
         return text + (f": {', '.join(parts)}" if parts else "")
@@ -122,7 +137,7 @@ class Tally:
             words += [shown_product(p)] if products else []
             # Text, not markup: a file may be called "[red].png".
             table.add_row(
-                Text(p.verdict or "–", style=_STYLES[p.verdict]),
+                Text(p.verdict or "–", style=STYLES[p.verdict]),
                 *(Text(printable(word)) for word in (*words, *numbers)),
                 Text(str(p.areas)),
                 *([_objecting(p)] if branches else []),
@@ -168,7 +183,7 @@ def _severity(judged: VerdictRow) -> tuple[int, bool, float, float, float, str]:
     """
     defect_to_some = any(branch.verdict == "defect" for branch in judged.branches.values())
     return (
-        _SEVERITY[judged.verdict],
+        SEVERITY[judged.verdict],
         judged.verdict == "ok" and not defect_to_some,
         math.inf if judged.times_limit is None else -judged.times_limit,
         1.0 if judged.p_value is None else judged.p_value,
@@ -180,7 +195,7 @@ def _severity(judged: VerdictRow) -> tuple[int, bool, float, float, float, str]:
 def _objecting(judged: VerdictRow) -> Text:
     """The branches that object, each in its verdict's colour."""
     named = [
-        Text(printable(name), _STYLES[branch.verdict])
+        Text(printable(name), STYLES[branch.verdict])
         for name, branch in judged.branches.items()
         if branch.verdict not in ("ok", None)
     ]
@@ -195,6 +210,6 @@ def _below(path: Path, root: Path) -> str:
 def verdict_line(judged: VerdictRow) -> Text:
     """One image on one line: verdict, p-value, score, path."""
     p = "–" if judged.p_value is None else f"{judged.p_value:.3g}"
-    line = Text(f"{judged.verdict or '–':<9}", style=_STYLES[judged.verdict])
+    line = Text(f"{judged.verdict or '–':<9}", style=STYLES[judged.verdict])
     line.append(f"p {p:<8}score {judged.score:<9.4g}", style="default")
     return line.append(printable(shown(judged.path or "")), style="default")
