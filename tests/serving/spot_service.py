@@ -18,7 +18,7 @@ from blemish.serving.service import InspectionService
 
 @contextlib.contextmanager
 def open_service(
-    model: ServedModel, folder: Path, deliver: Any = None
+    model: ServedModel, folder: Path, delivery: Any = None
 ) -> Iterator[InspectionService]:
     """Ready to judge; whoever opens it closes it, in its own event loop."""
     limits = ServeLimits()
@@ -29,5 +29,5 @@ def open_service(
             CalibrationVersions(database, model.calibration),
             limits=limits,
             metrics=ServerMetrics(),
-            deliver=deliver,
+            delivery=delivery,
         )

@@ -36,15 +36,16 @@ class WatchedNetwork(SpotNetwork):
 def test_the_network_has_the_next_picture_while_one_is_sent(tmp_path: Path) -> None:
     network, sent, overlapped = WatchedNetwork(), [], []
 
-    def deliver(prediction: Prediction, **_: Any) -> None:
-        if not sent:  # the first is slow to leave: the second must have been seen meanwhile
-            overlapped.append(network.second.wait(20))
-        sent.append(prediction.score)
+    class Sent:
+        def take(self, prediction: Prediction, **_: Any) -> None:
+            if not sent:  # the first is slow to leave: the second must have been seen meanwhile
+                overlapped.append(network.second.wait(20))
+            sent.append(prediction.score)
 
     levels = [131, 132, 133, 180, 134, 135, 136]
 
     async def run() -> LiveInspection:
-        with open_service(spot_model(network=network), tmp_path, deliver) as service:
+        with open_service(spot_model(network=network), tmp_path, Sent()) as service:
             camera = ScriptedCamera(levels, waits=True)
             grabber = Grabber(camera, parse_trigger("all"), print)
             live = LiveInspection(service, grabber, KeepRule(not_ok=False, one_in=3), None)

@@ -36,6 +36,7 @@ class Shot:
 
     frame: Frame
     product: str | None = None
+    views: int | None = None  # pictures of the part, where who called says it
     answer: Future[Any] | None = None
 
 
@@ -82,8 +83,10 @@ class Grabber:
             self._changed.notify_all()
         return shot
 
-    def call(self, part: str = "", product: str | None = None) -> Future[Any]:
-        """Have the next frame judged, as this part; its future gives the answer.
+    def call(
+        self, part: str = "", product: str | None = None, views: int | None = None
+    ) -> Future[Any]:
+        """Have the next frame judged, as this part of so many views; its future gives the answer.
 
         Raises:
             FrameLostError: The camera has ended.
@@ -92,7 +95,7 @@ class Grabber:
         with self._changed:
             if self.over:
                 raise FrameLostError(f"{self.camera.name} gives no pictures any more.")
-            self._calls.append(Shot(Frame(_NOTHING, 0.0, part), product, answer))
+            self._calls.append(Shot(Frame(_NOTHING, 0.0, part), product, views, answer))
         return answer
 
     def withdraw(self, answer: Future[Any]) -> None:

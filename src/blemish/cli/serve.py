@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from blemish.cli.common import Device, Provider
+from blemish.cli.lot import PartId
 from blemish.cli.send import Send, SpoolFolder, couriers_of
 from blemish.cli.server_options import (
     AllowAnonymous,
@@ -81,6 +82,10 @@ def serve(
     product: Annotated[
         str | None, typer.Option(help="--source: which product it sees. Default: as recognised.")
     ] = None,
+    part_id: PartId = None,
+    views: Annotated[
+        int, typer.Option(min=1, help="--source: pictures of each part that it names.")
+    ] = 1,
     send: Send = None,
     spool: SpoolFolder = None,
     device: Device = "cpu",
@@ -125,11 +130,13 @@ def serve(
             made = server.ToServe(
                 file,
                 state=state if alone or state is None else state / name,
-                source=None if camera is None else LiveSource(camera, trigger, keep_live, product),
+                source=None
+                if camera is None
+                else LiveSource(camera, trigger, keep_live, product, part_id, views),
             )
             if couriers is not None:
                 stack.enter_context(couriers)
-                made = replace(made, deliver=couriers.take, alarm=couriers.tell)
+                made = replace(made, delivery=couriers)
             to_serve.append(made)
         server.serve(
             to_serve,

@@ -117,7 +117,7 @@ def message_of(
     """
     when = None if taken is None else datetime.fromtimestamp(taken, timezone.utc)
     return Message(
-        id=_identity(prediction, model),
+        id=_identity(prediction, model, part),
         time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=model,
         part=part,
@@ -166,7 +166,7 @@ def packed(picture: Image.Image) -> str:
     return base64.b64encode(content.getvalue()).decode("ascii")
 
 
-def _identity(prediction: Prediction, model: str) -> str:
+def _identity(prediction: Prediction, model: str, part: str | None) -> str:
     """Of the file as it is now, the model's name and its limits: not of when it was judged."""
     parts = [model, str(prediction.calibration), str(prediction.product), repr(prediction.score)]
     if prediction.path is not None:
@@ -178,7 +178,8 @@ def _identity(prediction: Prediction, model: str) -> str:
             pass
     else:
         parts.append(hashlib.sha256(prediction.anomaly_map.tobytes()).hexdigest())
-    return _digest(*parts)
+    # A client may call all its pictures the same.
+    return _digest(*parts, *([] if part is None else [part]))
 
 
 def _digest(*parts: str) -> str:

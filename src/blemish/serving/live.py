@@ -13,10 +13,12 @@ import re
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from PIL import Image
 from blemish.cameras.address import open_camera
 from blemish.cameras.grabber import Grabber, Shot
 from blemish.cameras.trigger import parse_trigger
+from blemish.data.grouping import name_pattern
 from blemish.errors import ConfigError
 from blemish.inspection.network import NetworkOutput
 from blemish.results import PartPose, Prediction
@@ -95,6 +98,8 @@ class LiveSource:
     trigger: str = "all"
     keep: str = "not-ok"
     product: str | None = None
+    part_id: str | None = None  # regular expression for the part in the name of a file
+    views: int = 1  # pictures of each part
 
     def open(self, service: InspectionService) -> LiveInspection:
         """Ready to start.
@@ -104,10 +109,14 @@ class LiveSource:
             MissingExtraError: The camera needs a library that is not installed.
         """
         depth = service.model.preprocessing.bit_depth
+        part_of = None if self.part_id is None else name_pattern(self.part_id, "--part-id")
         camera = open_camera(self.address, log.warning, bit_depth=depth)
         grabber = Grabber(camera, parse_trigger(self.trigger), log.warning)
         try:
-            return LiveInspection(service, grabber, KeepRule.parse(self.keep), self.product)
+            keep = KeepRule.parse(self.keep)
+            return LiveInspection(
+                service, grabber, keep, self.product, part_of=part_of, views=self.views
+            )
         except RefusalError as refusal:
             raise ConfigError(f"--product: {refusal.detail}") from refusal
 
@@ -129,10 +138,18 @@ class LiveInspection:
     """Judges what a grabber takes, from the start of a server to its end."""
 
     def __init__(
-        self, service: InspectionService, grabber: Grabber, keep: KeepRule, product: str | None
+        self,
+        service: InspectionService,
+        grabber: Grabber,
+        keep: KeepRule,
+        product: str | None,
+        *,
+        part_of: Callable[[Path], str | None] | None = None,
+        views: int = 1,
     ) -> None:
         self.grabber = grabber
         self._service, self._keep = service, keep
+        self._part_of, self._views = part_of, views
         self._order = service.check_order(Order(product=product))
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -225,7 +242,11 @@ class LiveInspection:
 
         name = frame.name or f"{self.grabber.camera.name}/{_stamp(frame.taken, frame.part)}"
         upload = Upload(name, b"", frame.pixels, frame.taken)
-        order = self._order.model_copy(update={"part": frame.part or None})
+        part = frame.part or None
+        if part is None and frame.name and self._part_of is not None:
+            part = self._part_of(Path(frame.name))
+        views = shot.views or self._views
+        order = self._order.model_copy(update={"part": part, "views": views})
         if shot.product is not None:
             order = order.model_copy(update={"product": shot.product})
         try:
@@ -234,28 +255,31 @@ class LiveInspection:
             item = NotJudged(name, refusal)
         if before is not None:
             await asyncio.wait([before])  # also where this one was refused at once
+        found = None
+        if part is not None:
+            found = await asyncio.to_thread(self._service.parts.add, part, [item], views=views)
         if shot.answer is not None:
             with suppress(InvalidStateError):  # who called has gone
-                shot.answer.set_result(item)
+                shot.answer.set_result((item, found))
         if isinstance(item, Judged):
-            self._remember(item, shot, shown[0])
+            self._remember(item, frame.taken, part, shown[0])
         else:
             self._service.events.publish("source", state="refused", reason=item.refusal.detail)
 
-    def _remember(self, item: Judged, shot: Shot, picture: LivePicture) -> None:
+    def _remember(self, item: Judged, taken: float, part: str | None, picture: LivePicture) -> None:
         judged = item.prediction
         picture.facts = {
             "number": picture.number,
             "name": item.name,
-            "part": shot.frame.part or None,
+            "part": part,
             "product": judged.product,
             "verdict": judged.verdict,
             "score": judged.score,
             "p_value": judged.p_value,
             "times_limit": judged.times_limit,
             "calibration": item.version,
-            "taken": shot.frame.taken,
-            "milliseconds": round(1000 * (time.time() - shot.frame.taken), 1),
+            "taken": taken,
+            "milliseconds": round(1000 * (time.time() - taken), 1),
             "id": item.id,
             "size": list(picture.size),
         }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, Field
 
+from blemish.calibration.parts import PartVerdict
 from blemish.inspection.network import NetworkOutput
 from blemish.results import Prediction
 from blemish.serving.drawing import MapKind, drawn_anew
@@ -22,20 +23,29 @@ from blemish.serving.limits import RefusalError
 Look = Callable[[NetworkOutput, Prediction], bool]
 
 
-class Deliver(Protocol):
-    """Sends a verdict to the line, with the part it is of and when its picture was taken.
+class Delivery(Protocol):
+    """Sends verdicts to the line."""
 
-    ``draw`` gives the overlay where somebody wants it: a client's name for a picture is no file.
-    """
-
-    def __call__(
+    def take(
         self,
         prediction: Prediction,
         *,
         part: str | None,
+        views: int | None,
         taken: float | None,
         draw: Callable[[], Image.Image],
-    ) -> None: ...
+    ) -> None:
+        """That of a picture, with the part it is of and when it was taken.
+
+        ``draw`` gives the overlay where somebody wants it: a client's name for a picture is no
+        file.
+        """
+
+    def take_part(self, found: PartVerdict) -> None:
+        """That of a part of several views."""
+
+    def tell(self, product: str | None, sentence: str) -> None:
+        """An alarm: that a product has changed."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,13 @@ class Order(BaseModel, frozen=True):
     name: str | None = Field(default=None, description="of a raw image")
     part: str | None = Field(
         default=None, max_length=120, description="which part it is; goes along with --send"
+    )
+    views: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="pictures of that part, where they come in several requests; default: those of "
+        "this one",
     )
 
 

@@ -48,7 +48,8 @@ from blemish.serving.history.versions import CalibrationVersion, CalibrationVers
 from blemish.serving.http.middleware import ServerMetrics
 from blemish.serving.limits import Admission, RefusalError, ServeLimits
 from blemish.serving.model import ServedModel
-from blemish.serving.order import Deliver, Judged, Look, NotJudged, Order, Upload
+from blemish.serving.order import Delivery, Judged, Look, NotJudged, Order, Upload
+from blemish.serving.parts import ServedParts
 from blemish.serving.regions import prepared
 from blemish.serving.viewport import Box, Viewport
 
@@ -76,18 +77,17 @@ class InspectionService:
         *,
         limits: ServeLimits,
         metrics: ServerMetrics,
-        deliver: Deliver | None = None,
+        delivery: Delivery | None = None,
         events: Events | None = None,
         trend: TrendLog | None = None,
     ) -> None:
-        self.model = model
-        self.trend = trend
+        self.model, self.trend = model, trend
         self.events = events or Events()
-        self._deliver = deliver
+        self._delivery = delivery
+        self.parts = ServedParts(versions, delivery)
         self.pictures = pictures
         self.versions = versions
-        self.limits = limits
-        self.metrics = metrics
+        self.limits, self.metrics = limits, metrics
         self.admission = Admission(limits)
         self._tiled = model.preprocessing.tiling is not None
         # Of each picture that is accepted as many tiles wait as fit one pass.
@@ -111,8 +111,8 @@ class InspectionService:
     async def close(self) -> None:
         """Finish what was accepted, then let the threads go."""
         self.ready = False
-        await asyncio.to_thread(self.queue.close)
-        await asyncio.to_thread(self._threads.shutdown)
+        for end in (self.queue.close, self._threads.shutdown, self.parts.close):
+            await asyncio.to_thread(end)
         if self.trend is not None:
             await asyncio.to_thread(self.trend.close)
 
@@ -322,11 +322,11 @@ class InspectionService:
         )
         if self.trend is not None:
             self.trend.add(small, facts.look, upload.name, active)
-        if self._deliver is not None:
-            sent = replace(small, path=Path(upload.name))
-            self._deliver(
-                sent,
+        if self._delivery is not None:
+            self._delivery.take(
+                replace(small, path=Path(upload.name)),
                 part=order.part,
+                views=order.views,
                 taken=upload.taken,
                 draw=lambda: self._overlay(upload, prediction, active),
             )

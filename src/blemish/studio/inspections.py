@@ -105,6 +105,10 @@ class Inspections:
         found = self._open.get(name)
         return found if found is not None and found.on_the_line else None
 
+    def metrics(self) -> dict[str, ServerMetrics]:
+        """What the open models count, by name."""
+        return {name: found.service.metrics for name, found in list(self._open.items())}
+
     def camera_of(self, name: str) -> str | None:
         """What the camera of a model is called, where it looks at one."""
         found = self._open.get(name)
@@ -139,9 +143,8 @@ class Inspections:
         async with self._setting:
             was = self._ordered(name)
             self.lines.put(name, order)
-            await self._open_again(name)
-            problem = self.problems.get(name)
-            if problem is not None:
+            problem = await self._open_again(name)
+            if problem:
                 self.lines.put(name, was)
                 await self._open_again(name)
                 raise RefusalError(422, "no_line", problem)
@@ -153,10 +156,17 @@ class Inspections:
         except BlemishError:  # what cannot be read is set anew
             return None
 
-    async def _open_again(self, name: str) -> None:
+    async def _open_again(self, name: str) -> str:
+        """Open a model anew; why it is not on the line as ordered, where it is not."""
         self.problems.pop(name, None)
         await self.close(name)
-        await self.get(name)
+        try:
+            await self.get(name)
+        except (BlemishError, RefusalError) as error:
+            if name in self.lines.names():
+                self.problems[name] = str(error)
+            return str(error)
+        return self.problems.get(name, "")
 
     async def close(self, name: str | None = None) -> None:
         """Close one model, or all."""
@@ -200,7 +210,7 @@ class Inspections:
             versions,
             limits=self._limits,
             metrics=ServerMetrics(),
-            deliver=None if couriers is None else couriers.take,
+            delivery=couriers,
             events=events,
             trend=TrendLog(database, versions, ring),
         )

@@ -115,8 +115,10 @@ def test_a_line_calls_for_a_verdict(tmp_path: Path, start: Start) -> None:
     # Whoever called has the answer before the counts have it; frames come on by themselves.
     until(lambda: (s := server.client.get("/v1/live").json())["judged"] == 4 and s["seen"] > 4)
     assert server.stop() == 0
-    parts = [json.loads(file.read_text())["part"] for file in sorted(out.rglob("*.json"))]
-    assert parts == ["4711", "4712", "4712", "4712"]
+    told = [json.loads(file.read_text()) for file in sorted(out.rglob("*.json"))]
+    assert [(message["part"], message["views"]) for message in told] == [
+        *[("4711", 1), ("4712", None), ("4712", None), ("4712", None), ("4712", 3)]
+    ]
 
 
 def test_without_a_camera_it_is_said(server: Any) -> None:
@@ -131,6 +133,7 @@ def test_wrong_options_are_told_before_anything_is_served(tmp_path: Path, start:
         (("--source", tmp_path, "--trigger", "motion"), "expected all, every:SECONDS"),
         (("--source", tmp_path, "--keep-live", "some"), "expected all, none, not-ok"),
         (("--source", tmp_path, "--product", "bolt"), "This model knows nut"),
+        (("--source", tmp_path, "--part-id", "("), "no regular expression"),
     ):
         with pytest.raises(AssertionError, match=said):
             start(*words)

@@ -119,7 +119,7 @@ class PredictAnswer(BaseModel):
     calibration: int = Field(description="version of the calibration that judged all of them")
     results: list[PredictionAnswer]
     part: PartAnswer | None = Field(
-        default=None, description="of all of them together, where the request named a part"
+        default=None, description="where the request named a part that is complete with it"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -159,11 +159,11 @@ def _add_supervision(app: FastAPI, service: InspectionService) -> None:
             return JSONResponse({"status": "ready"})
         return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
 
-    add_metrics(app, metrics)
+    add_metrics(app, metrics.text)
 
 
-def add_metrics(app: FastAPI, metrics: ServerMetrics) -> None:
-    """What is counted, for Prometheus."""
+def add_metrics(app: FastAPI, read: Callable[[], str]) -> None:
+    """What is counted, for Prometheus, as a function gives it."""
 
     @app.get(
         "/metrics",
@@ -172,9 +172,7 @@ def add_metrics(app: FastAPI, metrics: ServerMetrics) -> None:
         **not_json("text/plain"),
     )
     async def prometheus() -> PlainTextResponse:
-        return PlainTextResponse(
-            metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
-        )
+        return PlainTextResponse(read(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _watch_camera(metrics: ServerMetrics, live: LiveInspection) -> None:

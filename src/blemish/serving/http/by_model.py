@@ -116,6 +116,6 @@ def create_several(
             return JSONResponse({"status": "ready"})
         return refused(RefusalError(503, "not_ready", "The server is starting or stopping."))
 
-    add_metrics(app, metrics)
+    add_metrics(app, metrics.text)
     app.router.routes.extend(ByModel(pages, find).routes)
     return Watched(app, gate, metrics)

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from PIL import Image
 from pydantic import BaseModel, Field
 
+from blemish.calibration.parts import PartVerdict
 from blemish.cameras.grabber import FrameLostError
 from blemish.serving.drawing import heat_layer
 from blemish.serving.http.answers import PredictAnswer
@@ -31,7 +32,9 @@ class TriggerRequest(BaseModel):
 
     part: str = Field("", max_length=120, description="as the line calls it; goes with the verdict")
     product: str | None = Field(None, max_length=200, description="null: as in /v1/predict")
-    views: int = Field(1, ge=1, le=32, description="pictures of it: the next so many")
+    views: int | None = Field(
+        None, ge=1, le=32, description="pictures of it: the next so many; null: one, of --views"
+    )
 
 
 def live_routes(service: InspectionService, live: LiveInspection | None) -> APIRouter:
@@ -101,17 +104,27 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
     async def trigger(request: TriggerRequest) -> PredictAnswer:
         product = service.check_product(request.product or None)
         part = safe_name(request.part) if request.part else ""
-        items = [await next_picture(part, product) for _ in range(request.views)]
+        items: list[Judged | NotJudged] = []
+        found = None
+        try:
+            for _ in range(request.views or 1):
+                item, found = await next_picture(part, product, request.views)
+                items.append(item)
+        except RefusalError:  # whoever calls once more means all of its pictures
+            service.parts.forget(part)
+            raise
         if not any(isinstance(item, Judged) for item in items):
             raise items.pop(0).refusal  # type: ignore[union-attr]  # none of them was judged
-        return predict_answer(service, items, part)
+        return predict_answer(service, items, found)
 
-    async def next_picture(part: str, product: str | None) -> Judged | NotJudged:
+    async def next_picture(
+        part: str, product: str | None, views: int | None
+    ) -> tuple[Judged | NotJudged, PartVerdict | None]:
         grabber = camera().grabber
         try:
-            waiting = grabber.call(part, product)
+            waiting = grabber.call(part, product, views)
             try:
-                item: Judged | NotJudged = await asyncio.wait_for(
+                answer: tuple[Judged | NotJudged, PartVerdict | None] = await asyncio.wait_for(
                     asyncio.wrap_future(waiting), service.limits.answer_seconds
                 )
             finally:
@@ -125,6 +138,6 @@ def live_routes(service: InspectionService, live: LiveInspection | None) -> APIR
                 f"{grabber.camera.name} gave no picture within "
                 f"{service.limits.answer_seconds:g} seconds (--timeout). {grabber.reason}".strip(),
             ) from None
-        return item
+        return answer
 
     return router

@@ -199,6 +199,10 @@ class ServerMetrics:
 
         self._registry.register(All())
 
+    def collect(self) -> Iterable[Metric]:
+        """All of it."""
+        return self._registry.collect()
+
     def text(self) -> str:
         """All of it, as Prometheus reads it: text format, version 0.0.4."""
         return generate_latest(self._registry).decode()

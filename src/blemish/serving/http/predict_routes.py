@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -83,11 +84,15 @@ def predict_routes(service: InspectionService) -> APIRouter:
                 raise RefusalError(
                     422, "one_image", "Accept: image/png is for one image; ask for JSON."
                 )
-            items = await service.judge(uploads, order)
+            views = max(order.views or 1, len(uploads))
+            items = await service.judge(uploads, order.model_copy(update={"views": views}))
         first = next((item for item in items if isinstance(item, Judged)), None)
         if first is None:
             # Out of the list: what is raised holds this function, and with it the images sent.
             raise items.pop(0).refusal  # type: ignore[union-attr]  # none of them was judged
+        found = None
+        if order.part:
+            found = await asyncio.to_thread(service.parts.add, order.part, items, views=views)
         if png and first.map_png is not None:
             return Response(
                 first.map_png,
@@ -97,7 +102,7 @@ def predict_routes(service: InspectionService) -> APIRouter:
                     "X-Blemish-Score": repr(first.prediction.score),
                 },
             )
-        answer = predict_answer(service, items, order.part)
+        answer = predict_answer(service, items, found)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     router.add_api_route(

@@ -35,7 +35,7 @@ from blemish.serving.http.security import Gate, check_token, is_loopback
 from blemish.serving.limits import ServeLimits
 from blemish.serving.live import LiveInspection, LiveSource
 from blemish.serving.model import ServedModel, open_served
-from blemish.serving.order import Deliver
+from blemish.serving.order import Delivery
 from blemish.serving.service import InspectionService
 from blemish.stores.urls import as_url
 
@@ -50,8 +50,7 @@ class ToServe:
 
     file: Path
     state: Path | None = None  # folder of its history
-    deliver: Deliver | None = None
-    alarm: Callable[[str | None, str], None] = lambda product, sentence: None
+    delivery: Delivery | None = None
     source: LiveSource | None = None
 
     @property
@@ -113,7 +112,8 @@ def _opened(
     def ring(found: Alarm) -> None:
         log.warning("%s", found.sentence)
         events.publish("alarm", product=found.product, sentence=found.sentence)
-        model.alarm(found.product, found.sentence)
+        if model.delivery is not None:
+            model.delivery.tell(found.product, found.sentence)
 
     service = InspectionService(
         served,
@@ -121,7 +121,7 @@ def _opened(
         versions,
         limits=limits,
         metrics=ServerMetrics(),
-        deliver=model.deliver,
+        delivery=model.delivery,
         events=events,
         trend=TrendLog(database, versions, ring),
     )
