@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from page_steps import AXE, drop, expect, faults, needs_chromium, until, uploaded
 from running_server import RunningServer
 from studio_steps import give, picture
@@ -160,25 +161,61 @@ def test_shapes_are_drawn_by_mouse_and_keyboard(
     assert region["look"] == [{"polygon": [[32, 32], [40, 32], [40, 40]]}]
 
 
-def test_good_pictures_are_taught(
+@pytest.mark.slow  # two commands of learn, each the start of a process
+def test_a_new_product_is_taught_from_marked_pictures(
     start_studio: Start, visit: Visit, learned: Callable[[str], None], tmp_path: Path
 ) -> None:
     server = start_studio()
     filled(server.client)
     learned("first")
-    for k in range(50, 54):
-        give(server.client, f"nut/good/{k}.png", picture(k))
-    page = visit(server.url)
-    for k in range(50, 54):
-        page.click(f".thumb[data-path$='{k}.png']")
+    page = visit(server.url, bypass_csp=bool(AXE))
+    # A folder of the new product is chosen; its pictures wait to be marked.
+    page.fill("#new-product", "bolt")
+    page.select_option("#new-role", "unsorted")
+    page.set_input_files("#files", files(tmp_path, range(200, 210)))
+    until(page, "document.querySelectorAll('.thumb.unsorted').length === 10")
+    page.select_option("#product", "bolt")
+    page.locator(".thumb").first.focus()
+    page.keyboard.press("Control+a")
     page.click("#teach")
+    expect(page.locator("#teach-text")).to_contain_text("None of the chosen pictures is marked")
+    expect(page.locator("#teach-look")).to_be_disabled()
+    page.click("#teach-cancel")
+    page.click("#chosen .mark-good")
+    until(page, "document.querySelectorAll('.thumb.good').length === 10")
+    # One that is left out of learning is not taught either.
+    page.click(".thumb[data-path$='part209.png']")
+    page.keyboard.press("l")
+    until(page, "document.querySelectorAll('.thumb.out').length === 1")
+    page.locator(".thumb").first.focus()
+    page.keyboard.press("Control+a")
+    page.click("#teach")
+    expect(page.locator("#teach-text")).to_contain_text("9 good pictures of bolt")
     page.click("#teach-look")
     page.wait_for_selector("#teach-write:visible")
-    expect(page.locator("#teach-said")).to_contain_text("was")
+    said = page.locator("#teach-said")
+    expect(said).to_contain_text("nut: defect above")  # before and after, of what it knew
+    expect(said).to_contain_text("(as before)")
+    expect(said).to_contain_text("bolt: defect above")
+    expect(said).to_contain_text("bolt (new)")
     assert not (tmp_path / "line/models/first-2.blemish").exists()
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert faults(page) == [], width
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.click("#teach-write")
     until(page, "document.querySelector('#teach-state').textContent.startsWith('Written')")
-    assert (tmp_path / "line/models/first-2.blemish").is_file()
+    page.click("#teach-cancel")
+    page.click("text=Models >> nth=0")
+    taught = page.locator(".model:has(strong:text-is('first-2'))")
+    expect(taught).to_contain_text("nut, bolt")
+    expect(taught).to_contain_text("then 7 of bolt")  # of nine, two set its limits
+    taught.locator("a:text-is('Inspect')").click()
+    page.wait_for_selector("html[data-ready]")
+    until(page, "document.querySelector('#model').textContent === 'first-2.blemish'")
+    page.set_input_files("#files", files(tmp_path, range(300, 301), spot=True))
+    until(page, "document.querySelectorAll('.tile.defect').length === 1")
+    uploaded(page)
 
 
 def test_two_pages_see_the_same(start_studio: Start, visit: Visit) -> None:

@@ -85,3 +85,32 @@ def test_from_pictures_to_limits(
     assert server.stop() == 0
     client = start_studio().client  # what is in the file by now changes no limits in force
     assert client.get("/inspect/first/v1/model").json()["calibration"]["version"] == 3
+
+
+def test_what_is_taught_is_good_and_two_that_are_taught_at_once_are_two_models(
+    start_studio: Callable[..., RunningServer], learned: Callable[[str], None]
+) -> None:
+    client = start_studio().client
+    for k in range(12):
+        give(client, f"nut/good/{k:02}.png", picture(k))
+    learned("first")
+    for k in range(50, 54):
+        give(client, f"nut/good/{k}.png", picture(k))
+    give(client, "nut/test/spots/1.png", picture(100, spot=True))
+    at = "/v1/studio/models/first/teach"
+    refused = client.post(at, json={"paths": ["nut/defect/spots/1.png"]})
+    assert (refused.status_code, refused.json()["error"]) == (422, "not_good")
+    client.put("/v1/studio/marks", json={"paths": ["nut/good/50.png"], "mark": "leave_out"})
+    assert client.post(at, json={"paths": ["nut/good/50.png"]}).json()["error"] == "not_good"
+    jobs = [
+        client.post(at, json={"paths": [f"nut/good/{k}.png"], "write": True}).json()
+        for k in (51, 52)
+    ]
+    assert [job["facts"]["makes"] for job in jobs] == [
+        *("models/first-2.blemish", "models/first-3.blemish")
+    ]
+    for job in jobs:
+        ended = wait_for(client, job["id"])
+        assert ended["state"] == "done", ended["log"]
+    models = {model["name"]: model for model in client.get("/v1/studio/models").json()}
+    assert models["first-3"]["taught"] == [{"product": "nut", "images": 1}]

@@ -49,6 +49,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "teacher": manifest.teacher.name,
         "products": list(manifest.products),
         "training_images": training.get("training_images"),
+        "taught": [{k: e[k] for k in ("product", "images")} for e in training.get("learned", [])],
         "seconds": training.get("seconds"),
         "false_alarm_rate": None if calibration is None else calibration.false_alarm_rate,
         "n": 0 if calibration is None else calibration.n,

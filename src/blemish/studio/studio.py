@@ -94,15 +94,22 @@ class Studio:
                 "several_products",
                 f"Found pictures of {', '.join(sorted(products))}; teach one product at a time.",
             )
-        files = [self.pictures.file(path) for path in order.paths]
+        files, gone = [self.pictures.file(path) for path in order.paths], self.pictures.left_out()
+        for path, file in zip(order.paths, files, strict=True):
+            if path.split("/")[1] != "good" or f"{path.split('/')[0]}/{file.name}" in gone:
+                raise RefusalError(
+                    422,
+                    "not_good",
+                    f"{path[:200]} is not marked as good, or is left out of learning. Mark it, or "
+                    "leave it out of what is taught.",
+                )
         product = products.pop()
         folder = self._folder_of(files, product)
         place = folder.relative_to(self.folder).as_posix()
-        made = next(
-            f"models/{model}-{number}.blemish"
-            for number in range(2, 10_000)
-            if not (self.folder / f"models/{model}-{number}.blemish").exists()
-        )
+        # Also apart from what is being made: two that are taught at once are two models.
+        taken = {job.facts.get("makes") for job in self._unfinished()}
+        names = (f"models/{model}-{number}.blemish" for number in range(2, 10_000))
+        made = next(n for n in names if n not in taken and not (self.folder / n).exists())
         words = ["learn", f"models/{model}.blemish", place, "--product", product]
         words += ["--out", made] if order.write else ["--dry-run"]
         title = f"Teach {model} {len(files)} pictures" + ("" if order.write else ", only a look")

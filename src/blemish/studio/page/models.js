@@ -17,7 +17,8 @@ function modelItem(model) {
   if (model.error) return make("li", "model", head, make("p", "error", model.error));
   const rows = [
     ["learned", METHODS[model.method] ?? model.method],
-    ["from", `${several(model.training_images ?? 0, "good picture")} of ${model.products.join(", ")}`],
+    ["products", model.products.join(", ")],
+    ["from", [several(model.training_images ?? 0, "good picture"), ...model.taught.map((more) => `then ${more.images} of ${more.product}`)].join(", ")],
     ["limits", model.n ? `${percent(model.false_alarm_rate)} false alarms asked for, ${several(model.n, "good picture")} behind them` : "none yet"],
     ["file", `${model.file} · ${(model.bytes / 2 ** 20).toFixed(1)} MiB`],
   ];

@@ -183,7 +183,7 @@ byId("chosen-product").addEventListener("change", async (event) => {
 });
 byId("open").addEventListener("click", () => openViewer([...selected], 0));
 byId("clear").addEventListener("click", () => { selected.clear(); draw(); });
-byId("teach").addEventListener("click", () => openTeach([...selected]));
+byId("teach").addEventListener("click", () => openTeach(state.pictures.filter((p) => selected.has(p.path)), state.regions));
 byId("remove").addEventListener("click", async () => {
   if (!confirm(`Move ${several(selected.size, "picture")} out of the project? They are kept in its folder removed/.`)) return;
   await call("POST", "/v1/studio/pictures/remove", { json: { paths: [...selected] } });

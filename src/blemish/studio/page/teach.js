@@ -5,10 +5,15 @@ import { lookAtJobs } from "/static/nav.js";
 import { byId, several } from "/static/words.js";
 
 let paths = [];
+let drawn = new Set(); // products with a region of interest
 
-export async function openTeach(chosen) {
-  paths = chosen.filter((path) => path.split("/")[1] === "good");
-  const models = (await get("/v1/studio/models")).filter((m) => !m.error);
+let models = [];
+
+// `chosen`: pictures as the grid has them; those that are left out are not taught either.
+export async function openTeach(chosen, regions) {
+  paths = chosen.filter((p) => p.role === "good" && !p.out).map((p) => p.path);
+  drawn = new Set(regions);
+  models = (await get("/v1/studio/models")).filter((m) => !m.error);
   byId("teach-text").textContent = paths.length
     ? `${several(paths.length, "good picture")} of ${[...new Set(paths.map((p) => p.split("/")[0]))].join(", ")} ${paths.length === 1 ? "is" : "are"} added to a finished model; what it knows stays.`
     : "None of the chosen pictures is marked as good. Mark them first.";
@@ -22,7 +27,10 @@ function reset() {
   byId("teach-said").hidden = true;
   byId("teach-look").hidden = false;
   byId("teach-write").hidden = true;
-  byId("teach-state").textContent = "First a look: limits before and after are shown, and nothing is written.";
+  const [product] = paths.length ? paths[0].split("/") : [];
+  const known = models.find((m) => m.name === byId("teach-model").value)?.products ?? [];
+  const ignored = drawn.has(product) && !known.includes(product) ? ` The region drawn for ${product} is not learned: for that train a new model.` : "";
+  byId("teach-state").textContent = `First a look: limits before and after are shown, and nothing is written.${ignored}`;
 }
 
 async function run(write) {
