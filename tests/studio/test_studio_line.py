@@ -43,6 +43,7 @@ def told(folder: Path, last: str) -> list[str]:
         ({"send": ["folder:../pictures"]}, "not inside the project"),
         ({"send": ["csv:/tmp/x.csv"]}, "not inside the project"),
         ({"send": ["csv:%2e%2e/project.sqlite"]}, "not inside the project"),
+        ({"source": "camera:0", "part_id": "("}, "--part-id"),
         ({"send": ["smtp://a/b"]}, "is no target"),
         ({"send": ["https://[::1"]}, "IPv6"),
         ({}, "neither a camera nor anybody"),
@@ -86,6 +87,8 @@ def test_a_model_on_the_line_from_the_page(
     project = tmp_path / "line"
     page.fill("#line-source", "incoming")
     page.fill("#line-send", "folder:gate\ncsv:all.csv")
+    page.fill("#line-part", "(a|b)[.]png")
+    page.fill("#line-views", "1")
     page.select_option("#line-keep", "all")
     page.click("#line-form .main")
     page.wait_for_selector("[data-line='quick'] a:has-text('Live view')")
@@ -97,6 +100,14 @@ def test_a_model_on_the_line_from_the_page(
     page.wait_for_selector("dt:text-is('folder:gate') + dd:text-is('all delivered')")
     page.set_viewport_size({"width": 390, "height": 800})
     assert not faults(page)
+    counted = studio.client.get("/metrics").text.splitlines()
+    assert 'blemish_line_up{model="quick"} 1.0' in counted
+    assert 'blemish_line_waiting{model="quick"} 0.0' in counted
+    judged = [line for line in counted if line.startswith('blemish_images_total{model="quick"')]
+    assert sum(float(line.split()[-1]) for line in judged) == 2
+    assert 'blemish_studio_jobs{state="failed"} 0.0' in counted
+    families = [line for line in counted if line.startswith("# TYPE ")]
+    assert len(families) == len(set(families))  # or Prometheus reads none of it
     page.click("[data-line='quick'] a:has-text('Live view')")
     page.wait_for_selector("html[data-ready]")
     page.wait_for_selector("#last button >> nth=1")
@@ -109,6 +120,8 @@ def test_a_model_on_the_line_from_the_page(
     (project / "incoming/c.png").write_bytes(picture(52))
     # Those that lie there are judged again, under the ids that they had.
     assert set(told(project / "verdicts/gate", "c.png")) == {"a.png", "b.png", "c.png"}
+    parts = [json.loads(f.read_text())["part"] for f in (project / "verdicts/gate").rglob("*.json")]
+    assert {*parts} == {"a", "b", None}
     assert again.client.delete("/v1/studio/lines/../quick").status_code == 404
     (project / "models/quick.blemish").unlink()
     assert again.client.delete("/v1/studio/lines/quick").is_success
@@ -117,3 +130,30 @@ def test_a_model_on_the_line_from_the_page(
     looks = "looks at incoming (all); tells folder:gate, csv:all.csv"
     assert changes == ["taken off the line", looks]
     assert again.stop() == 0
+
+
+def test_a_model_that_cannot_be_opened_is_not_on_the_line(
+    tmp_path: Path, start_studio: Callable[..., RunningServer]
+) -> None:
+    studio = start_studio()
+    broken = tmp_path / "line/models/broken.blemish"
+    broken.write_bytes(b"PK no model")
+    for _ in range(2):
+        answer = studio.client.put("/v1/studio/lines/broken", json={"source": "incoming"})
+        assert (answer.status_code, answer.json()["error"]) == (422, "no_line")
+        assert "broken.blemish" in answer.json()["detail"]
+        assert studio.client.get("/v1/studio/lines").json() == []
+    assert not list((tmp_path / "line/lines").iterdir())
+    assert studio.client.get("/healthz").is_success
+    # It was on the line, and its file was damaged since: that is said, and set right on the page.
+    (tmp_path / "line/lines/broken.json").write_text(LineOrder(source="in").model_dump_json())
+    assert studio.stop() == 0
+    again = start_studio()
+    (line,) = again.client.get("/v1/studio/lines").json()
+    end = time.monotonic() + 60
+    while not line["problem"] and time.monotonic() < end:
+        (line,) = again.client.get("/v1/studio/lines").json()
+    assert "broken.blemish" in line["problem"]
+    assert 'blemish_line_up{model="broken"} 0.0' in again.client.get("/metrics").text
+    assert again.client.delete("/v1/studio/lines/broken").is_success
+    assert again.client.get("/v1/studio/lines").json() == []

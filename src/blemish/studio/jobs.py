@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from blemish._progress import RECORD
 from blemish.serving.history.database import Database
@@ -93,6 +93,11 @@ class Jobs:
         """The last jobs, the newest first."""
         rows = self._db.rows("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (count,))
         return [_job(dict(row)) for row in rows]
+
+    def counts(self) -> dict[State, int]:
+        """How many there are in each state."""
+        rows = self._db.rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        return dict.fromkeys(get_args(State), 0) | {row[0]: row[1] for row in rows}
 
     def get(self, key: int) -> StudioJob:
         """One job; refused (404) where there is none."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from blemish._files import atomic_write
 from blemish.cameras.trigger import parse_trigger
+from blemish.data.grouping import name_pattern
 from blemish.delivery.courier import Couriers
 from blemish.delivery.target import Target, without_secrets
 from blemish.errors import ConfigError
@@ -39,6 +40,8 @@ class LineOrder(BaseModel):
     trigger: str = Field("all", max_length=40, description="as --trigger")
     keep: str = Field("not-ok", max_length=40, description="as --keep-live")
     product: str | None = Field(None, max_length=200, description="null: as recognised")
+    part_id: str = Field("", max_length=200, description="as --part-id; empty: no name says it")
+    views: int = Field(1, ge=1, le=1000, description="as --views")
     send: list[str] = Field([], max_length=8, description="as --send, one each")
 
     @property
@@ -117,10 +120,11 @@ class Lines:
                 raise ConfigError("Found neither a camera nor anybody to tell. Name one of them.")
             parse_trigger(order.trigger)
             KeepRule.parse(order.keep)
+            name_pattern(order.part_id, "--part-id")
         except (ConfigError, ValueError) as error:
             raise RefusalError(422, "no_line", str(error)) from error
-        camera = LiveSource(source, order.trigger, order.keep, order.product) if source else None
-        return Line(camera, targets)
+        how = (order.trigger, order.keep, order.product, order.part_id or None, order.views)
+        return Line(LiveSource(source, *how) if source else None, targets)
 
     def _source(self, text: str) -> str:
         plain, _, options = text.partition("#")

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from blemish.serving.http.answers import LoginRequest
-from blemish.serving.http.app import add_log_out, bare_app
+from blemish.serving.http.app import add_log_out, add_metrics, bare_app
 from blemish.serving.http.by_model import ByModel, below_static
 from blemish.serving.http.middleware import ServerMetrics, Watched
 from blemish.serving.http.page_files import add_pages, add_static
@@ -21,6 +21,7 @@ from blemish.studio.audit import acting
 from blemish.studio.http.gate import StudioGate
 from blemish.studio.http.job_routes import job_routes
 from blemish.studio.http.line_routes import line_routes
+from blemish.studio.http.metrics import ByModelMetrics, studio_metrics
 from blemish.studio.http.picture_routes import picture_routes
 from blemish.studio.studio import Studio
 
@@ -51,6 +52,8 @@ def create_app(studio: Studio, gate: StudioGate) -> Watched:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    metrics.watch_all(lambda: studio_metrics(studio))
+    add_metrics(app, lambda: ByModelMetrics(metrics, studio.inspections.metrics()).text())
     _add_session(app, gate, studio)
     add_pages(app, "blemish.studio")
     add_static(app, "blemish.studio", "blemish.serving")

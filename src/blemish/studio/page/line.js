@@ -26,6 +26,8 @@ function fill() {
   choose(byId("line-trigger"), order?.trigger ?? "all");
   choose(byId("line-keep"), order?.keep ?? "not-ok");
   choose(byId("line-product"), order?.product ?? "");
+  byId("line-part").value = order?.part_id ?? "";
+  byId("line-views").value = order?.views ?? 1;
   byId("line-error").textContent = "";
 }
 byId("line-model").addEventListener("change", fill);
@@ -100,6 +102,8 @@ byId("line-form").addEventListener("submit", async (event) => {
     trigger: byId("line-trigger").value,
     keep: byId("line-keep").value,
     product: byId("line-product").value || null,
+    part_id: byId("line-part").value.trim(),
+    views: Number(byId("line-views").value),
     send: byId("line-send").value.split("\n").map((text) => text.trim()).filter(Boolean),
   };
   event.submitter.disabled = true;
