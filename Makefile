@@ -16,6 +16,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
+# Tests are compiled once, whatever the shell that make is called from says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test lint docs faults dist lowest audit release-check
 .DELETE_ON_ERROR:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 
 # Before the first import of torch, here and in the processes that tests start: several threads on
 # small inputs are slower than one.
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,19 +23,24 @@ from blemish.data.planted import plant_anomaly
 from blemish.demo_line import render
 from exported_once import export_once
 from forked import ForkServer
-from weights_once import read_weights_once
 
+#: Environment variable: folder of the fork server that the workers share.
+_FORKS = "BLEMISH_TEST_FORK_SERVER"
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 Pixels = NDArray[np.uint8]
 PartFolder = Callable[..., Path]
 
-if find_spec("torchvision") is not None and torch.version.cuda is None:
-    # The public torchvision wheel links CUDA. Beside a CPU build of torch it can be imported once
-    # the two operators that it registers more about are declared (they still cannot be called).
-    _OPERATORS = torch.library.Library("torchvision", "DEF")
-    _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+if find_spec("torchvision") is not None:
+    import torch
+
+    if torch.version.cuda is None:
+        # The public torchvision wheel links CUDA. Beside a CPU build of torch it can be imported
+        # once the two operators that it registers more about are declared (they still cannot be
+        # called).
+        _OPERATORS = torch.library.Library("torchvision", "DEF")
+        _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,6 +52,16 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One fork server for all workers: each would import the same for seconds."""
+    if getattr(config.option, "numprocesses", None):  # of the process that starts the workers
+        folder = tempfile.TemporaryDirectory()
+        server = ForkServer(Path(folder.name))
+        os.environ[_FORKS] = folder.name
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(server.close)  # before its folder goes
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +80,9 @@ def good_part(seed: int, size: int = 64) -> Pixels:
 
 @pytest.fixture(scope="session", autouse=True)
 def _weights() -> None:
+    # Here, because it imports torch: the process that only gives out the tests need not.
+    from weights_once import read_weights_once
+
     read_weights_once()
 
 
@@ -83,7 +101,8 @@ def _graphs(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def forks(_graphs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Runs ``blemish`` in processes of its own, after one import of everything."""
-    server = ForkServer(tmp_path_factory.mktemp("forks"))
+    folder = os.environ.get(_FORKS)
+    server = ForkServer(Path(folder) if folder else tmp_path_factory.mktemp("forks"))
     yield server
     server.close()
 

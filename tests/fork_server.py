@@ -28,22 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))  # the suite's own modules
 sys.path.insert(0, str(Path(__file__).parent / "serving"))
 
-# Everything that takes long to import.
-import lightning.pytorch  # noqa: F401
-import rich.console
-import rich.table  # noqa: F401
-import scipy.ndimage  # noqa: F401
-
-if importlib.util.find_spec("onnxscript") is not None:
-    import onnxscript  # noqa: F401
-
-import blemish.detector
-import blemish.export  # noqa: F401
-from blemish.cli.app import main
-from blemish.teachers.teacher import build_teacher
 from exported_once import export_once
 from forked import PLACE, Forks, fork_modules
-from weights_once import read_weights_once
 
 #: What else is imported before some verbs run, and once for all of them.
 BEFORE = {
@@ -69,10 +55,32 @@ def _tell_the_ended(*_: Any) -> None:
                 os.close(told)
 
 
+def _prepare() -> None:
+    """Imports everything that takes long to import, and reads what is read by many."""
+    import lightning.pytorch  # noqa: F401
+    import rich.console
+    import rich.table  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+
+    if importlib.util.find_spec("onnxscript") is not None:
+        import onnxscript  # noqa: F401
+
+    import blemish.cli.app
+    import blemish.detector
+    import blemish.export  # noqa: F401
+    from blemish.teachers.teacher import build_teacher
+    from weights_once import read_weights_once
+
+    read_weights_once()
+    build_teacher()
+
+
 def _program(job: dict[str, Any]) -> Callable[[], int | None]:
     for name in BEFORE.get(job["words"][0], ()) if job["words"] else ():
         importlib.import_module(name)
     if job["program"] == "blemish":
+        from blemish.cli.app import main
+
         return main
     run: Callable[..., Any] = importlib.import_module(job["program"]).main
     return functools.partial(run, job["words"]) if signature(run).parameters else run
@@ -83,6 +91,8 @@ def _run(job: dict[str, Any], program: Callable[[], int | None], out: int) -> No
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(job["environment"])
+    if graphs := os.environ.get("BLEMISH_TEST_GRAPHS"):
+        export_once(Path(graphs))
     sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(job["cwd"])
     if job.get("session"):
@@ -109,12 +119,11 @@ def _run(job: dict[str, Any], program: Callable[[], int | None], out: int) -> No
 
 
 if __name__ == "__main__":
-    if folder := os.environ.get("BLEMISH_TEST_GRAPHS"):
-        export_once(Path(folder))
-    read_weights_once()
-    build_teacher()
-    signal.signal(signal.SIGCHLD, _tell_the_ended)
     asks = socket.socket(fileno=int(sys.argv[1]))
+    select.select([asks, sys.stdin], [], [])  # a run that starts nothing need not wait for imports
+    if asks in select.select([asks], [], [], 0)[0]:
+        _prepare()
+    signal.signal(signal.SIGCHLD, _tell_the_ended)
     while asks in select.select([asks, sys.stdin], [], [])[0]:
         asking, _ = asks.accept()
         with asking, asking.makefile("rw") as file:

@@ -176,10 +176,17 @@ def fork_modules(forks: Forks) -> None:
 
 
 class ForkServer(Forks):
-    """The fork server, and what it is asked."""
+    """The fork server, and what it is asked.
+
+    Where one is there already, as the one that all workers of a run share, that one is asked, and
+    ends with the process that started it.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.process: subprocess.Popen[bytes] | None = None
+        if (folder / "asks").exists():
+            return
         program = Path(__file__).with_name("fork_server.py")
         with socket.socket(socket.AF_UNIX) as asks:  # who asks before it is there, waits
             asks.bind(str(folder / "asks"))
@@ -193,6 +200,7 @@ class ForkServer(Forks):
 
     def close(self) -> None:
         """Once all that it started has ended."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(60)
+        if self.process is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait(60)

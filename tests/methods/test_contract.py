@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from building import build_method
+from building import BRIEF_RADAR, build_method
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -25,7 +25,6 @@ from blemish.methods.settings import TrainedConfig, describe_settings, parse_set
 from blemish.model_file.bundle import read_bundle
 from blemish.teachers.teacher import build_teacher
 from blemish.training.train import train
-from blemish.training.training_report import TrainingReport
 
 CPU = TrainingOptions(device="cpu")
 
@@ -43,7 +42,8 @@ def is_trained(name: str) -> bool:
 
 
 def brief(name: str, steps: int, batch_size: int) -> dict[str, object]:
-    return {"steps": steps, "batch_size": batch_size} if is_trained(name) else {}
+    length = {"steps": steps, "batch_size": batch_size} if is_trained(name) else {}
+    return length | (BRIEF_RADAR if name == "radar" else {})
 
 
 def build(name: str, *, size: tuple[int, int] = SIZE, **settings: object) -> Method:
@@ -53,15 +53,15 @@ def build(name: str, *, size: tuple[int, int] = SIZE, **settings: object) -> Met
 
 
 def trained(
-    name: str, images: NDArray[np.uint8], folder: Path, *, seed: int = 0, steps: int = 4
-) -> tuple[Method, TrainingReport]:
+    name: str, images: NDArray[np.uint8], folder: Path, *, seed: int
+) -> dict[str, torch.Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method = build_method(name, brief(name, steps, 4), build_teacher(), (64, 64))
+        method = build_method(name, brief(name, 4, 4), build_teacher(), (64, 64))
         options = TrainingOptions(work_dir=folder, seed=seed, device="cpu")
         samples = training_data(images).samples
-        report = train(method, samples, Preprocessing(64, 64), options, progress=QUIET)
-    return method, report
+        train(method, samples, Preprocessing(64, 64), options, progress=QUIET)
+    return method.state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +114,10 @@ def test_training_moves_what_the_stages_name_and_nothing_else(name: str) -> None
         assert not named & {id(p) for p in method.teacher.parameters()}
 
 
-def test_losses_fall_and_the_teacher_stays(
-    name: str, good_parts: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    method, report = trained(name, good_parts, tmp_path, steps=30)
+def test_losses_fall_and_the_teacher_stays(name: str, detector: Detector) -> None:
+    assert detector.method is not None
+    assert detector.fit_report is not None
+    method, report = detector.method, detector.fit_report.training
     assert list(report.losses) == [stage.name for stage in method.stages()]
     for losses in report.losses.values():
         totals = [parts["total"] for _, parts in losses]
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_weights(
     name: str, good_parts: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     first, again, other = (
-        trained(name, good_parts, tmp_path / f"{run}", seed=seed)[0].state_dict()
+        trained(name, good_parts, tmp_path / f"{run}", seed=seed)
         for run, seed in enumerate((1, 1, 2))
     )
     assert all(torch.equal(value, again[key]) for key, value in first.items())

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from building import TINY_RADAR
 from numpy.typing import NDArray
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.methods import names
+from blemish.methods.radar.config import NETWORKS
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
 
@@ -23,9 +25,16 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "small", TINY_RADAR)
+
+
 def brief(name: str, batch_size: int = 4, steps: int = 3) -> Detector:
     trained = issubclass(method_class(name).config_class, TrainedConfig)
     settings = {"steps": steps, "batch_size": batch_size} if trained else {}
+    if name == "radar":
+        settings |= {"timestep": 150, "trees": 20}
     return Detector(name, image_size=64, settings=settings)
 
 

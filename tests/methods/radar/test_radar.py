@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from building import build_method
+from building import TINY_RADAR, build_method
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from blemish.cli.info import info
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch
 from blemish.methods.radar.choice import choose_timestep
-from blemish.methods.radar.config import NETWORKS, NetworkSize, RADARConfig
+from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.edges import sobel_magnitude
 from blemish.methods.radar.model import RADAR
 from blemish.methods.settings import parse_settings
@@ -33,8 +33,7 @@ PLAIN = {"smooth": None, "directions": 0, "sigma": None}
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The small network made smaller still: what is tested here hangs on no width."""
-    monkeypatch.setitem(NETWORKS, "small", NetworkSize((8, 16), blocks=1, fold=2, patch=64))
+    monkeypatch.setitem(NETWORKS, "small", TINY_RADAR)
 
 
 def radar(size: tuple[int, int] = SIZE, **settings: object) -> RADAR:
@@ -80,7 +79,7 @@ def test_the_map_is_the_sobel_magnitude_of_the_noise_residual() -> None:
 
 
 def test_the_score_is_the_forests_and_grows_beyond_it() -> None:
-    method = radar(one_sided=False)
+    method = radar(one_sided=False, timestep=60)
     with torch.inference_mode():
         method.fit_held_out([Batch(images=images(4)), Batch(images=images(3, seed=1))])
         new = images(2, seed=5)
@@ -233,7 +232,7 @@ def test_reconstruction_with_a_perfect_network_gives_the_picture_back() -> None:
 
 
 def test_the_same_weights_work_in_both_modes() -> None:
-    method = radar(reverse_from=100, reverse_steps=3)
+    method = radar(timestep=60, reverse_from=100, reverse_steps=3)
     slow = method.in_mode("reconstruct")
     for key, value in method.average.state_dict().items():
         assert torch.equal(slow.average.state_dict()[key], value)
@@ -324,10 +323,10 @@ def test_the_settings_are_the_papers() -> None:
         "beyond": (1.0, 0.0),
     }
     # Ours in every preset: a timestep chosen on planted anomalies.
-    method = radar(**{**paper, "network": "small"})
+    method = radar((64, 64), **{**paper, "network": "small"})
     assert light.timestep is paper["timestep"] is None
     with torch.inference_mode():
-        held = images(3)
+        held = images(3, (64, 64))
         method.fit_held_out([Batch(images=held)])
         assert not method.usual.any()
         features = method.features(held)
@@ -339,7 +338,7 @@ def test_the_settings_are_the_papers() -> None:
 def test_the_model_file_says_that_there_is_no_teacher(
     good_parts: NDArray[np.uint8], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    detector = Detector("radar", image_size=64, settings={"steps": 2, "trees": 5})
+    detector = Detector("radar", image_size=64, settings={"steps": 2, "trees": 5, "timestep": 60})
     detector.fit(good_parts, false_alarm_rate=0.5, training=CPU, progress=Progress(quiet=True))
     detector.save(tmp_path / "radar.blemish")
     loaded = Detector.load(tmp_path / "radar.blemish")
