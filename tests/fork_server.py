@@ -58,16 +58,24 @@ def _tell_the_ended(*_: Any) -> None:
 def _prepare() -> None:
     """Imports everything that takes long to import, and reads what is read by many."""
     import lightning.pytorch  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import PIL.Image
     import rich.console
     import rich.table  # noqa: F401
-    import scipy.ndimage  # noqa: F401
+    import scipy.ndimage
+    import scipy.stats  # noqa: F401
+    import sklearn.cluster
+    import sklearn.ensemble  # noqa: F401
+    import typer.rich_utils  # noqa: F401  how a command is refused
 
+    PIL.Image.init()  # every reader of pictures
     if importlib.util.find_spec("onnxscript") is not None:
         import onnxscript  # noqa: F401
 
     import blemish.cli.app
     import blemish.detector
     import blemish.export  # noqa: F401
+    import blemish.outputs.run
     from blemish.teachers.teacher import build_teacher
     from weights_once import read_weights_once
 
