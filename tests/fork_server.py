@@ -74,8 +74,8 @@ def _prepare() -> None:
 
     import blemish.cli.app
     import blemish.detector
-    import blemish.export  # noqa: F401
-    import blemish.outputs.run
+    import blemish.export
+    import blemish.outputs.run  # noqa: F401
     from blemish.teachers.teacher import build_teacher
     from weights_once import read_weights_once
 
