@@ -10,7 +10,10 @@ that they say what false alarms there are. Two models are trained, the instant a
 twenty are inspected, and started anew. Then one good picture is left out of the limits, they are
 recalibrated by marks, that is undone, and both models are compared. Everything is done in headless
 Chromium, by what people click; what must not be lost is counted. Goes to
-``benchmarks/results/studio-road.json``, with the seconds of every step.
+``benchmarks/results/studio-road.json``, with the seconds of every step. ``--shots DIR`` keeps
+pictures of every page, as wide as a desk's screen and as a telephone, and says which page scrolls
+sideways or has a serious fault of accessibility, where ``BLEMISH_AXE`` names ``axe.min.js`` of
+npm's axe-core.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from blemish.data.images.image_list import list_images
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+AXE = os.environ.get("BLEMISH_AXE", "")
 RESULT = Path(__file__).parent / "results" / "studio-road.json"
 GOOD, MIXED = 60, 20
 PATIENCE = 15 * 60_000  # milliseconds for the longest step
@@ -81,9 +85,10 @@ class Studio:
 class Road:
     """One walk, and what it took."""
 
-    def __init__(self, page: Page, studio: Studio) -> None:
-        self.page, self.studio = page, studio
+    def __init__(self, page: Page, studio: Studio, shots: Path | None) -> None:
+        self.page, self.studio, self.shots = page, studio, shots
         self.seconds: dict[str, float] = {}
+        self.faults: list[str] = []
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -91,6 +96,35 @@ class Road:
         yield
         self.seconds[name] = round(time.monotonic() - started, 1)
         print(f"{self.seconds[name]:7.1f} s  {name}", flush=True)
+
+    def look(self, name: str) -> None:
+        """Pictures of the page as it is, and what is wrong with it."""
+        if self.shots is None:
+            return
+        for width in (390, 1280):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.page.wait_for_timeout(500)
+            self.page.screenshot(path=self.shots / f"{name}-{width}.png", full_page=True)
+            wide, window = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            self.faults += [f"{name}, {width}: scrolls sideways"] if wide > window else []
+            if AXE:
+                self.page.evaluate(Path(AXE).read_text())
+                found = self.page.evaluate("axe.run()")["violations"]
+                serious = [f for f in found if f["impact"] in ("serious", "critical")]
+                self.faults += [f"{name}, {width}: {f['id']}, {f['help']}" for f in serious]
+
+    def look_around(self) -> None:
+        """Every page that the road has not shown."""
+        for name in ("pictures", "train", "models", "line", "log"):
+            self.open(f"#{name}")
+            self.look(name)
+        for name in ("", "live", "trend"):
+            self.open(f"inspect/bottle-standard/{name}")
+            self.look(f"inspect-{name or 'all'}")
+        self.open("#pictures")
+        self.page.locator(".thumb.good").first.click()
+        self.page.click("#teach")
+        self.look("teach")
 
     def drop(self, folder: Path) -> None:
         devtools = self.page.context.new_cdp_session(self.page)
@@ -182,6 +216,7 @@ class Road:
         page = self.page
         versions = page.locator("#versions li")
         page.click("#limits-button-wide")
+        self.look("limits")
         with self.step("one good picture left out of the limits"):
             page.click("#setters button:text-is('Leave out…')")
             page.click("#proposal-use")
@@ -207,6 +242,7 @@ class Road:
             self.open("#compare")
             self.page.click("#compare-judge")
             self.page.wait_for_selector("#compare-result table")
+        self.look("compare")
         rows = self.page.locator("#compare-result tr")
         return [row.locator("th, td").all_text_contents() for row in rows.all()]
 
@@ -230,7 +266,9 @@ def some(folder: Path, count: int) -> list[Path]:
     return [paths[k * len(paths) // count] for k in range(count)]
 
 
-def walk(good: Path, mixed: Path, project: Path, *, sort_first: bool) -> dict[str, Any]:
+def walk(
+    good: Path, mixed: Path, project: Path, *, sort_first: bool, shots: Path | None = None
+) -> dict[str, Any]:
     """From the empty project to the comparison; the twenty are sorted before training or after."""
     studio = Studio(project)
     try:
@@ -239,10 +277,12 @@ def walk(good: Path, mixed: Path, project: Path, *, sort_first: bool) -> dict[st
                 executable_path=shutil.which("chromium"),
                 args=["--no-sandbox", "--disable-dev-shm-usage"],
             )
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            size = {"width": 1280, "height": 900}
+            page = browser.new_page(viewport=size, bypass_csp=shots is not None and bool(AXE))
             page.set_default_timeout(PATIENCE)
-            road = Road(page, studio)
+            road = Road(page, studio, shots)
             road.open("")
+            road.look("empty")
             road.fill(good, mixed)
             if sort_first:
                 road.sort(mixed)
@@ -254,6 +294,9 @@ def walk(good: Path, mixed: Path, project: Path, *, sort_first: bool) -> dict[st
                 road.sort(mixed)
             table = road.compare()
             kept = road.kept()
+            if shots is not None:
+                road.look_around()
+                print("\n".join(road.faults) or "No page scrolls sideways or has a serious fault.")
             browser.close()
     finally:
         studio.process.terminate()
@@ -280,9 +323,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("product", type=Path)
     parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--shots", type=Path, help="folder for pictures of every page")
     given = parser.parse_args()
     expect.set_options(timeout=PATIENCE)
     load = os.getloadavg()[0]
+    if given.shots is not None:
+        given.shots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
         good, mixed = base / "monday", base / "tuesday"
@@ -298,7 +344,9 @@ def main() -> None:
         for path in defects[: MIXED // 2]:
             shutil.copy(path, mixed / f"defect-{path.parent.name}-{path.name}")
         walks = {
-            "sorted_before_training": walk(good, mixed, base / "road", sort_first=True),
+            "sorted_before_training": walk(
+                good, mixed, base / "road", sort_first=True, shots=given.shots
+            ),
             "sorted_after_training": walk(good, mixed, base / "again", sort_first=False),
         }
     content = {

@@ -152,9 +152,11 @@ class PartTally:
         said = f"{len(called)} of {len(self._found)} {what} called defective at a false discovery "
         said += f"rate of {self.fdr:g}"
         if called:
-            first = sorted(called, key=_severity)[: self.limit]
+            first = [found.part for found in sorted(called, key=_severity)[: self.limit]]
+            if self.part_id is None:  # a picture's file and its folder are enough to find it
+                first = ["/".join(Path(part).parts[-2:]) for part in first]
             more = f" and {len(called) - len(first)} more" if len(called) > len(first) else ""
-            return [f"{said}: {', '.join(printable(found.part) for found in first)}{more}."]
+            return [f"{said}: {', '.join(map(printable, first))}{more}."]
         least, smallest = self.fdr / len(self._found), min(found.p_value for found in self._found)
         if smallest <= least:
             return [f"{said}."]
