@@ -14,6 +14,7 @@ from blemish.methods.base import Method
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.allocation import keep_freed_memory
 from blemish.runtime.cores import usable_cores
+from blemish.runtime.turns import ask_for_short_turns
 
 #: Pixels of a small pass.
 _PASS = 2**19
@@ -68,11 +69,12 @@ class MethodNetwork:
 
 @cache
 def ready_torch() -> None:
-    """Set torch's process up as it serves here best, once: kept memory, and no more threads.
+    """Set torch's process up as it serves here best, once: memory, turns, and no more threads.
 
     Threads are no more than the cores that this process may use: torch looks at the affinity mask
     by itself, and not at a quota. Whoever said ``OMP_NUM_THREADS`` is left alone.
     """
     keep_freed_memory()
+    ask_for_short_turns()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
         torch.set_num_threads(usable_cores())
