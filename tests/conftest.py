@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import shutil
 import tempfile
 
 # Before the first import of torch, here and in the processes that tests start: several threads on
@@ -13,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,6 +26,9 @@ from blemish.data.planted import plant_anomaly
 from blemish.demo_line import render
 from exported_once import export_once
 from forked import ForkServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 #: Environment variable: folder of the fork server that the workers share.
 _FORKS = "BLEMISH_TEST_FORK_SERVER"
@@ -105,6 +111,34 @@ def forks(_graphs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
     server = ForkServer(Path(folder) if folder else tmp_path_factory.mktemp("forks"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """One browser for all pages, and the event loop by which it is spoken to."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    options = [
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ]
+    with sync_api.sync_playwright() as playwright:
+        path = shutil.which("chromium")
+        opened = playwright.chromium.launch(executable_path=path, args=options)
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield opened, loop
+        asyncio._set_running_loop(loop)
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser(_chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """That browser. Only while a module has it does this thread have a running event loop."""
+    opened, loop = _chromium
+    asyncio._set_running_loop(loop)
+    yield opened
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_teachers import known_by_name
 
 from blemish import Detector, TrainingOptions, open_model
 from blemish._progress import Progress
@@ -49,8 +51,14 @@ def fitted(data: object = None, method: str = "patchcore", **options: object) ->
     fit = {"align": True, "false_alarm_rate": 0.2, "training": CPU, "progress": QUIET}
     own = {name: options.pop(name) for name in list(options) if name in ("align", "roi")}
     how = {"image_size": (64, 96), **options} if "tile" not in options else options
-    detector = Detector(method, teacher_weights="random", **how)  # type: ignore[arg-type]
+    detector = Detector(method, teacher="tiny-three", **how)  # type: ignore[arg-type]
     return detector.fit(parts(12) if data is None else data, **{**fit, **own})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
 
 
 @pytest.fixture(scope="module")

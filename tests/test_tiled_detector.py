@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_teachers import known_by_name
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -26,8 +28,14 @@ def pictures(count: int, height: int = 96, width: int = 160) -> Pictures:
 
 
 def tiled(method: str = "trio", **options: object) -> Detector:
-    options = {"tile": 64, "teacher_weights": "random", **options}
+    options = {"tile": 64, "teacher": "tiny-three", **options}
     return Detector(method, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, note, seed, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from small_teachers import TEACHERS, small_teacher
+from small_teachers import TEACHERS, known_by_name
 
 from blemish import Detector, TrainingOptions, open_model
 from blemish._progress import Progress
@@ -22,8 +22,6 @@ from blemish.methods import names
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
 from blemish.results import Prediction
-from blemish.teachers import teacher as teachers
-from blemish.teachers.teacher import register_teacher
 
 Pixels = NDArray[Any]
 #: What is drawn of each method's settings, beside so short a training.
@@ -93,11 +91,8 @@ class Configuration(NamedTuple):
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_teachers() -> Iterator[None]:
-    for name in TEACHERS:
-        register_teacher(name, lambda weights, name=name: small_teacher(name))
-    yield
-    for name in TEACHERS:
-        del teachers._REGISTERED[name]
+    with known_by_name():
+        yield
 
 
 @st.composite

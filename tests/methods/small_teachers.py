@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from blemish.teachers.teacher import Teacher
+from blemish.teachers import teacher as teachers
+from blemish.teachers.teacher import Teacher, register_teacher
 
 #: Channels and strides, by name.
 TEACHERS = {
@@ -49,3 +52,13 @@ def small_teacher(name: str) -> Teacher:
     return Teacher(
         name, trunk, channels=channels, strides=strides, mean=half, std=half, pretrained=True
     )
+
+
+@contextlib.contextmanager
+def known_by_name() -> Iterator[None]:
+    """Meanwhile a detector can be asked for them."""
+    for name in TEACHERS:
+        register_teacher(name, lambda weights, name=name: small_teacher(name))
+    yield
+    for name in TEACHERS:
+        del teachers._REGISTERED[name]

@@ -55,22 +55,6 @@ def server(forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert running.stop() == 0, running.log.read_text()[-3000:]
 
 
-@pytest.fixture(scope="module")  # while it is open, this thread has a running event loop
-def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    from page_steps import CHROMIUM  # which needs it
-
-    options = [
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ]
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Page]]:
     """``look(url, width=…)``: the page, ready. At the end: no error, and nothing from elsewhere."""

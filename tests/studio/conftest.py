@@ -55,18 +55,6 @@ def learned(forks: ForkServer, tmp_path: Path) -> Callable[..., None]:
     return make
 
 
-@pytest.fixture(scope="module")  # while it is open, this thread has a running event loop
-def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    from page_steps import CHROMIUM  # which needs it
-
-    with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """``visit(url, width=…)``: the studio in a browser. At the end: no error on any page."""

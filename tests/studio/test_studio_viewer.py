@@ -75,6 +75,8 @@ def test_zoom_asks_for_pieces_and_shapes_stay_where_they_are(
     expect(page.locator("#viewer-piece img")).to_have_count(0)
     page.click("#viewer-next")  # a small one is sent as it is
     until(page, f"{SIZE} === 64")
+    while not any("/v1/studio/picture?" in url for url, _ in sent):
+        page.wait_for_timeout(20)  # bodies are told of after they are shown
     shown = [url for url, _ in sent if "/v1/studio/picture?" in url]
     assert len(shown) == 1
     assert "small.png" in shown[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import Tensor
 
 from blemish.export.graph import onnx_graph
+from blemish.inspection.network import Network
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import (
     PlaceGaussian,
@@ -250,20 +253,45 @@ def test_what_is_far_from_all_products_belongs_to_none() -> None:
     assert old(away)[1].tolist() == [0, 0]
 
 
-def test_what_is_odd_nearly_everywhere_belongs_to_no_product_from_less_far_on() -> None:
-    products = ("a", "b")
+class Exported(NamedTuple):
+    """Of two products, whose good pictures hardly differ; ``usual`` is how far strangers are."""
+
+    method: Trio
+    network: Network
+    usual: float
+    images: Tensor  # five good ones, five with a defect, five strangers
+
+
+PRODUCTS = ("a", "b")
+
+
+@pytest.fixture(scope="module")
+def exported() -> Exported:
     method = fitted(
         Batch(images=pictures(12), products=("a",) * 12),
         Batch(images=pictures(12, 1, colour=40), products=("b",) * 12),
     )
+    method.scores.scale = 0.1 * method.scores.scale
     spoiled = pictures(5, 7)
     spoiled[:, :, 56:, 56:] = strangers(5)[:, :, 56:, 56:]  # somewhere: a defect, however bad
     images = torch.cat([pictures(5, 7), spoiled, strangers(5)])
     with torch.inference_mode():
         far = method.product.squares(method.patches(method.teacher(images)).mean((2, 3))).amin(1)
+    usual = float(far[10:].max()) / 81
+    assert float(far[5:10].max()) < 16 * usual
+    # Below nine times the usual distance, but odd everywhere; the spoiled ones below four times.
+    method.product.limit = torch.full((2,), 81.1 * usual)
+    graph = {GRAPH: onnx_graph(method)}
+    network = build_network("onnx", graph, method.branch_names, products=PRODUCTS)
+    return Exported(method, network, usual, images)
 
-    def shown(limit: float) -> list[int]:
-        method.product.limit = torch.full((2,), limit)
+
+def test_what_is_odd_nearly_everywhere_belongs_to_no_product_from_less_far_on(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, network, usual, images = exported
+
+    def shown() -> list[int]:
         with torch.inference_mode():
             output = method(images)
         assert output.product is not None
@@ -271,18 +299,13 @@ def test_what_is_odd_nearly_everywhere_belongs_to_no_product_from_less_far_on() 
         assert output.rival.tolist() == [-1] * 15
         return output.product.tolist()
 
-    usual = float(far[10:].max()) / 81
-    assert float(far[5:10].max()) < 16 * usual
-    # Below nine times the usual distance, but odd everywhere; the spoiled ones below four times.
-    assert shown(81.1 * usual) == [0] * 10 + [-1] * 5
-    network = build_network(
-        "onnx", {GRAPH: onnx_graph(method)}, method.branch_names, products=products
-    )
+    assert shown() == [0] * 10 + [-1] * 5
     found = network(images.permute(0, 2, 3, 1).numpy()).products or ()
     assert list(found) == ["a"] * 10 + [UNKNOWN_PRODUCT] * 5
     # Below four times what is odd everywhere may be a part that lies elsewhere, in other light.
-    assert -1 not in shown(81 * 81 / 15 * usual)
-    assert -1 not in shown(torch.inf)
+    for limit in (81 * 81 / 15 * usual, torch.inf):
+        monkeypatch.setattr(method.product, "limit", torch.full((2,), limit))
+        assert -1 not in shown()
 
 
 def test_out_of_fold_scores_are_those_of_new_pictures() -> None:
@@ -301,14 +324,13 @@ def test_out_of_fold_scores_are_those_of_new_pictures() -> None:
     assert torch.allclose(own.score, both, atol=1e-5)
 
 
-def test_a_picture_far_from_anything_good_has_the_same_score_in_an_exported_graph() -> None:
-    method = fitted(Batch(images=pictures(12)))
-    method.scores.scale = 0.1 * method.scores.scale  # good pictures that hardly differ
+def test_a_picture_far_from_anything_good_has_the_same_score_in_an_exported_graph(
+    exported: Exported,
+) -> None:
     noise = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
     noise = noise.to(torch.uint8)
     with torch.inference_mode():
-        score = method(noise).score
+        score = exported.method(noise).score
     assert score.min() > 100  # whose exponential is no float32
-    network = build_network("onnx", {GRAPH: onnx_graph(method)}, method.branch_names)
-    found = network(noise.permute(0, 2, 3, 1).numpy())
+    found = exported.network(noise.permute(0, 2, 3, 1).numpy())
     assert found.scores == pytest.approx(score.numpy(), rel=1e-4)
