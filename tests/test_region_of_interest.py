@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_teachers import known_by_name
 
 from blemish import Detector, TrainingOptions, open_model
 from blemish._progress import Progress
@@ -41,7 +39,7 @@ def with_other_background(images: Pictures, rng: np.random.Generator) -> Picture
 
 
 def fitted(method: str = "trio", roi: object = LOOKED_AT, **options: object) -> Detector:
-    detector = Detector(method, teacher="tiny-three", **options)  # type: ignore[arg-type]
+    detector = Detector(method, teacher_weights="random", **options)  # type: ignore[arg-type]
     return detector.fit(
         pictures(12),
         roi=roi,  # type: ignore[arg-type]
@@ -55,12 +53,6 @@ def blotch(image: Pictures, top: int, left: int) -> Pictures:
     marked = image.copy()
     marked[top : top + 8, left : left + 8] = (255, 0, 0)
     return marked
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_teachers() -> Iterator[None]:
-    with known_by_name():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +86,7 @@ def test_nothing_moves_when_only_ignored_pixels_change(
 
 
 def test_training_sees_nothing_of_what_is_ignored(trained: Detector) -> None:
-    again = Detector("trio", teacher="tiny-three", image_size=(64, 96))
+    again = Detector("trio", teacher_weights="random", image_size=(64, 96))
     other = with_other_background(pictures(12), np.random.default_rng(2))
     again.fit(other, roi=LOOKED_AT, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     assert trained.calibration is not None

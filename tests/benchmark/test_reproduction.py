@@ -26,7 +26,7 @@ TRYING = ["--teacher", "efficientnet_lite0", "--teacher-weights", "random", "--d
 SMALL = {
     "borad": ("epochs=0.5", "batch_size=4"),
     "hfr": ("steps=2", "batch_size=4"),
-    "radar": ("steps=2", "network=small", "patch=32", "trees=5"),
+    "radar": ("steps=2", "network=small", "patch=32", "timestep=150", "trees=5"),
     "anomem": ("steps=2", "width=16", "blocks=1", "batch_size=4"),
     "logicrd": ("steps=2", "batch_size=4"),
 }
