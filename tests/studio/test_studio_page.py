@@ -51,7 +51,7 @@ def train(page: Page, recipe: str) -> None:
 
 def test_from_nothing_to_limits(start_studio: Start, visit: Visit, tmp_path: Path) -> None:
     server = start_studio()
-    page = visit(server.url)
+    page = visit(server.url, bypass_csp=bool(AXE))
     page.fill("input[aria-label^='Your name']", "Ada")
     page.press("input[aria-label^='Your name']", "Tab")
     page.fill("#new-product", "nut")
@@ -90,6 +90,7 @@ def test_from_nothing_to_limits(start_studio: Start, visit: Visit, tmp_path: Pat
     page.click("#setters button:text-is('Leave out…')")
     page.click("#proposal-use")
     until(page, "document.querySelectorAll('#versions li').length === 2")
+    assert faults(page) == []
     page.click("#undo")
     until(page, "document.querySelector('#versions li[data-version=\"1\"] .now') !== null")
     page.click("text=Write limits into the model")

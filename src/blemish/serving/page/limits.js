@@ -138,7 +138,7 @@ async function drawVersions() {
     if (!version.active) {
       last = make("button", "plain", "Go back");
       last.type = "button";
-      last.setAttribute("aria-label", `Put calibration ${version.version} in force again`);
+      last.setAttribute("aria-label", `Go back to calibration ${version.version}`);
       last.addEventListener("click", () => activate(version.version));
     }
     const item = make("li", "", make("b", "", String(version.version)), text, last);
