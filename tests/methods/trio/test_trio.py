@@ -24,7 +24,7 @@ from blemish.model_file.bundle import GRAPH
 from blemish.nn.memory_bank import MemoryBank
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.networks import build_network
-from blemish.teachers.teacher import build_teacher
+from blemish.teachers.teacher import Teacher, build_teacher
 
 
 def pictures(count: int, seed: int = 0, colour: int = 120) -> Tensor:
@@ -42,8 +42,8 @@ def strangers(count: int) -> Tensor:
     return images
 
 
-def fitted(*batches: Batch, **settings: int) -> Trio:
-    method = Trio(TrioConfig(**settings), build_teacher(), (64, 64)).eval()
+def fitted(*batches: Batch, teacher: Teacher | None = None, **settings: int) -> Trio:
+    method = Trio(TrioConfig(**settings), teacher or build_teacher(), (64, 64)).eval()
     with torch.inference_mode():
         method.fit_statistics(batches)
     return method

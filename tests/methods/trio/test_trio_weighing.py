@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from small_teachers import small_teacher
 from test_trio import fitted, pictures, strangers
 from torch import Tensor
 
@@ -178,7 +179,9 @@ def test_weights_decide_map_score_and_what_good_pictures_score(line: Trio) -> No
     assert unit.median(0).values.abs().max() < 0.2  # in deviations of good pictures, as ever
 
 
-def test_weights_are_exported_and_loaded(line: Trio) -> None:
+def test_weights_are_exported_and_loaded() -> None:
+    good = Batch(images=torch.cat([pictures(6), pictures(6, 1, 40)]), products=(*"aaaaaabbbbbb",))
+    line = fitted(good, teacher=small_teacher("tiny-three"))
     method = force(line, [0.9, 0.25], [1.6, 0.2])
     new = torch.cat([pictures(2, 5), pictures(2, 6, 40), strangers(1)])
     with torch.inference_mode():
