@@ -17,11 +17,17 @@ from blemish.errors import ConfigError, TrainingInterruptedError
 Weights = dict[str, torch.Tensor]
 
 
+#: Weights of the training that never stopped, once it is done.
+_UNINTERRUPTED: list[Weights] = []
+
+
 @pytest.fixture
 def uninterrupted(two_stages: Any, run_training: Any, tmp_path: Path) -> Weights:
-    method = two_stages()
-    run_training(method, tmp_path / "uninterrupted")
-    return method.state_dict()  # type: ignore[no-any-return]
+    if not _UNINTERRUPTED:
+        method = two_stages()
+        run_training(method, tmp_path / "uninterrupted")
+        _UNINTERRUPTED.append(method.state_dict())
+    return _UNINTERRUPTED[0]
 
 
 def _equal(one: Weights, other: Weights) -> bool:
@@ -106,8 +112,9 @@ def test_a_crash_between_the_last_step_and_the_next_stage(
 def test_a_finished_training_resumes_to_itself(
     two_stages: Any, run_training: Any, uninterrupted: Weights, tmp_path: Path
 ) -> None:
+    run_training(two_stages(), tmp_path / "run")
     resumed = two_stages()
-    report = run_training(resumed, tmp_path / "uninterrupted", resume=True)
+    report = run_training(resumed, tmp_path / "run", resume=True)
     assert not report.losses
     assert _equal(resumed.state_dict(), uninterrupted)
 
@@ -142,29 +149,30 @@ def test_the_checkpoint_of_another_training_is_refused(
 
 
 @pytest.mark.parametrize("name", ["stage0.ckpt", "stage1.ckpt", "training.json"])
-@pytest.mark.parametrize("damage", ["cut", "text", "empty"])
 def test_a_damaged_checkpoint_is_one_clear_error(
-    name: str, damage: str, two_stages: Any, run_training: Any, tmp_path: Path
+    name: str, two_stages: Any, run_training: Any, tmp_path: Path
 ) -> None:
     run_training(two_stages(), tmp_path / "run")
     path = tmp_path / "run" / name
     whole = path.read_bytes()
-    path.write_bytes({"cut": whole[: len(whole) // 2], "text": b"[1, 2]", "empty": b""}[damage])
     if name == "stage1.ckpt":
         record = tmp_path / "run" / "training.json"
         record.write_text(json.dumps({**json.loads(record.read_text()), "stage": 1}))
-    with pytest.raises(ConfigError, match="--restart"):
-        run_training(two_stages(), tmp_path / "run", resume=True)
+    for damaged in (whole[: len(whole) // 2], b"[1, 2]", b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="--restart"):
+            run_training(two_stages(), tmp_path / "run", resume=True)
     assert run_training(two_stages(), tmp_path / "run", restart=True).losses
 
 
 def test_a_record_without_its_checkpoints_begins_anew(
     two_stages: Any, run_training: Any, uninterrupted: Weights, tmp_path: Path
 ) -> None:
-    for checkpoint in (tmp_path / "uninterrupted").glob("stage*.ckpt"):
+    run_training(two_stages(), tmp_path / "run")
+    for checkpoint in (tmp_path / "run").glob("stage*.ckpt"):
         checkpoint.unlink()
     again = two_stages()
-    run_training(again, tmp_path / "uninterrupted", resume=True)
+    run_training(again, tmp_path / "run", resume=True)
     assert _equal(again.state_dict(), uninterrupted)
 
 
