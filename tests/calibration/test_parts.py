@@ -99,3 +99,19 @@ def test_a_view_that_is_sent_twice_counts_once(limits: Calibration) -> None:
     # Two of one request are two, whatever they look like.
     (twins,) = parts.add("8", [first, first], limits, views=2)
     assert twins.views == 2
+
+
+def test_parts_that_are_never_complete_do_not_pile_up(limits: Calibration) -> None:
+    parts, finished = PartsUnderWay(live=True), []
+    for number in range(300):  # of a camera less than was said
+        finished += parts.add(f"{number}", [view(f"{number}")], limits, views=2)
+    assert [found.part for found in finished] == [f"{number}" for number in range(44)]
+    assert {found.verdict for found in finished} == {"unsure"}
+    assert len(parts.rest()) == 256
+
+
+def test_a_part_with_a_lost_view_is_of_the_product_that_the_others_show(
+    limits: Calibration,
+) -> None:
+    assert part_verdict("7", [view("a"), View("lost")], limits).product == "nut"
+    assert part_verdict("7", [View("lost")], limits).product is None

@@ -108,3 +108,16 @@ def test_what_is_no_lot_is_refused(limits: Calibration) -> None:
         PartTally(None, fdr=0.1)
     with pytest.raises(ConfigError, match=r"finds no part in .*b\.png"):
         PartTally(limits, part_id="(a)").expect([Path("a.png"), Path("b.png")])
+
+
+def test_a_part_of_an_earlier_run_and_of_this_one_is_one_part(limits: Calibration) -> None:
+    parts = PartTally(limits, part_id="(p[0-9])_")
+    told: list[PartVerdict] = []
+    parts.on_part = told.append
+    new = row("tuesday/p1_c.png", 0.9)
+    for name in ("monday/p1_a.png", "tuesday/p2_a.png", "monday/p1_b.png", "monday/p2_b.png"):
+        parts.add(row(name, 0.9))
+    counted(parts, [new])
+    parts.close()
+    assert parts.csv().splitlines()[1:] == ["p2,nut,2,1.0,ok", "p1,nut,3,1.0,ok"]
+    assert [found.part for found in told] == ["p1"]  # the other was told then

@@ -16,6 +16,9 @@ from blemish.results import Verdict
 #: Parts that are complete though begun later, after which a part gets no more views: on a line it
 #: has been passed over. More than one, for stations side by side.
 _OVERTAKEN = 8
+#: Parts that are under way at once: where none is ever complete, as with a camera less than was
+#: said, the first are judged by what came of them.
+_UNDER_WAY = 256
 #: Complete parts that are remembered, for a view that is sent once more because its answer was
 #: lost.
 _REMEMBERED = 64
@@ -54,8 +57,8 @@ class PartVerdict:
 
     @property
     def product(self) -> str | None:
-        """The product that all of its pictures show."""
-        products = {view.product for view in self.pictures}
+        """The product that all of its pictures show which could be judged."""
+        products = {view.product for view in self.pictures if view.score is not None}
         return products.pop() if len(products) == 1 else None
 
     @property
@@ -127,7 +130,8 @@ class PartsUnderWay:
 
     Args:
         live: Pictures come from a line: one may be sent twice, which counts once, and a part that
-            eight begun later have overtaken gets no more, and is judged by what came of it.
+            eight begun later have overtaken, or that 256 wait behind, gets no more, and is judged
+            by what came of it.
 
     Example:
         >>> from blemish.calibration import CalibrationRecord, calibrate
@@ -157,7 +161,8 @@ class PartsUnderWay:
         known = {view for view in found.pictures if self._live and view.score is not None}
         found.pictures += [view for view in pictures if view not in known]
         if len(found.pictures) < found.views:
-            return []
+            crowded = self._live and len(self._under_way) > _UNDER_WAY
+            return [self._finish(next(iter(self._under_way)))] if crowded else []
         return [*self._overtaken_by(part), self._finish(part)]
 
     def forget(self, part: str) -> None:

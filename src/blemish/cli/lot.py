@@ -52,7 +52,7 @@ class LotOptions(NamedTuple):
         from blemish.outputs.parts import PartTally
 
         made = PartTally(limits, part_id=self.part_id, views=self.views, fdr=self.fdr, limit=rows)
-        made.expect(pictures or ())
+        made.check(pictures or ())
         return made
 
     def end(self, tally: PartTally | None) -> None:
@@ -76,6 +76,12 @@ class LotOptions(NamedTuple):
     def _check(self, *, watched: bool) -> None:
         if self.parts is not None and self.part_id is None and self.fdr is None:
             raise ConfigError("--parts is a table of parts: say what one is, --part-id REGEX.")
+        if self.parts is not None and not self.parts.absolute().parent.is_dir():
+            # It is written last: whoever waited for an hour would have nothing.
+            raise ConfigError(
+                f"Cannot write --parts {self.parts}: there is no folder {self.parts.parent}. "
+                "Create it first, or name a file in a folder that exists."
+            )
         if watched and (self.fdr is not None or self.parts is not None):
             name = "--parts" if self.fdr is None else "--fdr"
             raise ConfigError(

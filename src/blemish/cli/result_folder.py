@@ -67,6 +67,8 @@ def judge_into_folder(
     samples = images_to_judge(images, recursive=recursive, on_note=lambda note: print_notes([note]))
     paths = [shown(sample.path) for sample in samples]
     parts = lot.tally(limits, [sample.path for sample in samples], rows=rows)
+    if parts is not None:
+        parts.expect(sample.path for sample in samples)
     how: dict[str, Any] = {"product": product, "batch_size": batch_size}
     plan = Plan.of(paths, model=manifest.digest, maps=maps, **how)
     results = ResultFolder(out)

@@ -118,7 +118,7 @@ def message_of(
     when = None if taken is None else datetime.fromtimestamp(taken, timezone.utc)
     return Message(
         id=_identity(prediction, model, part),
-        time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
         model=model,
         part=part,
         views=1 if views == 1 else None,
@@ -153,7 +153,7 @@ def alarm_of(product: str | None, sentence: str, model: str) -> Message:
 def _without_picture(model: str, product: str | None, verdict: Verdict | None) -> dict[str, Any]:
     """The fields of a message that is of no picture."""
     nothing = dict.fromkeys(("path", "score", "times_limit"))
-    time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    time = datetime.now(timezone.utc).isoformat(timespec="microseconds")
     said = {"time": time, "model": model, "product": product, "verdict": verdict}
     return {**nothing, **said, "branches": {}, "regions": []}
 

@@ -197,7 +197,7 @@ class FolderSender:
         message = json.loads(content)
         overlay = message.pop("overlay", None)
         day = self.folder / message["time"][:10]
-        name = re.sub(r"[^0-9A-Za-z]", "", message["time"][11:23]) + "-" + identity[:12]
+        name = re.sub(r"[^0-9A-Za-z]", "", message["time"][11:26]) + "-" + identity[:12]
         try:
             day.mkdir(parents=True, exist_ok=True)
             if overlay is not None:

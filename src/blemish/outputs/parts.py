@@ -13,7 +13,7 @@ from rich.text import Text
 from blemish._progress import printable
 from blemish.calibration import Calibration
 from blemish.calibration.lots import false_discoveries
-from blemish.calibration.parts import PartsUnderWay, PartVerdict, View, part_verdict
+from blemish.calibration.parts import PartsUnderWay, PartVerdict, View
 from blemish.data.grouping import name_pattern
 from blemish.errors import ConfigError
 from blemish.outputs.csv_jsonl import csv_line
@@ -30,7 +30,7 @@ class PartTally:
         calibration: Whose rates decide.
         part_id: Regular expression for the part in a picture's name; ``None``: each is a part.
         views: Pictures of each part, where they come one by one and nobody knows how many there
-            will be; ``None``: as many as :meth:`expect` was told.
+            will be; ``None``: as many as :meth:`expect` was told, and an earlier run judged.
         fdr: Share of good parts among those called defective, at most; ``None``: nothing is called.
         limit: Longest table.
 
@@ -64,20 +64,40 @@ class PartTally:
         self._name = None if part_id is None else name_pattern(part_id, "--part-id")
         self._expected: Counter[str] = Counter()
         self._under_way = PartsUnderWay(live=views is not None)
-        self._others: dict[str, list[View]] = {}  # of an earlier run, of which nothing is known
+        # Of an earlier run, until it is known what is still to come.
+        self._earlier: dict[str, list[View]] | None = None if views or part_id is None else {}
         self._found: list[PartVerdict] = []
 
-    def expect(self, paths: Iterable[Path]) -> None:
-        """Say which pictures will come.
+    def check(self, paths: Iterable[Path]) -> None:
+        """Say which pictures there are.
 
         Raises:
             ConfigError: One whose name says no part.
         """
         for path in paths if self._name is not None else ():
-            part = self.part_of(path)
-            if part is None:
-                raise ConfigError(f"--part-id {self.part_id} finds no part in {shown(path)}.")
-            self._expected[part] += 1
+            if self.part_of(path) is None:
+                raise ConfigError(
+                    f"--part-id '{self.part_id}' finds no part in {shown(path)}. Expected a "
+                    "regular expression that is found in the name or path of every picture, such "
+                    "as 'part([0-9]+)'; leave other pictures out."
+                )
+
+    def expect(self, paths: Iterable[Path]) -> None:
+        """Say which pictures will come, behind those of an earlier run, which has told of its own.
+
+        Raises:
+            ConfigError: One whose name says no part.
+        """
+        if self._name is None:
+            return
+        left = list(paths)
+        self.check(left)
+        self._expected.update(part for path in left if (part := self.part_of(path)) is not None)
+        earlier, self._earlier = self._earlier or {}, None
+        for part, seen in earlier.items():
+            self._expected[part] += len(seen)
+            for found in self._under_way.add(part, seen, self._limits, views=self._expected[part]):
+                self._count(found)
 
     def part_of(self, path: Path | None) -> str | None:
         """The part that a picture shows; ``None`` where its name does not say."""
@@ -99,8 +119,8 @@ class PartTally:
 
     def close(self) -> None:
         """Judge the parts of which pictures are missing, too."""
-        others = [part_verdict(part, views, self._limits) for part, views in self._others.items()]
-        for found in (*self._under_way.rest(), *others):
+        self.expect(())
+        for found in self._under_way.rest():
             self._finish(found)
 
     @property
@@ -178,14 +198,17 @@ class PartTally:
         if part is None:  # on a line: it is judged by itself
             return
         view = View(shown(path or ""), product, verdict, p_value, score)
-        if self._name is not None and self._views is None and part not in self._expected:
-            self._others.setdefault(part, []).append(view)
+        if self._earlier is not None:
+            self._earlier.setdefault(part, []).append(view)
             return
         for found in self._under_way.add(part, [view], self._limits, views=self.views_of(part)):
             self._finish(found)
 
     def _finish(self, found: PartVerdict) -> None:
         self.on_part(found)
+        self._count(found)
+
+    def _count(self, found: PartVerdict) -> None:
         self.verdicts[found.verdict] += 1
         self._found.append(found)
         # A lot needs all of them. A line that never ends has only its worst ones to show.

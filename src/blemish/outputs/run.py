@@ -184,6 +184,8 @@ def judge_into(
     ``product`` is that of samples that do not say theirs; ``None``: as the model recognises it.
     """
     left = outputs.left(samples)
+    if outputs.tally.parts is not None:
+        outputs.tally.parts.expect(sample.path for sample in left)
     before = len(samples) - len(left)
     with (progress or Progress(quiet=True)).task("Judging", len(samples), done=before) as task:
 

@@ -20,7 +20,7 @@ from blemish.serving.http.answers import (
     version_answer,
 )
 from blemish.serving.http.predict_answer import predict_answer
-from blemish.serving.http.uploads import Body
+from blemish.serving.http.uploads import Body, safe_name
 from blemish.serving.limits import RefusalError
 from blemish.serving.order import Judged, Order
 from blemish.serving.service import InspectionService
@@ -77,6 +77,8 @@ def predict_routes(service: InspectionService) -> APIRouter:
         png = request.headers.get("accept", "").strip().lower().startswith("image/png")
         if png and order.map is None:
             order = order.model_copy(update={"map": "overlay"})
+        if order.part:  # it goes into files and to the line
+            order = order.model_copy(update={"part": safe_name(order.part)})
         order = service.check_order(order)
         with Body(request, service.limits, service.admission) as body:
             uploads = await body.uploads(order.name)
