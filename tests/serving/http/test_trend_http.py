@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,6 +71,11 @@ def test_the_page_and_the_command_say_the_same(
     assert (day["product"], day["n"], day["ok"]) == ("nut", 200, 200)
     text = server.client.get("/metrics").text
     assert 'blemish_drift_alarm{product="nut"} 1.0' in text
+    assert 'blemish_day_parts{product="nut",verdict="ok"} 200.0' in text
+    assert 'blemish_day_false_alarms{product="nut"} 0.0' in text
+    look = re.search(r'blemish_day_appearance\{measure="brightness",product="nut"\} (\S+)', text)
+    assert look
+    assert float(look[1]) == pytest.approx(day["brightness"])
     assert server.stop() == 0
     sent = [json.loads(file.read_text()) for file in (tmp_path / "out").rglob("*.json")]
     alarms = [message for message in sent if message["alarm"]]

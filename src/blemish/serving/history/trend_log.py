@@ -31,7 +31,7 @@ RATE = 0.01
 LARGEST = 20_000
 _BURST, _PACE = 2_000, 15.0
 _EVERY = 1.0  # seconds between two writes
-_VERDICTS: tuple[Verdict, ...] = ("ok", "unsure", "defect")
+VERDICTS: tuple[Verdict, ...] = ("ok", "unsure", "defect")
 
 _TABLES = (
     """
@@ -167,7 +167,7 @@ class TrendLog:
     ) -> None:
         """Take one part, in the order in which parts were judged."""
         product, verdict, at = prediction.product or "", prediction.verdict, now()
-        day = (product, at[:10], *(int(verdict == v) for v in _VERDICTS), *look)
+        day = (product, at[:10], *(int(verdict == v) for v in VERDICTS), *look)
         measures = {"score": prediction.score, **look._asdict()}
         alarm = None
         with self._lock:
@@ -196,7 +196,7 @@ class TrendLog:
             said = marked.get((row["product"], row["day"]))
             found.append(
                 {
-                    **{key: row[key] for key in ("product", "day", "n", *_VERDICTS)},
+                    **{key: row[key] for key in ("product", "day", "n", *VERDICTS)},
                     **{key: row[key] / row["n"] for key in Appearance._fields},
                     "marked_good": 0 if said is None else said["good"],
                     "false_alarms": 0 if said is None else said["false_alarms"],

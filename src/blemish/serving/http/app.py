@@ -70,8 +70,7 @@ def inspection_app(
     _add_supervision(app, service)
     if live is not None:
         _watch_camera(service.metrics, live)
-    if (log := service.trend) is not None:
-        service.metrics.watch_all(lambda: trend_metrics(log))
+    service.metrics.watch_all(lambda: trend_metrics(service))
     return app
 
 

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from blemish.data.images.appearance import Appearance
 from blemish.serving.history.pictures import PictureHistory
-from blemish.serving.history.trend_log import RATE, TrendLog, WatchedProduct
+from blemish.serving.history.trend_log import RATE, VERDICTS, WatchedProduct
 from blemish.serving.service import InspectionService
 
 _EXAMPLES = 8  # of each side of a change
@@ -75,17 +75,32 @@ def _changed(watched: WatchedProduct, pictures: PictureHistory) -> dict[str, Any
     }
 
 
-def trend_metrics(log: TrendLog) -> Iterable[Metric]:
-    """For Prometheus: log10 of the evidence of a change by product, and whether it has rung."""
-    evidence = GaugeMetricFamily(
-        "blemish_drift_evidence",
-        "Evidence that a product has changed, log10 of the odds.",
-        labels=["product"],
-    )
-    rang = GaugeMetricFamily(
-        "blemish_drift_alarm", "Whether the alarm of a product has rung.", labels=["product"]
-    )
+def trend_metrics(service: InspectionService) -> Iterable[Metric]:
+    """For Prometheus, by product: evidence of a change, and the last day with how it looked."""
+    log, learned = service.trend, service.model.pictures
+    if log is None:
+        return ()
+    evidence = _gauge("drift_evidence", "Evidence that a product has changed, log10 of the odds.")
+    rang = _gauge("drift_alarm", "Whether the alarm of a product has rung.")
+    parts = _gauge("day_parts", "Parts of the last day (UTC) that had any, by verdict.", "verdict")
+    marked = _gauge("day_false_alarms", "Of these, stopped and marked good.")
+    look = _gauge("day_appearance", "How the parts of that day looked, mean.", "measure")
+    usual = _gauge("learned_appearance", "How the good parts learned looked, mean.", "measure")
     for watch in [watched.watch for watched in log.watched()]:
         evidence.add_metric([watch.product or ""], watch.evidence)
         rang.add_metric([watch.product or ""], float(watch.rang is not None))
-    return (evidence, rang)
+    last = {day["product"]: day for day in log.days()}  # the oldest first
+    for product, day in last.items():
+        for verdict in VERDICTS:
+            parts.add_metric([product, verdict], day[verdict])
+        marked.add_metric([product], day["false_alarms"])
+        for measure in Appearance._fields:
+            look.add_metric([product, measure], day[measure])
+    for product, looks in ({} if learned is None else learned.looks).items():
+        for measure, value in zip(Appearance._fields, looks, strict=False):
+            usual.add_metric([product, measure], value)
+    return (evidence, rang, parts, marked, look, usual)
+
+
+def _gauge(name: str, what: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"blemish_{name}", what, labels=["product", *labels])
