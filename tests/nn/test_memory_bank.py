@@ -39,8 +39,9 @@ def test_large_queries_come_in_pieces_with_the_same_result(
     whole, near = bank(queries()), bank.nearest(queries(), values)
     monkeypatch.setattr(memory_bank, "_CHUNK", 80)
     assert torch.allclose(bank(queries()), whole, atol=1e-6)
+    # Some processors round a product of other shape otherwise, which the rows' shares enlarge.
     for one, other in zip(bank.nearest(queries(), values), near, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+        assert torch.allclose(one, other, atol=2e-5)
 
 
 def test_what_is_known_of_the_nearest_row_comes_with_its_distance(

@@ -78,7 +78,8 @@ class StoredRanking(Ranked):
                 count = size * np.dtype(kind).itemsize
                 columns[name] = np.frombuffer(self._file.read(count), kind)
                 offset += count
-            overlap = columns.pop("overlap") / self._covered if self.has_regions else None
+            shares = columns.pop("overlap")  # of no meaning without regions
+            overlap = shares / self._covered if self.has_regions else None
             part = Ranking(**columns, overlap=overlap, negatives=self.negatives, above=above)
             yield part
             covered = 0.0 if overlap is None else float(overlap[-1])
