@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ import pytest
 from blemish.delivery.courier import Couriers
 from blemish.delivery.message import Message
 from blemish.results import Prediction, Region
-
-RECEIVER = Path(__file__).with_name("receiver.py")
+from receiving import RECEIVER, receiver
+from waiting import until
 
 
 def found(number: int, verdict: str = "defect") -> Prediction:
@@ -39,26 +38,8 @@ def found(number: int, verdict: str = "defect") -> Prediction:
     )
 
 
-@contextmanager
-def receiver(log: Path, *codes: int, port: int = 0) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    words = [sys.executable, RECEIVER, str(port), log, *map(str, codes)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline()), process
-        finally:
-            process.kill()
-
-
 def received(log: Path) -> list[dict]:  # type: ignore[type-arg]
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert done()
 
 
 def test_a_webhook_gets_each_verdict_signed_and_in_order(
@@ -134,7 +115,7 @@ def test_a_process_killed_while_it_sends_loses_nothing(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = f"""
 import sys
-sys.path.insert(0, {str(RECEIVER.parent)!r})
+sys.path[:0] = {[str(RECEIVER.parent), str(RECEIVER.parents[1])]!r}
 from pathlib import Path
 from test_couriers import found
 from blemish.delivery.courier import Couriers

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from spot_model import part, png
 
 from blemish.delivery.message import Message
+from receiving import receiver
+from waiting import until
 
-RECEIVER = Path(__file__).parents[2] / "delivery" / "receiver.py"
 Start = Callable[..., Any]
-
-
-@contextmanager
-def receiver(log: Path, port: int = 0) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    words = [sys.executable, RECEIVER, str(port), log]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline()), process
-        finally:
-            process.kill()
 
 
 def received(log: Path) -> list[Message]:
@@ -36,14 +22,6 @@ def received(log: Path) -> list[Message]:
     lines = log.read_text().splitlines() if log.exists() else []
     messages = [Message.model_validate(json.loads(line)["body"]) for line in lines]
     return list({message.id: message for message in messages}.values())
-
-
-def until(true: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 40
-    while not (found := true()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def said(messages: list[Message]) -> list[tuple[str | None, int | None, str | None]]:
@@ -65,7 +43,7 @@ def test_parts_arrive_behind_their_pictures_though_the_receiver_is_killed(
             return answer.raise_for_status().json()["part"]
 
         assert post(1, 105, 106)["verdict"] == "ok"
-        until(lambda: len(received(log)) == 3)
+        until(lambda: len(received(log)) == 3, 40)
         first.kill()
         first.wait()
         # One picture after the other, as from two stations; the second is sent twice.
@@ -73,8 +51,8 @@ def test_parts_arrive_behind_their_pictures_though_the_receiver_is_killed(
         assert post(3, 180)["views"] == 1
         assert post(2, 180, views=2)["verdict"] == "unsure"
         assert post(2, 180, views=2)["verdict"] == "unsure"
-        with receiver(log, port):
-            until(lambda: len(received(log)) == 7)
+        with receiver(log, port=port):
+            until(lambda: len(received(log)) == 7, 40)
             assert server.stop() == 0
     found = received(log)
     assert said(found) == [
@@ -101,14 +79,14 @@ def test_a_folder_whose_names_say_the_part(tmp_path: Path, start: Start) -> None
             *("--send", f"http://127.0.0.1:{port}/#of=part", "--spool", tmp_path / "spool"),
         )
         arrive("part1_a.png", "part2_a.png")
-        until(lambda: server.client.get("/v1/live").json()["judged"] == 2)
+        until(lambda: server.client.get("/v1/live").json()["judged"] == 2, 40)
         assert received(log) == []  # neither is complete
         arrive("part2_b.png")
-        until(lambda: len(received(log)) == 1)
+        until(lambda: len(received(log)) == 1, 40)
         arrive("part1_b.png", level=180)
-        until(lambda: len(received(log)) == 2)
+        until(lambda: len(received(log)) == 2, 40)
         arrive("part3_a.png")  # of which there is no more: at the end it is said
-        until(lambda: server.client.get("/v1/live").json()["judged"] == 5)
+        until(lambda: server.client.get("/v1/live").json()["judged"] == 5, 40)
         assert server.client.get("/v1/live").json()["last"][0]["part"] == "3"
         assert server.stop() == 0
     found = received(log)

@@ -19,16 +19,9 @@ from spot_model import part, png
 from blemish.errors import ConfigError
 from blemish.results import Prediction
 from blemish.serving.live import KeepRule
+from waiting import until
 
 Start = Callable[..., Any]
-
-
-def until(true: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 20
-    while not (found := true()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def clip(path: Path, levels: list[int], *, rate: int = 10) -> Path:
