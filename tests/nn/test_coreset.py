@@ -26,6 +26,12 @@ def test_every_next_point_is_the_farthest_from_all_taken() -> None:
         assert taken[count] == int(nearest.argmax())
 
 
+def test_a_choice_goes_on_from_what_is_taken() -> None:
+    points = torch.randn(200, 5, generator=seeded())
+    whole = greedy_k_centre(points, 20, generator=seeded(3))
+    assert torch.equal(greedy_k_centre(points, 20, generator=seeded(4), start=whole[:12]), whole)
+
+
 def test_a_projection_changes_the_order_and_covers_nearly_as_well() -> None:
     points = torch.randn(3000, 300, generator=seeded())
     own, projected, drawn = (

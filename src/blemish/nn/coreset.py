@@ -15,14 +15,21 @@ import torch
 from torch import Tensor
 
 _FAR = 16  # points that are looked at together; more are rarely all taken
+_CHUNK = 256  # points taken before whose distances are measured together
 
 
 def greedy_k_centre(
-    points: Tensor, count: int, *, generator: torch.Generator, dimensions: int = 64
+    points: Tensor,
+    count: int,
+    *,
+    generator: torch.Generator,
+    dimensions: int = 64,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Positions ``(k,)`` of at most ``count`` points ``(n, D)`` that cover all of them.
 
-    The first is drawn; fewer than ``count`` come back where the rest are copies of those taken.
+    The first is drawn, unless it goes on from some; fewer than ``count`` come back where the rest
+    are copies of those taken.
 
     Args:
         points: On any device.
@@ -30,6 +37,7 @@ def greedy_k_centre(
         generator: Source of the first point and of the projection.
         dimensions: Width of the random projection that distances are measured in (Johnson and
             Lindenstrauss, 1984; Roth et al. use one as well); wider than D = the points themselves.
+        start: Positions ``(s,)`` that are taken already, and come back first.
 
     Example:
         >>> import torch
@@ -47,8 +55,12 @@ def greedy_k_centre(
     squares = points.square().sum(1)  # (n,)
     # Rounding leaves a hair between copies; it must not be taken for a distance.
     smallest = 1e-6 * float(squares.max())
-    taken = [int(torch.randint(len(points), (), generator=generator))]
-    nearest = _apart(points[taken], points, squares)[0]  # (n,), to the points taken
+    if start is None or not len(start):
+        start = torch.randint(len(points), (1,), generator=generator)
+    taken = start.tolist()
+    nearest = torch.full_like(squares, torch.inf)  # (n,), to the points taken
+    for some in start.to(points.device).split(_CHUNK):
+        nearest = torch.minimum(nearest, _apart(points[some], points, squares).amin(0))
     while len(taken) < count:
         # A distance to the nearest taken only ever falls, so that of the farthest few the next ones
         # can be told from each other alone, for as long as they stay above all the rest: one

@@ -162,7 +162,9 @@ class MemoryBank(nn.Module):
 
     @staticmethod
     def _likeness(queries: Tensor, columns: Tensor, half: Tensor) -> Tensor:
-        """``q·r − ‖r‖²/2`` ``(N, P, M)``, the larger the nearer."""
+        """``q·r − ‖r‖²/2`` ``(…, P, M)``, the larger the nearer."""
+        if queries.dim() == 2:  # in one pass
+            return torch.addmm(half, queries, columns, beta=-1)
         return queries @ columns - half
 
     def _each(self, queries: Tensor, group: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from blemish.methods.trio.config import TrioConfig
@@ -18,7 +19,8 @@ def good(count: int, seed: int) -> torch.Tensor:
 
 def fitted() -> tuple[PatchMemory, torch.Tensor]:
     memory, kept = PatchMemory(WIDTH, SIZE, 2), good(30, 0)
-    [own] = memory.fit([kept], [torch.arange(30)], torch.Generator(), rows=200, pool=600)
+    part = torch.arange(30)
+    [own], _ = memory.fit([kept], [part], [part % 5], torch.Generator(), rows=200, pool=600)
     return memory, own
 
 
@@ -46,6 +48,39 @@ def test_good_pictures_are_measured_by_the_others() -> None:
     assert own.shape == (30, 20)
     assert abs(float(own.mean() - unseen.mean())) < 0.3  # nearly as new ones are
     assert float(seen.mean()) < float(own.mean()) - 0.5  # its own rows are near
+
+
+@pytest.mark.parametrize(("count", "folds", "rows"), [(30, 5, 10**4), (2, 2, 10**4), (30, 5, 200)])
+def test_a_fold_is_measured_by_what_the_others_would_have_given(
+    count: int, folds: int, rows: int
+) -> None:
+    kept, part = good(count, 0)[:, :WIDTH], torch.arange(count)
+    fold, group = part % folds, torch.zeros(count, dtype=torch.long)
+
+    def fit(own: torch.Tensor) -> tuple[PatchMemory, torch.Tensor]:
+        memory = PatchMemory(WIDTH, SIZE, 1)
+        folds = [fold[own]]
+        found = memory.fit(
+            [kept[own]], [part[own]], folds, torch.Generator(), rows=rows, pool=10**4
+        )
+        return memory, found[1][0]
+
+    _, unseen = fit(part)
+    for k in range(folds):
+        own = fold == k
+        apart = (unseen[own] - fit(~own)[0](kept[own], group[own])).abs()
+        # Of all patches there is one choice; of some of them others cover the same ground.
+        assert float(apart.max()) < 1e-3 if rows > 600 else float(apart.mean()) < 0.4
+
+
+def test_copies_of_one_picture_are_measured_by_each_other() -> None:
+    memory, kept, part = PatchMemory(WIDTH, SIZE, 1), good(1, 0)[:, :WIDTH], torch.arange(6)
+    copies = kept.expand(6, -1, -1, -1)
+    [alone], [unseen] = memory.fit(
+        [copies], [part], [part % 3], torch.Generator(), rows=50, pool=500
+    )
+    assert alone.isfinite().all()
+    assert unseen.isfinite().all()
 
 
 def test_without_a_neighbourhood_there_is_one_description() -> None:

@@ -12,16 +12,13 @@ from torch import Tensor
 from blemish.export.graph import onnx_graph
 from blemish.inspection.network import Network
 from blemish.methods.base import Batch
-from blemish.methods.trio.blocks import (
-    PlaceGaussian,
-    UsualDistance,
-    nearest_of_others,
-)
+from blemish.methods.trio.blocks import UsualDistance
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.nearest import nearest_of_others
+from blemish.methods.trio.place_gaussian import PlaceGaussian
 from blemish.methods.trio.product_code import ProductCode
 from blemish.model_file.bundle import GRAPH
-from blemish.nn.memory_bank import MemoryBank
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.networks import build_network
 from blemish.teachers.teacher import Teacher, build_teacher
@@ -51,22 +48,18 @@ def fitted(*batches: Batch, teacher: Teacher | None = None, **settings: int) -> 
 
 def test_a_row_is_never_compared_with_its_own_picture() -> None:
     queries = torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]])  # three pictures, one patch
-    bank = MemoryBank(2)
-    bank.fill([queries.flatten(0, 1)])
-    each = torch.arange(3)
-    distances, places = nearest_of_others(bank, 0, queries, each, each)
+    rows, each = queries.flatten(0, 1), torch.arange(3)
+    distances, places = nearest_of_others(queries, rows, each, each)
     assert distances.flatten().tolist() == pytest.approx([5.0, 1.0, 1.0])
     assert places.flatten().tolist() == [1, 2, 1]
-    alone, _ = nearest_of_others(bank, 0, queries[:1], torch.tensor([0, 0, 0]), torch.arange(1))
+    alone, _ = nearest_of_others(queries[:1], rows, torch.tensor([0, 0, 0]), torch.arange(1))
     assert float(alone) == pytest.approx(5.0)  # the second nearest
 
 
 def test_views_of_one_part_do_not_explain_each_other() -> None:
     queries = torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]])
-    bank = MemoryBank(2)
-    bank.fill([queries.flatten(0, 1)])
     part = torch.tensor([0, 1, 1])  # the last two pictures show one part
-    distances, _ = nearest_of_others(bank, 0, queries, torch.arange(3), part)
+    distances, _ = nearest_of_others(queries, queries.flatten(0, 1), part, part)
     assert distances.flatten().tolist() == pytest.approx([5.0, 5.0, 34**0.5])
 
 

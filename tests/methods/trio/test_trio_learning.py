@@ -12,10 +12,10 @@ from torch import Tensor
 
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
-from blemish.methods.trio.blocks import FOLDS, PlaceGaussian, residuals
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.growth import _Spread, widen
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.place_gaussian import FOLDS, PlaceGaussian, residuals
 from blemish.methods.trio.usual import by_place, by_row, moved
 from blemish.teachers.teacher import build_teacher
 

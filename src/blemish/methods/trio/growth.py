@@ -15,18 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.trio.blocks import (
+from blemish.methods.trio.blocks import UsualDistance
+from blemish.methods.trio.memory import PatchMemory, least, patches_of
+from blemish.methods.trio.nearest import nearest_of_others
+from blemish.methods.trio.place_gaussian import (
     FOLDS,
     JITTER,
     OBSERVED,
     PlaceGaussian,
-    UsualDistance,
-    nearest_of_others,
     residuals,
     shrunk,
     whitened,
 )
-from blemish.methods.trio.memory import PatchMemory, least, patches_of
 from blemish.methods.trio.usual import by_place, by_row, moved
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
@@ -108,7 +108,7 @@ def _remember(
     # The old rows are of one part more, which no new picture shows.
     owner = torch.where(taken < len(old), count, (taken - len(old)) // each)
     parts = torch.cat([part, part.max()[None] + 1])
-    distances, nearest = nearest_of_others(bank, group, queries, owner, parts)
+    distances, nearest = nearest_of_others(queries, memory, parts[owner], part)
     row, apart_row = by_row(distances, nearest, len(memory), part, row_sums)
     place, apart_place = by_place(distances, part, usual.smooth, place_sums)
     z = torch.minimum(apart_row, apart_place)

@@ -16,8 +16,8 @@ from torch import Tensor
 from blemish._progress import Important
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, OutOfFold
-from blemish.methods.trio.blocks import FOLDS
 from blemish.methods.trio.growth import put_beside, put_in_place, remember, widen
+from blemish.methods.trio.place_gaussian import FOLDS
 
 if TYPE_CHECKING:
     from blemish.methods.trio.model import Trio

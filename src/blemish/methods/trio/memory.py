@@ -14,7 +14,8 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from blemish.methods.trio.blocks import UsualDistance, nearest_of_others
+from blemish.methods.trio.blocks import UsualDistance
+from blemish.methods.trio.cross_fit import PatchPool, cross_fitted
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
 
@@ -44,26 +45,39 @@ class PatchMemory(nn.Module):
         self,
         kept: list[Tensor],
         parts: list[Tensor],
+        folds: list[Tensor],
         generator: torch.Generator,
         *,
         rows: int,
         pool: int,
-    ) -> list[Tensor]:
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Choose the rows of every group's pictures ``(n, S·D, h, w)``, and take what is usual.
 
-        Returns what the pictures themselves are ``(n, P)``, each without its own part's rows.
+        Returns what the pictures themselves are ``(n, P)``, each without its own part's rows; and
+        what they are to the memory of the other folds (``folds``, ``(n,)`` each), where there are
+        others.
         """
         each = [features.split(self.width, 1) for features in kept]
-        found = []
+        alone, unseen = [], []
         for kind, (bank, usual) in enumerate(self.pairs()):
-            own = [features[kind] for features in each]
-            owners = _remember(bank, own, again(generator), rows=rows, pool=pool)
-            measured = [
-                (*nearest_of_others(bank, g, patches_of(features), owner, part), len(owner))
-                for g, (features, owner, part) in enumerate(zip(own, owners, parts, strict=True))
+            blocks, measured = [], []
+            for features, part, fold in zip(each, parts, folds, strict=True):
+                queries = patches_of(features[kind])
+                chosen = _choose(queries, again(generator), rows=rows, pool=pool)
+                blocks.append(chosen.points[chosen.taken])
+                group = queries, chosen, part, fold, usual.size
+                measured.append(cross_fitted(*group, rows=rows, generator=again(generator)))
+            bank.fill(blocks)
+            left = [
+                (own.distances, own.places, len(block))
+                for own, block in zip(measured, blocks, strict=True)
             ]
-            found.append(usual.fit(measured, parts))
-        return [least(group) for group in zip(*found, strict=True)]
+            alone.append(usual.fit(left, parts))
+            both = zip(alone[-1], measured, strict=True)
+            unseen.append([a if own.unseen is None else own.unseen for a, own in both])
+        return [least(own) for own in zip(*alone, strict=True)], [
+            least(own) for own in zip(*unseen, strict=True)
+        ]
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
         found = []
@@ -79,23 +93,15 @@ def least(found: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     return reduce(torch.minimum, found)
 
 
-def _remember(
-    bank: MemoryBank, kept: list[Tensor], generator: torch.Generator, *, rows: int, pool: int
-) -> list[Tensor]:
-    """Fill a memory; says which picture of its group each row came from."""
-    blocks, owners = [], []
-    for features in kept:
-        generator = again(generator)
-        count, places = len(features), features[0, 0].numel()
-        each = min(places, math.ceil(pool / count))
-        order = torch.rand(count, places, generator=generator).topk(each, 1).indices
-        drawn = zip(patches_of(features), order.to(features.device), strict=True)
-        points = torch.cat([own[at] for own, at in drawn]).float()
-        taken = greedy_k_centre(points, rows, generator=generator)
-        blocks.append(points[taken])
-        owners.append(taken // each)
-    bank.fill(blocks)
-    return owners
+def _choose(queries: Tensor, generator: torch.Generator, *, rows: int, pool: int) -> PatchPool:
+    """Rows of a memory, from as many patches of every picture ``(n, P, D)``."""
+    count, places = queries.shape[:2]
+    each = min(places, math.ceil(pool / count))
+    order = torch.rand(count, places, generator=generator).topk(each, 1).indices
+    drawn = zip(queries, order.to(queries.device), strict=True)
+    points = torch.cat([own[at] for own, at in drawn]).float()
+    owner = torch.arange(count, device=points.device).repeat_interleave(each)
+    return PatchPool(points, owner, greedy_k_centre(points, rows, generator=generator))
 
 
 def again(generator: torch.Generator) -> torch.Generator:

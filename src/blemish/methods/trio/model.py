@@ -33,15 +33,12 @@ from torch import Tensor
 from blemish._progress import Important
 from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
-from blemish.methods.trio.blocks import (
-    PlaceGaussian,
-    ProductScale,
-    UsualScore,
-)
+from blemish.methods.trio.blocks import ProductScale, UsualScore
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory, again
 from blemish.methods.trio.pictures import KeptPictures, ProductPictures
+from blemish.methods.trio.place_gaussian import PlaceGaussian
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.surface import surface_notes
 from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
@@ -135,57 +132,44 @@ class Trio(Method):
                 )
             )
         self.weights.reset([len(part.unique()) for part in parts])
-        alone = self._fit(kept, parts, generator)
+        folds = [_folds(part) for part in parts]
+        alone, unseen = self._fit(kept, parts, folds, generator)
         if self.config.layout_weight > 0:
             self._notes += surface_notes(self.gaussian, groups, self.patches.size)
         self._good = [
-            Good(self.by_other_folds(group, own, generator), group.part, group.image, own)
-            for group, own in zip(groups, alone, strict=True)
+            Good(new, group.part, group.image, own)
+            for group, new, own in zip(groups, unseen, alone, strict=True)
         ]
         self._take_unit()
 
     def _fit(
-        self, kept: list[Tensor], parts: list[Tensor], generator: torch.Generator
-    ) -> list[Measures]:
+        self,
+        kept: list[Tensor],
+        parts: list[Tensor],
+        folds: list[Tensor],
+        generator: torch.Generator,
+    ) -> tuple[list[Measures], list[Measures]]:
         """Fit every measure on standardised :meth:`features` of the parts ``(n,)``.
 
-        Returns what they say of the pictures, each without its own rows and moments.
+        Returns what they say of the pictures, each without its own rows and moments; and what
+        measures say that were fitted without their fold. Only so are they as new to what measures
+        them as a new picture is to the whole model: a memory that loses one picture's rows has a
+        hole just there, and the distances that are usual among fewer pictures are longer.
         """
-        patchwise = self.memory.fit(
-            kept, parts, generator, rows=self.config.rows, pool=self.config.pool
+        places = [self.wide(f).flatten(2) for f in kept]
+        quarters = [torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept]
+        both = zip(
+            self.memory.fit(
+                kept, parts, folds, generator, rows=self.config.rows, pool=self.config.pool
+            ),
+            self.gaussian.cross_fit(places, parts, folds),
+            self.layout.cross_fit(quarters, parts, folds),
+            strict=True,
         )
-        placewise = self.gaussian.fit((self.wide(f).flatten(2) for f in kept), parts)
-        quarters = self.layout.fit(
-            (torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept), parts
+        alone, unseen = (
+            [Measures(m, p, q.amax(1)) for m, p, q in zip(*each, strict=True)] for each in both
         )
-        layout = [own.amax(1) for own in quarters]
-        return [Measures(*own) for own in zip(patchwise, placewise, layout, strict=True)]
-
-    def by_other_folds(
-        self, group: ProductPictures, alone: Measures, generator: torch.Generator
-    ) -> Measures:
-        """What measures that were fitted without their fold say of a group's pictures.
-
-        Only so are they as new to what measures them as a new picture is to the whole model: a
-        memory that loses one picture's rows has a hole just there, and the distances that are usual
-        among fewer pictures are longer.
-        """
-        number = group.part.unique(return_inverse=True)[1]
-        count = int(number.max()) + 1
-        if count == 1:
-            return alone
-        fold = number % min(count, _FOLDS if len(number) > _FEWER else _MORE_FOLDS)
-        other = Trio(self.config, self.teacher, self.input_size).to(group.features.device)
-        found = Measures(*map(torch.empty_like, alone))
-        for k in fold.unique():
-            others = (fold != k).to(group.features.device)
-            other._fit([group.features[others]], [group.part[fold != k]], again(generator))
-            for own in torch.nonzero(~others)[:, 0].split(16):
-                features = group.features[own].float()
-                memory, place, quarters = other._deviations(features, torch.zeros_like(own))
-                for whole, some in zip(found, (memory, place, quarters.amax(1)), strict=True):
-                    whole[own] = some
-        return found
+        return alone, unseen
 
     def weigh(self, batches: Iterable[Batch]) -> None:
         self._notes += weigh(self, self._good, batches)
@@ -357,6 +341,12 @@ class Trio(Method):
             )
             for own in chosen
         ]
+
+
+def _folds(part: Tensor) -> Tensor:
+    """Fold of each picture, those of one part in the same."""
+    number = part.unique(return_inverse=True)[1]
+    return number % min(int(number.max()) + 1, _FOLDS if len(part) > _FEWER else _MORE_FOLDS)
 
 
 def _grid(config: TrioConfig, teacher: Teacher) -> int:

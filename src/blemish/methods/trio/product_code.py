@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish.methods.trio.blocks import whitening
+from blemish.methods.trio.place_gaussian import whitening
 from blemish.nn.picture_groups import GroupBuffers
 
 #: Times the usual distance of a product's good pictures from their mean, beyond which a picture

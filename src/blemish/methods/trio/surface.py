@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-from blemish.methods.trio.blocks import PlaceGaussian
 from blemish.methods.trio.pictures import ProductPictures
+from blemish.methods.trio.place_gaussian import PlaceGaussian
 
 #: Share of the features' variance that lies between places, up to which pictures look like those of
 #: a surface: fabric, brushed metal and commutators have 0.15 to 0.20, a tray of loose parts 0.51,
