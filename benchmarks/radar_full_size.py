@@ -4,6 +4,7 @@
     python benchmarks/radar_full_size.py judge COMMUTATOR NETWORK.pt RESULT.json --timestep 450
     python benchmarks/radar_full_size.py judge … --mode reconstruct --few
     python benchmarks/radar_full_size.py speed COMMUTATOR NETWORK.pt RESULT.json
+    python benchmarks/radar_full_size.py beside COMMUTATOR METHOD RESULT.json --set steps=400
 
 ``train``: the small U-Net on patches of 64 pixels of the good training pictures of 28 items, as
 RADAR trains it, 1,500 steps. ``judge``: the middle 512 rows of pictures, where the cracks are (256
@@ -29,8 +30,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from blemish import Detector, TrainingOptions
 from blemish._files import atomic_write
+from blemish._progress import Progress
 from blemish.benchmark.environment import environment
+from blemish.data.sample import DataSet, Sample, Split
 from blemish.methods.base import Batch
 from blemish.methods.radar.config import RADARConfig
 from blemish.methods.radar.model import RADAR
@@ -147,6 +151,37 @@ def speed(root: Path, network: Path, result: Path) -> None:
     print(json.dumps(content["speed"]))
 
 
+def beside(root: Path, name: str, result: Path, settings: dict[str, str]) -> None:
+    """Another method on the pictures that RADAR is judged by."""
+    top, bottom, *counts = WHOLE
+    parts, labels = parts_of(root, *counts)
+
+    def samples(paths: list[Path], split: Split) -> list[Sample]:
+        rows = ((path, grey(path)[top:bottom, :500]) for path in paths)
+        return [Sample(path, "commutator", split, 0, image=image) for path, image in rows]
+
+    learned = samples([*items_of(root)[0], *parts["forest"]], "train")
+    limit, test = samples(parts["limit"], "validation"), samples(parts["test"], "test")
+    detector = Detector(name, image_size=512, settings=settings)
+    training = TrainingOptions(seed=0, device="cpu", check_labels=False)
+    started = time.process_time()
+    data = DataSet("folder", root, (*learned, *limit))
+    detector.fit(data, false_alarm_rate=RATE, training=training, progress=Progress(quiet=True))
+    fit_s = round(time.process_time() - started)
+    started = time.process_time()
+    judged = detector.judge_samples([*limit, *test], calibration=None, batch_size=1)
+    found = np.array([prediction.score for _, prediction in judged])
+    seconds = [(time.process_time() - started) / len(found)]
+    run = figures({"limit": found[: len(limit)], "test": found[len(limit) :]}, labels, seconds)
+    run |= {"fit_s": fit_s, "input": detector.ready()[1].to_json()}
+    run["pictures"] = {"learned": len(learned), "limit": len(limit), "test": len(test)}
+    content = json.loads(result.read_text()) if result.is_file() else {"runs": {}}
+    key = " ".join((name, *(f"{option}={value}" for option, value in settings.items())))
+    content.setdefault("beside", {})[key] = run | {"environment": environment()}
+    write(result, content)
+    print(key, json.dumps(run))
+
+
 def parts_of(root: Path, forest: int, limit: int, judged: int) -> tuple[dict[str, Any], Any]:
     """Pictures for forest, limit and test, and the labels of the last."""
     held = items_of(root)[1]
@@ -179,9 +214,9 @@ def figures(scores: dict[str, Any], labels: Any, seconds: list[float]) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=("train", "judge", "speed"))
+    parser.add_argument("part", choices=("train", "judge", "speed", "beside"))
     parser.add_argument("data", type=Path)
-    parser.add_argument("network", type=Path)
+    parser.add_argument("network", type=Path, help="its file; for beside, the other method's name")
     parser.add_argument("result", type=Path, nargs="?")
     parser.add_argument("--mode", choices=("single_step", "reconstruct"), default="single_step")
     parser.add_argument("--timestep", type=int)
@@ -193,6 +228,9 @@ def main() -> None:
         train(given.data, given.network)
     elif given.part == "speed":
         speed(given.data, given.network, given.result)
+    elif given.part == "beside":
+        settings = dict(part.split("=", 1) for part in given.set)
+        beside(given.data, str(given.network), given.result, settings)
     else:
         judge(given.data, given.network, given.result, given)
 
