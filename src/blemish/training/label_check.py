@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blemish._progress import Progress
 from blemish.data.left_out import leave_out_flags, short_names
@@ -32,8 +33,6 @@ from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Method, OutOfFold
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
-from blemish.methods.trio.pictures import ProductPictures
-from blemish.methods.trio.weighing import Measures
 from blemish.teachers.teacher import Teacher
 from blemish.training.batches import TrainingBatches
 
@@ -235,7 +234,5 @@ def _by_others(
 class _Alone(Trio):
     """The trio without its folds: only what pictures score without their own rows is asked."""
 
-    def by_other_folds(
-        self, group: ProductPictures, alone: Measures, generator: torch.Generator
-    ) -> Measures:
-        return alone
+    def folds(self, part: Tensor) -> Tensor:
+        return torch.zeros_like(part)

@@ -132,7 +132,7 @@ class Trio(Method):
                 )
             )
         self.weights.reset([len(part.unique()) for part in parts])
-        folds = [_folds(part) for part in parts]
+        folds = [self.folds(part) for part in parts]
         alone, unseen = self._fit(kept, parts, folds, generator)
         if self.config.layout_weight > 0:
             self._notes += surface_notes(self.gaussian, groups, self.patches.size)
@@ -141,6 +141,11 @@ class Trio(Method):
             for group, new, own in zip(groups, unseen, alone, strict=True)
         ]
         self._take_unit()
+
+    def folds(self, part: Tensor) -> Tensor:
+        """Fold ``(n,)`` of each picture of a group, those of one part in the same."""
+        number = part.unique(return_inverse=True)[1]
+        return number % min(int(number.max()) + 1, _FOLDS if len(part) > _FEWER else _MORE_FOLDS)
 
     def _fit(
         self,
@@ -341,12 +346,6 @@ class Trio(Method):
             )
             for own in chosen
         ]
-
-
-def _folds(part: Tensor) -> Tensor:
-    """Fold of each picture, those of one part in the same."""
-    number = part.unique(return_inverse=True)[1]
-    return number % min(int(number.max()) + 1, _FOLDS if len(part) > _FEWER else _MORE_FOLDS)
 
 
 def _grid(config: TrioConfig, teacher: Teacher) -> int:
