@@ -36,7 +36,7 @@ from blemish.data.sources import load_input
 from blemish.methods.base import Batch
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
-from blemish.methods.trio.weighing import usual_share
+from blemish.methods.trio.weighing import oddness, usual_share
 from blemish.metrics import auroc
 from blemish.teachers.teacher import Teacher, build_teacher
 
@@ -60,7 +60,7 @@ def _highest(local: Tensor) -> Tensor:
 
 
 def _mixed(d: Deviations, share: float) -> Tensor:
-    return _highest(share * d.memory + (1 - share) * d.gaussian)
+    return _highest(oddness(d.memory, d.gaussian, share))
 
 
 Parts = Callable[[Deviations], list[Tensor]]
@@ -86,6 +86,10 @@ VARIANTS: dict[str, tuple[Parts, float]] = {
     },
     "memory by number of pictures, layout 0.4": (
         lambda d: [_mixed(d, d.usual), _highest(d.layout)],
+        0.4,
+    ),
+    "the same, places' deviations as they are": (
+        lambda d: [_highest(d.usual * d.memory + (1 - d.usual) * d.gaussian), _highest(d.layout)],
         0.4,
     ),
     "memory + gaussian top 3, layout 0.4": (

@@ -30,6 +30,9 @@ _FEW_SHARE = 0.9
 _MANY_SHARE = 0.5
 #: Independent good pictures of which it is the mean of both.
 _BETWEEN = 30
+#: Deviations of a place beyond which their root counts: the tail of its distances is far longer
+#: than that of the memory's, so that the oddest of good pictures would be odd by their place alone.
+_LONG = 4.0
 #: What the odds of that share are multiplied by, and how many steps that is.
 _ODDS = {1 / 9: 2, 1 / 3: 1, 1.0: 0, 3.0: 1, 9.0: 2}
 #: What the layout's weight is multiplied by, and how many steps that is: never by nothing, so that
@@ -55,7 +58,7 @@ class Measures(NamedTuple):
 
     def local(self, share: float) -> Tensor:
         """Oddness of patches ``(n, P)``, of which so much is the memory's."""
-        return share * self.memory + (1 - share) * self.place
+        return oddness(self.memory, self.place, share)
 
     def branches(self, share: float) -> Tensor:
         """Structural and logical scores ``(n, 2)``, not yet in the unit of good pictures."""
@@ -109,12 +112,23 @@ class Weights(GroupBuffers):
 
     def local(self, memory: Tensor, place: Tensor, group: Tensor) -> Tensor:
         """Oddness of patches by what memory and place say."""
-        share = self.memory.index_select(0, group)[:, None]
-        return share * memory + (1 - share) * place
+        return oddness(memory, place, self.memory.index_select(0, group)[:, None])
 
     def score(self, branches: Tensor, group: Tensor) -> Tensor:
         """Soft maximum of structural and weighted logical scores."""
         return soft_maximum(branches, self.layout.index_select(0, group))
+
+
+def oddness(memory: Tensor, place: Tensor, share: Tensor | float) -> Tensor:
+    """Oddness of patches by the deviations of memory and place, of which so much is the memory's.
+
+    Example:
+        >>> import torch
+        >>> from blemish.methods.trio.weighing import oddness
+        >>> oddness(torch.tensor([2.0, 2.0]), torch.tensor([3.0, 9.0]), 0.5).tolist()
+        [2.5, 4.0]
+    """
+    return share * memory + (1 - share) * torch.minimum(place, (_LONG * place.clamp_min(0)).sqrt())
 
 
 def usual_share(count: int) -> float:
