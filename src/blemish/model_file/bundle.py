@@ -26,7 +26,8 @@ from blemish.model_file.onnx_file import split, with_text
 from blemish.stores.urls import as_url, shown
 
 #: 2: settings without stand-ins for "decide yourself", and the good images kept a row each.
-SCHEMA_VERSION = 2
+#: 3: the trio's scores by the root of a place's long tail, to which its limits belong.
+SCHEMA_VERSION = 3
 _MANIFEST = "manifest.json"
 #: Name of an exported model's graph among the members.
 GRAPH = "model.onnx"
