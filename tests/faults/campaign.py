@@ -1,6 +1,9 @@
 """Fault campaign: damaged model files, damaged pictures, commands killed at random.
 
     python tests/faults/campaign.py benchmarks/results/faults.json      (make faults)
+    python tests/faults/campaign.py benchmarks/results/faults.json killed_benchmarks http
+
+The second runs the parts that are named, and leaves the figures of the others in the file.
 
 What is promised, and checked here as often as one likes; `test_faults.py` does it a few times in
 every run of the suite.
@@ -268,37 +271,46 @@ def _in_a_child(work: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any] |
     yield json.loads(said) if code == 0 else f"ended with {code}"
 
 
-def main(result: str) -> None:
+def main(result: Path, names: list[str]) -> None:
+    """Run parts, all unless named, and enter each into the file of results once it has ended."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from fuzz_http import fuzzed
     from killed import killed_benchmarks, killed_servers, killed_studios
     from places import closed_places, full_disks
     from soak import soak_serve, soak_watch
 
-    from blemish.benchmark.result_file import write_result
+    from blemish._files import atomic_write
+    from blemish.benchmark.environment import environment
     from forked import ForkServer
 
-    forks = ForkServer(Path(tempfile.mkdtemp()))
-    content = {
-        "command": "python tests/faults/campaign.py benchmarks/results/faults.json",
-        "seed": 0,
-        "damaged_models": damaged_models(2000),
-        "damaged_pictures": damaged_pictures(20_000),
-        "killed_commands": killed_commands(200),
-        "killed_benchmarks": killed_benchmarks(20),
-        "killed_servers": killed_servers(forks, 20),
-        "killed_studios": killed_studios(forks, 20),
-        "full_disks": full_disks(50),
-        "closed_places": closed_places(),
-        "http": fuzzed(100),
-        "soak_serve": soak_serve(600),
-        "soak_watch": soak_watch(600),
-    }
-    write_result(result, content)
-    print(json.dumps(content, indent=1))
+    with tempfile.TemporaryDirectory() as folder:
+        forks = ForkServer(Path(folder))
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "damaged_models": lambda: damaged_models(2000),
+            "damaged_pictures": lambda: damaged_pictures(20_000),
+            "killed_commands": lambda: killed_commands(200),
+            "killed_benchmarks": lambda: killed_benchmarks(20),
+            "killed_servers": lambda: killed_servers(forks, 20),
+            "killed_studios": lambda: killed_studios(forks, 20),
+            "full_disks": lambda: full_disks(50),
+            "closed_places": closed_places,
+            "http": lambda: fuzzed(100),
+            "soak_serve": lambda: soak_serve(600),
+            "soak_watch": lambda: soak_watch(600),
+        }
+        if unknown := set(names) - set(parts):
+            raise SystemExit(f"No part is called {', '.join(unknown)}, but {', '.join(parts)}.")
+        where = environment()  # before the first part changes the file that git knows
+        for name in names or parts:
+            found = {**parts[name](), "environment": where}
+            print(json.dumps({name: found}, indent=1), flush=True)
+            content = json.loads(result.read_text("utf-8")) if result.exists() else {"seed": 0}
+            with atomic_write(result) as file:
+                file.write(f"{json.dumps({**content, name: found}, indent=1)}\n".encode())
+        forks.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    main(sys.argv[1])
+    main(Path(sys.argv[1]), sys.argv[2:])
