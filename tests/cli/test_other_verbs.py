@@ -242,7 +242,8 @@ def _small_line(before: str = "") -> str:
     """The demo with small pictures and few of them."""
     return (
         "import blemish.demo_line as line, functools\n"
-        "line.write_demo_line = functools.partial(line.write_demo_line, size=64)\n" + before
+        "few = dict(size=64, train=16, test_good=4, defects_per_kind=4)\n"
+        "line.write_demo_line = functools.partial(line.write_demo_line, **few)\n" + before
     )
 
 

@@ -69,7 +69,8 @@ def test_an_input_is_doubled_only_where_others_read_it_too() -> None:
 
 def test_what_is_not_quantised_sees_the_features_as_they_are(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    method = build_method("logicrd", {}, small_teacher("tiny-three"), (SIDE, SIDE)).eval()
+    plain = {"semantics": False, "compensation": False, "regions": 1}
+    method = build_method("logicrd", plain, small_teacher("tiny-three"), (SIDE, SIDE)).eval()
     pictures = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3)).astype(np.uint8)
     samples = []
     for number, picture in enumerate(pictures):

@@ -11,6 +11,7 @@ import torch
 from building import BRIEF_RADAR, build_method
 from numpy.typing import NDArray
 from safetensors import safe_open
+from small_teachers import small_teacher
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -57,7 +58,7 @@ def trained(
 ) -> dict[str, torch.Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method = build_method(name, brief(name, 4, 4), build_teacher(), (64, 64))
+        method = build_method(name, brief(name, 4, 4), small_teacher("tiny-three"), (64, 64))
         options = TrainingOptions(work_dir=folder, seed=seed, device="cpu")
         samples = training_data(images).samples
         train(method, samples, Preprocessing(64, 64), options, progress=QUIET)

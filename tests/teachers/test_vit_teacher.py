@@ -25,7 +25,7 @@ PATCH, WIDTH = 8, 32
 
 
 class TinyVit(nn.Module):
-    """Patch embedding, three blocks; the tokens after the last two are the levels."""
+    """Patch embedding, two blocks; the tokens after each are the levels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class TinyVit(nn.Module):
             nn.TransformerEncoderLayer(
                 WIDTH, 4, 2 * WIDTH, dropout=0.0, batch_first=True, norm_first=True
             )
-            for _ in range(3)
+            for _ in range(2)
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -43,7 +43,7 @@ class TinyVit(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
             levels.append(tokens.transpose(1, 2).unflatten(2, patches.shape[2:]))
-        return levels[1:]
+        return levels
 
 
 def build_tiny_vit(weights: Weights = "random") -> Teacher:
