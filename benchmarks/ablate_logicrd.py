@@ -80,8 +80,7 @@ def ablation(
             row: dict[str, Any] = {"system": name, "seed": seed, "settings": settings}
             row["fit_s"] = round(time.monotonic() - started)
             row["auroc"] = _by_measure(detector.method, _test_pictures(detector, line))
-            if name.startswith("LogicRD"):
-                row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
+            row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
             found["rows"].append(row)
             flags = "".join(f" --set {name}={value}" for name, value in settings.items())
             command = f"python benchmarks/ablate_logicrd.py LINE --seeds SEED{flags}"
@@ -92,11 +91,13 @@ def ablation(
 #: How both branches could be judged jointly, given their z-scores.
 RULES: dict[str, Callable[[float, float], float]] = {
     "sum": lambda a, b: a + b,
+    "sum, the logical half": lambda a, b: a + b / 2,
     "maximum": max,
     "soft maximum": lambda a, b: float(np.logaddexp(a, b)),
     "soft maximum, the logical half": lambda a, b: float(np.logaddexp(a, b / 2)),
 }
 PLANTED = 20  # good validation pictures of a product that anomalies are planted into
+STRENGTHS = (0.5, 0.25)  # of planted structural ones: whole, every system finds nearly all of them
 
 
 #: Product, kind (good, logical, structural) and pixels.
@@ -121,7 +122,10 @@ def _planted_pictures(detector: Detector, line: str) -> Iterator[Picture]:
             for kind in LOGICAL_KINDS:
                 yield product, "logical", plant_logical_anomaly(pixels, rng, kind=kind)[0]
             for kind in KINDS:
-                yield product, "structural", plant_anomaly(pixels, rng, kind=kind)[0]
+                whole = plant_anomaly(pixels, rng, kind=kind)[0].astype(np.float32)
+                for strength in STRENGTHS:
+                    faded = pixels + strength * (whole - pixels) + 0.5
+                    yield product, "structural", faded.astype(np.uint8)
 
 
 def _by_measure(method: Any, pictures: Iterator[Picture]) -> dict[str, dict[str, dict[str, float]]]:

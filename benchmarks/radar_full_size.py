@@ -1,10 +1,11 @@
-"""RADAR on a worn, textured surface at full size: why it failed, and against reconstruction.
+"""RADAR on a worn, textured surface at full size: against reconstruction, and beside others.
 
     python benchmarks/radar_full_size.py train COMMUTATOR NETWORK.pt
     python benchmarks/radar_full_size.py judge COMMUTATOR NETWORK.pt RESULT.json --timestep 450
     python benchmarks/radar_full_size.py judge … --mode reconstruct --few
     python benchmarks/radar_full_size.py speed COMMUTATOR NETWORK.pt RESULT.json
-    python benchmarks/radar_full_size.py beside COMMUTATOR METHOD RESULT.json --set steps=400
+    python benchmarks/radar_full_size.py beside COMMUTATOR METHOD RESULT.json --set steps=200
+    python benchmarks/radar_full_size.py table COMMUTATOR NETWORK.pt RESULT.json
 
 ``train``: the small U-Net on patches of 64 pixels of the good training pictures of 28 items, as
 RADAR trains it, 1,500 steps. ``judge``: the middle 512 rows of pictures, where the cracks are (256
@@ -12,6 +13,9 @@ with ``--few``, which takes fewer pictures too): 24 good ones of the ten other t
 what is usual and the forest, 40 more set the limit for 5 %, every third good and every second
 defective test picture is judged; without ``--timestep`` RADAR chooses it. Features are kept one by
 one, so that a stopped run goes on. ``speed``: both ways in turn, on four pictures of 256 rows.
+``beside``: another method on the same rows of the same pictures, at 512×512 with a grey margin; it
+learns those of the network's training pictures and the forest's, and has the same for its limit.
+``table`` prints both.
 Times are CPU seconds of one thread, so that other work on the machine does not count.
 """
 
@@ -182,6 +186,19 @@ def beside(root: Path, name: str, result: Path, settings: dict[str, str]) -> Non
     print(key, json.dumps(run))
 
 
+def table(result: Path) -> str:
+    """Markdown: RADAR's runs on all pictures, and the other methods'."""
+    content = json.loads(result.read_text())
+    runs = {f"radar, {name}": run for name, run in content["runs"].items() if "few" not in name}
+    lines = ["| | image AUROC | precision | recall | F1 | false alarms | per image |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    for name, run in (runs | content.get("beside", {})).items():
+        shares = (run[key] for key in ("image_auroc", "precision", "recall", "f1"))
+        cells = " | ".join(f"{100 * share:.1f}" for share in shares)
+        lines.append(f"| {name} | {cells} | {run['false_alarms']} | {run['milliseconds']} ms |")
+    return "\n".join(lines)
+
+
 def parts_of(root: Path, forest: int, limit: int, judged: int) -> tuple[dict[str, Any], Any]:
     """Pictures for forest, limit and test, and the labels of the last."""
     held = items_of(root)[1]
@@ -214,7 +231,7 @@ def figures(scores: dict[str, Any], labels: Any, seconds: list[float]) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=("train", "judge", "speed", "beside"))
+    parser.add_argument("part", choices=("train", "judge", "speed", "beside", "table"))
     parser.add_argument("data", type=Path)
     parser.add_argument("network", type=Path, help="its file; for beside, the other method's name")
     parser.add_argument("result", type=Path, nargs="?")
@@ -228,6 +245,8 @@ def main() -> None:
         train(given.data, given.network)
     elif given.part == "speed":
         speed(given.data, given.network, given.result)
+    elif given.part == "table":
+        print(table(given.result))
     elif given.part == "beside":
         settings = dict(part.split("=", 1) for part in given.set)
         beside(given.data, str(given.network), given.result, settings)

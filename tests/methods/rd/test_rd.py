@@ -67,6 +67,17 @@ def test_a_focused_loss_weighs_positions_by_their_own_distance(focus: float) -> 
     assert torch.allclose(gradient, torch.autograd.grad(expected, s)[0])
 
 
+def test_positions_that_were_not_seen_do_not_take_the_others_weight() -> None:
+    f, s = torch.randn(2, 5, 3, 4), torch.randn(2, 5, 3, 4)
+    here = torch.zeros(2, 1, 3, 4, dtype=torch.bool)
+    here[0, :, 1:] = True
+    d = 1 - torch.cosine_similarity(f, s, dim=1)
+    by_kind = sum((d[of].square() / d[of].mean()).sum() for of in (here[:, 0], ~here[:, 0]))
+    loss = distillation_loss((f,), [s], focus=1.0, changed=[here])
+    torch.testing.assert_close(loss, by_kind / d.numel())
+    assert loss != distillation_loss((f,), [s], focus=1.0)
+
+
 def test_perfect_positions_do_not_break_a_focused_loss() -> None:
     f = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
     s = (3 * f).requires_grad_()

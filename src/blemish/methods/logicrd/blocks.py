@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.methods.logicrd.pseudo_anomalies import at_levels
 from blemish.nn.batch_share import drawn, over_batch
 from blemish.nn.precision import single_at_least
 from blemish.nn.reverse_distillation import StudentDecoder, StudentPlan
@@ -134,9 +135,7 @@ class GuidedDecoder(StudentDecoder):
 def gate_loss(gates: list[Tensor], mask: Tensor) -> Tensor:
     """Cross-entropy of the gates' logits: open where nothing was changed, closed where it was."""
     losses = []
-    for logits in gates:
-        factor = logits.shape[2] // mask.shape[2]
-        here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    for logits, here in zip(gates, at_levels(mask, gates), strict=True):
         # Changed places are few; each kind of place has half the say.
         logits = single_at_least(logits)
         loss = F.binary_cross_entropy_with_logits(logits, (~here).to(logits), reduction="none")

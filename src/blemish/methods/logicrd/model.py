@@ -36,7 +36,7 @@ from blemish.methods.logicrd.blocks import GuidedDecoder, gate_loss
 from blemish.methods.logicrd.config import LogicRDConfig
 from blemish.methods.logicrd.logical_branch import GoodPictures, LogicalBranch
 from blemish.methods.logicrd.mahalanobis import GroupScale
-from blemish.methods.logicrd.pseudo_anomalies import corrupt_patches, displace_parts
+from blemish.methods.logicrd.pseudo_anomalies import at_levels, corrupt_patches, displace_parts
 from blemish.methods.logicrd.semantics import GlobalSemantics, join_levels, logic_loss
 from blemish.methods.rd.model import RD
 from blemish.methods.reconstruction import student_plan
@@ -167,7 +167,8 @@ class LogicRD(RD):
         losses: dict[str, Tensor] = {}
         if self.config.structural:
             rebuilt, gates = self.reconstruct(seen, maps)
-            losses["distill"] = self.distill(clean, rebuilt)
+            changed = at_levels(mask, rebuilt) if self.config.corrupted_share else None
+            losses["distill"] = self.distill(clean, rebuilt, changed)
             if gates:
                 losses["gate"] = self.config.gate_weight * gate_loss(gates, mask)
         if self.config.learns_logic:

@@ -38,14 +38,19 @@ def corrupt_patches(
     rows = int(torch.randint(height // 4, height - height // 4 + 1, ())) if height > 1 else 0
     columns = int(torch.randint(width // 4, width - width // 4 + 1, ())) if width > 1 else 0
     changed = []
-    for level in levels:
+    for level, here in zip(levels, at_levels(mask, levels), strict=True):
         factor = level.shape[2] // height
         moved = torch.roll(level, (rows * factor, columns * factor), dims=(2, 3))
         filling = torch.where(kind == 1, moved, previous_pictures(moved))
         filling = torch.where(kind == 0, torch.zeros_like(level), filling)
-        here = mask.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         changed.append(torch.where(here, filling, level))
     return tuple(changed), mask
+
+
+def at_levels(mask: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+    """A mask ``(N, 1, H_L, W_L)`` of the deepest level at each level's size."""
+    factors = [level.shape[2] // mask.shape[2] for level in levels]
+    return [mask.repeat_interleave(f, 2).repeat_interleave(f, 3) for f in factors]
 
 
 def _rectangles(n: int, size: tuple[int, int], most: int) -> Tensor:

@@ -19,8 +19,10 @@ images nor very many make it useless.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from blemish.methods.base import Batch, Stage
@@ -52,14 +54,24 @@ class RD(Reconstruction):
         levels = self.standardise(self.levels(batch))
         return {"total": self.distill(levels, self.student(self.embed(as_convolved(levels))))}
 
-    def distill(self, levels: tuple[Tensor, ...], rebuilt: list[Tensor]) -> Tensor:
+    def distill(
+        self,
+        levels: tuple[Tensor, ...],
+        rebuilt: list[Tensor],
+        changed: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """The reconstruction loss between the teacher's levels and the student's."""
-        config = self.config
-        return distillation_loss(levels, rebuilt, flat=config.flat_loss, focus=config.focus)
+        flat, focus = self.config.flat_loss, self.config.focus
+        return distillation_loss(levels, rebuilt, flat=flat, focus=focus, changed=changed)
 
 
 def distillation_loss(
-    levels: tuple[Tensor, ...], rebuilt: list[Tensor], *, flat: bool = False, focus: float = 0.0
+    levels: tuple[Tensor, ...],
+    rebuilt: list[Tensor],
+    *,
+    flat: bool = False,
+    focus: float = 0.0,
+    changed: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """``Σ_l mean w d`` with ``d = 1 − cos(f_l, s_l)`` over images and positions.
 
@@ -73,16 +85,31 @@ def distillation_loss(
         rebuilt: The student's, of the same shapes.
         flat: One cosine of the whole flattened level instead of one per position.
         focus: Power of the weights; 0 is the plain mean, in 0..2 times the number of levels.
+        changed: Positions ``(N, 1, H_l, W_l)`` bool of each level where the student did not see
+            what it must rebuild. Hard as they are, they would take the others' weight: weights
+            average one over these positions, and one over the others.
     """
     if flat:
         levels = tuple(f.flatten(1) for f in levels)  # (N, C·H·W)
         rebuilt = [s.flatten(1) for s in rebuilt]
     losses = []
-    for f, s in zip(levels, rebuilt, strict=True):
+    for number, (f, s) in enumerate(zip(levels, rebuilt, strict=True)):
         d = 1.0 - cosine_to(f, s)  # (N, H_l, W_l)
         if focus:
             # Rounding can leave a distance a hair below zero, where a power has no value.
             w = d.detach().clamp_min(1e-6).pow(focus)
-            d = d * (w / over_batch(w.mean()))
+            if changed is None or flat:
+                mean = over_batch(w.mean())
+            else:
+                here = changed[number][:, 0]
+                inside, outside = _mean_over(w, here), _mean_over(w, ~here)
+                mean = torch.where(here, inside, outside)
+            d = d * (w / mean)
         losses.append(d.mean())
     return sum(losses[1:], start=losses[0])
+
+
+def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    """The mean of the chosen values of the whole batch; 0 where none is."""
+    count = over_batch(chosen.sum(dtype=values.dtype))
+    return over_batch((values * chosen).sum()) / (count + (count == 0))
