@@ -80,7 +80,8 @@ def ablation(
             row: dict[str, Any] = {"system": name, "seed": seed, "settings": settings}
             row["fit_s"] = round(time.monotonic() - started)
             row["auroc"] = _by_measure(detector.method, _test_pictures(detector, line))
-            row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
+            if name.startswith("LogicRD"):
+                row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
             found["rows"].append(row)
             flags = "".join(f" --set {name}={value}" for name, value in settings.items())
             command = f"python benchmarks/ablate_logicrd.py LINE --seeds SEED{flags}"
