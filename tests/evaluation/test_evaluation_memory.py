@@ -53,4 +53,4 @@ def test_neither_pictures_nor_defective_pixels_cost_memory(tmp_path: Path) -> No
     command = [sys.executable, "-c", _MEASURED, str(tmp_path / "mask.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 60
+    assert float(done.stdout) < 30

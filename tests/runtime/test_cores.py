@@ -76,10 +76,12 @@ def test_a_trained_network_has_no_more_threads_than_the_quota_allows(model_file:
         "import os, sys, torch, blemish.runtime.cores as cores\n"
         "cores.group_quota = lambda: 1.0\n"
         "from blemish import open_model\n"
+        "from blemish.training.method_network import ready_torch\n"
         "for given in ({}, {'OMP_NUM_THREADS': '2'}):\n"
         "    os.environ.pop('OMP_NUM_THREADS', None)\n"
         "    os.environ.update(given)\n"
         "    torch.set_num_threads(2)\n"
+        "    ready_torch.cache_clear()\n"
         "    open_model(sys.argv[1]).ready()\n"
         "    print(torch.get_num_threads())\n"
     )
