@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +229,16 @@ def test_the_table_says_what_was_aligned(trained: Detector, tmp_path: Path) -> N
         rows = list(csv.DictReader(file))
     assert [row["aligned"] for row in rows] == ["1", "0"]
     assert float(rows[0]["alignment_quality"]) > 0.9 > float(rows[1]["alignment_quality"])
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[1] / "docs" / "alignment.md"
+    [block] = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "parts").mkdir()
+    for number, picture in enumerate(parts(6)):
+        Image.fromarray(picture).save(tmp_path / "parts" / f"{number}.png")
+    Image.fromarray(moved(parts(1, seed=7)[0], *PLACES[1])).save(tmp_path / "part.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block, str(page), "exec"), names)
+    assert names["prediction"].pose.quality > 0.9

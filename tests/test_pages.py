@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,16 @@ import pytest
 import typer
 from PIL import Image
 
-from blemish import Detector
+from blemish import Detector, demo_line
 from blemish.cli.app import app
 from brief_detector import CPU, QUIET
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-#: Need a server at a fixed address, data that are not here or parts with an outline, or write
-#: hundreds of pictures.
-_NOT_RUN = {"serving.md", "data.md", "demo-line.md", "alignment.md"}
-#: Examples of the methods' pages have tests of their own.
-_OTHERS = [page for page in PAGES if page.parent.name != "methods" and page.name not in _NOT_RUN]
+#: Need a server, or parts with an outline: they run in `test_serving_docs.py` and in
+#: `test_aligned_detector.py`, and the examples of the methods' pages in `test_page_examples.py`.
+_ELSEWHERE = {"serving.md", "alignment.md"}
+_OTHERS = [page for page in PAGES if page.parent.name != "methods" and page.name not in _ELSEWHERE]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -84,6 +84,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, draw_part: Callable[..., Any
             Image.fromarray(spot).save(root / folder / "test" / kind / "0.png")
         (root / folder / "train").mkdir()
         (root / folder / "good").rename(root / folder / "train" / "good")
+    shutil.copytree(root / "brackets", root / "data" / "mvtec" / "bracket")
+    shutil.copytree(root / "good_parts", root / "photos")
+    shutil.copytree(root / "good_parts", root / "line" / "lid" / "fine")
+    shutil.copytree(root / "brackets" / "test" / "dent", root / "line" / "lid" / "stained")
+    shutil.copytree(root / "line" / "lid" / "stained", root / "drawn" / "lid")
     for name in ("a.png", "b.png", "part.png"):
         shutil.copy(root / "good_parts" / "0.png", root / name)
     Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), (0, 56))).save(root / "date.png")
@@ -116,9 +121,13 @@ def test_python_of_the_pages_runs(
     here = tmp_path / "here"
     shutil.copytree(world, here)
     monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(here))
+    few = dict.fromkeys(("train", "validation", "test_good", "defects_per_kind"), 1)
+    monkeypatch.setattr(demo_line, "write_demo_line", partial(demo_line.write_demo_line, **few))
     rng = np.random.default_rng(0)
     names: dict[str, Any] = {
         "Path": Path,
+        "detector": Detector(image_size=64),
         "frame": np.zeros((64, 64, 3), np.uint8),
         "scores": [0.1, 0.2, 0.9, 0.3],
         "labels": [0, 0, 1, 1],
@@ -127,7 +136,7 @@ def test_python_of_the_pages_runs(
     }
     for code in blocks(page, "python"):
         if not code.lstrip().startswith(">>>"):  # those are doctests, which run as such
-            exec(compile(code, str(page), "exec"), names)
+            exec(compile(code.replace('"/drawn', f'"{here}/drawn'), str(page), "exec"), names)
 
 
 def test_python_that_is_not_run_has_no_syntax_error() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from running_server import RunningServer
 from typer.main import get_command
 
@@ -32,8 +35,22 @@ def test_its_paths_and_statuses_are_those_of_the_interface(server: RunningServer
     }
 
 
-def test_its_python_is_python() -> None:
+def test_its_python_runs(
+    start: Callable[..., RunningServer],
+    model_file: Path,
+    part: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = start(model=model_file)
+    shutil.copy(model_file, tmp_path / "parts.blemish")
+    shutil.copy(part / "test" / "good" / "00.png", tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
-        compile(block, "docs/serving.md", "exec")
+        here = block.replace("http://127.0.0.1:8000", server.url)
+        assert here != block
+        exec(compile(here, "docs/serving.md", "exec"), {})
+    assert capsys.readouterr().out.strip() in ("ok", "unsure", "defect")
