@@ -63,7 +63,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is absent nobody asks
 def pytest_xdist_auto_num_workers() -> int | None:
-    """One worker more than cores: a sixth of the time each waits for a server, a page, a clock."""
+    """One worker more than cores: while one waits for a server or a page, another works."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return usable_cores() + 1

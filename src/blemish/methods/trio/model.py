@@ -9,7 +9,8 @@ ICPR 2021); and do the quarters of the picture hold, on the whole, what they sho
 distance of mean features, as of a logical branch)? What makes them one measure is that each is
 standardised by what good pictures leave of it: for the row of the memory, for the place, for the
 product; and always for pictures that the measure was not fitted on. A patch's oddness is a mean of
-the first two, of which the memory's share is larger the fewer good pictures there are; the
+the first two, a place's by its root where it is far out, and the memory's share is larger the fewer
+good pictures there are; the
 structural score is its maximum; the layout is the logical branch; the score is the soft maximum of
 both, in deviations of good pictures, of which the layout's count less (``layout_weight``). What
 good pictures score, from which limits come, is cross-fitted: by measures of the other folds.

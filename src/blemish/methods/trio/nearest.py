@@ -48,7 +48,7 @@ def nearest_by_choice(
         for choice, to in zip(choices, found, strict=True):
             best, of = values[choice].max(0)
             place = places[choice].gather(0, of[None])[0]
-            if not best.isfinite().all():
+            if not best.isfinite().all():  # all of these rows are of the picture's own part
                 held = torch.cat([columns[block] for block in choice])
                 near = (own @ across[:, held] - half[held]).topk(min(2, len(held)), 1)
                 best, place = near.values[:, -1], held[near.indices[:, -1]]

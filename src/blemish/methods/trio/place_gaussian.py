@@ -87,14 +87,13 @@ class PlaceGaussian(GroupBuffers):
         alone = self.fit(groups, parts)
         unseen = []
         for features, part, fold, own in zip(groups, parts, folds, alone, strict=True):
-            found = own.clone()
-            if len(fold.unique()) > 1:
-                for k in fold.unique():
-                    other = PlaceGaussian(*features.shape[1:]).to(features.device)
-                    left = fold != k
-                    other.fit([features[left.to(features.device)]], [part[left]])
-                    for some in torch.nonzero(~left)[:, 0].to(features.device).split(_TOGETHER):
-                        found[some] = other(features[some].float(), torch.zeros_like(some))
+            found, folds_here = own.clone(), fold.unique()
+            for k in folds_here if len(folds_here) > 1 else ():
+                other = PlaceGaussian(*features.shape[1:]).to(features.device)
+                left = fold != k
+                other.fit([features[left.to(features.device)]], [part[left]])
+                for some in torch.nonzero(~left)[:, 0].to(features.device).split(_TOGETHER):
+                    found[some] = other(features[some].float(), torch.zeros_like(some))
             unseen.append(found)
         return alone, unseen
 
