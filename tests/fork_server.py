@@ -44,7 +44,7 @@ def _become(descriptor: int, opened: int) -> None:
     os.close(opened)
 
 
-def _tell_the_ended(*_: Any) -> None:
+def _tell_the_ended() -> None:
     for pid in list(running):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -131,24 +131,33 @@ if __name__ == "__main__":
     select.select([asks, sys.stdin], [], [])  # a run that starts nothing need not wait for imports
     if asks in select.select([asks], [], [], 0)[0]:
         _prepare()
-    signal.signal(signal.SIGCHLD, _tell_the_ended)
-    while asks in select.select([asks, sys.stdin], [], [])[0]:
+    # Told in the loop below, not in a handler: that is entered once more, in the midst of itself,
+    # when another process ends.
+    ends, wakes = socket.socketpair()
+    ends.setblocking(False)
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while sys.stdin not in (ready := select.select([asks, ends, sys.stdin], [], [])[0]):
+        if ends in ready:
+            ends.recv(4096)
+            _tell_the_ended()
+        if asks not in ready:
+            continue
         asking, _ = asks.accept()
         with asking, asking.makefile("rw") as file:
             job = json.loads(file.readline())
             program = _program(job)
             gc.freeze()  # no process of these looks through all that, nor copies it
             out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
             child = os.fork()
             if not child:
-                os.close(asks.fileno())
-                os.close(asking.fileno())
+                signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+                for place in (asks, asking, ends, wakes):
+                    os.close(place.fileno())
                 _run(job, program, out)
             os.close(out)
             running[child] = job["ended"]
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             file.write(f"{child}\n")
             file.flush()
