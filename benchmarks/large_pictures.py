@@ -38,6 +38,7 @@ from blemish.report.promise import check_promise
 RATE = 0.05
 SPOTS = (4, 8, 16, 32)
 DEEP = "efficientnet_lite0@8-16-32"  # a level of larger things in place of the smallest
+BEST_DEEP = "efficientnet_lite2@8-16-32"
 #: Ways of seeing a picture, as the detector is asked for them.
 WAYS: dict[str, dict[str, Any]] = {
     "squeezed": {"speed": "fast"},  # about 256² pixels, the picture's shape
@@ -60,6 +61,13 @@ WAYS: dict[str, dict[str, Any]] = {
     "deep, tiled, no layout": {"teacher": DEEP, "tile": "auto", "settings": {"layout_weight": 0}},
     "deep, two scales, no layout": {
         "teacher": DEEP,
+        "tile": "auto",
+        "coarse": True,
+        "settings": {"layout_weight": 0},
+    },
+    "best, deep, no layout": {"teacher": BEST_DEEP, "settings": {"layout_weight": 0}},
+    "best, deep, two scales, no layout": {
+        "teacher": BEST_DEEP,
         "tile": "auto",
         "coarse": True,
         "settings": {"layout_weight": 0},
