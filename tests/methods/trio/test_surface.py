@@ -48,6 +48,7 @@ def test_a_field_of_grain_looks_like_a_surface_and_a_part_does_not() -> None:
     [said] = [note for note in surface.notes() if "as of a surface" in note]
     assert said.startswith("part: ")
     assert "--set layout_weight=0" in said
+    assert "--teacher efficientnet_lite0@8-16-32" in said
     assert not [note for note in lying_alike.notes() if "surface" in note]
 
 

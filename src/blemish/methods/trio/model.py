@@ -136,7 +136,8 @@ class Trio(Method):
         folds = [self.folds(part) for part in parts]
         alone, unseen = self._fit(kept, parts, folds, generator)
         if self.config.layout_weight > 0:
-            self._notes += surface_notes(self.gaussian, groups, self.patches.size)
+            size, name = self.patches.size, self.teacher.name
+            self._notes += surface_notes(self.gaussian, groups, size, name)
         self._good = [
             Good(new, group.part, group.image, own)
             for group, new, own in zip(groups, unseen, alone, strict=True)

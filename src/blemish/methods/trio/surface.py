@@ -40,12 +40,21 @@ def share_of_place(gaussian: PlaceGaussian, group: int, size: tuple[int, int]) -
 
 
 def surface_notes(
-    gaussian: PlaceGaussian, groups: Sequence[ProductPictures], size: tuple[int, int]
+    gaussian: PlaceGaussian,
+    groups: Sequence[ProductPictures],
+    size: tuple[int, int],
+    teacher: str,
 ) -> list[str]:
     """A sentence about every product that looks like a surface, whose layout counts in the score.
 
     Tiles do not tell: each shows a part of a picture.
     """
+    deeper = ""
+    if teacher.startswith("efficientnet_lite") and "@" not in teacher:
+        deeper = (
+            f" Where defects are larger than the grain, --teacher {teacher}@8-16-32 may tell more "
+            "apart: measure with some of them."
+        )
     shares: dict[str, float] = {}  # of the kind of picture that depends most on the place
     for g, group in enumerate(groups):
         if group.whole and len(group.part) >= _FEWEST:
@@ -55,7 +64,7 @@ def surface_notes(
         f"{product or 'Training'}: what these pictures show depends little on the place "
         f"({share:.0%} of what varies; of parts it is more than half), as of a surface. Where "
         "nothing can be missing or misplaced, --set layout_weight=0 leaves the layout out, which "
-        "on surfaces is noise."
+        f"on surfaces is noise.{deeper}"
         for product, share in shares.items()
         if share <= SURFACE
     ]
