@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from blemish.nn.picture_groups import GroupBuffers
 
 
-class IsolationForest(nn.Module):
+class IsolationForest(GroupBuffers):
     """The score of scikit-learn's ``IsolationForest``, with its sign turned: higher is odder.
 
     Scores lie in (0, 1) and are coarse: a point beyond all points of the fit gets the score of the
@@ -27,15 +29,16 @@ class IsolationForest(nn.Module):
         trees: Number of trees.
         sample: Largest number of points that one tree sees.
 
-    Shapes: points ``(N, features)`` → scores ``(N,)``. Before :meth:`fit` all scores are 1.
+    Shapes: points ``(N, features)`` and the group ``(N,)`` whose forest judges each, without it
+    the first → scores ``(N,)``. Before :meth:`fit` all scores are 1.
     """
 
-    feature: Tensor
+    feature: Tensor  # (G, trees, nodes)
     threshold: Tensor
-    child: Tensor
+    child: Tensor  # (G, 2, trees, nodes)
     depth: Tensor
-    normaliser: Tensor
-    low: Tensor
+    normaliser: Tensor  # (G,)
+    low: Tensor  # (G, features)
     high: Tensor
 
     def __init__(self, features: int, *, trees: int = 100, sample: int = 256) -> None:
@@ -45,36 +48,37 @@ class IsolationForest(nn.Module):
         self.levels = math.ceil(math.log2(max(sample, 2)))
         # A tree that isolates each of its points has one inner node fewer than points.
         nodes = 2 * sample - 1
-        self.register_buffer("feature", torch.zeros(trees, nodes, dtype=torch.int64))
-        self.register_buffer("threshold", torch.zeros(trees, nodes))
-        self.register_buffer("child", torch.zeros(2, trees, nodes, dtype=torch.int64))
-        self.register_buffer("depth", torch.zeros(trees, nodes))
-        self.register_buffer("normaliser", torch.ones(()))
-        self.register_buffer("low", torch.zeros(features))
-        self.register_buffer("high", torch.ones(features))
+        self.register_buffer("feature", torch.zeros(1, trees, nodes, dtype=torch.int64))
+        self.register_buffer("threshold", torch.zeros(1, trees, nodes))
+        self.register_buffer("child", torch.zeros(1, 2, trees, nodes, dtype=torch.int64))
+        self.register_buffer("depth", torch.zeros(1, trees, nodes))
+        self.register_buffer("normaliser", torch.ones(1))
+        self.register_buffer("low", torch.zeros(1, features))
+        self.register_buffer("high", torch.ones(1, features))
 
-    def fit(self, points: ArrayLike, *, seed: int = 0) -> None:
-        """Grow the trees on points ``(N, features)``, with ``seed`` for the random cuts.
+    def fit(self, *groups: ArrayLike, seed: int = 0) -> None:
+        """Grow a forest on the points ``(N, features)`` of every group, ``seed`` for the cuts.
 
         Raises:
-            ValueError: Fewer than two points, or a value that is not finite.
+            ValueError: A group of fewer than two points, or a value that is not finite.
         """
         from sklearn.ensemble import IsolationForest as Reference
 
-        known = np.asarray(points, np.float32)  # (N, features), the precision sklearn cuts in
-        if len(known) < 2:
-            raise ValueError(f"{len(known)} points: a forest needs at least 2")
-        if not np.isfinite(known).all():  # scikit-learn would take NaN for a missing value
-            raise ValueError("a forest needs finite numbers, and found NaN or infinity")
-        sample = min(self.sample, len(known))
-        grown = Reference(n_estimators=self.trees, max_samples=sample, random_state=seed)
-        self._take(grown.fit(known))
-        self.low.copy_(torch.from_numpy(known.min(0)))
-        self.high.copy_(torch.from_numpy(known.max(0)))
+        for name, buffer in list(self.named_buffers()):
+            setattr(self, name, buffer.new_zeros(len(groups), *buffer.shape[1:]))
+        for group, points in enumerate(groups):
+            known = np.asarray(points, np.float32)  # (N, features), the precision sklearn cuts in
+            if len(known) < 2:
+                raise ValueError(f"{len(known)} points: a forest needs at least 2")
+            if not np.isfinite(known).all():  # scikit-learn would take NaN for a missing value
+                raise ValueError("a forest needs finite numbers, and found NaN or infinity")
+            sample = min(self.sample, len(known))
+            grown = Reference(n_estimators=self.trees, max_samples=sample, random_state=seed)
+            self._take(grown.fit(known), group)
+            self.low[group] = torch.from_numpy(known.min(0))
+            self.high[group] = torch.from_numpy(known.max(0))
 
-    def _take(self, grown: Any) -> None:
-        for buffer in (self.feature, self.threshold, self.child, self.depth):
-            buffer.zero_()
+    def _take(self, grown: Any, group: int) -> None:
         trees = zip(grown.estimators_, grown.estimators_features_, strict=True)
         for row, (estimator, columns) in enumerate(trees):
             tree = estimator.tree_
@@ -82,34 +86,46 @@ class IsolationForest(nn.Module):
             leaf = tree.children_left < 0
             own = np.arange(count)
             used = np.asarray(columns)[np.where(leaf, 0, tree.feature)]
-            self.feature[row, :count] = torch.from_numpy(used)
-            self.threshold[row, :count] = torch.from_numpy(_round_down(tree.threshold))
+            at = (group, row, slice(count))
+            self.feature[at] = torch.from_numpy(used)
+            self.threshold[at] = torch.from_numpy(_round_down(tree.threshold))
             for side, children in enumerate((tree.children_left, tree.children_right)):
                 # A leaf is its own child: walking on from it changes nothing.
-                self.child[side, row, :count] = torch.from_numpy(np.where(leaf, own, children))
+                walked = torch.from_numpy(np.where(leaf, own, children))
+                self.child[group, side, row, :count] = walked
             depth = _depths(tree) + _average_path(tree.n_node_samples)
-            self.depth[row, :count] = torch.from_numpy(depth).float()
+            self.depth[at] = torch.from_numpy(depth).float()
         expected = _average_path(np.asarray([grown._max_samples]))[0]
-        self.normaliser.fill_(float(expected) if expected > 0 else 1.0)
+        self.normaliser[group] = float(expected) if expected > 0 else 1.0
 
-    def forward(self, points: Tensor) -> Tensor:
+    def forward(self, points: Tensor, group: Tensor | None = None) -> Tensor:
+        group = _first(points) if group is None else group  # (N,)
         rows = points.T[None].expand(self.trees, -1, -1)  # (trees, features, N)
+        tree = torch.arange(self.trees, device=points.device)[:, None]
         node = torch.zeros_like(rows[:, 0], dtype=torch.int64)  # (trees, N)
         for _ in range(self.levels):
-            value = rows.gather(1, self.feature.gather(1, node)[:, None])[:, 0]  # (trees, N)
-            left, right = self.child[0].gather(1, node), self.child[1].gather(1, node)
-            node = torch.where(value <= self.threshold.gather(1, node), left, right)
-        paths = self.depth.gather(1, node)  # (trees, N)
-        return torch.exp2(-paths.mean(0) / self.normaliser)
+            at = (group, tree, node)
+            value = rows.gather(1, self.feature[at][:, None])[:, 0]  # (trees, N)
+            left, right = self.child[:, 0][at], self.child[:, 1][at]
+            node = torch.where(value <= self.threshold[at], left, right)
+        paths = self.depth[group, tree, node]  # (trees, N)
+        return torch.exp2(-paths.mean(0) / self.normaliser[group])
 
-    def beyond(self, points: Tensor) -> Tensor:
+    def beyond(self, points: Tensor, group: Tensor | None = None) -> Tensor:
         """How far points lie outside all points of the fit, where the forest is blind: ``(N,)``.
 
         The distances to the box around them, each in widths of the box, summed; 0 inside.
         """
-        width = (self.high - self.low).clamp_min(1e-6 * self.high.abs() + 1e-12)
-        outside = torch.relu(points - self.high) + torch.relu(self.low - points)
+        group = _first(points) if group is None else group
+        low, high = self.low[group], self.high[group]  # (N, features)
+        width = (high - low).clamp_min(1e-6 * high.abs() + 1e-12)
+        outside = torch.relu(points - high) + torch.relu(low - points)
         return (outside / width).sum(1)
+
+
+def _first(points: Tensor) -> Tensor:
+    """The first group for each of the points."""
+    return torch.zeros_like(points[:, 0], dtype=torch.int64)
 
 
 def _round_down(values: NDArray) -> NDArray:

@@ -14,7 +14,9 @@ the mean residual of held-out good images is subtracted; patches that overlap by
 averaged; the residual is the channel-mean of predicted minus added noise; Sobel along edges that go
 on; the feature is the residual's rms and the mean of the map's largest values; an image more
 regular than usual is not odd; beyond all images the forest has seen, where its score stands still,
-the distance is added; calibration sets the limit, not a contamination rate.
+the distance is added; calibration sets the limit, not a contamination rate. Each of several
+products has a timestep, a mean residual and a forest of its own, which judge the pictures that look
+most like it (:mod:`blemish.methods.radar.nearest_product`).
 Deviation: there is no teacher, everything is learned from the good images.
 ``mode=reconstruct`` is the slow way for comparison (AnoDDPM, Wyatt et al., CVPR Workshops 2022,
 with deterministic DDIM steps): noise part of the way, denoise all the way back, take the pixel
@@ -25,9 +27,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, islice
 from typing import ClassVar, Literal
 
 import torch
@@ -44,22 +45,26 @@ from blemish.methods.radar.blocks import (
 from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import EPOCHS, NETWORKS, STEPS_WITHIN, RADARConfig
 from blemish.methods.radar.edges import LongEdges, sobel_magnitude
+from blemish.methods.radar.held_out import HeldOutResiduals, by_product
 from blemish.methods.radar.isolation_forest import IsolationForest
+from blemish.methods.radar.nearest_product import NearestProduct, product_code
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
 from blemish.nn.batch_share import drawn
+from blemish.nn.picture_groups import GroupBuffers
 from blemish.nn.precision import as_numbers
 from blemish.teachers.teacher import NoTeacher, Teacher
 
 #: Side of the noise field, which repeats over larger inputs.
 _NOISE_SIDE = 256
-#: Held-out images that choose the timestep.
+#: Held-out images that choose the timestep, and below which a product has none of its own.
 _CHOOSING = 8
-#: Pixels of held-out residuals that are kept to know what is usual, and images at the least.
+#: Pixels of held-out residuals that are kept to know what is usual, of all products, and images at
+#: the least of each.
 _USUAL_PIXELS, _FEWEST_USUAL = 64_000_000, 2
 
 
-class RADAR(Method):
+class RADAR(GroupBuffers, Method):
     """RADAR (2025). See the module for what is stated and what is ours.
 
     Example:
@@ -81,9 +86,9 @@ class RADAR(Method):
     # Prediction uses the moving average of these weights.
     training_only: ClassVar[tuple[str, ...]] = ("unet.",)
     noise: Tensor
-    timestep: Tensor
-    usual: Tensor
-    least: Tensor
+    timestep: Tensor  # (G,), of the products with held-out images enough
+    usual: Tensor  # (G, 1, H, W)
+    least: Tensor  # (G, 2)
 
     def __init__(self, config: RADARConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         # Whatever teacher the caller has at hand, none of it goes into the model file.
@@ -94,6 +99,7 @@ class RADAR(Method):
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.schedule = NoiseSchedule()
         self.forest = IsolationForest(2, trees=config.trees)
+        self.product = NearestProduct()
         self.smooth = GaussianBlur(config.smooth) if config.smooth else nn.Identity()
         self.long_edges = None
         if config.directions and config.smooth:
@@ -104,9 +110,10 @@ class RADAR(Method):
         # Saved with the model, so that scores do not hang on a generator's version.
         self.register_buffer("noise", field)
         first = config.timesteps[0] if config.timestep is None else config.timestep
-        self.register_buffer("timestep", torch.tensor(first))
+        self.register_buffer("timestep", torch.tensor([first]))
         self.register_buffer("usual", torch.zeros(1, 1, *input_size))
-        self.register_buffer("least", torch.zeros(2))
+        self.register_buffer("least", torch.zeros(1, 2))
+        self._notes: list[str] = []
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -156,40 +163,73 @@ class RADAR(Method):
             mean.lerp_(value, 1 - keep)
 
     def fit_held_out(self, batches: Iterable[Batch]) -> None:
-        images = (one[None] for batch in batches for one in _images(batch))
-        first = list(islice(images, _CHOOSING))
-        if self.config.timestep is None and self.config.mode == "single_step" and len(first) > 1:
-            self.timestep.fill_(self._chosen(torch.cat(first)))
-        coming = chain(first, images)
-        self.usual.zero_()
-        known: list[Tensor] = []
-        if self.config.usual and self.config.mode == "single_step":
+        codes: dict[str, list[Tensor]] = {}
+
+        def pictures() -> Iterator[tuple[str, Tensor]]:
+            for name, image in self._by_product(batches):
+                codes.setdefault(name, []).append(product_code(_scaled(image)))
+                yield name, image
+
+        found, self._notes = by_product(pictures(), self._measured, enough=_CHOOSING)
+        groups = list(dict.fromkeys(found.values()))
+        self.timestep = torch.cat([group.timestep for group in groups])
+        usual, features = zip(*[group.finish() for group in groups], strict=True)
+        self.usual = torch.cat(usual)
+        self.fit_forest(*features)
+        known = [torch.cat(codes[name]) for name in found]
+        self.product.fit(known, [groups.index(group) for group in found.values()])
+
+    def _by_product(self, batches: Iterable[Batch]) -> Iterator[tuple[str, Tensor]]:
+        """Name of the product, and image ``(1, 3, H, W)``; all of one where none are known."""
+        for batch in batches:
+            images = _images(batch)
+            names = batch.products if len(self.products) > 1 else None
+            yield from zip(names or ("",) * len(images), images.split(1), strict=True)
+
+    def _measured(self, images: list[Tensor]) -> HeldOutResiduals:
+        """The first held-out images of a group, at the timestep that they choose."""
+        c, single = self.config, self.config.mode == "single_step"
+        t = c.timesteps[0] if c.timestep is None else c.timestep
+        if c.timestep is None and single and len(images) > 1:
+            t = self._chosen(torch.cat(images[:_CHOOSING]))
+        timestep = self.timestep.new_tensor([t])
+        pixels = math.prod(self.input_size) * max(1, len(self.products))
+        found = HeldOutResiduals(
+            timestep,
+            lambda image: self._residual(image, timestep),
+            self._summary,
             # As many as the memory may hold; all later ones are new to what is usual.
-            count = max(_FEWEST_USUAL, _USUAL_PIXELS // math.prod(self.input_size))
-            residuals = torch.cat([self._residual(image) for image in islice(coming, count)])
-            self.usual.copy_(residuals.mean(0, keepdim=True))
-            known = [self._summary(one[None]) for one in _without_itself(residuals)]
-        known += [self._summary(self._residual(image) - self.usual) for image in coming]
-        self.fit_forest(torch.cat(known))
+            max(_FEWEST_USUAL, _USUAL_PIXELS // pixels) if c.usual and single else 0,
+        )
+        for image in images:
+            found.add(image)
+        return found
 
-    def fit_forest(self, features: Tensor) -> None:
-        """Fit what decides on the features ``(N, 2)`` of held-out good images."""
-        self.least.zero_()
-        if self.config.one_sided:
-            self.least.copy_(features.median(0).values)
-        self.forest.fit(torch.maximum(features, self.least).cpu().numpy())
+    def fit_forest(self, *groups: Tensor) -> None:
+        """Fit what decides on the features ``(N, 2)`` of held-out good images, of each group."""
+        middle = torch.stack([features.median(0).values for features in groups])
+        self.least = middle if self.config.one_sided else torch.zeros_like(middle)
+        known = [torch.maximum(one, self.least[g]).cpu() for g, one in enumerate(groups)]
+        self.forest.fit(*known)
 
-    def score(self, features: Tensor) -> Tensor:
-        """Raw scores ``(N,)`` of features ``(N, 2)``: the forest's, and the distance beyond it."""
-        features = torch.maximum(features, self.least)
-        return self.forest(features) + self.config.beyond * self.forest.beyond(features)
+    def score(self, features: Tensor, group: Tensor | None = None) -> Tensor:
+        """Raw scores ``(N,)`` of features ``(N, 2)``: the forest's, and the distance beyond it.
+
+        ``group`` ``(N,)`` says by whose forest; ``None``: by the first.
+        """
+        group = torch.zeros_like(features[:, 0], dtype=torch.long) if group is None else group
+        features = torch.maximum(features, self.least[group])
+        beyond = self.forest.beyond(features, group)
+        return self.forest(features, group) + self.config.beyond * beyond
+
+    def notes(self) -> list[str]:
+        return self._notes
 
     def _chosen(self, images: Tensor) -> int:
         """The timestep of ``timesteps`` at which planted anomalies stand out most."""
 
         def residual(image: Tensor, t: int) -> Tensor:
-            self.timestep.fill_(t)
-            return self._residual(image)
+            return self._residual(image, self.timestep.new_tensor([t]))
 
         def peak(departure: Tensor) -> Tensor:
             return self._summary(departure)[:, 1]
@@ -198,36 +238,42 @@ class RADAR(Method):
 
     def features(self, images: Tensor) -> Tensor:
         """The two numbers per image ``(N, 2)``: rms of the residual, mean of the map's peak."""
-        return torch.cat(
-            [self._summary(self._residual(image[None]) - self.usual) for image in images]
-        )
+        return torch.cat([self._summary(self._departures(one)[0]) for one in images.split(1)])
 
     def forward(self, images: Tensor) -> MethodOutput:
         if _exporting():
             return self._judge(images)
         # One by one: the memory is bounded by one image's, and no image's last bits depend on
         # which others are judged with it.
-        parts = [self._judge(image[None]) for image in images]
+        parts = [self._judge(image) for image in images.split(1)]
         maps = torch.cat([part.anomaly_map for part in parts])
         return MethodOutput(maps, torch.cat([part.score for part in parts]), {})
 
     def _judge(self, images: Tensor) -> MethodOutput:
-        departures = self._residual(images) - self.usual
+        departures, group = self._departures(images)
         anomaly_map = self._map(departures)
-        score = self.score(self._summary(departures, anomaly_map))
+        score = self.score(self._summary(departures, anomaly_map), group)
         return MethodOutput(anomaly_map, score, {})
+
+    def _departures(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals without what is usual ``(N, 1, H, W)``, and the groups ``(N,)`` that say it."""
+        group = self.product(_scaled(images))
+        return self._residual(images, self.timestep[group]) - self.usual[group], group
 
     def residuals(self, images: Tensor) -> Tensor:
         """How wrong the network is at each pixel of images, 0..255: ``(N, 1, H, W)``."""
-        return torch.cat([self._residual(image[None]) for image in images])
+        each = images.split(1)
+        return torch.cat(
+            [self._residual(one, self.timestep[self.product(_scaled(one))]) for one in each]
+        )
 
-    def _residual(self, images: Tensor) -> Tensor:
+    def _residual(self, images: Tensor, t: Tensor) -> Tensor:
         height, width = images.shape[2:]
         clean = self._padded(_scaled(images))
         if self.config.mode == "reconstruct":
             residual = (clean - self.reconstruct(clean)).abs().mean(1, keepdim=True)
         else:
-            residual = self.noise_residual(clean)
+            residual = self.noise_residual(clean, t)
         return residual[:, :, :height, :width]
 
     def _map(self, departures: Tensor) -> Tensor:
@@ -246,38 +292,41 @@ class RADAR(Method):
         count = max(1, round(self.config.peak * pixels.shape[1]))
         return torch.stack([rms, pixels.topk(count, dim=1).values.mean(1)], 1)
 
-    def noise_residual(self, clean: Tensor) -> Tensor:
+    def noise_residual(self, clean: Tensor, t: Tensor) -> Tensor:
         """Channel-mean of predicted minus added noise ``(N, 1, H, W)``, in one step.
 
-        Pictures ``(N, 3, H, W)`` are in −1..1, their sides as the patches cover them.
+        Pictures ``(N, 3, H, W)`` are in −1..1, their sides as the patches cover them; timesteps
+        ``(N,)``.
         """
         noise = self._noise_field(clean)
-        noisy = self.schedule.add_noise(clean, noise, self.timestep.view(1))
-        predicted = self._predict(noisy, self.timestep, lambda part: part.mean(1, keepdim=True))
+        noisy = self.schedule.add_noise(clean, noise, t)
+        predicted = self._predict(noisy, t, lambda part: part.mean(1, keepdim=True))
         return predicted - noise.mean(1, keepdim=True)
 
     def reconstruct(self, clean: Tensor) -> Tensor:
         """Noise to ``reverse_from`` and come back in ``reverse_steps`` passes: the slow way.
 
-        Shapes: as :meth:`noise_residual` → ``(N, 3, H, W)``.
+        Shapes: pictures as for :meth:`noise_residual` → ``(N, 3, H, W)``.
         """
         start, count = self.config.reverse_from, self.config.reverse_steps
         times = torch.linspace(start, 0, count, device=clean.device).round().long()  # (S,)
         x = self.schedule.add_noise(clean, self._noise_field(clean), times[:1])
         for step in range(count):
-            predicted = self._predict(x, times[step], lambda part: part)
+            now, earlier = times[step : step + 1], times[step + 1 : step + 2]
+            predicted = self._predict(x, now, lambda part: part)
             if step + 1 < count:
-                now, earlier = times[step : step + 1], times[step + 1 : step + 2]
                 x = self.schedule.step_back(x, predicted, now, earlier)
         return self.schedule.predict_clean(x, predicted, times[-1:])
 
     def _predict(self, noisy: Tensor, t: Tensor, keep: Callable[[Tensor], Tensor]) -> Tensor:
+        """What is kept of the noise in pictures, at the timestep of each ``(N,)`` or of all."""
         return map_patches(
             noisy,
-            lambda part: keep(self.average(part, t.expand(part.shape[0]))),
+            # Of every place of a patch all pictures, one after the other.
+            lambda part: keep(self.average(part, t.repeat(part.shape[0] // t.shape[0]))),
             patch=self.patch,
-            # About as many pixels at a time as a picture of 512×512 has.
-            chunk=None if _exporting() else max(1, 512**2 // self.patch**2),
+            # About as many pixels at a time as a picture of 512×512 has, and of all pictures.
+            chunk=None if _exporting() else len(t) * max(1, 512**2 // self.patch**2 // len(t)),
         )
 
     def _noise_field(self, images: Tensor) -> Tensor:
@@ -307,6 +356,7 @@ class RADAR(Method):
         other.average.load_state_dict(self.average.state_dict())
         other.drop_training_only()  # its network has not trained, and nothing predicts with it
         other.noise.copy_(self.noise)
+        other.products = self.products
         return other.to(self.noise.device).eval()
 
 
@@ -319,12 +369,6 @@ def _extended(images: Tensor, height: int, width: int) -> Tensor:
     """Its last row and column repeated below and to the right."""
     more = (0, width - images.shape[3], 0, height - images.shape[2])
     return F.pad(images, more, mode="replicate") if any(more) else images
-
-
-def _without_itself(residuals: Tensor) -> Tensor:
-    """Each image's residual ``(N, 1, H, W)`` minus the mean of the others'."""
-    n = len(residuals)
-    return (residuals - residuals.mean(0, keepdim=True)) * (n / max(n - 1, 1))
 
 
 def _exporting() -> bool:
