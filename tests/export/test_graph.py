@@ -24,9 +24,10 @@ from blemish.data.sources import training_data
 from blemish.errors import ConfigError
 from blemish.export.graph import intermediate_representation, onnx_graph
 from blemish.inspection.network import Network, NetworkOutput
-from blemish.methods.base import Method, MethodOutput
+from blemish.methods.base import Batch, Method, MethodOutput
 from blemish.methods.borad.model import BoRAD
 from blemish.methods.radar.config import NETWORKS
+from blemish.methods.radar.model import RADAR
 from blemish.methods.rd.config import RDConfig
 from blemish.methods.rd.model import RD
 from blemish.methods.registry import method_class, names
@@ -66,10 +67,28 @@ def brief(name: str, size: tuple[int, int], images: Pixels, folder: Path) -> Met
             options,
             progress=Progress(quiet=True),
         )
+        if isinstance(method, RADAR) and small:
+            know_two_products(method)
         if isinstance(method, BoRAD):  # two steps leave its projections next to nothing
             for projection in method.projection.projections:
                 projection.scale.data.fill_(1.0)
     return method.eval()
+
+
+def know_two_products(method: RADAR) -> None:
+    """One is as smooth, one as noisy as the pictures of :func:`check`; a timestep for each."""
+    noisy = torch.randint(256, (8, 3, *method.input_size), dtype=torch.uint8)
+    smooth = torch.arange(256).repeat_interleave(noisy[0].numel() // 256).view(noisy[0].shape)
+    smooth = (smooth + torch.randn(8, 1, 1, 1)).clamp(0, 255).to(torch.uint8)
+    method.products = ("smooth", "noisy")
+    with torch.inference_mode():
+        method.fit_held_out(
+            Batch(images=images, products=(product,) * 8)
+            for images, product in zip((smooth, noisy), method.products, strict=True)
+        )
+        method.timestep[1] = 400
+        pictures = torch.cat([smooth, noisy]).float() / 127.5 - 1
+        assert method.product(pictures).unique().tolist() == [0, 1]
 
 
 class Exported(NamedTuple):
@@ -132,7 +151,7 @@ def check(method: Method, network: Network) -> None:
     for count in (1, 5):
         noise = rng.integers(0, 256, (count, *method.input_size, 3)).astype(np.uint8)
         smooth = np.linspace(0, 255, noise.size).astype(np.uint8).reshape(noise.shape)
-        for pixels in (noise, smooth):
+        for pixels in (noise, smooth, np.concatenate([noise, smooth])):
             agree(MethodNetwork(method)(pixels), network(pixels))
 
 

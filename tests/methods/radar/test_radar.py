@@ -2,19 +2,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from building import TINY_RADAR, build_method
-from numpy.typing import NDArray
+from building import TINY_RADAR
+from building import radar as radar_as_if_trained
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
-from blemish.cli.info import info
 from blemish.errors import ConfigError, DataError
 from blemish.methods.base import Batch
 from blemish.methods.radar.choice import choose_timestep
@@ -22,7 +20,6 @@ from blemish.methods.radar.config import NETWORKS, RADARConfig
 from blemish.methods.radar.edges import sobel_magnitude
 from blemish.methods.radar.model import RADAR
 from blemish.methods.settings import parse_settings
-from blemish.teachers.teacher import NoTeacher, build_teacher
 
 CPU = TrainingOptions(device="cpu")
 
@@ -37,13 +34,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def radar(size: tuple[int, int] = SIZE, **settings: object) -> RADAR:
-    """As if trained: its weights are random but for a head that says something."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        method = build_method("radar", {"trees": 20, **settings}, NoTeacher(), size)
-        assert isinstance(method, RADAR)
-        nn.init.normal_(method.average.head.weight, std=0.05)
-    return method.eval()
+    return radar_as_if_trained(size, **settings)
 
 
 def images(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> Tensor:
@@ -333,21 +324,6 @@ def test_the_settings_are_the_papers() -> None:
         assert torch.equal(method(held).score, method.forest(features))
         residual = method.residuals(held[:1])
         assert torch.equal(method(held[:1]).anomaly_map, sobel_magnitude(residual))
-
-
-def test_the_model_file_says_that_there_is_no_teacher(
-    good_parts: NDArray[np.uint8], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    detector = Detector("radar", image_size=64, settings={"steps": 2, "trees": 5, "timestep": 60})
-    detector.fit(good_parts, false_alarm_rate=0.5, training=CPU, progress=Progress(quiet=True))
-    detector.save(tmp_path / "radar.blemish")
-    loaded = Detector.load(tmp_path / "radar.blemish")
-    assert loaded.teacher == "none"
-    assert isinstance(loaded.method, RADAR)
-    assert next(loaded.predict(good_parts[0])).score == next(detector.predict(good_parts[0])).score
-    assert build_teacher("none").channels == ()
-    info(tmp_path / "radar.blemish")
-    assert "no teacher" in capsys.readouterr().out
 
 
 def test_methods_that_compare_features_want_a_teacher() -> None:

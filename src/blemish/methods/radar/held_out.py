@@ -99,7 +99,7 @@ def by_product(
     how = "together" if together else "as the product that each picture is most like"
     note = (
         f"{', '.join(few)}: fewer than {enough} good images that the network does not train on. "
-        f"They have no forest of their own and are judged {how}; {4 * enough} good images of a "
-        "product are enough."
+        f"They have no forest of their own and are judged {how}. Give some {6 * enough} good "
+        "images of each product: about a quarter are held out."
     )
     return found, [note] if few and several else []

@@ -101,15 +101,18 @@ class IsolationForest(GroupBuffers):
     def forward(self, points: Tensor, group: Tensor | None = None) -> Tensor:
         group = _first(points) if group is None else group  # (N,)
         rows = points.T[None].expand(self.trees, -1, -1)  # (trees, features, N)
+        # Into flat tables: of all gathers, that by one index is the smallest graph.
+        feature, threshold, depth = (
+            t.flatten() for t in (self.feature, self.threshold, self.depth)
+        )
+        left, right = (self.child[:, side].flatten() for side in (0, 1))
         tree = torch.arange(self.trees, device=points.device)[:, None]
-        node = torch.zeros_like(rows[:, 0], dtype=torch.int64)  # (trees, N)
+        root = (group * self.trees + tree) * self.feature.shape[2]  # (trees, N)
+        node = root
         for _ in range(self.levels):
-            at = (group, tree, node)
-            value = rows.gather(1, self.feature[at][:, None])[:, 0]  # (trees, N)
-            left, right = self.child[:, 0][at], self.child[:, 1][at]
-            node = torch.where(value <= self.threshold[at], left, right)
-        paths = self.depth[group, tree, node]  # (trees, N)
-        return torch.exp2(-paths.mean(0) / self.normaliser[group])
+            value = rows.gather(1, feature[node][:, None])[:, 0]  # (trees, N)
+            node = root + torch.where(value <= threshold[node], left[node], right[node])
+        return torch.exp2(-depth[node].mean(0) / self.normaliser[group])
 
     def beyond(self, points: Tensor, group: Tensor | None = None) -> Tensor:
         """How far points lie outside all points of the fit, where the forest is blind: ``(N,)``.
