@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from building import BRIEF_RADAR, build_method
+from building import BRIEF_RADAR, TINY_RADAR, build_method
 from numpy.typing import NDArray
 from safetensors import safe_open
 from small_teachers import small_teacher
@@ -21,6 +21,7 @@ from blemish.data.sources import training_data
 from blemish.errors import ConfigError
 from blemish.methods import names
 from blemish.methods.base import Batch, Method
+from blemish.methods.radar.config import NETWORKS
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig, describe_settings, parse_settings
 from blemish.model_file.bundle import read_bundle
@@ -36,6 +37,13 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module", params=names())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "small", TINY_RADAR)
+        yield
 
 
 def is_trained(name: str) -> bool:
