@@ -7,15 +7,38 @@ has one of its own. Tests of the exporter itself call it directly.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 
+def list_operations_once() -> None:
+    """From now on, torch's exporter lists what ONNX can do once a process, not once an export."""
+    import torch.onnx
+
+    export = torch.onnx.export
+
+    @functools.wraps(export)
+    def listed_once(*args: Any, **kwargs: Any) -> Any:
+        torch.onnx.export = export
+        with contextlib.suppress(ImportError, AttributeError):  # torch's own: it may move
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+            listed = functools.cache(ONNXRegistry.from_torchlib)
+            ONNXRegistry.from_torchlib = staticmethod(listed)
+        return export(*args, **kwargs)
+
+    torch.onnx.export = listed_once
+
+
 def export_once(folder: Path) -> None:
     """From now on, `export_model` in this process takes what was written before."""
     import blemish.export.exporter as exporter
+
+    list_operations_once()
 
     write = exporter.onnx_graph
 
