@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
+from small_teachers import small_teacher
 from torch import Tensor, nn
 
 from blemish.methods.base import Batch, Method
 from blemish.methods.registry import method_class
 from blemish.nn.batch_share import BatchNorm2d, drawn, over_batch, previous_pictures, sharing
-from blemish.teachers.teacher import build_teacher
 from blemish.training.step import clip_gradients, optimiser_of
+from forked import ForkServer
 
 #: Seeds of steps; BoRAD masks its views in the third and not in the first.
 METHODS = [("rd", 0), ("hfr", 0), ("borad", 0), ("borad", 2), ("logicrd", 5), ("radar", 0)]
 TRAINED = ["rd", "borad", "logicrd"]
+METHODS_ROOM = Path(__file__).parents[1] / "methods"  # on the path of pytest, not of a fork
 Found = dict[str, Tensor]
 
 
@@ -34,7 +35,7 @@ def pictures() -> Tensor:
 def gradients(name: str, seed: int, images: Tensor) -> Found:
     torch.manual_seed(0)
     build = method_class(name)
-    method: Method = build(build.config_class(), build_teacher(weights="random"), (64, 64)).train()
+    method: Method = build(build.config_class(), small_teacher("tiny-three"), (64, 64)).train()
     torch.manual_seed(seed)
     losses = method.loss(Batch(images), method.stages()[0])
     losses["total"].backward()
@@ -47,7 +48,7 @@ def trained(name: str, share: slice = slice(None)) -> Found:
     """Weights after some steps with twice the digits: what is left apart is no rounding."""
     torch.manual_seed(0)
     build = method_class(name)
-    method: Method = build(build.config_class(), build_teacher(weights="random"), (64, 64))
+    method: Method = build(build.config_class(), small_teacher("tiny-three"), (64, 64))
     method.double().train()
     stage = method.stages()[0].settled(100)
     optimiser = optimiser_of(stage)
@@ -120,12 +121,23 @@ def one_of_two(rank: int, port: int, folder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
+def two(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> list[dict[str, Found]]:
     folder = tmp_path_factory.mktemp("shares")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_of_two, (port, str(folder)), nprocs=2)
+    program = (
+        f"import sys; sys.path += {[str(Path(__file__).parent), str(METHODS_ROOM)]!r}\n"
+        "from test_batch_share import one_of_two\n"
+        "one_of_two({}, {}, {!r})\n"
+        "sys.exit()\n"
+    )
+    started = [
+        forks.start(before=program.format(rank, port, str(folder)), cwd=folder) for rank in range(2)
+    ]
+    for process in started:
+        _, said = process.communicate(120)
+        assert process.wait() == 0, said
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
