@@ -91,7 +91,9 @@ def test_two_thousand_verdicts_arrive_in_order_though_the_receiver_is_killed_twi
                 second.kill()
                 second.wait()
             with receiver(log, port=port):
-                until(lambda: written(log) >= 2000 and received(log)[-1]["body"]["score"] == 1999, 60)
+                until(
+                    lambda: written(log) >= 2000 and received(log)[-1]["body"]["score"] == 1999, 60
+                )
     scores = [int(line["body"]["score"]) for line in received(log)]
     once = list(dict.fromkeys(scores))
     assert once == list(range(2000))  # none lost, order kept
