@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from blemish.teachers.teacher import build_teacher
 from blemish.training.batches import StepBatches
 from blemish.training.distributed import Processes, ShareDone
 from blemish.training.options import TrainingOptions
+from forked import ForkServer
 
 CPU: dict[str, Any] = {"device": "cpu"}
 
@@ -104,8 +102,10 @@ def test_a_method_without_steps_says_that_there_is_nothing_to_share() -> None:
 
 
 @pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")
-def test_an_interactive_process_cannot_be_run_again(good_parts: Any, tmp_path: Path) -> None:
+def test_an_interactive_process_cannot_be_run_again(forks: ForkServer, tmp_path: Path) -> None:
     code = """
+import sys
+sys.modules["__main__"].__spec__, sys.argv = None, ["-c"]  # as Python itself has them
 import numpy as np
 from blemish import Detector, TrainingOptions
 from blemish.errors import ConfigError
@@ -115,14 +115,9 @@ try:
     detector.fit(good, training=TrainingOptions(device="cpu", devices=2), false_alarm_rate=0.4)
 except ConfigError as error:
     print(error)
+sys.exit()
 """
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-        timeout=120,
-    )
+    found = forks.run(before=code, cwd=tmp_path)
     assert "cannot be run again: it is no file" in found.stdout, found.stderr
 
 
