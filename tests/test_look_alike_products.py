@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_teachers import known_by_name
 
 from blemish import Detector, open_model
 from blemish.calibration import calibrate
@@ -36,10 +38,16 @@ def samples_of(product: str, seeds: range, split: str = "train") -> list[Sample]
     ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained() -> Detector:
     samples = [s for product in PRODUCTS for s in samples_of(product, range(20))]
-    detector = Detector("trio", image_size=64)
+    detector = Detector("trio", image_size=64, teacher="tiny-three")
     fit(detector, DataSet("made", Path(), tuple(samples)), false_alarm_rate=0.05)
     return detector
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_teachers import known_by_name
 
 from blemish import Detector, open_model
 from blemish._progress import Important
@@ -36,6 +38,12 @@ def picture(product: str, seed: int, *, odd: bool = False) -> np.ndarray:
     return pixels.clip(0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("line")
@@ -53,7 +61,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trio(data: Path | DataSet) -> Detector:
-    detector = Detector("trio", image_size=64)
+    detector = Detector("trio", image_size=64, teacher="tiny-three")
     fit(detector, data, false_alarm_rate=0.05)
     return detector
 
@@ -187,7 +195,7 @@ def test_a_product_that_cannot_be_read_is_not_known_and_shifts_no_name(
     shutil.copytree(root / "dark", tmp_path / "line" / "aaa")
     for path in (tmp_path / "line/aaa/train/good").iterdir():
         path.write_bytes(path.read_bytes()[:300])  # the header is whole, the pixels are not
-    detector = Detector("trio", image_size=64)
+    detector = Detector("trio", image_size=64, teacher="tiny-three")
     report = fit(detector, tmp_path / "line")
     assert sorted(report.products) == ["bright", "dark"]
     assert any(note.startswith("aaa: no image could be read") for note in report.notes)

@@ -171,11 +171,14 @@ def test_pictures_smaller_than_a_tile_are_told_of() -> None:
     assert any(told in note for note in report.notes)
 
 
-def test_an_exported_model_tiles_the_same_without_torch(trained: Detector, tmp_path: Path) -> None:
+def test_an_exported_model_tiles_the_same_without_torch(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from blemish import open_model
     from blemish.export.exporter import export_model
 
+    # A graph of few nodes: with two looks, that of Trio is exported in test_two_scales.py.
+    trained = tiled("patchcore")
+    trained.fit(pictures(12), false_alarm_rate=0.2, training=CPU, progress=QUIET)
     trained.save(tmp_path / "m.blemish")
     report = export_model(tmp_path / "m.blemish", tmp_path / "e.blemish")
     assert report.parity.score < 1e-3
