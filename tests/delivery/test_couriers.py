@@ -39,7 +39,7 @@ def found(number: int, verdict: str = "defect") -> Prediction:
 
 
 def written(log: Path) -> int:
-    """So many verdicts, for those that wait: reading them anew each time costs more than sending."""
+    """So many verdicts; reading them all anew, while waiting, costs more than sending them."""
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
