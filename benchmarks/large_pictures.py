@@ -39,6 +39,8 @@ RATE = 0.05
 SPOTS = (4, 8, 16, 32)
 DEEP = "efficientnet_lite0@8-16-32"  # a level of larger things in place of the smallest
 BEST_DEEP = "efficientnet_lite2@8-16-32"
+TWO_SCALES: dict[str, Any] = {"tile": "auto", "coarse": True}  # and the whole, at a tile's size
+NO_LAYOUT: dict[str, Any] = {"settings": {"layout_weight": 0}}
 #: Ways of seeing a picture, as the detector is asked for them.
 WAYS: dict[str, dict[str, Any]] = {
     "squeezed": {"speed": "fast"},  # about 256² pixels, the picture's shape
@@ -47,31 +49,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "tiled 384": {"tile": 384},
     "tiled 256": {"tile": 256},
     "tiled half": {"tile": "auto", "scale": 0.5},
-    "two scales": {"tile": "auto", "coarse": True},  # and the whole, at a tile's size
-    "two scales, no layout": {
-        "tile": "auto",
-        "coarse": True,
-        "settings": {"layout_weight": 0},
-    },
+    "two scales": TWO_SCALES,
+    "two scales, no layout": TWO_SCALES | NO_LAYOUT,
     "best": {"speed": "best"},
-    "best, two scales": {"speed": "best", "tile": "auto", "coarse": True},
-    "best, no layout": {"speed": "best", "settings": {"layout_weight": 0}},
+    "best, two scales": {"speed": "best"} | TWO_SCALES,
+    "best, no layout": {"speed": "best"} | NO_LAYOUT,
     "deep": {"teacher": DEEP},
-    "deep, no layout": {"teacher": DEEP, "settings": {"layout_weight": 0}},
-    "deep, tiled, no layout": {"teacher": DEEP, "tile": "auto", "settings": {"layout_weight": 0}},
-    "deep, two scales, no layout": {
-        "teacher": DEEP,
-        "tile": "auto",
-        "coarse": True,
-        "settings": {"layout_weight": 0},
-    },
-    "best, deep, no layout": {"teacher": BEST_DEEP, "settings": {"layout_weight": 0}},
-    "best, deep, two scales, no layout": {
-        "teacher": BEST_DEEP,
-        "tile": "auto",
-        "coarse": True,
-        "settings": {"layout_weight": 0},
-    },
+    "deep, no layout": {"teacher": DEEP} | NO_LAYOUT,
+    "deep, tiled, no layout": {"teacher": DEEP, "tile": "auto"} | NO_LAYOUT,
+    "deep, two scales, no layout": {"teacher": DEEP} | TWO_SCALES | NO_LAYOUT,
+    "best, deep, two scales, no layout": {"teacher": BEST_DEEP} | TWO_SCALES | NO_LAYOUT,
 }
 
 

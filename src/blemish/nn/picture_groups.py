@@ -27,7 +27,7 @@ class GroupBuffers(nn.Module):
         for name, buffer in list(self.named_buffers(recurse=False)):
             given = state_dict.get(prefix + name)
             if given is not None and given.ndim == buffer.ndim - 1:
-                # Earlier files of RADAR hold those of one group, without its dimension.
+                # As earlier files have it: of one group, without the dimension.
                 given = state_dict[prefix + name] = given[None]
             if given is not None and given.shape[1:] == buffer.shape[1:]:
                 setattr(self, name, buffer.new_zeros(given.shape))

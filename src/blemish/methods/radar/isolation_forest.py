@@ -99,7 +99,7 @@ class IsolationForest(GroupBuffers):
         self.normaliser[group] = float(expected) if expected > 0 else 1.0
 
     def forward(self, points: Tensor, group: Tensor | None = None) -> Tensor:
-        group = _first(points) if group is None else group  # (N,)
+        group = first_group(points) if group is None else group  # (N,)
         rows = points.T[None].expand(self.trees, -1, -1)  # (trees, features, N)
         # Into flat tables: of all gathers, that by one index is the smallest graph.
         feature, threshold, depth = (
@@ -119,14 +119,14 @@ class IsolationForest(GroupBuffers):
 
         The distances to the box around them, each in widths of the box, summed; 0 inside.
         """
-        group = _first(points) if group is None else group
+        group = first_group(points) if group is None else group
         low, high = self.low[group], self.high[group]  # (N, features)
         width = (high - low).clamp_min(1e-6 * high.abs() + 1e-12)
         outside = torch.relu(points - high) + torch.relu(low - points)
         return (outside / width).sum(1)
 
 
-def _first(points: Tensor) -> Tensor:
+def first_group(points: Tensor) -> Tensor:
     """The first group for each of the points."""
     return torch.zeros_like(points[:, 0], dtype=torch.int64)
 

@@ -46,7 +46,7 @@ from blemish.methods.radar.choice import choose_timestep
 from blemish.methods.radar.config import EPOCHS, NETWORKS, STEPS_WITHIN, RADARConfig
 from blemish.methods.radar.edges import LongEdges, sobel_magnitude
 from blemish.methods.radar.held_out import HeldOutResiduals, by_product
-from blemish.methods.radar.isolation_forest import IsolationForest
+from blemish.methods.radar.isolation_forest import IsolationForest, first_group
 from blemish.methods.radar.nearest_product import NearestProduct, product_code
 from blemish.methods.settings import MethodConfig
 from blemish.nn.anomaly_map import GaussianBlur
@@ -217,7 +217,7 @@ class RADAR(GroupBuffers, Method):
 
         ``group`` ``(N,)`` says by whose forest; ``None``: by the first.
         """
-        group = torch.zeros_like(features[:, 0], dtype=torch.long) if group is None else group
+        group = first_group(features) if group is None else group
         features = torch.maximum(features, self.least[group])
         beyond = self.forest.beyond(features, group)
         return self.forest(features, group) + self.config.beyond * beyond

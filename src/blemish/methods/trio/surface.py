@@ -13,6 +13,7 @@ import torch
 
 from blemish.methods.trio.pictures import ProductPictures
 from blemish.methods.trio.place_gaussian import PlaceGaussian
+from blemish.teachers.efficientnet_lite import NAMES
 
 #: Share of the features' variance that lies between places, up to which pictures look like those of
 #: a surface: fabric, brushed metal and commutators have 0.15 to 0.20, a tray of loose parts 0.51,
@@ -50,7 +51,7 @@ def surface_notes(
     Tiles do not tell: each shows a part of a picture.
     """
     deeper = ""
-    if teacher.startswith("efficientnet_lite") and "@" not in teacher:
+    if teacher in NAMES:  # by itself, at its usual levels
         deeper = (
             f" Where defects are larger than the grain, --teacher {teacher}@8-16-32 may tell more "
             "apart: measure with some of them."
