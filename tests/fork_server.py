@@ -66,6 +66,7 @@ def _prepare() -> None:
     import scipy.stats  # noqa: F401
     import sklearn.cluster
     import sklearn.ensemble  # noqa: F401
+    import typer.main
     import typer.rich_utils  # noqa: F401  how a command is refused
 
     PIL.Image.init()  # every reader of pictures
@@ -81,6 +82,9 @@ def _prepare() -> None:
 
     read_weights_once()
     build_teacher()
+    # The verbs' options, which every run would read from annotations again.
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    typer.main.get_command(blemish.cli.app.app)
 
 
 def _program(job: dict[str, Any]) -> Callable[[], int | None]:
