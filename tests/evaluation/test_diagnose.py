@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -42,14 +43,19 @@ def line(
 
 
 def fitted(method: str, line: Path) -> Detector:
-    detector = Detector(method, image_size=64, settings={"steps": 30, "batch_size": 8})
+    detector = Detector(method, image_size=64, settings={"steps": 20, "batch_size": 8})
     detector.fit(line, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     return detector
 
 
 @pytest.fixture(scope="module", params=["rd", "hfr", "borad"])
-def detector(request: pytest.FixtureRequest, line: Path) -> Detector:
-    return fitted(request.param, line)
+def detector(request: pytest.FixtureRequest, line: Path, rd: Detector) -> Detector:
+    return rd if request.param == "rd" else fitted(request.param, line)
+
+
+@pytest.fixture(scope="module")
+def rd(line: Path) -> Detector:
+    return fitted("rd", line)
 
 
 def test_everything_is_measured_on_the_good_test_images(detector: Detector, line: Path) -> None:
@@ -74,9 +80,9 @@ def test_everything_is_measured_on_the_good_test_images(detector: Detector, line
 
 
 def test_a_student_fed_the_answer_leaks_everything(
-    line: Path, monkeypatch: pytest.MonkeyPatch
+    rd: Detector, line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = fitted("rd", line)
+    detector = rd
     assert detector.method is not None
     standardise = detector.method.standardise
     monkeypatch.setattr(
@@ -104,8 +110,8 @@ def test_the_scores_are_those_of_prediction(detector: Detector, line: Path) -> N
     assert sum(score > measured.good[0] for score in measured.planted) >= 4
 
 
-def test_the_split_can_be_chosen_and_the_number_limited(line: Path) -> None:
-    detector = fitted("rd", line)
+def test_the_split_can_be_chosen_and_the_number_limited(rd: Detector, line: Path) -> None:
+    detector = rd
     found = diagnose(detector, line, split="train", images=3)
     assert found.split == "train"
     assert [p.planted.good for p in found.products] == [3, 3]
@@ -129,7 +135,7 @@ def test_a_limited_number_is_spread_evenly() -> None:
 
 
 def test_unreadable_images_are_listed_and_left_out(
-    line: Path, tmp_path: Path, good_parts: NDArray[np.uint8]
+    rd: Detector, tmp_path: Path, good_parts: NDArray[np.uint8]
 ) -> None:
     folder = tmp_path / "parts"
     for place in ("train/good", "test/good"):
@@ -138,7 +144,7 @@ def test_unreadable_images_are_listed_and_left_out(
             Image.fromarray(good_parts[i]).save(folder / "nut" / place / f"{i}.png")
     broken = folder / "nut" / "test" / "good" / "1.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    detector = fitted("rd", line)
+    detector = rd
     found = diagnose(detector, folder)
     assert [path.name for path, _ in found.failures] == ["1.png"]
     assert found.products[0].planted.good == 2
@@ -152,7 +158,7 @@ def test_unreadable_images_are_listed_and_left_out(
         diagnose(detector, folder)
 
 
-def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> None:
+def test_other_methods_and_untrained_detectors_are_turned_away(rd: Detector, line: Path) -> None:
     with pytest.raises(ConfigError, match="not trained"):
         diagnose(Detector("rd"), line)
     with pytest.raises(ConfigError, match="exported model"):
@@ -162,7 +168,7 @@ def test_other_methods_and_untrained_detectors_are_turned_away(line: Path) -> No
     distances.fit(line, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     with pytest.raises(ConfigError, match="'logicrd' model was fitted without training"):
         diagnose(distances, line)
-    detector = fitted("rd", line)
+    detector = copy.copy(rd)
     detector.method_name = "forest"
     detector.method = torch.nn.Module()  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="'forest' does not rebuild"):

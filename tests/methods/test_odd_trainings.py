@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from building import TINY_RADAR
 from numpy.typing import NDArray
+from small_teachers import known_by_name
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -26,8 +27,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(NETWORKS, "small", TINY_RADAR)
+    with known_by_name():
+        yield
 
 
 def brief(name: str, batch_size: int = 4, steps: int = 3) -> Detector:
@@ -35,7 +38,7 @@ def brief(name: str, batch_size: int = 4, steps: int = 3) -> Detector:
     settings = {"steps": steps, "batch_size": batch_size} if trained else {}
     if name == "radar":
         settings |= {"timestep": 150, "trees": 20}
-    return Detector(name, image_size=64, settings=settings)
+    return Detector(name, image_size=64, teacher="tiny-three", settings=settings)
 
 
 def learn(detector: Detector, good: Pixels, precision: str = "32-true") -> Detector:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from building import BRIEF_RADAR, TINY_RADAR
 from numpy.typing import NDArray
 from phantom_device import NAME, PhantomDevice, on_phantom
 from small_teachers import known_by_name
@@ -19,6 +20,7 @@ from blemish._progress import Progress
 from blemish.data.sample import DataSet, Sample
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch
+from blemish.methods.radar.config import NETWORKS
 from blemish.methods.registry import method_class, names
 from blemish.methods.settings import TrainedConfig
 from blemish.teachers.teacher import Teacher
@@ -101,6 +103,7 @@ def test_every_stage_is_on_the_device_asked_for(
     name: str, phantom: PhantomDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen = watched(monkeypatch, name)
+    monkeypatch.setitem(NETWORKS, "small", TINY_RADAR)
     trained = issubclass(method_class(name).config_class, TrainedConfig)
     with known_by_name():  # each tensor is looked at in Python: the real teacher's in one of them
         detector = Detector(
@@ -108,7 +111,10 @@ def test_every_stage_is_on_the_device_asked_for(
             image_size=64,
             teacher=None if name == "trio" else "tiny-three",
             teacher_weights="random",
-            settings={"steps": 2, "batch_size": 2} if trained else {},
+            settings={
+                **({"steps": 2, "batch_size": 2} if trained else {}),
+                **(BRIEF_RADAR if name == "radar" else {}),
+            },
         )
         detector.fit(parts(), training=TrainingOptions(device=NAME), progress=QUIET)
         detector.evaluate(parts(), progress=QUIET)
