@@ -67,7 +67,7 @@ def _prepare() -> None:
     import sklearn.cluster
     import sklearn.ensemble  # noqa: F401
     import typer.main
-    import typer.rich_utils  # noqa: F401  how a command is refused
+    import typer.rich_utils
 
     PIL.Image.init()  # every reader of pictures
     if importlib.util.find_spec("onnxscript") is not None:
@@ -76,7 +76,7 @@ def _prepare() -> None:
     import blemish.cli.app
     import blemish.detector
     import blemish.export
-    import blemish.outputs.run  # noqa: F401
+    import blemish.outputs.run
     from blemish.teachers.teacher import build_teacher
     from weights_once import read_weights_once
 

@@ -162,7 +162,8 @@ def test_the_product_survives_the_model_file(
     assert [said(p) for p in judged(loaded, untold)] == [said(p) for p in judged(trained, untold)]
 
 
-@pytest.mark.parametrize("format", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.slow  # a second export of the trio: `test_look_alike_products.py` has the first
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_the_exported_graph_recognises_the_same(
     format: str, root: Path, model_file: Path, tmp_path: Path
 ) -> None:

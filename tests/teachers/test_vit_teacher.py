@@ -119,7 +119,7 @@ def test_a_model_over_a_vit_is_exported_and_judges_as_before(
     saved: tuple[Detector, Path], good_parts: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     detector, path = saved
-    if detector.method_name != "rd":
+    if detector.method_name != "patchcore":
         pytest.skip("the teacher's graph is the same in all of them")
     report = export_model(path, tmp_path / "vit-onnx.blemish")
     exported = list(open_model(report.path).predict(good_parts))

@@ -159,9 +159,9 @@ def two_looks(
     """A model of parts and of their negatives, and the parts."""
     parts = np.stack([draw_part(seed, size=64) for seed in range(16)])
     good = np.concatenate([parts, 255 - parts[:, ::-1]])
-    with known_by_name():  # the graph of the real teacher is the same in both
-        teacher = None if request.param == "light" else "tiny-three"
-        detector = Detector("patchcore", teacher=teacher, image_size=SIZE, preset=request.param)
+    with known_by_name():  # the graph of the real teacher is that of `model_file`
+        preset = {"preset": request.param, "teacher": "tiny-three"}
+        detector = Detector("patchcore", image_size=SIZE, **preset)
         yield detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET), parts
 
 

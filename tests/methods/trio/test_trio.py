@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from small_teachers import small_teacher
 from torch import Tensor
 
 from blemish.export.graph import onnx_graph
@@ -248,7 +249,10 @@ def test_what_is_far_from_all_products_belongs_to_none() -> None:
 
 
 class Exported(NamedTuple):
-    """Of two products, whose good pictures hardly differ; ``usual`` is how far strangers are."""
+    """Of two products, whose good pictures hardly differ; ``usual`` is how far strangers are.
+
+    Each has weights of its own, as by labelled defects.
+    """
 
     method: Trio
     network: Network
@@ -264,7 +268,14 @@ def exported() -> Exported:
     method = fitted(
         Batch(images=pictures(12), products=("a",) * 12),
         Batch(images=pictures(12, 1, colour=40), products=("b",) * 12),
+        teacher=small_teacher("tiny-three"),
     )
+    method.weights.memory, method.weights.layout = (
+        torch.tensor([0.9, 0.25]),
+        torch.tensor([1.6, 0.2]),
+    )
+    with torch.inference_mode():
+        method._take_unit()
     method.scores.scale = 0.1 * method.scores.scale
     spoiled = pictures(5, 7)
     spoiled[:, :, 56:, 56:] = strangers(5)[:, :, 56:, 56:]  # somewhere: a defect, however bad
@@ -329,3 +340,15 @@ def test_a_picture_far_from_anything_good_has_the_same_score_in_an_exported_grap
     assert score.min() > 100  # whose exponential is no float32
     found = exported.network(noise.permute(0, 2, 3, 1).numpy())
     assert found.scores == pytest.approx(score.numpy(), rel=1e-4)
+
+
+def test_the_weights_of_each_product_are_in_the_graph(exported: Exported) -> None:
+    method, network, *_ = exported
+    new = torch.cat([pictures(2, 5), pictures(2, 6, 40)])
+    with torch.inference_mode():
+        score = method(new).score.numpy()
+        method = copy.deepcopy(method)
+        method.weights.layout = method.weights.layout.flip(0)
+        swapped = method(new).score.numpy()
+    assert network(new.permute(0, 2, 3, 1).numpy()).scores == pytest.approx(score, abs=1e-3)
+    assert (abs(swapped - score) > 0.01).all()  # which those of the other product are not
