@@ -1,5 +1,6 @@
 # make demo   learn a synthetic inspection line and judge its parts
 # make test   run the tests
+# make test-slow  run those that take minutes: every method, notebook and published experiment
 # make lint   ruff and mypy
 # make docs   the documentation as a site, site/index.html
 # make faults the long fault campaign: damaged files, commands killed at random
@@ -19,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 # Tests are compiled once, whatever the shell that make is called from says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint docs faults dist lowest audit release-check
+.PHONY: demo test test-slow lint docs faults dist lowest audit release-check
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-train
@@ -27,6 +28,9 @@ demo: $(VENV)/installed-train
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow and not gpu"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -71,7 +71,13 @@ def result(tmp_path: Path) -> tuple[dict[str, Any], str]:
     return content, (tmp_path / "out" / "reproduction.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", PAPERS)
+#: One of each protocol; the layouts of the others are read in tests/data/layouts.
+_ALWAYS = ("borad-mvtec", "hfr-mnist", "radar-tile")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in _ALWAYS else pytest.mark.slow) for n in PAPERS]
+)
 def test_each_paper_end_to_end(
     name: str, verb: Verb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ def alarms(groups: list[np.ndarray], product: int | None, new: float, rate: floa
         (5, 0.05, 500),
         (19, 0.05, 2000),
         (100, 0.1, 600),
-        (1000, 0.1, 120),
+        pytest.param(1000, 0.1, 120, marks=pytest.mark.slow),  # 100 are as exact
     ],
 )
 @pytest.mark.parametrize("name", DRAWS)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from blemish.cli.app import main
+from forked import ForkServer, fork_modules
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch, forks: ForkServer) -> None:
+    """Its runs are processes of their own all the same."""
+    monkeypatch.setattr(subprocess, "Popen", subprocess.Popen)  # to have it back
+    fork_modules(forks)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

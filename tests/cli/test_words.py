@@ -75,7 +75,7 @@ def test_another_rate_takes_little_more_than_reading_the_model(model: Path) -> N
         """Of the processor: on an idle machine the same as by the clock."""
         program = "import sys\nfrom blemish.cli.app import main\nmain()\n"
         times = []
-        for _ in range(4):
+        for _ in range(3):
             subprocess.run(
                 [sys.executable, "-c", program, *words],
                 check=True,

@@ -117,20 +117,17 @@ def test_an_endless_iterator_is_judged_as_it_comes(
 #: 350,000 strings already the interpreter doubles its table of them at that moment, 20 MB that
 #: are no path's.
 _MANY = """
-import sys, time, tracemalloc
+import sys, tracemalloc
 from contextlib import closing
 from pathlib import Path
 from blemish.inspector import open_model
 source = Path(sys.argv[1])
-for name in sys.argv[2:]:
-    model = open_model(name, threads=2)
-    list(model.predict(source))  # what is imported on the way is no path's memory
-    tracemalloc.start()
-    begun = time.process_time()
-    with closing(model.predict(source.parent)) as predictions:
-        assert next(predictions).path == source
-    print(time.process_time() - begun, tracemalloc.get_traced_memory()[1])
-    tracemalloc.stop()
+model = open_model(sys.argv[2], threads=2)
+list(model.predict(source))  # what is imported on the way is no path's memory
+tracemalloc.start()
+with closing(model.predict(source.parent)) as predictions:
+    assert next(predictions).path == source
+print(tracemalloc.get_traced_memory()[1])
 """
 
 
@@ -144,18 +141,13 @@ def first_of_many(tmp_path_factory: pytest.TempPathFactory, part: Path) -> Path:
     return source
 
 
-def test_many_paths_are_a_matter_of_seconds_and_of_a_kilobyte_each(
-    model_file: Path, exported_file: Path, openvino_file: Path, first_of_many: Path
+def test_many_paths_are_a_matter_of_a_kilobyte_each(
+    exported_file: Path, first_of_many: Path
 ) -> None:
-    models = (model_file, exported_file, openvino_file)
-    command = [sys.executable, "-c", _MANY, *map(str, (first_of_many, *models))]
+    command = [sys.executable, "-c", _MANY, str(first_of_many), str(exported_file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    found = [line.split() for line in done.stdout.splitlines()]
-    assert len(found) == len(models)
-    for seconds, peak in found:
-        assert float(seconds) < 10  # half a second; tracing takes most of it
-        assert float(peak) < 16 * 2**20
+    assert float(done.stdout) < 16 * 2**20
 
 
 #: As people write scripts: nothing guarded by ``if __name__ == "__main__"``.

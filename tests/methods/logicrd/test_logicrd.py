@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import LedoitWolf
-from small_teachers import small_teacher
+from small_teachers import known_by_name, small_teacher
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -37,7 +38,7 @@ def build(
 ) -> LogicRD:
     torch.manual_seed(0)
     config = LogicRDConfig(**settings)  # type: ignore[arg-type]
-    return LogicRD(config, teacher or build_teacher(), size).eval()
+    return LogicRD(config, teacher or small_teacher("tiny-three"), size).eval()
 
 
 def pictures(n: int, *, seed: int = 0, size: tuple[int, int] = SIZE) -> torch.Tensor:
@@ -91,7 +92,7 @@ def test_the_settings_are_the_papers() -> None:
 def test_all_switches_off_is_reverse_distillation() -> None:
     plain = build(semantics=False, compensation=False, gate=False, logical=False)
     torch.manual_seed(0)
-    reference = RD(RDConfig(), build_teacher(), SIZE).eval()
+    reference = RD(RDConfig(), small_teacher("tiny-three"), SIZE).eval()
     images = pictures(2)
     assert plain.state_dict().keys() == reference.state_dict().keys()
     with torch.inference_mode():
@@ -145,7 +146,7 @@ def slow_z_scores(method: LogicRD, name: str, *, held: torch.Tensor) -> np.ndarr
 
 @pytest.mark.parametrize("described", ["codes", "features", "both"])
 def test_the_score_is_of_distances_and_z_scores_on_pictures_left_out(described: str) -> None:
-    method = fitted(build((128, 128), small_teacher("tiny-three"), described=described))
+    method = fitted(build((128, 128), described=described))
     assert method.logic is not None
     assert len(method.logic.groups.centre) == 2
     held = pictures(40, seed=1, size=(128, 128))
@@ -240,7 +241,7 @@ def test_codes_learn_to_show_parts_that_changed_places() -> None:
 
 
 def test_the_gate_closes_where_pseudo_anomalies_are() -> None:
-    method = build(gate_weight=1.0, learning_rate=0.01).train()
+    method = build(teacher=build_teacher(), gate_weight=1.0, learning_rate=0.01).train()
     images = pictures(16)
     with torch.inference_mode():
         method.prepare([Batch(images=images)])
@@ -304,9 +305,19 @@ def loco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
+
+
+def of_brief(**settings: object) -> Detector:
+    return Detector("logicrd", image_size=SIZE, teacher="tiny-three", settings=settings)
+
+
 @pytest.fixture(scope="module")
 def detector(loco: Path) -> Detector:
-    detector = Detector("logicrd", image_size=SIZE, settings={"steps": 4, "batch_size": 4})
+    detector = of_brief(steps=4, batch_size=4)
     detector.fit(loco, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     return detector
 
@@ -314,8 +325,7 @@ def detector(loco: Path) -> Detector:
 @pytest.mark.parametrize("off", ["structural", "logical"])
 def test_a_detector_of_one_branch_names_none(loco: Path, off: str, tmp_path: Path) -> None:
     """Nor does its file: else no graph of it can be opened."""
-    settings = {off: False, "steps": 1, "batch_size": 2}
-    detector = Detector("logicrd", image_size=SIZE, settings=settings)
+    detector = of_brief(**{off: False}, steps=1, batch_size=2)
     assert detector.branch_names == ("structural", "logical")
     detector.fit(loco, false_alarm_rate=0.3, training=CPU, progress=Progress(quiet=True))
     detector.save(tmp_path / "m.blemish")
