@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,20 @@ def brightness(pixels: np.ndarray) -> NetworkOutput:
     return NetworkOutput(maps, scores, {"mean": scores})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
+
+
 def detector(method: str = "trio", **options: object) -> Detector:
-    options = {"tile": 64, "coarse": True, "teacher_weights": "random", **options}
+    options = {"tile": 64, "coarse": True, "teacher": "tiny-three", **options}
     return Detector(method, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def trained() -> Detector:
-    made = detector()
+    made = detector(teacher=None, teacher_weights="random")  # finer: some tests tell its places
     return made.fit(pictures(12), false_alarm_rate=0.2, training=CPU, progress=QUIET)
 
 
@@ -199,14 +206,12 @@ def test_file_and_export_look_twice_alike(tmp_path: Path) -> None:
     from blemish import open_model
     from blemish.export.exporter import export_model
 
-    with (
-        known_by_name()
-    ):  # a small teacher and a graph of few nodes, exported in a fifth of the time
-        trained = Detector("patchcore", tile=64, coarse=True, teacher="tiny-three")
-        trained.fit(pictures(28), false_alarm_rate=0.2, training=CPU, progress=QUIET)
-        trained.save(tmp_path / "m.blemish")
-        loaded = Detector.load(tmp_path / "m.blemish")
-        export_model(tmp_path / "m.blemish", tmp_path / "e.blemish")
+    # A graph of few nodes: that of the trio is in tests/export/test_graph.py.
+    trained = Detector("patchcore", tile=64, coarse=True, teacher="tiny-three")
+    trained.fit(pictures(28), false_alarm_rate=0.2, training=CPU, progress=QUIET)
+    trained.save(tmp_path / "m.blemish")
+    loaded = Detector.load(tmp_path / "m.blemish")
+    export_model(tmp_path / "m.blemish", tmp_path / "e.blemish")
     assert loaded.preprocessing == trained.preprocessing
     assert loaded.input.coarse
     exported = open_model(tmp_path / "e.blemish", threads=1)
@@ -275,7 +280,7 @@ def test_the_whole_trains_where_not_all_tiles_do(monkeypatch: pytest.MonkeyPatch
 
 
 def test_auto_tiles_have_the_pictures_shape_and_make_a_whole_as_large_as_ever() -> None:
-    made = detector(tile="auto")
+    made = detector(tile="auto", teacher=None)
     choice, speed, config = made.input, made.speed.point, made.config
 
     def tile(height: int, width: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from numpy.typing import NDArray
+from small_teachers import small_teacher
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
@@ -17,7 +18,6 @@ from blemish.methods import names
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
 from blemish.nn.precision import DOUBLE
-from blemish.teachers.teacher import build_teacher
 from blemish.training.step import seconds_per_step
 
 TRAINED = [name for name in names() if issubclass(method_class(name).config_class, TrainedConfig)]
@@ -40,7 +40,10 @@ class Kinds(Callback):
 
 def fitted(name: str, good: NDArray[np.uint8], precision: str) -> tuple[Detector, Kinds]:
     detector = Detector(
-        name, teacher_weights="random", image_size=64, settings={"steps": 2, "batch_size": 4}
+        name,
+        teacher=small_teacher("tiny-three"),
+        image_size=64,
+        settings={"steps": 2, "batch_size": 4},
     )
     kinds = Kinds()
     options = TrainingOptions(device="cpu", precision=precision, callbacks=(kinds,))
@@ -72,7 +75,7 @@ def test_the_first_loss_is_that_of_float32(good_parts: NDArray[np.uint8]) -> Non
 @pytest.mark.parametrize("name", TRAINED)
 def test_its_steps_can_be_timed(name: str) -> None:
     build = method_class(name)
-    method = build(build.config_class(batch_size=4), build_teacher(weights="random"), (64, 64))
+    method = build(build.config_class(batch_size=4), small_teacher("tiny-three"), (64, 64))
     cached = method.uses_teacher and not any(s.needs_images for s in method.stages())
     assert seconds_per_step(method, 0, images=8, cached=cached, precision=DOUBLE) > 0
     assert torch.get_default_dtype() == torch.float32

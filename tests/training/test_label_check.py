@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from small_teachers import small_teacher
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.data.left_out import without_images
 from blemish.data.sample import DataSet, Sample
 from blemish.methods.base import Batch
-from blemish.teachers.teacher import build_teacher
 from blemish.training.label_check import FEWEST, Suspect, mislabelled, suspects_note
 
 SIZE = (64, 64)
@@ -38,7 +38,7 @@ def samples(images: NDArray[np.uint8], product: str = "nut") -> list[Sample]:
 
 
 def named(chosen: Sequence[Sample], **given: object) -> list[str]:
-    teacher = build_teacher(weights="random")
+    teacher = small_teacher("tiny-three")
 
     def batches(rows: Sequence[int]) -> Iterable[Batch]:
         for start in range(0, len(rows), 16):
@@ -99,7 +99,9 @@ def test_fit_names_them_and_fit_without_them_is_calm(
     settings = {"steps": 2, "batch_size": 4} if method == "rd" else {}
 
     def notes(data: DataSet, *, check_labels: bool = True) -> list[str]:
-        detector = Detector(method, teacher_weights="random", image_size=64, settings=settings)
+        detector = Detector(
+            method, teacher=small_teacher("tiny-three"), image_size=64, settings=settings
+        )
         options = TrainingOptions(seed=1, device="cpu", check_labels=check_labels)
         detector.fit(data, training=options, progress=Progress(quiet=False))
         return [note for note in detector.fit_report.notes if note.startswith("Worth a look")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_teachers import known_by_name
 
 from blemish import Detector
 from blemish.errors import ConfigError, DataError
@@ -25,6 +26,12 @@ def picture(product: str, seed: int, *, odd: bool = False) -> np.ndarray:
     if odd:
         pixels[40:46, 40:46] += 60
     return pixels.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_teachers() -> Iterator[None]:
+    with known_by_name():
+        yield
 
 
 def write(folder: Path, product: str, seeds: range, *, odd: bool = False) -> Path:
@@ -48,7 +55,7 @@ def saved(line: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     folder = tmp_path_factory.mktemp("models")
     found = {}
     for method in ("trio", "patchcore"):
-        detector = Detector(method, image_size=64)
+        detector = Detector(method, image_size=64, teacher="tiny-three")
         fit(detector, line)
         found[method] = folder / f"{method}.blemish"
         detector.save(found[method])
@@ -144,7 +151,7 @@ def test_a_folder_that_names_no_product_needs_one(
     with pytest.raises(ConfigError, match="holds the products bright, dark, and dark was named"):
         model().learn(line, product="dark", training=CPU, progress=QUIET)
     # A model of one product takes it for that.
-    only = Detector("trio", image_size=64)
+    only = Detector("trio", image_size=64, teacher="tiny-three")
     fit(only, line / "dark")
     report = only.learn(more, training=CPU, progress=QUIET)
     assert report.images == {"dark": 6}
@@ -201,7 +208,7 @@ def test_groups_that_were_learned_do_not_calibrate_again(tmp_path: Path) -> None
             file = root / "good" / f"p{part}_view{view}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture("dark", 10 * part + view)).save(file)
-    detector = Detector("trio", image_size=64)
+    detector = Detector("trio", image_size=64, teacher="tiny-three")
     fit(detector, root, group="p[0-9]+")
     assert detector.calibration is not None
     known = detector.calibration.n

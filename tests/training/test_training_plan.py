@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from building import build_method
+from small_teachers import small_teacher
 
 from blemish._progress import Progress
 from blemish.data.images.preprocess import Preprocessing
@@ -18,7 +19,6 @@ from blemish.data.sample import Sample
 from blemish.methods import names
 from blemish.methods.registry import method_class
 from blemish.methods.settings import TrainedConfig
-from blemish.teachers.teacher import build_teacher
 from blemish.training.distributed import Processes
 from blemish.training.options import TrainingOptions
 from blemish.training.plan import announce_plan
@@ -67,7 +67,7 @@ def announced(
 @pytest.mark.parametrize("name", TRAINED)
 def test_trying_a_step_leaves_the_method_and_the_random_numbers_as_they_were(name: str) -> None:
     with torch.random.fork_rng():
-        method = build_method(name, {"batch_size": 4}, build_teacher(), (64, 64))
+        method = build_method(name, {"batch_size": 4}, small_teacher("tiny-three"), (64, 64))
     before = {key: value.clone() for key, value in method.state_dict().items()}
     strides = [p.stride() for p in method.parameters()]
     numbers, modes = torch.get_rng_state(), [m.training for m in method.modules()]

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from sklearn.covariance import ledoit_wolf
+from small_teachers import small_teacher
 from test_trio import pictures
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from blemish.methods.trio.growth import _Spread, widen
 from blemish.methods.trio.model import Trio
 from blemish.methods.trio.place_gaussian import FOLDS, PlaceGaussian, residuals
 from blemish.methods.trio.usual import by_place, by_row, moved
-from blemish.teachers.teacher import build_teacher
+from blemish.teachers.teacher import Teacher, build_teacher
 
 
 def of(product: str, colour: int, count: int = 20, seed: int = 0) -> Batch:
@@ -35,8 +36,9 @@ def learned(method: Trio, batch: Batch, product: str) -> Trio:
     return method
 
 
-def fitted_on(*batches: Batch, **settings: int) -> Trio:
-    method = Trio(TrioConfig(**settings), build_teacher(), (64, 64)).eval()
+def fitted_on(*batches: Batch, teacher: Teacher | None = None, **settings: int) -> Trio:
+    teacher = teacher or small_teacher("tiny-three")
+    method = Trio(TrioConfig(**settings), teacher, (64, 64)).eval()
     torch.manual_seed(0)
     with torch.inference_mode():
         method.fit_statistics(batches)
@@ -99,8 +101,9 @@ def test_more_pictures_leave_what_all_of_them_would(two: Trio) -> None:
     assert abs(float(unseen.score.median() - own.median())) < 0.5
 
 
-def test_the_unit_of_the_score_is_what_the_new_pictures_leave(two: Trio) -> None:
+def test_the_unit_of_the_score_is_what_the_new_pictures_leave() -> None:
     """Those of before had less to be measured by, and scored higher."""
+    two = fitted_on(of("a", 120), of("b", 40, seed=1), teacher=build_teacher())
     own = learned(two, of("b", 40, 60, seed=3), "b").out_of_fold()
     assert own is not None
     for scores in own.branches.values():
@@ -129,7 +132,7 @@ def test_what_was_odd_is_known_afterwards(two: Trio) -> None:
 
 
 def test_a_full_memory_stays_within_its_rows() -> None:
-    method = fitted_on(of("a", 120), of("b", 40, seed=1), rows=60)
+    method = fitted_on(of("a", 120), of("b", 40, seed=1), teacher=build_teacher(), rows=60)
     more = learned(method, of("b", 40, seed=3), "b")
     assert more.memory.banks[0].columns.shape == (2, 176, 60)
     old, new = method.memory.banks[0].rows_of(1), more.memory.banks[0].rows_of(1)
