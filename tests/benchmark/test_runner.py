@@ -45,6 +45,7 @@ def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow  # two starts of Python and five trainings; what is there is not done again below
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_kill_9_in_the_middle_and_the_same_command_again(
     forks: ForkServer, line: Path, tmp_path: Path, options: Make, here: list[str]

@@ -116,7 +116,7 @@ def test_a_model_judges_pictures_as_they_are(
 def test_tiles_and_regions_are_refused(tmp_path: Path, good_parts: NDArray[np.uint8]) -> None:
     quiet = Progress(quiet=True)
     detector = Detector(tile=64, settings={"pool": 200, "rows": 50}, teacher_weights="random")
-    detector.fit(good_parts.repeat(2, 1).repeat(2, 2), false_alarm_rate=0.3, progress=quiet)
+    detector.fit(good_parts[:6].repeat(2, 1).repeat(2, 2), false_alarm_rate=0.3, progress=quiet)
     detector.save(tmp_path / "m.blemish")
     with pytest.raises(ConfigError, match=r"sees pictures in tiles.*without --any-size"):
         export_model(tmp_path / "m.blemish", any_size=True)

@@ -77,7 +77,7 @@ def trained(
 def detector(name: str, draw_part: Callable[..., NDArray[np.uint8]]) -> Detector:
     """Trained in earnest, if briefly: 16 good parts, 96 pixels."""
     good = np.stack([draw_part(seed, size=96) for seed in range(16)])
-    detector = Detector(name, image_size=96, settings=brief(name, 30, 8))
+    detector = Detector(name, image_size=96, settings=brief(name, 30 if name == "radar" else 20, 8))
     detector.fit(good, false_alarm_rate=0.2, training=CPU, progress=QUIET)
     return detector
 

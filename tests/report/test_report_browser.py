@@ -91,7 +91,10 @@ def chromium(folder: Path, page: Path, *options: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390, 320])
+@pytest.mark.parametrize(
+    "width",  # the widest and the narrowest: between them lies one of each layout
+    [1280, 320, *(pytest.param(w, marks=pytest.mark.slow) for w in (768, 390))],
+)
 def test_the_page_fits_its_window(report: Path, tmp_path: Path, width: int) -> None:
     content = report.read_text(encoding="utf-8")
     policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', content)

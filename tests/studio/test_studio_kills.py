@@ -49,12 +49,12 @@ def test_a_training_outlives_its_studio_and_goes_on_from_its_checkpoint(
     fill(first.client)
     key = first.client.post("/v1/studio/train", json=SLOW).json()["id"]
     queued = first.client.post("/v1/studio/train", json={**TINY, "name": "next"}).json()["id"]
-    before = begun(first.client, key, steps=40)["losses"][-1][0]
+    before = begun(first.client, key, steps=10)["losses"][-1][0]
     pid = pid_of(tmp_path, key)
     first.kill()
 
     second = start_studio()
-    later = begun(second.client, key, steps=before + 40)
+    later = begun(second.client, key, steps=before + 10)
     assert later["state"] == "running"
     assert pid_of(tmp_path, key) == pid
     assert second.client.get(f"/v1/studio/jobs/{queued}").json()["state"] == "waiting"
@@ -80,7 +80,7 @@ def test_a_training_that_is_killed_leaves_the_page_alive_and_says_what_happened(
     client = start_studio().client
     fill(client)
     key = client.post("/v1/studio/train", json=SLOW).json()["id"]
-    begun(client, key, steps=20)
+    begun(client, key, steps=5)
     os.kill(pid_of(tmp_path, key), signal.SIGKILL)
     job = wait_for(client, key)
     assert job["state"] == "failed"
@@ -94,7 +94,7 @@ def test_when_all_processes_are_killed_the_job_is_interrupted(
     first = start_studio(**{PLACE: ""})  # whose job is a Python of its own, as a user's is
     fill(first.client)
     key = first.client.post("/v1/studio/train", json=SLOW).json()["id"]
-    begun(first.client, key, steps=20)
+    begun(first.client, key, steps=5)
     pid = pid_of(tmp_path, key)
     first.kill()
     os.kill(pid, signal.SIGKILL)

@@ -22,7 +22,7 @@ from blemish.methods.trio.product_code import ProductCode
 from blemish.model_file.bundle import GRAPH
 from blemish.results import UNKNOWN_PRODUCT
 from blemish.runtime.networks import build_network
-from blemish.teachers.teacher import Teacher, build_teacher
+from blemish.teachers.teacher import Teacher
 
 
 def pictures(count: int, seed: int = 0, colour: int = 120) -> Tensor:
@@ -41,7 +41,7 @@ def strangers(count: int) -> Tensor:
 
 
 def fitted(*batches: Batch, teacher: Teacher | None = None, **settings: int) -> Trio:
-    method = Trio(TrioConfig(**settings), teacher or build_teacher(), (64, 64)).eval()
+    method = Trio(TrioConfig(**settings), teacher or small_teacher("tiny-three"), (64, 64)).eval()
     with torch.inference_mode():
         method.fit_statistics(batches)
     return method
@@ -157,7 +157,7 @@ def test_few_pictures_give_finite_scores_and_a_word_about_it(count: int) -> None
 
 def test_many_pictures_are_sampled_and_the_rest_still_counts() -> None:
     method = fitted(Batch(images=pictures(20)), pictures=6, pool=200, rows=50)
-    assert method.memory.banks[0].columns.shape == (1, 176, 50)
+    assert method.memory.banks[0].columns.shape == (1, 36, 50)  # the three levels of the teacher
 
 
 def test_one_product_of_one_picture_beside_others() -> None:
@@ -268,7 +268,6 @@ def exported() -> Exported:
     method = fitted(
         Batch(images=pictures(12), products=("a",) * 12),
         Batch(images=pictures(12, 1, colour=40), products=("b",) * 12),
-        teacher=small_teacher("tiny-three"),
     )
     method.weights.memory, method.weights.layout = (
         torch.tensor([0.9, 0.25]),

@@ -234,6 +234,7 @@ def test_a_name_is_text_and_never_markup(start: Start, look: Callable[..., Page]
     assert server.stop() == 0
 
 
+@pytest.mark.slow  # real pictures and a real model: the tests above see the same page with spots
 def test_bottles_the_broken_ones_come_first(
     start: Start, look: Callable[..., Page], tmp_path: Path, shared_data: Path
 ) -> None:

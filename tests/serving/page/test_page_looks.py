@@ -26,7 +26,10 @@ def judged(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> s
     return server.url
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390, 320])
+@pytest.mark.parametrize(
+    "width",  # the widest and the narrowest: between them lies one of each layout
+    [1280, 320, *(pytest.param(w, marks=pytest.mark.slow) for w in (768, 390))],
+)
 def test_it_fits_its_window(judged: str, look: Callable[..., Page], width: int) -> None:
     page = look(judged, width=width, color_scheme="dark" if width == 768 else "light")
     page.wait_for_selector(".tile")
