@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -56,10 +57,16 @@ def may_need_torch(module: str) -> bool:
     return room(module) in WITH_TORCH or module.removeprefix("blemish.") in WITH_TORCH
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
 def imports(path: Path, *, at_start_only: bool = False) -> set[str]:
     """Modules imported anywhere in a file, those for type checking only left out."""
     found = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    waiting: list[ast.AST] = [parsed(path)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -69,7 +76,7 @@ def imports(path: Path, *, at_start_only: bool = False) -> set[str]:
             found.add(str(node.module))
             # A name may itself be a module, as in: from blemish.demo_line import board
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             waiting += node.orelse
         elif not (at_start_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             waiting += ast.iter_child_nodes(node)
@@ -160,7 +167,7 @@ def test_no_package_does_work_when_it_is_opened() -> None:
         f"{path.parent.name}: {ast.unparse(node)[:60]}"
         for _, path in modules()
         if path.name == "__init__.py" and path.parent.name != "blemish"
-        for node in ast.parse(path.read_text("utf-8")).body
+        for node in parsed(path).body
         if not isinstance(node, allowed)
         or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) != "__all__")
     }
@@ -185,7 +192,7 @@ def test_names_of_test_files_are_unique() -> None:
 def test_no_two_classes_have_one_name() -> None:
     found: dict[str, list[str]] = {}
     for module, path in modules():
-        for node in ast.parse(path.read_text("utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(module)
     assert not {name: where for name, where in found.items() if len(where) > 1}

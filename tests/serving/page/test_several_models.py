@@ -95,7 +95,9 @@ def test_programs_name_the_model_and_the_token_is_one(start: Start, tmp_path: Pa
         counted = ask.get(f"/inspect/{name}/metrics").text
         assert "blemish_predict_seconds_count 1.0" in counted
         assert 'blemish_requests_total{method="POST",route="/v1/predict",status="200"} 1' in counted
-    assert 'blemish_requests_total{method="GET",route="/v1/models"' in ask.get("/metrics").text
+    counted = ask.get("/metrics").text
+    for route in ("/v1/models", "/static/main.js"):
+        assert f'blemish_requests_total{{method="GET",route="{route}",status="200"}} 1' in counted
     assert ask.get("/inspect/nuts/v1/model").json()["error"] == "no_such_model"
     assert server.stop() == 0
 

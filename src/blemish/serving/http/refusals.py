@@ -11,8 +11,13 @@ from fastapi import Response
 from blemish.serving.http.answers import ErrorAnswer
 from blemish.serving.limits import RefusalError
 
+#: Of a form that FastAPI reads from the first of them alone: for each of all, and for every route,
+#: it would make a validator of its own, half of the time a server takes to start.
+_FORM: dict[str, Any] = {
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
+}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": text}
+    status: {"description": text, **({"model": ErrorAnswer} if status == 400 else _FORM)}
     for status, text in {
         400: "The body cannot be read",
         401: "The token is missing or wrong",
