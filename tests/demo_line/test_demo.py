@@ -312,9 +312,10 @@ def test_saturation_of_a_wrong_count_is_the_area_of_one_part() -> None:
 
 
 def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path: Path) -> None:
-    a = write_demo_line(tmp_path / "a", **SMALL, seed=3)
-    b = write_demo_line(tmp_path / "b", **SMALL, seed=3)
-    c = write_demo_line(tmp_path / "c", **SMALL, seed=4)
+    a, b, c = (
+        write_demo_line(tmp_path / name, **SMALL, seed=seed)
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
     assert digests(a) == digests(b)
     first, other = digests(a), digests(c)
     pictures = [name for name in first if "/train/" in name or "/test/" in name]
@@ -362,11 +363,12 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         return render(*args, **kwargs)
 
     monkeypatch.setattr(demo, "render", interrupted)
+    some = {**SMALL, "products": ["metal"]}
     with pytest.raises(KeyboardInterrupt):
-        write_demo_line(tmp_path / "line", **SMALL)
+        write_demo_line(tmp_path / "line", **some)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    assert (write_demo_line(tmp_path / "line", **SMALL) / demo.RECORD).is_file()
+    assert (write_demo_line(tmp_path / "line", **some) / demo.RECORD).is_file()
 
 
 def test_an_empty_folder_may_become_the_line(tmp_path: Path) -> None:

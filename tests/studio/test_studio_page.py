@@ -250,16 +250,18 @@ def test_five_thousand_pictures_stay_responsive(
     assert page.locator(".thumb").count() < 200  # the grid builds what is in sight
 
 
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(390, "dark"), pytest.param(1280, "light", marks=pytest.mark.slow)]
+)
 def test_every_page_fits_its_window(
-    start_studio: Start, visit: Visit, learned: Callable[[str], None]
+    start_studio: Start, visit: Visit, learned: Callable[[str], None], width: int, scheme: str
 ) -> None:
     server = start_studio()
     filled(server.client)
     for name in ("first", "second"):
         learned(name)
-    for width, scheme in ((1280, "light"), (390, "dark")):
-        page = visit(server.url, width=width, color_scheme=scheme, bypass_csp=bool(AXE))
-        assert faults_by_tab(page, server.url) == [], width
+    page = visit(server.url, width=width, color_scheme=scheme, bypass_csp=bool(AXE))
+    assert faults_by_tab(page, server.url) == []
 
 
 def faults_by_tab(page: Page, url: str) -> list[str]:
