@@ -57,7 +57,7 @@ def one(count: int, roots: list[str], speed: str) -> dict[str, Any]:
     start = time.perf_counter()
     dial = TrioConfig.speeds[speed]
     detector = Detector("trio", teacher=dial.teacher, image_size=dial.side)
-    detector.fit(DataSet("products", samples), false_alarm_rate=0.05, seed=0)
+    detector.fit(DataSet("products", samples[0].path.parent, tuple(samples)), false_alarm_rate=0.05, seed=0)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         trained, exported = Path(folder) / "m.blemish", Path(folder) / "m-onnx.blemish"
@@ -65,7 +65,7 @@ def one(count: int, roots: list[str], speed: str) -> dict[str, Any]:
         export_model(trained, exported)
         model = open_model(exported)
         judged = model.judge_samples(iter(tests), calibration=model.calibration, batch_size=8)
-        found = {str(p.path): p for p in judged}
+        found = {str(sample.path): prediction for sample, prediction in judged}
         latency = measure(model, tests[:32], seconds=6.0)
         size = exported.stat().st_size / 2**20
     rows = {}
