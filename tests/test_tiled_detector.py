@@ -118,7 +118,7 @@ def test_where_not_all_tiles_train_some_pictures_are_set_aside(
     assert report.calibration_images == 2
 
 
-@pytest.mark.parametrize("method", ["rd", "radar"])
+@pytest.mark.parametrize("method", ["rd", pytest.param("radar", marks=pytest.mark.slow)])
 def test_methods_that_train_learn_from_tiles(method: str) -> None:
     detector = tiled(method, settings={"steps": 2, "batch_size": 4})
     detector.fit(pictures(8), false_alarm_rate=0.4, training=CPU, progress=QUIET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-BRIEF = ("--size", "64", "--device", "cpu")
+BRIEF = ("--size", "32", "--device", "cpu")
 SHORT = (*BRIEF, "--set", "steps=4", "--set", "batch_size=4")
 TRAINED = ("--method", "borad", *SHORT)
 

@@ -82,7 +82,7 @@ def test_a_size_that_is_named_is_timed_beside_the_speeds(blemish: Any, part: Pat
     assert result.returncode == 0, result.stderr
     (row,) = [line for line in result.stdout.splitlines() if line.endswith("chosen")]
     assert row.startswith("as given")
-    assert row.split()[2:4] == ["efficientnet_lite2", "64×64"]
+    assert row.split()[2:4] == ["efficientnet_lite2", "32×32"]
     assert "Note: Of the speed 'best' only the teacher (eff" in result.stderr
     (shown,) = [s for s in blemish("info", "m.blemish").stdout.splitlines() if " speed " in s]
     assert shown.strip().endswith("best, only its teacher")

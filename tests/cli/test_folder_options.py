@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-BRIEF = ("--size", "64", "--device", "cpu", "--teacher-weights", "random")
+BRIEF = ("--size", "32", "--device", "cpu", "--teacher-weights", "random")
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_the_last_line_of_doctor_is_its_verdict(blemish: Any) -> None:
 def test_a_training_says_before_it_begins_what_there_is_to_do(
     blemish: Any, part: Path, tmp_path: Path
 ) -> None:
-    small = ("--size", "64", "--set", "steps=20", "--set", "batch_size=4", "--hold-out", "0.25")
+    small = ("--size", "32", "--set", "steps=20", "--set", "batch_size=4", "--hold-out", "0.25")
     made = blemish("fit", part, "--method", "rd", "--out", "m.blemish", *small)
     assert made.returncode == 0, made.stderr
     lines = made.stderr.splitlines()
@@ -140,10 +140,10 @@ def test_a_training_says_before_it_begins_what_there_is_to_do(
     said = r"20 steps of 4 pictures \(distill\), about \d+ s on this machine(?:'s CPU)?\.$"
     assert re.search(said, plan)
     assert lines.index(plan) < min(k for k, line in enumerate(lines) if "Training " in line)
-    trio = blemish("fit", part, "--out", "t.blemish", "--size", "64")
+    trio = blemish("fit", part, "--out", "t.blemish", "--size", "32")
     assert "12 pictures through the teacher" in trio.stderr
     assert "statistics, with no training step" in trio.stderr
-    assert "To do" not in blemish("fit", part, "--out", "t.blemish", "--size", "64", "-q").stderr
+    assert "To do" not in blemish("fit", part, "--out", "t.blemish", "--size", "32", "-q").stderr
 
 
 def test_ten_good_images_are_not_said_to_train_where_two_calibrate(

@@ -69,6 +69,7 @@ def test_on_drawn_pictures_of_any_size(
     agrees(program, *model, tmp_path / "a.ppm")
 
 
+@pytest.mark.slow  # drawn ones of two sizes above
 def test_on_real_pictures(
     program: Path, model: tuple[Path, Inspector], shared_data: Path, tmp_path: Path
 ) -> None:

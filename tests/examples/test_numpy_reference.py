@@ -65,6 +65,7 @@ def test_on_drawn_pictures_of_several_shapes(
     assert shown.split(", ")[0] in ("ok", "unsure", "defect")
 
 
+@pytest.mark.slow  # drawn ones above
 def test_on_real_pictures(reference: ModuleType, graph: Path, shared_data: Path) -> None:
     paths = [
         path

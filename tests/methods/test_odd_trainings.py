@@ -72,7 +72,7 @@ def test_a_black_picture_among_the_good_ones(name: str, good_parts: Pixels) -> N
     check_finite(learn(brief(name), with_black), with_black)
 
 
-@pytest.mark.parametrize("grey", ["one", "own"])
+@pytest.mark.parametrize("grey", [pytest.param("one", marks=pytest.mark.slow), "own"])
 def test_constant_pictures_give_numbers(name: str, grey: str) -> None:
     levels = np.full(8, 120) if grey == "one" else np.arange(60, 140, 10)
     constant = np.broadcast_to(levels[:, None, None, None], (8, 64, 64, 3)).astype(np.uint8)

@@ -35,7 +35,7 @@ def ranks(scores: NDArray) -> NDArray:
 
 
 @given(labelled())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @config_context(skip_parameter_validation=True, assume_finite=True)  # most of their time
 def test_equal_to_scikit_learn(case: tuple[NDArray, NDArray]) -> None:
     scores, labels = case

@@ -98,7 +98,13 @@ def watched(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, set[bool]]:
     return seen
 
 
-@pytest.mark.parametrize("name", names())
+#: One of each kind of training, and of statistics alone; the others when slow tests run.
+_ALWAYS = ("rd", "logicrd", "patchcore", "radar", "trio")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in _ALWAYS else pytest.mark.slow) for n in names()]
+)
 def test_every_stage_is_on_the_device_asked_for(
     name: str, phantom: PhantomDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -20,7 +20,13 @@ from blemish.methods.settings import TrainedConfig
 from blemish.nn.precision import DOUBLE
 from blemish.training.step import seconds_per_step
 
-TRAINED = [name for name in names() if issubclass(method_class(name).config_class, TrainedConfig)]
+#: From features and from images; the others when slow tests run.
+_ALWAYS = ("rd", "radar")
+TRAINED = [
+    pytest.param(name, marks=[] if name in _ALWAYS else pytest.mark.slow)
+    for name in names()
+    if issubclass(method_class(name).config_class, TrainedConfig)
+]
 
 
 class Kinds(Callback):

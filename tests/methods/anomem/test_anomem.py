@@ -287,7 +287,13 @@ def training(method: AnoMem, samples: Any, folder: Path, **options: Any) -> Any:
     return train(method, samples, Preprocessing(32, 32), given, progress=QUIET)
 
 
-@pytest.mark.parametrize("stopped", [("memory", 3), ("memory", 5), ("distance", 1)])
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        ("memory", 5),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (("memory", 3), ("distance", 1))),
+    ],
+)
 def test_a_stopped_training_ends_as_an_uninterrupted_one(
     stopped: tuple[str, int], small_parts: Pixels, tmp_path: Path, monkeypatch: Any
 ) -> None:
