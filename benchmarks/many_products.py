@@ -57,7 +57,8 @@ def one(count: int, roots: list[str], speed: str) -> dict[str, Any]:
     start = time.perf_counter()
     dial = TrioConfig.speeds[speed]
     detector = Detector("trio", teacher=dial.teacher, image_size=dial.side)
-    detector.fit(DataSet("products", samples[0].path.parent, tuple(samples)), false_alarm_rate=0.05, seed=0)
+    data = DataSet("products", samples[0].path.parent, tuple(samples))
+    detector.fit(data, false_alarm_rate=0.05, seed=0)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         trained, exported = Path(folder) / "m.blemish", Path(folder) / "m-onnx.blemish"

@@ -107,8 +107,9 @@ def test_the_preset_brings_teacher_and_input_and_has_the_published_size(name: st
     assert network.learning_rate == 5e-3
     assert network.options == {"betas": (0.5, 0.999)}
     rates = {only.schedule(step, 100) for step in range(100)}
-    assert rates == ({1.0, 0.1} if name == "hfr" else {1.0})
-    assert network.clip_norm == (None if name == "rd" else 5.0)
+    assert rates == {1.0}
+    assert network.clip_norm == (5.0 if name == "borad" else None)
+    assert (only.steps, only.epochs) == (None, 100 if name == "borad" else 200)
 
 
 def test_the_mirrors_stages_are_the_authors() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,10 @@ def test_the_settings_are_the_papers() -> None:
         "student": "mirror",
         "student_blocks": None,
         "balance": False,
+        # reverse distillation's
+        "epochs": 200,
+        "decay_at": 1.0,
+        "clip_norm": None,
     }
     method = build(**differs)
     method.prepare([Batch(images())])
@@ -170,6 +175,8 @@ def test_small_pictures_are_seen_small_and_trained_briefly() -> None:
     assert HFRConfig(steps=7).settled(small).steps == 7
     assert HFRConfig(epochs=2.0).settled(small).steps is None
     paper = parse_settings(HFRConfig, {}, preset="paper")
-    assert paper.settled(small) == paper
+    assert paper.settled(small) == replace(paper, score="mean")
+    assert replace(paper, score="max").settled(small).score == "max"
+    assert paper.settled(large) == paper
     (stage,) = build((32, 32), steps=config.steps).stages()
     assert stage.settled(6000).total_steps == 100

@@ -305,6 +305,9 @@ def test_the_settings_are_the_papers() -> None:
     # Ours, which the preset leaves out.
     assert {k: (v, paper[k]) for k, v in light.to_json().items() if v != paper[k]} == {
         "network": ("small", "full"),
+        "epochs": (None, 100.0),
+        "decay_at": (0.8, 1.0),
+        "clip_norm": (1.0, None),
         "train_below": (500, 1000),
         "usual": (True, False),
         "smooth": (2.0, None),

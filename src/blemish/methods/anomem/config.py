@@ -69,6 +69,7 @@ class AnoMemConfig(TrainedConfig):
             "usual": False,
             "plain_weight": 0.0,
             "epochs": 100,
+            "decay_at": 1.0,
             "clip_norm": None,
         },
     }

@@ -29,6 +29,7 @@ class BoRADConfig(RDConfig):
         "paper": {
             **STATED_TRUNK,
             "epochs": 100,
+            "clip_norm": 5.0,
             "residual": False,
             "divisors": (2, 4, 2),
             "stage_width": 1,

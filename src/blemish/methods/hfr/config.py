@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from blemish.methods.rd.config import Blocks, ReconstructionConfig
+from blemish.methods.rd.config import STATED_TRUNK, Blocks, ReconstructionConfig
 from blemish.methods.settings import Count, Presets
 
 #: Pictures of up to so many pixels a side are an object each, and soon anything is rebuilt.
@@ -31,9 +31,9 @@ class HFRConfig(ReconstructionConfig):
     presets: ClassVar[Presets] = {
         "light": {},
         "paper": {
-            "student": "mirror",
+            "student": STATED_TRUNK["student"],
             "student_blocks": None,
-            "balance": False,
+            **{name: STATED_TRUNK[name] for name in ("epochs", "decay_at", "clip_norm", "balance")},
         },
     }
 
@@ -43,13 +43,15 @@ class HFRConfig(ReconstructionConfig):
     loss: Literal["cosine", "mse"] = "cosine"  # the cosine does not weigh positions by their norm
     # of the levels' maps; a product wants all levels to agree
     fusion: Literal["sum", "product"] = "sum"
-    # of the map; none: max on inputs above 128 pixels, mean below
+    # of the map; none: mean on inputs up to 128 pixels and of images up to 32, else max
     score: Literal["max", "mean"] | None = None
 
     def settled(self, sizes: Sequence[tuple[int, int]]) -> HFRConfig:
-        if not (self._is_brief and max(map(max, sizes)) <= SMALL_SIDE):
+        if max(map(max, sizes)) > SMALL_SIDE:
             return self
-        return replace(self, steps=SMALL_STEPS)
+        steps = SMALL_STEPS if self._is_brief else self.steps
+        # Whatever size they are brought to: the object is all of the picture.
+        return replace(self, steps=steps, score=self.score or "mean")
 
     @property
     def _is_brief(self) -> bool:

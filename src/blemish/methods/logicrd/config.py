@@ -16,7 +16,7 @@ class LogicRDConfig(RDConfig):
 
     The paper names its parts and hardly a number. The preset ``paper`` is the trunk as its authors
     state it and the parts without what is ours: no pseudo-anomalies, one description, one group.
-    What it cannot say: the layers of the parts and the length, which the paper leaves open here.
+    What it cannot say: the layers of the parts, and the length, which is the trunk's.
 
     Example:
         >>> from blemish.methods.logicrd.config import LogicRDConfig

@@ -117,15 +117,16 @@ class RADAR(GroupBuffers, Method):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        group = ParameterGroup((self.unet,), c.learning_rate, clip_norm=1.0)
-        by_images = c.steps is None
+        group = ParameterGroup((self.unet,), c.learning_rate, clip_norm=c.clip_norm)
+        steps, epochs = c.steps if c.epochs is None else None, c.epochs
+        by_images = steps is None and epochs is None
         return [
             Stage(
                 "denoise",
                 (group,),
-                c.steps,
+                steps,
                 c.batch_size,
-                EPOCHS if by_images else None,
+                EPOCHS if by_images else epochs,
                 schedule=StepDecay(c.decay_at),
                 needs_images=True,
                 steps_within=STEPS_WITHIN if by_images else None,

@@ -15,7 +15,9 @@ Blocks: TypeAlias = tuple[Annotated[int, Range(0)], ...]
 #: What Deng & Li and their code state of the trunk, where it is not the default.
 STATED_TRUNK: Mapping[str, object] = {
     "student": "mirror",
+    "epochs": 200,
     "decay_at": 1.0,
+    "clip_norm": None,
     "balance": False,
     "focus": 0.0,
     "flat_loss": True,
@@ -85,7 +87,7 @@ class RDConfig(ReconstructionConfig):
 
     presets: ClassVar[Presets] = {
         "light": {},
-        "paper": {**STATED_TRUNK, "epochs": 200, "clip_norm": None},
+        "paper": STATED_TRUNK,
     }
 
     focus: Annotated[float, Range(0, 8)] = 1.0  # power of positions' weights; 0 = none (stated)
