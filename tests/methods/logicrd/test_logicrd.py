@@ -75,7 +75,9 @@ def test_the_settings_are_the_papers() -> None:
     }
     # What the paper states or does without, and the default here.
     assert differs == {
+        "epochs": (200, None),
         "decay_at": (1.0, 0.8),
+        "clip_norm": (None, 5.0),
         "student": ("mirror", "light"),
         "balance": (False, True),
         "focus": (0.0, 1.0),
