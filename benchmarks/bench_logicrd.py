@@ -118,7 +118,7 @@ def _boxes(detector: Detector, line: str, seed: int) -> dict[str, Any]:
     for sample in read_data_set(line).split("test").samples:
         if sample.defect_kind is None or "logical" not in sample.defect_kind:
             continue
-        pixels, size = load_input(sample, detector.preprocessing)
+        pixels, size, *_ = load_input(sample, detector.preprocessing)
         with torch.inference_mode():
             output = detector.method(torch.from_numpy(pixels).permute(2, 0, 1)[None])
         assert output.departure is not None
