@@ -31,9 +31,11 @@ class HFRConfig(ReconstructionConfig):
     presets: ClassVar[Presets] = {
         "light": {},
         "paper": {
-            "student": STATED_TRUNK["student"],
+            **{
+                name: STATED_TRUNK[name]
+                for name in ("student", "epochs", "decay_at", "clip_norm", "balance")
+            },
             "student_blocks": None,
-            **{name: STATED_TRUNK[name] for name in ("epochs", "decay_at", "clip_norm", "balance")},
         },
     }
 
