@@ -34,9 +34,9 @@ from blemish.benchmark.result_file import write_result
 from blemish.data.layouts import read_data_set
 from blemish.evaluation.timing import teacher_alone
 from blemish.export import ParityError, export_model
-from blemish.runtime.cores import usable_cores
 from blemish.inspector import ExportedDetector, Inspector, open_model
 from blemish.metrics import auroc
+from blemish.runtime.cores import usable_cores
 from blemish.runtime.networks import OnnxNetwork
 
 FORMATS = {"onnx": {}, "onnx-int8": {"int8": True}, "openvino": {"format": "openvino"}}
