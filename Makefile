@@ -1,6 +1,6 @@
 # make demo   learn a synthetic inspection line and judge its parts
 # make test   run the tests
-# make test-slow  run those that take minutes: every method, notebook and published experiment
+# make test-slow  run those that take minutes: every method and published experiment
 # make lint   ruff and mypy
 # make docs   the documentation as a site, site/index.html
 # make faults the long fault campaign: damaged files, commands killed at random

@@ -42,18 +42,7 @@ def _run(path: Path) -> tuple[Any, dict[str, Any]]:
         shell.restore_sys_module_state()
 
 
-#: What their cells do is tested by name in tests/export, tests/methods/logicrd and trio, and
-#: tests/calibration; these two are run every time, to see that a notebook runs as it stands.
-_ALWAYS = ("fit_and_inspect", "mqtt")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(p, id=p.stem, marks=[] if p.stem in _ALWAYS else pytest.mark.slow)
-        for p in NOTEBOOKS
-    ],
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: ForkServer
 ) -> None:

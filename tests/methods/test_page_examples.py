@@ -37,11 +37,7 @@ def test_there_is_one_of_that_method_and_names_what_is_there(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(
-    "name",
-    # Every method is trained and judges in test_contract.py.
-    [pytest.param(n, marks=[] if n in ("trio", "patchcore") else pytest.mark.slow) for n in _NAMES],
-)
+@pytest.mark.parametrize("name", _NAMES)
 def test_the_example_runs_as_it_stands(
     name: str,
     tmp_path: Path,
