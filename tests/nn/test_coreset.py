@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from blemish.nn.coreset import StreamedCoreset, greedy_k_centre
+from blemish.nn.coreset import StreamedCoreset, greedy_k_centre, stand_ins
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -26,10 +26,30 @@ def test_every_next_point_is_the_farthest_from_all_taken() -> None:
         assert taken[count] == int(nearest.argmax())
 
 
-def test_a_choice_goes_on_from_what_is_taken() -> None:
+def test_what_stands_in_for_a_fold_is_chosen_as_k_centre_goes_on_without_it() -> None:
     points = torch.randn(200, 5, generator=seeded())
-    whole = greedy_k_centre(points, 20, generator=seeded(3))
-    assert torch.equal(greedy_k_centre(points, 20, generator=seeded(4), start=whole[:12]), whole)
+    fold = torch.randint(3, (200,), generator=seeded(1))
+    taken = greedy_k_centre(points, 30, generator=seeded(3))
+    for k, own in enumerate(stand_ins(points, taken, fold, generator=seeded())):
+        stay = taken[fold[taken] != k].tolist()
+        assert len(own) == 30 - len(stay) > 0
+        assert (fold[own] != k).all()
+        left = torch.nonzero(fold != k)[:, 0]
+        for next_one in own.tolist():
+            nearest = torch.cdist(points[left], points[stay]).amin(1)
+            assert next_one == int(left[nearest.argmax()])
+            stay.append(next_one)
+
+
+def test_nothing_stands_in_where_others_gave_all_or_copies() -> None:
+    points, fold = torch.randn(9, 5, generator=seeded()), torch.arange(9) % 3
+    everything = torch.arange(9)
+    assert [len(own) for own in stand_ins(points, everything, fold, generator=seeded())] == [0] * 3
+    copies = points[:3].repeat(3, 1)  # every point three times, once in each fold
+    taken, fold = torch.tensor([0, 1, 2]), torch.arange(9) // 3
+    first, *rest = stand_ins(copies, taken, fold, generator=seeded())
+    assert sorted((first % 3).tolist()) == [0, 1, 2]
+    assert [len(own) for own in rest] == [0, 0]
 
 
 def test_a_projection_changes_the_order_and_covers_nearly_as_well() -> None:

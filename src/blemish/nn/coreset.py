@@ -19,17 +19,11 @@ _CHUNK = 256  # points taken before whose distances are measured together
 
 
 def greedy_k_centre(
-    points: Tensor,
-    count: int,
-    *,
-    generator: torch.Generator,
-    dimensions: int = 64,
-    start: Tensor | None = None,
+    points: Tensor, count: int, *, generator: torch.Generator, dimensions: int = 64
 ) -> Tensor:
     """Positions ``(k,)`` of at most ``count`` points ``(n, D)`` that cover all of them.
 
-    The first is drawn, unless it goes on from some; fewer than ``count`` come back where the rest
-    are copies of those taken.
+    The first is drawn; fewer than ``count`` come back where the rest are copies of those taken.
 
     Args:
         points: On any device.
@@ -37,7 +31,6 @@ def greedy_k_centre(
         generator: Source of the first point and of the projection.
         dimensions: Width of the random projection that distances are measured in (Johnson and
             Lindenstrauss, 1984; Roth et al. use one as well); wider than D = the points themselves.
-        start: Positions ``(s,)`` that are taken already, and come back first.
 
     Example:
         >>> import torch
@@ -49,19 +42,82 @@ def greedy_k_centre(
     """
     if count >= len(points):
         return torch.arange(len(points), device=points.device)
-    if dimensions < points.shape[1]:
-        projection = torch.randn(points.shape[1], dimensions, generator=generator)
-        points = points @ (projection / dimensions**0.5).to(points)
+    points = _projected(points, dimensions, generator)
     squares = points.square().sum(1)  # (n,)
+    first = torch.randint(len(points), (1,), generator=generator).to(points.device)
+    nearest = _nearest(points[first], points, squares)
+    return torch.cat([first, _farthest(points, squares, nearest, count - 1)])
+
+
+def stand_ins(
+    points: Tensor,
+    taken: Tensor,
+    fold: Tensor,
+    *,
+    generator: torch.Generator,
+    dimensions: int = 64,
+) -> list[Tensor]:
+    """Positions that stand in for those of each fold in a :func:`greedy_k_centre`.
+
+    Without a fold the positions of the others stay, and as many as it gave are chosen among the
+    others' points, as k-centre goes on. How far points are from what a fold gave is measured once,
+    for all folds.
+
+    Args:
+        points: ``(n, D)``.
+        taken: ``(k,)``, as :func:`greedy_k_centre` found them.
+        fold: ``(n,)``, 0 … F − 1, that each point belongs to.
+        generator: Source of the projection.
+        dimensions: Its width.
+
+    Returns:
+        F times ``(k_f,)``, fewer than the fold gave where the rest are copies.
+
+    Example:
+        >>> import torch
+        >>> from blemish.nn.coreset import stand_ins
+        >>> points, fold = torch.tensor([[0.0], [5.0], [9.0], [9.1]]), torch.tensor([0, 0, 1, 0])
+        >>> taken, generator = torch.tensor([0, 2]), torch.Generator().manual_seed(0)
+        >>> [at.tolist() for at in stand_ins(points, taken, fold, generator=generator)]
+        [[], [3]]
+    """
+    points = _projected(points, dimensions, generator)
+    squares = points.square().sum(1)
+    gave = [taken[fold[taken] == k] for k in range(int(fold.max()) + 1)]
+    to_each = torch.stack([_nearest(points[own], points, squares) for own in gave])  # (F, n)
+    found = []
+    for k, own in enumerate(gave):
+        nearest = torch.cat([to_each[:k], to_each[k + 1 :]]).amin(0)
+        nearest[fold == k] = 0.0  # is never the farthest
+        found.append(_farthest(points, squares, nearest, len(own)))
+    return found
+
+
+def _projected(points: Tensor, dimensions: int, generator: torch.Generator) -> Tensor:
+    if dimensions >= points.shape[1]:
+        return points
+    projection = torch.randn(points.shape[1], dimensions, generator=generator)
+    return points @ (projection / dimensions**0.5).to(points)
+
+
+def _nearest(some: Tensor, points: Tensor, squares: Tensor) -> Tensor:
+    """Squared distances ``(n,)`` of points to the nearest of some ``(k, D)``, ∞ of none."""
+    nearest = torch.full_like(squares, torch.inf)
+    for few in some.split(_CHUNK):
+        if len(few):
+            nearest = torch.minimum(nearest, _apart(few, points, squares).amin(0))
+    return nearest
+
+
+def _farthest(points: Tensor, squares: Tensor, nearest: Tensor, count: int) -> Tensor:
+    """The next ``count`` positions of k-centre, given the squared distances to those taken.
+
+    Fewer where no point is left that is no copy.
+    """
     # Rounding leaves a hair between copies; it must not be taken for a distance.
     smallest = 1e-6 * float(squares.max())
-    if start is None or not len(start):
-        start = torch.randint(len(points), (1,), generator=generator)
-    taken = start.tolist()
-    nearest = torch.full_like(squares, torch.inf)  # (n,), to the points taken
-    for some in start.to(points.device).split(_CHUNK):
-        nearest = torch.minimum(nearest, _apart(points[some], points, squares).amin(0))
-    while len(taken) < count:
+    taken: list[Tensor] = []
+    while count > 0:
         # A distance to the nearest taken only ever falls, so that of the farthest few the next ones
         # can be told from each other alone, for as long as they stay above all the rest: one
         # product over the pool then serves them all.
@@ -70,7 +126,7 @@ def greedy_k_centre(
         left = far.values.cpu().numpy().copy()
         rest = left[-1]
         new: list[int] = []
-        while len(taken) + len(new) < count:
+        while len(new) < count:
             at = int(left[:_FAR].argmax())
             if left[at] <= smallest or (new and left[at] < rest):
                 break
@@ -80,9 +136,10 @@ def greedy_k_centre(
         if not new:
             break
         rows = far.indices[new]
-        taken += rows.tolist()
+        taken.append(rows)
+        count -= len(rows)
         nearest = torch.minimum(nearest, _apart(points[rows], points, squares).amin(0))
-    return torch.tensor(taken, device=points.device)
+    return torch.cat(taken) if taken else nearest.new_zeros(0, dtype=torch.long)
 
 
 def _apart(centres: Tensor, points: Tensor, squares: Tensor) -> Tensor:

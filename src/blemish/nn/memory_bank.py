@@ -186,11 +186,20 @@ def _nearest(queries: Tensor, likeness: Tensor, values: Tensor) -> tuple[Tensor,
 
     ``values`` ``(…, M, 1 + S)`` are led by a column of ones, which adds up the shares.
     """
-    best = likeness.amax(-1)
+    distances, floor = shares_above(queries, likeness.amax(-1))
+    known = (likeness - floor[..., None]).clamp_min(0) @ values
+    return distances, known[..., 1:] / known[..., :1]
+
+
+def shares_above(queries: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances ``(…)`` of queries ``(…, D)``, and the likeness from which on a row has a share.
+
+    ``best`` ``(…)`` is the likeness of the nearest row; what a row's is above the other is its
+    share.
+    """
     distances = _distances(queries, best)
     reach = (_NEARLY / 2 * distances.square()).clamp_min(1e-3)  # in units of likeness
-    known = (likeness - (best - reach)[..., None]).clamp_min(0) @ values
-    return distances, known[..., 1:] / known[..., :1]
+    return distances, best - reach
 
 
 def _distances(queries: Tensor, likeness: Tensor) -> Tensor:

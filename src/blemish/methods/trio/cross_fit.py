@@ -4,8 +4,9 @@ A picture is new to a memory only if that was chosen without it. To choose it an
 and to measure all pictures again, would cost as much as so many fits. Nearly all of it is at hand:
 without a fold, the rows that others gave stay, and as many as it gave are chosen in their stead,
 as k-centre goes on from the rows that there are. So the good pictures are multiplied with the
-memory and with all that stands in for folds once, and what is nearest without a fold is the largest
-of some blocks' maxima.
+memory and with all that stands in for folds once: what is nearest without a fold is the largest
+of some blocks' maxima, and which rows are nearly as near as that is kept until what is usual for
+the rows is known.
 """
 
 from __future__ import annotations
@@ -17,11 +18,7 @@ from torch import Tensor
 
 from blemish.methods.trio.blocks import UsualDistance
 from blemish.methods.trio.nearest import nearest_by_choice
-from blemish.nn.coreset import greedy_k_centre
-from blemish.nn.memory_bank import MemoryBank
-
-#: Pictures that are measured together.
-_TOGETHER = 16
+from blemish.nn.coreset import stand_ins
 
 
 class PatchPool(NamedTuple):
@@ -30,14 +27,6 @@ class PatchPool(NamedTuple):
     points: Tensor  # (m, D)
     owner: Tensor  # (m,) picture that each is from
     taken: Tensor  # (M,) positions among the points
-
-    def without(self, pictures: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        """Positions that stand in for those from ``pictures`` ``(n,)``, a mask, in a memory."""
-        left = torch.nonzero(~pictures[self.owner])[:, 0]
-        stay = self.taken[~pictures[self.owner[self.taken]]]
-        start = torch.searchsorted(left, stay)
-        taken = greedy_k_centre(self.points[left], rows, generator=generator, start=start)
-        return left[taken[~torch.isin(taken, start)]]
 
 
 class CrossFitted(NamedTuple):
@@ -55,7 +44,6 @@ def cross_fitted(
     fold: Tensor,
     size: tuple[int, int],
     *,
-    rows: int,
     generator: torch.Generator,
 ) -> CrossFitted:
     """Measure pictures' patches ``(n, P, D)`` by the memory that was chosen from them.
@@ -64,35 +52,38 @@ def cross_fitted(
     nothing is unseen. The other folds' good patches, in whose deviations a fold is measured, are
     each measured without the rows of their own part.
     """
-    part, fold = part.to(queries.device), fold.to(queries.device)
-    folds = fold.unique()
-    of_row = fold[chosen.owner[chosen.taken]]
-    gave = [torch.nonzero(of_row == k)[:, 0] for k in folds]
+    part = part.to(queries.device)
+    folds, fold = fold.to(queries.device).unique(return_inverse=True)
+    of_point = fold[chosen.owner]
+    gave = [torch.nonzero(of_point[chosen.taken] == k)[:, 0] for k in range(len(folds))]
     # Each of these is a choice of blocks of rows: all that were taken, and what is left of them
     # without a fold beside what stands in for it.
     choices = [whole := list(range(len(folds)))]
     instead = []
     if len(folds) > 1:
         choices += [[*(f for f in whole if f != k), len(folds) + k] for k in whole]
-        instead = [chosen.without(fold == k, rows, generator) for k in folds]
+        instead = stand_ins(chosen.points, chosen.taken, of_point, generator=generator)
     blocks = [*(chosen.taken[own] for own in gave), *instead]
     points = torch.cat(blocks)
     memory, shows = chosen.points[points], part[chosen.owner[points]]
     columns = list(torch.arange(len(points), device=points.device).split(list(map(len, blocks))))
-    (distances, places), *nearest = nearest_by_choice(
-        queries, memory, shows, part, columns, choices
+    own = fold + 1 if instead else None
+    (all_rows, *without), nearly = nearest_by_choice(
+        queries, memory, shows, part, columns, choices, own
     )
-    unseen = torch.empty_like(distances)
-    for k, choice, (apart, at) in zip(folds, choices[1:], nearest, strict=False):
-        held = torch.cat([columns[block] for block in choice])
+    unseen = torch.empty_like(all_rows.distances)
+    for k, (apart, at) in enumerate(without):
+        held = torch.cat([columns[block] for block in choices[k + 1]])
         number = torch.empty_like(points)
         number[held] = torch.arange(len(held), device=held.device)
         others = fold != k
         usual = UsualDistance(size).to(queries.device)
         usual.fit([(apart[others], number[at[others]], len(held))], [part[others]])
-        bank = MemoryBank(memory.shape[1]).to(memory.device)
-        bank.fill([memory[held]])
-        for own in torch.nonzero(~others)[:, 0].split(_TOGETHER):
-            new, known = bank.nearest(queries[own].float(), usual.of_rows())
-            unseen[own] = usual(new, known, torch.zeros_like(own))
-    return CrossFitted(distances, torch.cat(gave)[places], unseen if len(folds) > 1 else None)
+        of_rows = memory.new_zeros(len(points), 2)
+        of_rows[held] = usual.of_rows()[0]
+        for picture in torch.nonzero(~others)[:, 0].tolist():
+            near = nearly[picture]
+            distances, known = near.distances[None], near.known(of_rows)[None]
+            unseen[picture] = usual(distances, known, torch.zeros_like(fold[:1]))[0]
+    places = torch.cat(gave)[all_rows.places]
+    return CrossFitted(all_rows.distances, places, unseen if instead else None)

@@ -66,7 +66,7 @@ class PatchMemory(nn.Module):
                 chosen = _choose(queries, again(generator), rows=rows, pool=pool)
                 blocks.append(chosen.points[chosen.taken])
                 group = queries, chosen, part, fold, usual.size
-                measured.append(cross_fitted(*group, rows=rows, generator=again(generator)))
+                measured.append(cross_fitted(*group, generator=again(generator)))
             bank.fill(blocks)
             left = [
                 (own.distances, own.places, len(block))

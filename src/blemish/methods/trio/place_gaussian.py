@@ -179,8 +179,9 @@ def whitened(covariance: Tensor) -> Tensor:
     """``W`` of a covariance ``(D, D)``."""
     # A direction in which nothing ever moved must not turn rounding into distance.
     least = JITTER * covariance.diagonal().mean().clamp_min(1e-12)
-    found = covariance + least * torch.eye(len(covariance)).to(covariance)
-    return torch.linalg.cholesky(found).inverse().float()
+    one = torch.eye(len(covariance)).to(covariance)
+    lower = torch.linalg.cholesky(covariance + least * one)
+    return torch.linalg.solve_triangular(lower, one, upper=False).float()
 
 
 def _drawn(count: int) -> Tensor:
