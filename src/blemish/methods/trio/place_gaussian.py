@@ -7,12 +7,12 @@ the covariances, shrunk, that it and others are whitened by.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from blemish.methods.trio.usual import by_place
+from blemish.methods.trio.usual import Usual, by_place
 from blemish.nn.picture_groups import GroupBuffers
 
 #: Groups of parts, each of which is measured by means and covariances of the others.
@@ -66,36 +66,37 @@ class PlaceGaussian(GroupBuffers):
         They may be in half precision: of many, few are in memory in full at a time. Returns the
         pictures' own results ``(n, J)``, each measured by other parts.
         """
-        fitted, results = [], []
-        for features, part in zip(groups, parts, strict=True):
-            usual, apart = by_place(_cross_fitted(features, part), part)
-            everything = torch.arange(len(features), device=features.device)
-            mean = _sum(features, everything) / len(everything)
-            drawn = _drawn_residuals(features, everything, mean, len(part.unique()) < FOLDS)
-            covariance, shrinkage = _covariance(drawn)
-            whiten = whitened(covariance).to(features.device)
-            fitted.append((mean, whiten, *usual, mean.new_tensor(shrinkage)))
-            results.append(apart)
-        found = map(torch.stack, zip(*fitted, strict=True))
-        self.mean, self.whiten, self.usual, self.scale, self.sums, self.shrinkage = found
-        return results
+        found = [_fit(_rows_of(one), part) for one, part in zip(groups, parts, strict=True)]
+        self._take([fitted for fitted, _ in found])
+        return [apart for _, apart in found]
 
     def cross_fit(
         self, groups: list[Tensor], parts: list[Tensor], folds: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """As :meth:`fit`, and the results of each picture by a fit without its fold ``(n,)``."""
-        alone = self.fit(groups, parts)
-        unseen = []
-        for features, part, fold, own in zip(groups, parts, folds, alone, strict=True):
+        fitted, alone, unseen = [], [], []
+        for features, part, fold in zip(groups, parts, folds, strict=True):
+            rows = _rows_of(features)
+            whole, own = _fit(rows, part)
             found, folds_here = own.clone(), fold.unique()
             for k in folds_here if len(folds_here) > 1 else ():
-                other = PlaceGaussian(*features.shape[1:]).to(features.device)
                 left = fold != k
-                other.fit([features[left.to(features.device)]], [part[left]])
-                for some in torch.nonzero(~left)[:, 0].to(features.device).split(_TOGETHER):
-                    found[some] = other(features[some].float(), torch.zeros_like(some))
+                others, _ = _fit(rows[left.to(rows.device)], part[left])
+                for some in torch.nonzero(~left)[:, 0].to(rows.device).split(_TOGETHER):
+                    apart = _lengths(others.whiten, rows[some].float() - others.mean)
+                    found[some] = (apart - others.usual.mean) / others.usual.scale
+            fitted.append(whole)
+            alone.append(own)
             unseen.append(found)
+        self._take(fitted)
         return alone, unseen
+
+    def _take(self, groups: list[_Fitted]) -> None:
+        self.mean = torch.stack([one.mean.T for one in groups])
+        self.whiten = torch.stack([one.whiten for one in groups])
+        for name, buffer in (("mean", "usual"), ("scale", "scale"), ("sums", "sums")):
+            setattr(self, buffer, torch.stack([getattr(one.usual, name) for one in groups]))
+        self.shrinkage = self.mean.new_tensor([one.shrinkage for one in groups])
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
         apart = features - self.mean.index_select(0, group)  # (N, D, J)
@@ -116,57 +117,82 @@ def residuals(features: Tensor, few: bool) -> Tensor:
     return apart.transpose(1, 2).flatten(0, 1)
 
 
-def _cross_fitted(features: Tensor, part: Tensor) -> Tensor:
-    """Mahalanobis distances ``(n, J)`` of pictures ``(n, D, J)``, each fold's from the others."""
+class _Fitted(NamedTuple):
+    """What good pictures of a group leave."""
+
+    mean: Tensor  # (J, D)
+    whiten: Tensor  # (D, D)
+    usual: Usual  # (J,) each
+    shrinkage: float
+
+
+def _rows_of(features: Tensor) -> Tensor:
+    """Rows ``(n, J, D)`` of features ``(n, D, J)``, each in one place of the memory."""
+    return features.transpose(1, 2).contiguous()
+
+
+def _fit(rows: Tensor, part: Tensor) -> tuple[_Fitted, Tensor]:
+    """Mean, covariance and usual distances of ``(n, J, D)``; distances ``(n, J)``, by others."""
+    usual, apart = by_place(_cross_fitted(rows, part), part)
+    everything = torch.arange(len(rows), device=rows.device)
+    mean = _sum(rows, everything) / len(everything)
+    drawn = _drawn_residuals(rows, everything, mean, len(part.unique()) < FOLDS)
+    covariance, shrinkage = _covariance(drawn)
+    return _Fitted(mean, whitened(covariance).to(rows.device), usual, shrinkage), apart
+
+
+def _cross_fitted(rows: Tensor, part: Tensor) -> Tensor:
+    """Mahalanobis distances ``(n, J)`` of pictures ``(n, J, D)``, each fold's from the others."""
     parts = part.unique()
     few = len(parts) < FOLDS
-    everything = torch.arange(len(features), device=features.device)
+    everything = torch.arange(len(rows), device=rows.device)
     if len(parts) == 1:
-        mean = _sum(features, everything) / len(everything)
-        whiten = _whitening_of(features, everything, mean, few)
-        some = [one.float() for one in features.split(_TOGETHER)]
-        return torch.cat([_lengths(whiten, one - one.mean(2, keepdim=True)) for one in some])
-    fold = (torch.searchsorted(parts, part) % FOLDS).to(features.device)
-    result = torch.empty(len(features), features.shape[2], device=features.device)
-    sums = {int(k): _sum(features, everything[fold == k]) for k in fold.unique()}
+        mean = _sum(rows, everything) / len(everything)
+        whiten = _whitening_of(rows, everything, mean, few)
+        some = [one.float() for one in rows.split(_TOGETHER)]
+        return torch.cat([_lengths(whiten, one - one.mean(1, keepdim=True)) for one in some])
+    fold = (torch.searchsorted(parts, part) % FOLDS).to(rows.device)
+    result = torch.empty(len(rows), rows.shape[1], device=rows.device)
+    sums = {int(k): _sum(rows, everything[fold == k]) for k in fold.unique()}
     total = torch.stack(list(sums.values())).sum(0)
     for k, left_out in sums.items():
         others = everything[fold != k]
         mean = (total - left_out) / len(others)
-        whiten = _whitening_of(features, others, mean, few)
+        whiten = _whitening_of(rows, others, mean, few)
         for own in everything[fold == k].split(_TOGETHER):
-            result[own] = _lengths(whiten, features[own].float() - mean)
+            result[own] = _lengths(whiten, rows[own].float() - mean)
     return result
 
 
 def _lengths(whiten: Tensor, apart: Tensor) -> Tensor:
-    return (whiten @ apart).square().sum(1).sqrt()
+    """Mahalanobis distances ``(n, J)`` of what rows ``(n, J, D)`` differ by."""
+    return (apart @ whiten.T).square().sum(2).sqrt()
 
 
-def _sum(features: Tensor, chosen: Tensor) -> Tensor:
-    """Sum ``(D, J)`` of the chosen of pictures ``(n, D, J)``, few of them in full at a time."""
-    some = [features[few].float().sum(0) for few in chosen.split(_TOGETHER)]
+def _sum(rows: Tensor, chosen: Tensor) -> Tensor:
+    """Sum ``(J, D)`` of the chosen of pictures ``(n, J, D)``, few of them in full at a time."""
+    some = [rows[few].float().sum(0) for few in chosen.split(_TOGETHER)]
     return torch.stack(some).sum(0)
 
 
-def _whitening_of(features: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
-    covariance, _ = _covariance(_drawn_residuals(features, chosen, mean, few))
-    return whitened(covariance).to(features.device)
+def _whitening_of(rows: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
+    covariance, _ = _covariance(_drawn_residuals(rows, chosen, mean, few))
+    return whitened(covariance).to(rows.device)
 
 
-def _drawn_residuals(features: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
+def _drawn_residuals(rows: Tensor, chosen: Tensor, mean: Tensor, few: bool) -> Tensor:
     """As many of the :func:`residuals` of the chosen as a covariance is taken from ``(m, D)``.
 
-    ``mean`` ``(D, J)`` is that of the chosen.
+    ``mean`` ``(J, D)`` is that of the chosen.
     """
-    count, places = len(chosen), features.shape[2]
-    drawn = _drawn(count * places).to(features.device)
+    count, places = len(chosen), rows.shape[1]
+    drawn = _drawn(count * places).to(rows.device)
     picture, place = chosen[drawn // places], drawn % places
-    values = features[picture, :, place].float()  # (m, D)
+    values = rows[picture, place].float()  # (m, D)
     if few:
-        means = torch.cat([one.float().mean(2) for one in features.split(_TOGETHER)])  # (n, D)
+        means = torch.cat([one.float().mean(1) for one in rows.split(_TOGETHER)])  # (n, D)
         return values - means[picture]
-    return (values - mean.T[place]) * (count / (count - 1)) ** 0.5
+    return (values - mean[place]) * (count / (count - 1)) ** 0.5
 
 
 def whitening(residuals: Tensor) -> Tensor:
