@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.benchmark.result_file import write_result
+from blemish.data.images.preprocess import Preprocessing
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
 from blemish.data.planted_parts import LOGICAL_KINDS, plant_logical_anomaly
@@ -79,9 +80,12 @@ def ablation(
             detector.fit(line, training=training, progress=Progress(quiet=True))
             row: dict[str, Any] = {"system": name, "seed": seed, "settings": settings}
             row["fit_s"] = round(time.monotonic() - started)
-            row["auroc"] = _by_measure(detector.method, _test_pictures(detector, line))
+            preprocessing = detector.ready()[1]
+            row["auroc"] = _by_measure(detector.method, _test_pictures(preprocessing, line))
             if name.startswith("LogicRD"):
-                row["planted"] = _by_measure(detector.method, _planted_pictures(detector, line))
+                row["planted"] = _by_measure(
+                    detector.method, _planted_pictures(preprocessing, line)
+                )
             found["rows"].append(row)
             flags = "".join(f" --set {name}={value}" for name, value in settings.items())
             command = f"python benchmarks/ablate_logicrd.py LINE --seeds SEED{flags}"
@@ -105,20 +109,20 @@ STRENGTHS = (0.5, 0.25)  # of planted structural ones: whole, every system finds
 Picture = tuple[str, str, NDArray[np.uint8]]
 
 
-def _test_pictures(detector: Detector, line: str) -> Iterator[Picture]:
+def _test_pictures(preprocessing: Preprocessing, line: str) -> Iterator[Picture]:
     """Every test picture."""
     for sample in read_data_set(line).split("test").samples:
         kind = "good" if sample.is_good else str(sample.defect_kind).split("_")[0]
-        yield sample.product, kind, load_input(sample, detector.preprocessing)[0]
+        yield sample.product, kind, load_input(sample, preprocessing)[0]
 
 
-def _planted_pictures(detector: Detector, line: str) -> Iterator[Picture]:
+def _planted_pictures(preprocessing: Preprocessing, line: str) -> Iterator[Picture]:
     """The same of good validation pictures, and of anomalies planted into them."""
     rng = np.random.default_rng(0)
     samples = read_data_set(line).split("validation").samples
     for product in dict.fromkeys(sample.product for sample in samples):
         for sample in [s for s in samples if s.product == product][:PLANTED]:
-            pixels = load_input(sample, detector.preprocessing)[0]
+            pixels = load_input(sample, preprocessing)[0]
             yield product, "good", pixels
             for kind in LOGICAL_KINDS:
                 yield product, "logical", plant_logical_anomaly(pixels, rng, kind=kind)[0]

@@ -39,7 +39,11 @@ from blemish.metrics import auroc
 from blemish.runtime.cores import usable_cores
 from blemish.runtime.networks import OnnxNetwork
 
-FORMATS = {"onnx": {}, "onnx-int8": {"int8": True}, "openvino": {"format": "openvino"}}
+FORMATS: dict[str, dict[str, Any]] = {
+    "onnx": {},
+    "onnx-int8": {"int8": True},
+    "openvino": {"format": "openvino"},
+}
 GOOD_PER_PRODUCT = 24
 WARM_UP, BLOCK = 6, 10  # calls of one network in a row: not timed, timed
 
@@ -63,6 +67,7 @@ def main(model: str, data: str, result: str, rounds: int = 40) -> None:
                 content["exports"][name] = {"refused": str(error)}
                 continue
             exported = open_model(path)
+            assert isinstance(exported, ExportedDetector)
             content["image_auroc"][name] = image_auroc(exported, data)
             content["exports"][name] = {
                 "parity": report.parity.to_json(),
@@ -113,6 +118,7 @@ def speed(
 ) -> dict[str, Any]:
     """Medians per image of the exported model, its floor and the trained model, in turn."""
     exported = open_model(path, threads=threads)
+    assert isinstance(exported, ExportedDetector)
     torch.set_num_threads(threads)
     pixels = (
         np.random.default_rng(0)
@@ -194,4 +200,4 @@ def import_seconds(path: Path, repeats: int = 3) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:5]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], *map(int, sys.argv[4:5]))

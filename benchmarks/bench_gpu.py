@@ -148,8 +148,9 @@ def main() -> None:
             content[method] = {"training": []}
             for precision in ("32-true", "bf16-mixed"):
                 for cached in (True, False):
-                    ways = {"precision": precision, "cached": cached}
-                    detector, figures = trained(method, given, folder, **ways)
+                    detector, figures = trained(
+                        method, given, folder, precision=precision, cached=cached
+                    )
                     content[method]["training"].append(figures)
                     print(method, figures, flush=True)
             content[method]["prediction"] = judged(detector, given, folder)

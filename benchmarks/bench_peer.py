@@ -109,7 +109,7 @@ def main() -> None:
         if number >= WARM_UP:
             for name, figures in now.items():
                 times.setdefault(name, []).append(figures)
-    figures = {
+    medians = {
         name: {
             "wall_ms_p50": round(float(np.median([wall for wall, _ in taken])), 3),
             "cpu_ms_p50": round(float(np.median([cpu for _, cpu in taken])), 3),
@@ -134,12 +134,12 @@ def main() -> None:
         "threads": asked.threads,
         "rounds": asked.rounds,
         "teacher": said,
-        "times": figures,
+        "times": medians,
         "ratios": ratios,
         "peer": peer.about,
     }
     write_result(asked.result, content)
-    print(json.dumps({"times": figures, "ratios": ratios}, indent=1))
+    print(json.dumps({"times": medians, "ratios": ratios}, indent=1))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def judge(detector: Detector, data: Any) -> dict[str, Any]:
         counts = product.operating
         assert counts is not None
         names = ("accuracy", "precision", "recall", "f1")
-        row = {name: round(float(getattr(counts, name)), 4) for name in names}
+        row: dict[str, Any] = {name: round(float(getattr(counts, name)), 4) for name in names}
         row |= {
             name: round(float(value), 4)
             for name, value in product.metrics.items()

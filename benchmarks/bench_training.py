@@ -122,7 +122,12 @@ def main() -> None:
                     found[version][name] = max(now, found[version].get(name, 0.0))
                     print(f"{version}, {name}: {now} pictures/s", flush=True)
     slower = {name: round(own["quiet"] / own["load of four"], 2) for name, own in found.items()}
-    content = {"method": "borad", "size": SIDE, "batch": BATCH, "pictures_per_second": found}
+    content: dict[str, Any] = {
+        "method": "borad",
+        "size": SIDE,
+        "batch": BATCH,
+        "pictures_per_second": found,
+    }
     content |= {"times_slower_under_load": slower}
     if "before" in found:
         for name, key in (("now", "times_faster"), ("now, auto", "times_faster_auto")):

@@ -46,7 +46,7 @@ def moved(picture: Pixels, mask: NDArray[np.bool_], number: int) -> tuple[Pixels
     border = cv2.BORDER_REFLECT_101
     turned = cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_CUBIC, borderMode=border)
     inside = cv2.warpAffine(mask.astype(np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST)
-    return turned, inside > 0
+    return np.asarray(turned, np.uint8), inside > 0
 
 
 def truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -52,11 +52,11 @@ def check(model: Path, format: str, paths: list[Path], folder: Path) -> None:
             changed += exported.calibration.judge(score, one.product).verdict != one.verdict
     largest = np.abs(scores - found).max() / scale
     print(f"{format}: {len(paths)} pictures, largest difference {largest:.2g}, {changed} verdicts")
-    one = read_image(paths[0])
+    first = read_image(paths[0])
     for side in (0, 1024, 2048, 4000):
-        shown = one
+        shown = first
         if side:
-            shown = np.asarray(Image.fromarray(one).resize((side, side * 3 // 4)))
+            shown = np.asarray(Image.fromarray(first).resize((side, side * 3 // 4)))
         outside = milliseconds(lambda shown=shown: fixed(prepare(shown)[None]))  # type: ignore[misc]
         inside = milliseconds(lambda shown=shown: network(shown[None]))  # type: ignore[misc]
         size = "×".join(map(str, shown.shape[:2]))

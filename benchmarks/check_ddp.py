@@ -51,7 +51,11 @@ def fit(
     return time.monotonic() - started
 
 
-def figures(data: Path, model: Path) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
+#: Of each product: metrics by name, and limits.
+Judged = tuple[dict[str, dict[str, float]], dict[str, list[float]]]
+
+
+def figures(data: Path, model: Path) -> Judged:
     detector = Detector.load(model)
     found = detector.evaluate(data, progress=Progress(quiet=True))
     metrics = {result.product: dict(result.metrics) for result in found.products}
@@ -61,9 +65,9 @@ def figures(data: Path, model: Path) -> tuple[dict[str, dict[str, float]], dict[
     return metrics, {name: [own.defect, own.unsure] for name, own in of.items()}
 
 
-def apart(one: object, other: object) -> dict[str, float | bool]:
+def apart(one: Judged, other: Judged) -> dict[str, float | bool]:
     """Largest difference of a metric, in points, and of a limit, relative to it; which held."""
-    (metrics, limits), (others, their) = one, other  # type: ignore[misc]
+    (metrics, limits), (others, their) = one, other
     points = [
         100 * abs(value - others[product][name])
         for product, own in metrics.items()

@@ -85,8 +85,8 @@ def check_product(good: list[Sample], side: int) -> dict[str, Any]:
             drawn = [parts["as it is"][at] for at in rng.integers(len(changed), size=FIRST)]
             then = [changed[at] for at in rng.integers(len(changed), size=PARTS - FIRST)]
             times["together"].append(rings(drawn, then, limit, week))
-            alone = ([{"score": p["score"]} for p in some] for some in (drawn, then))
-            times["score"].append(rings(*alone, limit, week))
+            before, after = ([{"score": p["score"]} for p in some] for some in (drawn, then))
+            times["score"].append(rings(before, after, limit, week))
         means = {key: float(np.mean([p[key] for p in changed])) for key in changed[0]}
         result[name] = {"means": means, **{how: summary(t) for how, t in times.items()}}
     return result

@@ -34,7 +34,7 @@ _MAIN = "import sys; from blemish.cli.app import main; main()"
 
 def blemish(*words: object, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", _MAIN, *map(str, words)]
-    return subprocess.Popen(command, text=True, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, text=True, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
 
 
 def resident() -> float:

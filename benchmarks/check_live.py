@@ -46,7 +46,7 @@ def encode(
     """Write frames as H.264; paced: one at a time, as a camera does."""
     with av.open(target, "w", format=format) as container:
         stream = container.add_stream("libx264", rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
+        (stream.height, stream.width), stream.pix_fmt = pictures[0].shape[:2], "yuv420p"
         stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "25", "crf": "4"}
         started = time.monotonic()
         for number in range(frames):

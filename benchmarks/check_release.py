@@ -58,7 +58,7 @@ class Environment:
 
 def over_http(line: Environment, model: Path, picture: Path) -> str:
     """The verdict of the served model on a picture."""
-    words = [line.bin / "blemish", "serve", model, "--port", str(_PORT)]
+    words = [str(line.bin / "blemish"), "serve", str(model), "--port", str(_PORT)]
     server = subprocess.Popen(words, cwd=line.home, env=line.env)
     try:
         url = f"http://127.0.0.1:{_PORT}/v1/predict"

@@ -100,6 +100,7 @@ def free_port(kind: socket.SocketKind) -> int:
 def broker(folder: Path) -> Iterator[tuple[str, list[Verdict], list[str]]]:
     """A running mosquitto with a listener: its address, what was heard, and the states told."""
     import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
 
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
@@ -116,7 +117,7 @@ def broker(folder: Path) -> Iterator[tuple[str, list[Verdict], list[str]]]:
         else:
             heard.append(verdict_of(json.loads(message.payload)))
 
-    listener = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    listener = mqtt.Client(CallbackAPIVersion.VERSION2)
     listener.on_message = on_message
     listener.on_connect = lambda client, *_: client.subscribe([("soak/#", 1)])
     listener.connect("127.0.0.1", port)

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 
 from blemish.benchmark.result_file import write_result
 from blemish.data.images.image_list import list_images
@@ -277,7 +277,7 @@ def walk(
                 executable_path=shutil.which("chromium"),
                 args=["--no-sandbox", "--disable-dev-shm-usage"],
             )
-            size = {"width": 1280, "height": 900}
+            size = ViewportSize(width=1280, height=900)
             page = browser.new_page(viewport=size, bypass_csp=shots is not None and bool(AXE))
             page.set_default_timeout(PATIENCE)
             road = Road(page, studio, shots)

@@ -42,8 +42,10 @@ from blemish.teachers.teacher import build_teacher
 TRAIN, GOOD, DEFECTIVE, TIMES, COUNTS = 30, 12, 20, 2, (2, 4, 8)
 #: Darkest light that good pictures are also judged in.
 LIGHT = 0.85
-TEXTURES = ("grating", "checker", "dots", "clouds", "grain", "cells", "bricks", "wood", "rings")
-TEXTURES += ("flat", "disc", "square", "weave", "pellets", "ramp")
+TEXTURES = (
+    *("grating", "checker", "dots", "clouds", "grain", "cells", "bricks", "wood", "rings"),
+    *("flat", "disc", "square", "weave", "pellets", "ramp"),
+)
 CHOSEN_ON = {*PRODUCTS, *TEXTURES[:5], "bottle", "cookie"}
 Picture = NDArray[np.uint8]
 
@@ -169,7 +171,7 @@ def together(trios: dict[str, Trio], names: list[str]) -> Trio:
     method = copy.deepcopy(first, {id(first.teacher): first.teacher})
     for name in names[1:]:
         put_product_beside(method, trios[name], name)
-    method.features = lambda features: features.float()
+    method.features = torch.Tensor.float  # type: ignore[method-assign, assignment]
     return method
 
 

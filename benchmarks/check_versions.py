@@ -47,7 +47,7 @@ def main(resolution: str, python: str, tests: list[str]) -> int:
         uv("--quiet", *_TOOLS)
         subprocess.run([own, "pip", "list", "--python", inside], check=True)
         named = [str(ROOT / "tests" / name) for name in tests or TESTS.split()]
-        words = [inside, "-m", "pytest", "-p", "no:cacheprovider", *named]
+        words = [str(inside), "-m", "pytest", "-p", "no:cacheprovider", *named]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
 

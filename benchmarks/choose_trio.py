@@ -79,7 +79,7 @@ VARIANTS: dict[str, tuple[Parts, float]] = {
     },
     **{
         f"memory {share:.0%}, layout 0.4": (
-            lambda d, share=share: [_mixed(d, share), _highest(d.layout)],
+            lambda d, share=share: [_mixed(d, share), _highest(d.layout)],  # type: ignore[misc]
             0.4,
         )
         for share in (0.6, 0.7, 0.8)
@@ -131,7 +131,8 @@ class Recorded(Trio):
             self(batch.images)
         for hook in hooks:
             hook.remove()
-        return Deviations(*map(torch.cat, found), self._usual)
+        memory, place, layout = map(torch.cat, found)
+        return Deviations(memory, place, layout, self._usual)
 
 
 def scores(parts: list[Tensor], good: list[Tensor], weight: float) -> NDArray[np.float64]:
@@ -235,7 +236,7 @@ def main() -> None:
         data = read_data_set(root)
         for product in progress.track(data.products, Path(root).name, len(data.products)):
             products[product] = measure_product(data.of_products([product]), teacher, given.side)
-    content = {
+    content: dict[str, Any] = {
         "command": f"python benchmarks/choose_trio.py RESULT DATA … --side {given.side} "
         f"--teacher {given.teacher}",
         "data": [Path(root).name for root in given.data],

@@ -45,7 +45,7 @@ def main(data: str, product: str, kind: str, result: str, *settings: str) -> Non
         drawn = np.random.default_rng(seed).permutation(len(pool))[: max(COUNTS)]
         labelled = [pool[row] for row in drawn]
         apart = {sample.path for sample in labelled}
-        tested = data_set.split("test").where(lambda s, apart=apart: s.path not in apart)
+        tested = data_set.split("test").where(lambda s, apart=apart: s.path not in apart)  # type: ignore[misc]
         for count in COUNTS:
             if (count, seed) in done:
                 continue

@@ -25,9 +25,9 @@ PANELS = {
 }
 
 
-def curves(lines: list[dict], metric: str) -> dict[tuple, dict[float, float]]:  # type: ignore[type-arg]
+def curves(lines: list[dict], metric: str) -> dict[tuple, dict[float, float]]:
     """``{(class, seed): {γ: AUROC}}`` of the runs that gave the metric."""
-    found: dict[tuple, dict[float, float]] = defaultdict(dict)  # type: ignore[type-arg]
+    found: dict[tuple, dict[float, float]] = defaultdict(dict)
     for line in lines:
         if line["status"] == "done" and line["identity"]["protocol"]["name"] == "unbalanced":
             (row,) = line["rows"]

@@ -26,7 +26,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ def train(root: Path, network: Path) -> None:
         images = torch.from_numpy(np.stack(patches))[:, None].repeat(1, 3, 1, 1)
         loss = method.loss(Batch(images=images), stage)["total"]
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(method.unet.parameters(), 1.0)
         optimizer.step()
         method.after_step(stage, step)
@@ -133,7 +133,8 @@ def speed(root: Path, network: Path, result: Path) -> None:
     """One step and reconstruction on the same pictures in turn: other work meets both alike."""
     top, bottom, *_ = FEW
     ways: dict[str, tuple[RADAR, int]] = {}
-    for mode, rounds in (("single_step", 3), ("reconstruct", 1)):
+    modes: dict[Literal["single_step", "reconstruct"], int] = {"single_step": 3, "reconstruct": 1}
+    for mode, rounds in modes.items():
         config = RADARConfig(mode=mode, timestep=450)
         method = RADAR(config, NoTeacher(), (bottom - top, 500)).eval()
         method.average.load_state_dict(torch.load(network, weights_only=True))
@@ -142,11 +143,11 @@ def speed(root: Path, network: Path, result: Path) -> None:
     with torch.inference_mode():
         for path in sorted((root / "test" / "good").iterdir())[::3][:4]:
             pixels = torch.from_numpy(grey(path)[top:bottom, :500].copy())
-            for mode, (method, rounds) in ways.items():
+            for name, (method, rounds) in ways.items():
                 for _ in range(rounds):
                     started = time.process_time()
                     method.features(pixels.expand(1, 3, -1, -1))
-                    seconds[mode].append(round(time.process_time() - started, 3))
+                    seconds[name].append(round(time.process_time() - started, 3))
     medians = {mode: float(np.median(own)) for mode, own in seconds.items()}
     content = json.loads(result.read_text()) if result.is_file() else {"runs": {}}
     times = medians["reconstruct"] / medians["single_step"]
