@@ -7,7 +7,8 @@ or with ``--one-for-all`` all by one model, with the light student, once for eac
 standardised and raw channels, each with positions weighed by their own distance (``focus``) and
 with the paper's plain mean, and raw ones with the cosine of the flattened level, as the authors'
 code has it; ``--trainings "standardised own,raw own"`` compares channels alone, by another method's
-own loss. Each is then read with the levels' maps balanced and as they come, which training does
+own loss, and ``--trainings "raw own" --with residual=false`` the method as it is with it as one
+setting says. Each is then read with the levels' maps balanced and as they come, which training does
 not depend on. Up to 60 good training pictures, 50 good and 50 defective test pictures of a product,
 8 pictures a step, one seed; the figure is image AUROC.
 
@@ -64,6 +65,12 @@ TRAININGS = {
 }
 
 
+def settings_of(training: str) -> dict[str, Any]:
+    """Of one of :data:`TRAININGS`, and behind a semicolon of one setting that is otherwise."""
+    usual, *otherwise = training.split("; ")
+    return {**TRAININGS[usual], **dict(part.split("=", 1) for part in otherwise)}
+
+
 def draw(samples: list[Sample], most: int, rng: np.random.Generator) -> list[Sample]:
     return [samples[at] for at in sorted(rng.permutation(len(samples))[:most])]
 
@@ -79,7 +86,7 @@ def measure(
     """Image AUROC by product, with balanced levels and as they come, and the training's seconds."""
     started = time.monotonic()
     torch.manual_seed(SEED)
-    settings = {"steps": steps, "batch_size": BATCH, **TRAININGS[training]}
+    settings = {"steps": steps, "batch_size": BATCH, **settings_of(training)}
     build = method_class(name)
     method = build(parse_settings(build.config_class, settings), teacher, size)
     assert isinstance(method, Reconstruction)
@@ -189,6 +196,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--method", default="rd", help="one that rebuilds a teacher's levels")
     parser.add_argument("--trainings", default="", help="only these, separated by commas")
+    parser.add_argument("--with", dest="otherwise", nargs="+", default=[], metavar="NAME=VALUE")
     parser.add_argument("--products", default="", help="only these, separated by commas")
     parser.add_argument("--one-for-all", action="store_true", help="one model for all of them")
     given = parser.parse_args()
@@ -204,6 +212,7 @@ def main() -> None:
         content |= {"products": json.loads(given.result.read_text())["products"]}
     usual = [name for name in TRAININGS if not name.endswith("own")]
     wanted = given.trainings.split(",") if given.trainings else usual
+    wanted += [f"{wanted[-1]}; {setting}" for setting in given.otherwise]
     teacher = build_teacher()
     chosen = set(given.products.split(",")) if given.products else None
     products = [
