@@ -55,7 +55,7 @@ def alternating(count: int) -> list[Batch]:
 
 
 def fitted(count: int) -> RADAR:
-    method = radar(SIZE)
+    method = radar(SIZE, timestep=None)
     method.products = PRODUCTS
     with torch.inference_mode():
         method.fit_held_out(alternating(count))
@@ -70,7 +70,7 @@ def test_each_product_is_judged_as_by_a_model_that_saw_it_alone() -> None:
         output, features = both(torch.cat(new)), both.features(torch.cat(new))
         residuals = both.residuals(torch.cat(new))
         for at, product in enumerate(PRODUCTS):
-            alone = radar(SIZE)
+            alone = radar(SIZE, timestep=None)
             alone.fit_held_out([Batch(images=surface(product, 9))])
             assert torch.equal(both.usual[at], alone.usual[0])
             assert torch.equal(both.least[at], alone.least[0])
@@ -154,7 +154,7 @@ def test_a_file_of_two_products_and_no_teacher_gives_their_scores(
         for k, image in enumerate(surface(product, 16, size=(64, 64)).permute(0, 2, 3, 1)):
             path = tmp_path / product / f"{k}.png"
             samples.append(Sample(path, product, "train", 0, image=image.numpy()))
-    settings = {"steps": 1, "batch_size": 2, "trees": 5, "patches_per_image": 1}
+    settings = {"steps": 1, "batch_size": 2, "trees": 5, "patches_per_image": 1, "timestep": None}
     detector = Detector("radar", image_size=64, settings=settings)
     detector.fit(
         DataSet("folder", tmp_path, tuple(samples)),
@@ -177,7 +177,7 @@ def test_a_file_of_two_products_and_no_teacher_gives_their_scores(
 
 
 def test_an_earlier_file_of_one_group_loads() -> None:
-    method, again = radar(SIZE), radar(SIZE)
+    method, again = radar(SIZE, timestep=None), radar(SIZE, timestep=None)
     image = surface("steel", 1, seed=3)
     with torch.inference_mode():
         method.fit_held_out([Batch(images=surface("steel", 3))])

@@ -89,8 +89,9 @@ class RADARConfig(TrainedConfig):
     # decay per step of the moving average of the weights that predicts
     average: Annotated[float, Range(0, 1, below=True)] = 0.995
     train_below: Annotated[int, Range(1, 1000)] = 500  # timesteps are drawn from 0 up to here
-    # the one timestep t* of the single step; none: choose on held-out images
-    timestep: _Timestep | None = None
+    # the one timestep t* of the single step; none: chosen for each product, by anomalies planted
+    # into held-out images
+    timestep: _Timestep | None = 300
     timesteps: tuple[_Timestep, ...] = (50, 150, 300, 450)  # what to choose t* from
     usual: bool = True  # subtract the mean residual of held-out good images
     smooth: Positive | None = 2.0  # Gaussian over the residual before Sobel, pixels

@@ -8,15 +8,15 @@ forward pass predicts the noise, nothing is sampled or rebuilt; Sobel edges of t
 localise; a feature of two numbers per image (an L2 norm, global; Sobel, local) feeds an Isolation
 Forest.
 Ours: ε-prediction, T = 1000, linear β, timesteps below ``train_below`` only (later ones are never
-used); one timestep, chosen on anomalies planted into held-out good images; noise fixed per
-position, so that scores repeat, and so the part of it that the network always misjudges is known:
-the mean residual of held-out good images is subtracted; patches that overlap by a quarter,
-averaged; the residual is the channel-mean of predicted minus added noise; Sobel along edges that go
-on; the feature is the residual's rms and the mean of the map's largest values; an image more
-regular than usual is not odd; beyond all images the forest has seen, where its score stands still,
-the distance is added; calibration sets the limit, not a contamination rate. Each of several
-products has a timestep, a mean residual and a forest of its own, which judge the pictures that look
-most like it (:mod:`blemish.methods.radar.nearest_product`).
+used); one timestep, fixed, or chosen for each product on anomalies planted into held-out good
+images; noise fixed per position, so that scores repeat, and so the part of it that the network
+always misjudges is known: the mean residual of held-out good images is subtracted; patches that
+overlap by a quarter, averaged; the residual is the channel-mean of predicted minus added noise;
+Sobel along edges that go on; the feature is the residual's rms and the mean of the map's largest
+values; an image more regular than usual is not odd; beyond all images the forest has seen, where
+its score stands still, the distance is added; calibration sets the limit, not a contamination rate.
+Each of several products has a timestep, a mean residual and a forest of its own, which judge the
+pictures that look most like it (:mod:`blemish.methods.radar.nearest_product`).
 Deviation: there is no teacher, everything is learned from the good images.
 ``mode=reconstruct`` is the slow way for comparison (AnoDDPM, Wyatt et al., CVPR Workshops 2022,
 with deterministic DDIM steps): noise part of the way, denoise all the way back, take the pixel
