@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from blemish.errors import ConfigError, MissingExtraError, first_line
 from blemish.methods.base import Method
@@ -74,7 +73,6 @@ def onnx_graph(method: Method) -> bytes:
     predicting = copy.deepcopy(method).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     predicting.drop_training_only()  # so that the exporter need not read it
     graph = InferenceGraph(predicting).eval().requires_grad_(False)
-    _fold(graph)
     # Two images: of a batch of one, torch would take the size for a constant.
     example = torch.full((2, *method.input_size, 3), 127, dtype=torch.uint8)
     branches = method.branch_names
@@ -149,16 +147,6 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{first_line(error).rstrip('.')}."
-
-
-def _fold(model: nn.Module) -> None:
-    """Fold normalisations where modules say so: with them an export takes half as long again."""
-    for module in model.modules():
-        for convolution, norm in getattr(module, "normalised", ()):
-            if hasattr(module, norm):
-                both = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-                setattr(module, convolution, both)
-                setattr(module, norm, nn.Identity())
 
 
 def _strip(model: object) -> None:

@@ -2,8 +2,10 @@
 
 Tan & Le, "EfficientNet", ICML 2019; the Lite variants (no squeeze-and-excitation, ReLU6, stem and
 head not scaled) are from the TensorFlow TPU repository. The module names below are those of the
-PyPI weight packages, so that their files load key by key; padding is TensorFlow's "same", which
-depends on the input size. Only the blocks up to the deepest level that is tapped are built.
+PyPI weight packages, so that their files load key by key, but for the batch normalisations: these
+are folded into the convolutions before them, since a teacher's never change, and on a CPU they take
+as long as the convolutions. Padding is TensorFlow's "same", which depends on the input size. Only
+the blocks up to the deepest level that is tapped are built.
 
 ``efficientnet_lite0@8-16-32`` taps the levels at these strides in place of 4, 8 and 16.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +35,9 @@ _STAGE_AT = {4: 1, 8: 2, 16: 4, 32: 5}
 _STRIDES = (4, 8, 16)
 # Lite models are trained on (x - 127) / 128 with x in 0..255.
 MEAN, STD = (127.0 / 255,) * 3, (128.0 / 255,) * 3
+# Of a batch normalisation in a published file.
+_EPSILON = 1e-3
+_OF_NORM = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
 
 
 def variant_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
@@ -91,7 +97,38 @@ def _relu6(x: Tensor) -> Tensor:
     return x.clamp(0.0, 6.0) if torch.compiler.is_exporting() else F.relu6(x, inplace=True)
 
 
-class _Block(nn.Module):
+class _Folding(nn.Module):
+    """Takes the weights of batch normalisations as well, and folds them into its convolutions."""
+
+    #: A convolution, and the normalisation that follows it in a published file.
+    normalised: ClassVar[tuple[tuple[str, str], ...]]
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for convolution, norm in self.normalised:
+            own = [state_dict.pop(f"{prefix}{norm}.{name}", None) for name in _OF_NORM][:4]
+            weight = state_dict.get(f"{prefix}{convolution}.weight")
+            if weight is not None and all(values is not None for values in own):
+                mean, variance, gain, shift = (values.double() for values in own)
+                scale = gain / (variance + _EPSILON).sqrt()
+                folded = weight.double() * scale[:, None, None, None]
+                state_dict[f"{prefix}{convolution}.weight"] = folded.to(weight)
+                state_dict[f"{prefix}{convolution}.bias"] = (shift - mean * scale).to(weight)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, groups: int = 1
+) -> nn.Conv2d:
+    """With the bias that a normalisation leaves; at random weights it is 0."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class _Block(_Folding):
     """Inverted residual: expand 1×1, depthwise k×k, project 1×1."""
 
     normalised = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
@@ -103,35 +140,29 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
         self.expands = expand != 1
         if self.expands:
-            self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
-            self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
+            self._expand_conv = _convolution(inputs, hidden, 1)
         # With stride 1 the padding is symmetric and the convolution's own is cheaper.
         padding = kernel // 2 if stride == 1 else 0
-        self._depthwise_conv = nn.Conv2d(
-            hidden, hidden, kernel, stride, padding, groups=hidden, bias=False
-        )
-        self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
-        self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
+        self._depthwise_conv = _convolution(hidden, hidden, kernel, stride, padding, groups=hidden)
+        self._project_conv = _convolution(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if self.expands:
-            y = _relu6(self._bn0(self._expand_conv(y)))
+            y = _relu6(self._expand_conv(y))
         if self.stride != 1:
             y = _same_padding(y, self.kernel, self.stride)
-        y = _relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        y = _relu6(self._depthwise_conv(y))
+        y = self._project_conv(y)
         return x + y if self.residual else y
 
 
-class EfficientNetLite(nn.Module):
+class EfficientNetLite(_Folding):
     """The trunk of a model of :data:`NAMES` up to the deepest of the levels that it gives.
 
     Shapes: normalised images ``(N, 3, H, W)`` → levels at ``strides``.
     """
 
-    #: Here and in the blocks: a convolution, and what follows it alone and can be folded into it.
     normalised = (("_conv_stem", "_bn0"),)
 
     def __init__(self, name: str, strides: tuple[int, ...] = _STRIDES) -> None:
@@ -140,8 +171,7 @@ class EfficientNetLite(nn.Module):
         tapped = [_STAGE_AT[stride] for stride in strides]
         self.channels = tuple(channels[stage] for stage in tapped)
         self.strides = strides
-        self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
-        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        self._conv_stem = _convolution(3, 32, 3, 2)
         blocks: list[_Block] = []
         self.taps: list[int] = []
         inputs = 32
@@ -157,7 +187,7 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = _relu6(self._bn0(self._conv_stem(_same_padding(x, 3, 2))))
+        x = _relu6(self._conv_stem(_same_padding(x, 3, 2)))
         levels = []
         for index, block in enumerate(self._blocks):
             x = block(x)
@@ -168,5 +198,7 @@ class EfficientNetLite(nn.Module):
     def load_published(self, path: Path) -> None:
         """Load a published weight file; the keys of the deeper blocks and head are left out."""
         published = torch.load(path, weights_only=True, map_location="cpu")
-        own = self.state_dict()
-        self.load_state_dict({key: published[key] for key in own if key in published}, strict=True)
+        deeper = tuple(f"_blocks.{number}." for number in range(len(self._blocks), 99))
+        head = ("_conv_head.", "_bn1.", "_fc.")
+        own = {k: v for k, v in published.items() if not k.startswith((*deeper, *head))}
+        self.load_state_dict(own, strict=True)

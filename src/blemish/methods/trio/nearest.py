@@ -57,51 +57,62 @@ def nearest_by_choice(
 ) -> tuple[list[Nearest], list[NearlyNearest]]:
     """The same for every choice of rows, by one product.
 
-    The rows lie in blocks, side by side, whose places are ``columns``; a choice is of some blocks.
+    Blocks are of the rows at the places ``columns``, each small enough for what it is multiplied
+    to to stay in a processor's cache; a choice is of some blocks.
     ``own`` ``(n,)`` names a choice for each picture, of which all rows with a share are returned
     too, as a memory of these alone would weigh them.
     """
-    half, across = rows.square().sum(1) / 2, rows.T.contiguous()
+    blocks = [rows[at] for at in columns]
+    half = rows.square().sum(1) / 2
     found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in choices]
     nearly: list[NearlyNearest] = []
-    widths = list(map(len, columns))
-    likeness = half.new_empty(queries.shape[1], len(rows))  # once: so many pages take time to get
     for number, (picture, own_part) in enumerate(zip(queries, part, strict=True)):
         patches = picture.float()
-        torch.addmm(-half, patches, across, out=likeness)  # (P, M), q·r − ‖r‖²/2
-        likeness.index_fill_(1, torch.nonzero(shows == own_part)[:, 0], -torch.inf)
-        blocks = likeness.split(widths, 1)
-        values = patches.new_full((len(columns), len(patches)), -torch.inf)
+        start = torch.where(shows == own_part, -torch.inf, -half)  # (M,)
+        values = patches.new_full((len(blocks), len(patches)), -torch.inf)
         places = torch.zeros_like(values, dtype=torch.long)
-        for k, block in enumerate(blocks):
-            if block.shape[1]:  # a fold may have given no rows
-                values[k], at = block.max(1)
-                places[k] = columns[k][at]
+        chosen = choices[int(own[number])] if own is not None else ()
+        shares = _Shares(patches)
+        for k, (block, at) in enumerate(zip(blocks, columns, strict=True)):
+            if not len(block):  # a fold may have given no rows
+                continue
+            near = torch.addmm(start[at], patches, block.T)  # (P, m), q·r − ‖r‖²/2
+            values[k], nearest = near.max(1)
+            places[k] = at[nearest]
+            if k in chosen:
+                shares.add(near, values[k], at)
         square = patches.square().sum(1)
         for choice, to in zip(choices, found, strict=True):
             best, of = values[choice].max(0)
             place = places[choice].gather(0, of[None])[0]
             if not best.isfinite().all():  # all of these rows are of the picture's own part
                 held = torch.cat([columns[block] for block in choice])
-                near = (patches @ across[:, held] - half[held]).topk(min(2, len(held)), 1)
-                best, place = near.values[:, -1], held[near.indices[:, -1]]
+                two = (patches @ rows[held].T - half[held]).topk(min(2, len(held)), 1)
+                best, place = two.values[:, -1], held[two.indices[:, -1]]
             to.append(((square - 2 * best).clamp_min(0).sqrt(), place))
         if own is not None:
-            choice = choices[int(own[number])]
-            nearly.append(
-                _nearly(patches, values[choice], [(blocks[b], columns[b]) for b in choice])
-            )
+            nearly.append(shares.all())
     return [Nearest(*map(torch.stack, zip(*one, strict=True))) for one in found], nearly
 
 
-def _nearly(patches: Tensor, values: Tensor, blocks: list[tuple[Tensor, Tensor]]) -> NearlyNearest:
-    """Of patches ``(P, D)``, their largest likeness in each block, and blocks with their places."""
-    best = values.amax(0)
-    distances, floor = shares_above(patches, best)
-    patch, place, share = [], [], []
-    for block, columns in blocks:
-        rows, at = torch.nonzero(block > floor[:, None], as_tuple=True)
-        patch.append(rows)
-        place.append(columns[at])
-        share.append(block[rows, at] - floor[rows])
-    return NearlyNearest(distances, torch.cat(patch), torch.cat(place), torch.cat(share))
+class _Shares:
+    """Rows with a share, gathered block by block: what is near enough so far is kept."""
+
+    def __init__(self, patches: Tensor) -> None:
+        self.patches = patches
+        self.best = patches.new_full((len(patches),), -torch.inf)
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []  # patch, row and likeness of each
+
+    def add(self, near: Tensor, best: Tensor, columns: Tensor) -> None:
+        """Take in a block: likeness ``(P, m)``, its largest ``(P,)``, and the rows' places."""
+        self.best = torch.maximum(self.best, best)
+        floor = shares_above(self.patches, self.best)[1]
+        patch, at = torch.nonzero(near > floor[:, None], as_tuple=True)
+        self.kept.append((patch, columns[at], near[patch, at]))
+
+    def all(self) -> NearlyNearest:
+        distances, floor = shares_above(self.patches, self.best)
+        patch, place, likeness = (torch.cat(some) for some in zip(*self.kept, strict=True))
+        share = likeness - floor[patch]
+        still = share > 0
+        return NearlyNearest(distances, patch[still], place[still], share[still])
