@@ -142,7 +142,6 @@ def test_the_settings_are_the_papers() -> None:
     differs = {name: value for name, value in paper.items() if value != config.to_json()[name]}
     assert differs == {
         "student": "mirror",
-        "student_blocks": None,
         "balance": False,
         # reverse distillation's
         "epochs": 200,
@@ -171,6 +170,10 @@ def test_small_pictures_are_seen_small_and_trained_briefly() -> None:
     assert config.steps == 100
     assert config.input_side(28) == 32
     assert HFRConfig().settled(large).steps is None
+    # Residual blocks are for small pictures alone, unless they are asked for.
+    assert config.student_blocks == (1,)
+    assert HFRConfig().settled(large).student_blocks is None
+    assert HFRConfig(student_blocks=(0,)).settled(small).student_blocks == (0,)
     assert HFRConfig().input_side(40) == 96
     assert HFRConfig(steps=7).settled(small).steps == 7
     assert HFRConfig(epochs=2.0).settled(small).steps is None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from blemish.methods.rd.config import STATED_TRUNK, Blocks, ReconstructionConfig
+from blemish.methods.rd.config import STATED_TRUNK, ReconstructionConfig
 from blemish.methods.settings import Count, Presets
 
 #: Pictures of up to so many pixels a side are an object each, and soon anything is rebuilt.
@@ -31,16 +31,11 @@ class HFRConfig(ReconstructionConfig):
     presets: ClassVar[Presets] = {
         "light": {},
         "paper": {
-            **{
-                name: STATED_TRUNK[name]
-                for name in ("student", "epochs", "decay_at", "clip_norm", "balance")
-            },
-            "student_blocks": None,
+            name: STATED_TRUNK[name]
+            for name in ("student", "epochs", "decay_at", "clip_norm", "balance")
         },
     }
 
-    # residual blocks per level, shallow to deep, or of every level; none: light 0, mirror 6,4,3
-    student_blocks: Blocks | None = (1,)
     levels: Count = 3  # K, the number of levels rebuilt, counted from the deepest (stated: 3)
     loss: Literal["cosine", "mse"] = "cosine"  # the cosine does not weigh positions by their norm
     # of the levels' maps; a product wants all levels to agree
@@ -52,8 +47,11 @@ class HFRConfig(ReconstructionConfig):
         if max(map(max, sizes)) > SMALL_SIDE:
             return self
         steps = SMALL_STEPS if self._is_brief else self.steps
+        blocks = self.student_blocks
+        if self.student == "light" and blocks is None:
+            blocks = (1,)  # as what was measured of such
         # Whatever size they are brought to: the object is all of the picture.
-        return replace(self, steps=steps, score=self.score or "mean")
+        return replace(self, steps=steps, student_blocks=blocks, score=self.score or "mean")
 
     @property
     def _is_brief(self) -> bool:
