@@ -93,11 +93,13 @@ class MemoryBank(nn.Module):
 
     def forward(self, queries: Tensor, group: Tensor | None = None) -> Tensor:
         if torch.compiler.is_exporting():  # a graph has no loop over pictures
-            return _distances(queries, self._likeness(queries, *self._block(group)).amax(2))
+            return _distances(
+                squares_of(queries), self._likeness(queries, *self._block(group)).amax(2)
+            )
         found = []
         for one, columns, half in self._each(queries, group):
             pieces = [
-                _distances(piece, self._likeness(piece, columns, half).amax(1))
+                _distances(squares_of(piece), self._likeness(piece, columns, half).amax(1))
                 for piece in _pieces(one, columns)
             ]
             found.append(torch.cat(pieces))
@@ -146,10 +148,11 @@ class MemoryBank(nn.Module):
         row = columns.expand(queries.shape[0], -1, -1).gather(2, place).transpose(1, 2)  # (N, 1, D)
         near = self._likeness(row, columns, half).topk(count, dim=2)  # (N, 1, b)
         around = likeness.gather(2, near.indices)[:, 0]  # (N, b)
-        nearest = _distances(query, likeness.amax(2))  # (N, 1)
+        squares = squares_of(query)
+        nearest = _distances(squares, likeness.amax(2))  # (N, 1)
         if count == 1:
             return nearest[:, 0]
-        apart = (_distances(query, around) - nearest).clamp_max(80)  # e⁸⁰ is still a float32
+        apart = (_distances(squares, around) - nearest).clamp_max(80)  # e⁸⁰ is still a float32
         # A row that is none crowds nothing.
         crowd = (apart.exp() * (near.values[:, 0] > -self.beyond / 2)).sum(1)  # (N,)
         return (1 - 1 / crowd) * nearest[:, 0]
@@ -186,25 +189,29 @@ def _nearest(queries: Tensor, likeness: Tensor, values: Tensor) -> tuple[Tensor,
 
     ``values`` ``(…, M, 1 + S)`` are led by a column of ones, which adds up the shares.
     """
-    distances, floor = shares_above(queries, likeness.amax(-1))
+    distances, floor = shares_above(squares_of(queries), likeness.amax(-1))
     known = (likeness - floor[..., None]).clamp_min(0) @ values
     return distances, known[..., 1:] / known[..., :1]
 
 
-def shares_above(queries: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances ``(…)`` of queries ``(…, D)``, and the likeness from which on a row has a share.
+def shares_above(squares: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances ``(…)`` of queries, and the likeness from which on a row has a share.
 
-    ``best`` ``(…)`` is the likeness of the nearest row; what a row's is above the other is its
-    share.
+    ``squares`` ``(…)`` are :func:`squares_of` the queries, ``best`` ``(…)`` is the likeness of the
+    nearest row; what a row's is above the other is its share.
     """
-    distances = _distances(queries, best)
+    distances = _distances(squares, best)
     reach = (_NEARLY / 2 * distances.square()).clamp_min(1e-3)  # in units of likeness
     return distances, best - reach
 
 
-def _distances(queries: Tensor, likeness: Tensor) -> Tensor:
-    """Euclidean distances of queries ``(…, D)`` from their likeness ``(…)`` to a row."""
-    squares = (queries * queries).sum(-1)
+def squares_of(queries: Tensor) -> Tensor:
+    """Squared lengths ``(…)`` of queries ``(…, D)``."""
+    return (queries * queries).sum(-1)
+
+
+def _distances(squares: Tensor, likeness: Tensor) -> Tensor:
+    """Euclidean distances of queries from their squared lengths and likeness to a row ``(…)``."""
     # The difference of two large numbers: below a hundredth of the query's length it is rounding,
     # which the root would make large, and two runtimes round differently.
     return torch.maximum(squares - 2 * likeness, _ROUNDING * squares).sqrt()

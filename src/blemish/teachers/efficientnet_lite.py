@@ -198,7 +198,6 @@ class EfficientNetLite(_Folding):
     def load_published(self, path: Path) -> None:
         """Load a published weight file; the keys of the deeper blocks and head are left out."""
         published = torch.load(path, weights_only=True, map_location="cpu")
-        deeper = tuple(f"_blocks.{number}." for number in range(len(self._blocks), 99))
-        head = ("_conv_head.", "_bn1.", "_fc.")
-        own = {k: v for k, v in published.items() if not k.startswith((*deeper, *head))}
-        self.load_state_dict(own, strict=True)
+        blocks = (f"_blocks.{number}." for number in range(len(self._blocks)))
+        parts = ("_conv_stem.", "_bn0.", *blocks)
+        self.load_state_dict({k: v for k, v in published.items() if k.startswith(parts)})

@@ -49,7 +49,7 @@ class HFRConfig(ReconstructionConfig):
         steps = SMALL_STEPS if self._is_brief else self.steps
         blocks = self.student_blocks
         if self.student == "light" and blocks is None:
-            blocks = (1,)  # as what was measured of such
+            blocks = (1,)  # all that was measured of small pictures has them
         # Whatever size they are brought to: the object is all of the picture.
         return replace(self, steps=steps, student_blocks=blocks, score=self.score or "mean")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from blemish.nn.memory_bank import shares_above
+from blemish.nn.memory_bank import shares_above, squares_of
 
 
 class Nearest(NamedTuple):
@@ -72,7 +72,8 @@ def nearest_by_choice(
         values = patches.new_full((len(blocks), len(patches)), -torch.inf)
         places = torch.zeros_like(values, dtype=torch.long)
         chosen = choices[int(own[number])] if own is not None else ()
-        shares = _Shares(patches)
+        squares = squares_of(patches)
+        shares = _Shares(squares)
         for k, (block, at) in enumerate(zip(blocks, columns, strict=True)):
             if not len(block):  # a fold may have given no rows
                 continue
@@ -81,7 +82,6 @@ def nearest_by_choice(
             places[k] = at[nearest]
             if k in chosen:
                 shares.add(near, values[k], at)
-        square = patches.square().sum(1)
         for choice, to in zip(choices, found, strict=True):
             best, of = values[choice].max(0)
             place = places[choice].gather(0, of[None])[0]
@@ -89,7 +89,7 @@ def nearest_by_choice(
                 held = torch.cat([columns[block] for block in choice])
                 two = (patches @ rows[held].T - half[held]).topk(min(2, len(held)), 1)
                 best, place = two.values[:, -1], held[two.indices[:, -1]]
-            to.append(((square - 2 * best).clamp_min(0).sqrt(), place))
+            to.append(((squares - 2 * best).clamp_min(0).sqrt(), place))
         if own is not None:
             nearly.append(shares.all())
     return [Nearest(*map(torch.stack, zip(*one, strict=True))) for one in found], nearly
@@ -98,20 +98,20 @@ def nearest_by_choice(
 class _Shares:
     """Rows with a share, gathered block by block: what is near enough so far is kept."""
 
-    def __init__(self, patches: Tensor) -> None:
-        self.patches = patches
-        self.best = patches.new_full((len(patches),), -torch.inf)
+    def __init__(self, squares: Tensor) -> None:
+        self.squares = squares  # (P,), of the patches
+        self.best = torch.full_like(squares, -torch.inf)
         self.kept: list[tuple[Tensor, Tensor, Tensor]] = []  # patch, row and likeness of each
 
     def add(self, near: Tensor, best: Tensor, columns: Tensor) -> None:
         """Take in a block: likeness ``(P, m)``, its largest ``(P,)``, and the rows' places."""
         self.best = torch.maximum(self.best, best)
-        floor = shares_above(self.patches, self.best)[1]
+        floor = shares_above(self.squares, self.best)[1]
         patch, at = torch.nonzero(near > floor[:, None], as_tuple=True)
         self.kept.append((patch, columns[at], near[patch, at]))
 
     def all(self) -> NearlyNearest:
-        distances, floor = shares_above(self.patches, self.best)
+        distances, floor = shares_above(self.squares, self.best)
         patch, place, likeness = (torch.cat(some) for some in zip(*self.kept, strict=True))
         share = likeness - floor[patch]
         still = share > 0
