@@ -340,7 +340,7 @@ def test_a_product_is_learned_with_both_its_looks(trained: Detector, tmp_path: P
     assert (one.recognised, other.recognised) == ("product", "other")
     assert one.score == next(iter(trained.predict([known]))).score
     # One of thirteen pictures that are alike is the oddest, and may be a new one.
-    assert sum(p.verdict == "defect" for p in learner.predict(others[12:])) <= 2
+    assert sum(p.verdict == "defect" for p in learner.predict(others[12:])) <= 1
     (again,) = copy_of(learner, tmp_path).predict([new])
     assert again.score == other.score
 
