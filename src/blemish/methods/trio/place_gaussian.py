@@ -94,8 +94,9 @@ class PlaceGaussian(GroupBuffers):
     def _take(self, groups: list[_Fitted]) -> None:
         self.mean = torch.stack([one.mean.T for one in groups])
         self.whiten = torch.stack([one.whiten for one in groups])
-        for name, buffer in (("mean", "usual"), ("scale", "scale"), ("sums", "sums")):
-            setattr(self, buffer, torch.stack([getattr(one.usual, name) for one in groups]))
+        self.usual = torch.stack([one.usual.mean for one in groups])
+        self.scale = torch.stack([one.usual.scale for one in groups])
+        self.sums = torch.stack([one.usual.sums for one in groups])
         self.shrinkage = self.mean.new_tensor([one.shrinkage for one in groups])
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
