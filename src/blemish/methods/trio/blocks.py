@@ -30,7 +30,7 @@ class UsualDistance(GroupBuffers):
     surface a large one is not; and so with places. A patch is as odd as the kinder of the two says.
 
     Shapes: distances ``(N, P)``, what is usual for the rows nearest ``(N, P, 2)``, groups ``(N,)``
-    → ``(N, P)``.
+    → ``(N, P)``; of some patches of a picture, with their places ``(N, K)``, ``(N, K)``.
     """
 
     row_mean: Tensor
@@ -100,12 +100,15 @@ class UsualDistance(GroupBuffers):
         """Usual distance and deviation of every row ``(G, M, 2)``."""
         return torch.stack([self.row_mean, self.row_scale], 2)
 
-    def forward(self, distances: Tensor, usual: Tensor, group: Tensor) -> Tensor:
+    def forward(
+        self, distances: Tensor, usual: Tensor, group: Tensor, places: Tensor | None = None
+    ) -> Tensor:
         by_row = (distances - usual[..., 0]) / usual[..., 1]
-        by_place = (distances - self.place_mean.index_select(0, group)) / (
-            self.place_scale.index_select(0, group)
-        )
-        z = torch.minimum(by_row, by_place)
+        of_place = [v.index_select(0, group) for v in (self.place_mean, self.place_scale)]
+        if places is not None:
+            of_place = [values.gather(1, places) for values in of_place]
+        mean, scale = of_place
+        z = torch.minimum(by_row, (distances - mean) / scale)
         return (z - self.mean.index_select(0, group)) / self.scale.index_select(0, group)
 
 

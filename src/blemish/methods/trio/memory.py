@@ -3,13 +3,14 @@
 PatchCore's memory (Roth et al., CVPR 2022), twice: of patches with their neighbourhood, in which
 small irregularities of a good surface even out, and of patches alone, in which they do not. What is
 odd must be odd by both: a good patch in odd surroundings is not, nor is a speck that the
-surroundings swallow.
+surroundings swallow. The first is asked only about the quarter of a picture's patches that the
+second finds oddest, for among these is the one that decides.
 """
 
 from __future__ import annotations
 
 import math
-from functools import reduce
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,14 @@ from blemish.methods.trio.cross_fit import PatchPool, cross_fitted
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
 
+#: One patch in so many, the oddest by the last memory, is what the one before it is asked about.
+_ONE_IN = 4
+
 
 class PatchMemory(nn.Module):
-    """Distances to the memories of every product, in deviations of good patches; the least counts.
+    """Distances to the memories of every product, in deviations of good patches.
+
+    The least counts where the last memory finds a patch odd (:func:`kinder`).
 
     Args:
         width: D, channels of a patch.
@@ -75,22 +81,55 @@ class PatchMemory(nn.Module):
             alone.append(usual.fit(left, parts))
             both = zip(alone[-1], measured, strict=True)
             unseen.append([a if own.unseen is None else own.unseen for a, own in both])
-        return [least(own) for own in zip(*alone, strict=True)], [
-            least(own) for own in zip(*unseen, strict=True)
+        return [kinder(own) for own in zip(*alone, strict=True)], [
+            kinder(own) for own in zip(*unseen, strict=True)
         ]
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
-        found = []
-        own = features.split(self.width, 1)
-        for (bank, usual), some in zip(self.pairs(), own, strict=True):
-            distances, known = bank.nearest(patches_of(some), usual.of_rows(), group)
-            found.append(usual(distances, known, group))
-        return least(found)
+        own = map(patches_of, features.split(self.width, 1))
+        *others, last = zip(self.pairs(), own, strict=True)
+        found = self._apart(*last, group)  # (N, P)
+        for pair, patches in reversed(others):
+            odd = oddest(found)
+            place = odd.indices[..., None].expand(-1, -1, self.width)
+            apart = self._apart(pair, patches.gather(1, place), group, odd.indices)
+            found = found.scatter(1, odd.indices, _no_more(odd.values, apart))
+        return found
+
+    @staticmethod
+    def _apart(
+        pair: tuple[MemoryBank, UsualDistance],
+        patches: Tensor,
+        group: Tensor,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        bank, usual = pair
+        distances, known = bank.nearest(patches, usual.of_rows(), group)
+        return usual(distances, known, group, places)
 
 
-def least(found: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """The least of several, place by place: odd is what is odd by each."""
-    return reduce(torch.minimum, found)
+def kinder(found: Sequence[Tensor]) -> Tensor:
+    """What several memories together say of patches ``(n, P)`` that each has measured.
+
+    The least of what the last says of a patch and of what those before do, if the last finds it
+    among the oddest of its picture. It stays among these then: so nothing hangs on which of two
+    equally odd ones is.
+    """
+    *others, last = found
+    for apart in reversed(others):
+        odd = oddest(last)
+        last = last.scatter(1, odd.indices, _no_more(odd.values, apart.gather(1, odd.indices)))
+    return last
+
+
+def oddest(found: Tensor) -> torch.return_types.topk:
+    """Values and places ``(n, K)`` of the oddest patches of pictures ``(n, P)``, oddest first."""
+    return found.topk(-(-found.shape[1] // _ONE_IN), dim=1)
+
+
+def _no_more(odd: Tensor, apart: Tensor) -> Tensor:
+    """The lesser of both ``(n, K)``, but no less than the last of the oddest."""
+    return torch.maximum(torch.minimum(odd, apart), odd[:, -1:])
 
 
 def _choose(queries: Tensor, generator: torch.Generator, *, rows: int, pool: int) -> PatchPool:
