@@ -44,6 +44,8 @@ FORMATS: dict[str, dict[str, Any]] = {
     "onnx-int8": {"int8": True},
     "openvino": {"format": "openvino"},
 }
+#: What is said of the training.
+TRAINING = ("seed", "training_images", "calibration_images", "precision", "seconds")
 GOOD_PER_PRODUCT = 24
 WARM_UP, BLOCK = 6, 10  # calls of one network in a row: not timed, timed
 
@@ -54,7 +56,7 @@ def main(model: str, data: str, result: str, rounds: int = 40) -> None:
         content: dict[str, Any] = {
             "command": f"python benchmarks/bench_export.py {Path(model).name} {Path(data).name}",
             "method": detector.method_name,
-            "training": detector.training,
+            "training": {name: detector.training[name] for name in TRAINING},
             "good_images": link_good_images(data, Path(folder) / "good", detector.products),
             "image_auroc": {"trained": image_auroc(detector, data)},
             "exports": {},
