@@ -9,6 +9,7 @@ import typer
 
 from blemish.cli.common import Layout, need_training_packages
 from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
+from blemish.cli.speed_table import teacher_cell
 
 if TYPE_CHECKING:
     from blemish.training.input_plan import Seen
@@ -74,7 +75,7 @@ def _cells(way: Seen, chosen: Seen, defect: int) -> list[str]:
         times = way.ms / chosen.ms
     return [
         way.flags or "(default)",
-        way.teacher,
+        teacher_cell(way.teacher),
         "×".join(map(str, way.preprocessing.size)),
         str(way.inputs),
         f"{defect * way.scale:.3g}",

@@ -21,7 +21,7 @@ def print_speeds(config_class: type[MethodConfig]) -> None:
     table = _table("speed", "teacher", "input, at most about", *_FIGURES)
     for name, speed in config_class.speeds.items():
         mark = "default" if name == config_class.default_speed else ""
-        table.add_row(name, speed.teacher, f"{speed.side}²", *_figures(speed), mark)
+        table.add_row(name, teacher_cell(speed.teacher), f"{speed.side}²", *_figures(speed), mark)
     Console().print(table)
     if (measured := _measured(config_class.speeds)) is not None:
         print(f"{measured}.")
@@ -58,12 +58,17 @@ def print_speeds_here(
     for (name, speed), ms in zip(speeds.items(), times, strict=True):
         size = "×".join(map(str, inputs[name]))
         word = "chosen" if name == mark else ""
-        table.add_row(name, speed.teacher, size, f"{ms:.0f}", *_figures(speed), word)
+        table.add_row(name, teacher_cell(speed.teacher), size, f"{ms:.0f}", *_figures(speed), word)
     Console().print(table)
     timed = "ms per picture: teacher forward, eager, on this machine's CPU"
     print(f"{timed}, fastest of {passes}.")
     if (measured := _measured(speeds)) is not None:
         print(f"{measured}.")
+
+
+def teacher_cell(name: str) -> str:
+    """A teacher's name for a table; of joined ones each on a line, as figures stand beside them."""
+    return name.replace("+", "\n+")
 
 
 def _table(*headings: str) -> Table:

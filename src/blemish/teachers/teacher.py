@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -22,6 +22,8 @@ from blemish.errors import ConfigError
 from blemish.teachers import efficientnet_lite
 
 DEFAULT_TEACHER = "efficientnet_lite0"
+#: What stands between the names of teachers that are joined.
+AND = "+"
 Weights: TypeAlias = Path | Literal["pretrained", "random"]
 
 
@@ -39,6 +41,10 @@ class Teacher(nn.Module):
         pretrained: False for random weights, which are then named so in the model file.
         input_size: The one size ``(H, W)`` of image the trunk takes; ``None``: any of whose sides
             the strides are divisors.
+
+    Attributes:
+        networks: The channels of each level by the network that they come from: one, but for
+            :class:`blemish.teachers.joined.JoinedTeacher`.
 
     Shapes: images ``(N, 3, H, W)``, uint8 or float, 0..255 → levels ``(N, C_l, H/s_l, W/s_l)``.
 
@@ -81,6 +87,7 @@ class Teacher(nn.Module):
             )
         self.name, self.pretrained, self.trunk = name, pretrained, trunk
         self.channels, self.strides, self.input_size = channels, strides, input_size
+        self.networks: tuple[tuple[int, ...], ...] = (channels,)
         # In pixel units, so that the exported graph takes raw pixels.
         self.register_buffer("mean", 255.0 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255.0 * torch.tensor(std).view(1, 3, 1, 1))
@@ -107,6 +114,14 @@ class Teacher(nn.Module):
                 "or a multiple of it."
             )
         return [(size[0] // stride, size[1] // stride) for stride in self.strides]
+
+    def by_network(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """The levels of the first network, those of the next, and so on."""
+        each = [
+            level.split(widths, 1)
+            for level, widths in zip(levels, zip(*self.networks, strict=True), strict=True)
+        ]
+        return [level for own in zip(*each, strict=True) for level in own]
 
     def check_levels(self, setting: str, wanted: int) -> None:
         """Refuse a setting that wants more levels than there are."""
@@ -140,6 +155,7 @@ class NoTeacher(Teacher):
         nn.Module.__init__(self)
         self.name, self.pretrained, self.trunk = "none", True, nn.Identity()
         self.channels, self.strides, self.input_size = (), (), None
+        self.networks = ((),)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         raise ValueError("there is no teacher, and so there are no features")
@@ -161,7 +177,7 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
             this name. With ``random`` the weights do not matter: those of a model file follow.
 
     Raises:
-        ConfigError: The name is one of this package's own.
+        ConfigError: The name is one of this package's own, or looks like several.
 
     Example:
         >>> from blemish.teachers.teacher import build_teacher, register_teacher
@@ -173,6 +189,8 @@ def register_teacher(name: str, build: BuildTeacher) -> None:
         >>> build_teacher("mine", weights="random").name
         'mine'
     """
+    if AND in name:
+        raise ConfigError(f"{name!r} has a {AND!r}, which joins teachers. Choose another name.")
     if _is_own(name):
         raise ConfigError(f"{name!r} is a teacher of blemish itself. Choose another name.")
     _REGISTERED[name] = build
@@ -192,6 +210,10 @@ def list_teachers() -> list[str]:
 
 def check_teacher_name(name: str) -> None:
     """Refuse a name by which no teacher is known; the message has the nearest known one."""
+    if AND in name:
+        for one in name.split(AND):
+            check_teacher_name(one)
+        return
     if _is_lite(name):
         efficientnet_lite.variant_and_strides(name)
     if _is_own(name):
@@ -228,8 +250,9 @@ def build_teacher(
     Args:
         name: ``efficientnet_lite0`` (default), ``…1``, ``…2``, each with levels at strides 4, 8 and
             16, or at those it is told: ``efficientnet_lite0@8-16-32``; ``timm/<backbone>`` for any
-            timm backbone that gives its features; a name of :func:`register_teacher`; ``none`` for
-            methods without. A :class:`Teacher` is taken as it is.
+            timm backbone that gives its features; a name of :func:`register_teacher`; several with
+            ``+`` between them, whose levels are joined; ``none`` for methods without. A
+            :class:`Teacher` is taken as it is.
         weights: ``pretrained``, a local weight file, or ``random`` — random weights find no
             defects and exist for measuring speed and for tests; nothing chooses them silently.
 
@@ -259,6 +282,8 @@ def build_teacher(
             )
     if name == "none":
         return NoTeacher()
+    if AND in name:
+        return _joined(name, weights)
     if name.startswith("timm/"):
         from blemish.teachers.from_timm import build_timm_teacher
 
@@ -273,6 +298,17 @@ def build_teacher(
             "files could not be opened. Give it the same name."
         )
     return built
+
+
+def _joined(name: str, weights: Weights) -> Teacher:
+    from blemish.teachers.joined import JoinedTeacher
+
+    if isinstance(weights, Path):
+        raise ConfigError(
+            f"The teacher {name!r} is several, and {weights} holds the weights of one. Use the "
+            "published weights, or join teachers of your own in one that you register."
+        )
+    return JoinedTeacher([build_teacher(one, weights=weights) for one in name.split(AND)])
 
 
 def _efficientnet_lite(name: str, weights: Weights) -> Teacher:

@@ -9,8 +9,9 @@ Two looks by the trio's leave-one-out scores, whatever method is trained:
    that are none: all suspects are left out together, and nothing masks them any more.
 
 A suspect is named where it lies so far beyond the other pictures as the oddest of n good ones does
-in one folder of eighty, were the tail of their scores exponential. For masking and trimming see Hadi and
-Simonoff, "Procedures for the Identification of Multiple Outliers in Linear Models", JASA 1993.
+in one folder of eighty, were the tail of their scores exponential. For masking and trimming see
+Hadi and Simonoff, "Procedures for the Identification of Multiple Outliers in Linear Models", JASA
+1993.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def good(count: int, seed: int) -> torch.Tensor:
 
 
 def fitted() -> tuple[PatchMemory, torch.Tensor]:
-    memory, kept = PatchMemory(WIDTH, SIZE, 2), good(30, 0)
+    memory, kept = PatchMemory([WIDTH, WIDTH], SIZE), good(30, 0)
     part = torch.arange(30)
     [own], _ = memory.fit([kept], [part], [part % 5], torch.Generator(), rows=200, pool=600)
     return memory, own
@@ -89,7 +89,7 @@ def test_a_fold_is_measured_by_what_the_others_would_have_given(
     fold, group = part % folds, torch.zeros(count, dtype=torch.long)
 
     def fit(own: torch.Tensor) -> tuple[PatchMemory, torch.Tensor]:
-        memory = PatchMemory(WIDTH, SIZE, 1)
+        memory = PatchMemory([WIDTH], SIZE)
         folds = [fold[own]]
         found = memory.fit(
             [kept[own]], [part[own]], folds, torch.Generator(), rows=rows, pool=10**4
@@ -105,7 +105,7 @@ def test_a_fold_is_measured_by_what_the_others_would_have_given(
 
 
 def test_copies_of_one_picture_are_measured_by_each_other() -> None:
-    memory, kept, part = PatchMemory(WIDTH, SIZE, 1), good(1, 0)[:, :WIDTH], torch.arange(6)
+    memory, kept, part = PatchMemory([WIDTH], SIZE), good(1, 0)[:, :WIDTH], torch.arange(6)
     copies = kept.expand(6, -1, -1, -1)
     [alone], [unseen] = memory.fit(
         [copies], [part], [part % 3], torch.Generator(), rows=50, pool=500

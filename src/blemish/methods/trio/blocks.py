@@ -129,7 +129,7 @@ class ProductScale(GroupBuffers):
         self.register_buffer("mean", torch.zeros(1, dimensions, 1, 1))
         self.register_buffer("scale", torch.ones(1, dimensions, 1, 1))
 
-    def fit(self, groups: list[Moments], widths: tuple[int, ...]) -> None:
+    def fit(self, groups: list[Moments], widths: list[int]) -> None:
         """Take moments ``(D,)`` of every group, for the levels of ``widths`` channels."""
         self.mean = torch.stack([g.mean for g in groups])[..., None, None]
         self.scale = torch.stack([g.scale for g in groups])[..., None, None]

@@ -64,13 +64,13 @@ def remember(
     pool: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Add new pictures ``(n, S·D, h, w)`` to a group's memories and to what is usual there.
+    """Add new pictures ``(n, ΣD_s, h, w)`` to a group's memories and to what is usual there.
 
     Returns what the new pictures themselves are ``(n, P)``, each by the old pictures and the other
     new parts.
     """
     found = []
-    own = features.split(memory.width, 1)
+    own = features.split(memory.widths, 1)
     for (bank, usual), some in zip(memory.pairs(), own, strict=True):
         queries = patches_of(some)
         found.append(

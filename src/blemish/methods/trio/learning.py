@@ -122,7 +122,9 @@ def _in_new_unit(trio: Trio, group: int, both: Tensor) -> Tensor:
 
 
 def _memories(trio: Trio) -> list[str]:
-    return [f"memory.{part}.{k}" for part in ("banks", "usual") for k in range(trio.kinds)]
+    return [
+        f"memory.{part}.{k}" for part in ("banks", "usual") for k in range(len(trio.memory.banks))
+    ]
 
 
 def _known(trio: Trio) -> tuple[list[Tensor], list[Tensor]]:

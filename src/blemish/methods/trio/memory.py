@@ -30,18 +30,18 @@ class PatchMemory(nn.Module):
     The least counts where the last memory finds a patch odd (:func:`kinder`).
 
     Args:
-        width: D, channels of a patch.
+        widths: ``D_s``, channels of each of the S descriptions that a patch has; each description
+            has a memory of its own.
         size: ``(h, w)`` of the grid.
-        kinds: S, how many descriptions a patch has, each with a memory of its own.
 
-    Shapes: features ``(N, S·D, h, w)``, groups ``(N,)`` → ``(N, P)``.
+    Shapes: features ``(N, ΣD_s, h, w)``, groups ``(N,)`` → ``(N, P)``.
     """
 
-    def __init__(self, width: int, size: tuple[int, int], kinds: int) -> None:
+    def __init__(self, widths: Sequence[int], size: tuple[int, int]) -> None:
         super().__init__()
-        self.width = width
-        self.banks = nn.ModuleList(MemoryBank(width) for _ in range(kinds))
-        self.usual = nn.ModuleList(UsualDistance(size) for _ in range(kinds))
+        self.widths = list(widths)
+        self.banks = nn.ModuleList(MemoryBank(width) for width in widths)
+        self.usual = nn.ModuleList(UsualDistance(size) for _ in widths)
 
     def pairs(self) -> list[tuple[MemoryBank, UsualDistance]]:
         """Of every description its memory, and what is usual there."""
@@ -57,13 +57,13 @@ class PatchMemory(nn.Module):
         rows: int,
         pool: int,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Choose the rows of every group's pictures ``(n, S·D, h, w)``, and take what is usual.
+        """Choose the rows of every group's pictures ``(n, ΣD_s, h, w)``, and take what is usual.
 
         Returns what the pictures themselves are ``(n, P)``, each without its own part's rows; and
         what they are to the memory of the other folds (``folds``, ``(n,)`` each), where there are
         others.
         """
-        each = [features.split(self.width, 1) for features in kept]
+        each = [features.split(self.widths, 1) for features in kept]
         alone, unseen = [], []
         for kind, (bank, usual) in enumerate(self.pairs()):
             blocks, measured = [], []
@@ -86,12 +86,12 @@ class PatchMemory(nn.Module):
         ]
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
-        own = map(patches_of, features.split(self.width, 1))
+        own = map(patches_of, features.split(self.widths, 1))
         *others, last = zip(self.pairs(), own, strict=True)
         found = self._apart(*last, group)  # (N, P)
         for pair, patches in reversed(others):
             odd = oddest(found)
-            place = odd.indices[..., None].expand(-1, -1, self.width)
+            place = odd.indices[..., None].expand(-1, -1, patches.shape[2])
             apart = self._apart(pair, patches.gather(1, place), group, odd.indices)
             found = found.scatter(1, odd.indices, _no_more(odd.values, apart))
         return found

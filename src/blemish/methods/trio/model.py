@@ -84,16 +84,15 @@ class Trio(Method):
         super().__init__(config, teacher, input_size)
         self.width = width = sum(teacher.channels)
         grid = _grid(config, teacher)
-        self.patches = PatchFeatures(
-            self.level_sizes, grid=grid, neighbourhood=config.neighbourhood
-        )
+        sizes = self.level_sizes * len(teacher.networks)
+        self.patches = PatchFeatures(sizes, grid=grid, neighbourhood=config.neighbourhood)
         # Patches without what is around them; the same where there is nothing around.
-        self.alone = PatchFeatures(self.level_sizes, grid=grid, neighbourhood=1)
+        self.alone = PatchFeatures(sizes, grid=grid, neighbourhood=1)
         self.kinds = 2 if config.neighbourhood > 1 else 1
         height, across = self.patches.size
         self.product = ProductCode(width)
         self.standardise = ProductScale(width)
-        self.memory = PatchMemory(width, self.patches.size, self.kinds)
+        self.memory = PatchMemory([*map(sum, teacher.networks)] * self.kinds, self.patches.size)
         self.gaussian = PlaceGaussian(width, height * across)
         self.regions = (min(_LAYOUT, height), min(_LAYOUT, across))
         self.layout = PlaceGaussian(width, self.regions[0] * self.regions[1])
@@ -119,7 +118,8 @@ class Trio(Method):
         kept = [group.features for group in groups]
         shows = [self.products.index(group.product) for group in groups] if self.looks else None
         self.product.fit([self.codes(features) for features in kept], parts, shows)
-        self.standardise.fit([group.moments for group in groups], self.teacher.channels)
+        widths = [width for network in self.teacher.networks for width in network]
+        self.standardise.fit([group.moments for group in groups], widths)
         for g, features in enumerate(kept):
             for own in features.split(64):
                 place = torch.full((len(own),), g, device=own.device)
@@ -247,6 +247,7 @@ class Trio(Method):
 
     def features(self, levels: Sequence[Tensor]) -> Tensor:
         """Patches with their neighbourhood and, behind these, alone ``(N, S·D, h, w)``."""
+        levels = self.teacher.by_network(levels)
         wide = self.patches(levels)
         return wide if self.kinds == 1 else torch.cat([wide, self.alone(levels)], 1)
 

@@ -14,6 +14,7 @@ import torch
 from blemish.methods.trio.pictures import ProductPictures
 from blemish.methods.trio.place_gaussian import PlaceGaussian
 from blemish.teachers.efficientnet_lite import NAMES
+from blemish.teachers.teacher import AND
 
 #: Share of the features' variance that lies between places, up to which pictures look like those of
 #: a surface: fabric, brushed metal and commutators have 0.15 to 0.20, a tray of loose parts 0.51,
@@ -50,11 +51,12 @@ def surface_notes(
 
     Tiles do not tell: each shows a part of a picture.
     """
-    deeper = ""
-    if teacher in NAMES:  # by itself, at its usual levels
+    deeper, networks = "", teacher.split(AND)
+    if set(networks) <= set(NAMES):  # at their usual levels
+        asked = AND.join(f"{network}@8-16-32" for network in networks)
         deeper = (
-            f" Where defects are larger than the grain, --teacher {teacher}@8-16-32 may tell more "
-            "apart: measure with some of them."
+            f" Where defects are larger than the grain, --teacher {asked} may tell more apart: "
+            "measure with some of them."
         )
     shares: dict[str, float] = {}  # of the kind of picture that depends most on the place
     for g, group in enumerate(groups):
