@@ -52,23 +52,28 @@ def test_the_memory_of_surroundings_is_asked_about_the_oddest_alone() -> None:
         apart.append(usual(distances, known, group))
         usual.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
     assert torch.allclose(memory(new, group), kinder(apart), atol=1e-5)
-    assert shapes == [(8, 20), (8, 5)]  # patches alone come first
+    assert shapes == [(8, 20), (8, 16)]  # patches alone come first
 
 
 def test_what_only_the_last_memory_finds_odd_stays_among_the_oddest() -> None:
-    last = torch.tensor([[0.0, 5.0, 4.0, 3.0, -1.0, 1.0, 0.5, 2.0]])
-    for before, found in (
-        ([9.0, 4.5, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 4.5, 4.0, 3.0, -1.0, 1.0, 0.5, 2.0]),
-        ([0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 4.0, 4.0, 3.0, -1.0, 1.0, 0.5, 2.0]),
-    ):
-        assert kinder([torch.tensor([before]), last]).tolist() == [found]
+    last = torch.arange(80.0).flip(0)[None]  # 79 … 0: from 60 on it is asked about
+    before = torch.full((1, 80), 100.0)
+    before[0, [0, 1, 30]] = torch.tensor([70.0, -5.0, -5.0])
+    expected = last.clone()
+    expected[0, [0, 1]] = torch.tensor([70.0, 60.0])
+    assert torch.equal(kinder([before, last]), expected)
     assert kinder([last]) is last
 
 
+def test_of_a_small_grid_all_patches_are_asked_about() -> None:
+    last, before = torch.tensor([[2.0, 5.0, 1.0, 0.0]]), torch.tensor([[-3.0, 4.0, 9.0, -1.0]])
+    assert kinder([before, last]).tolist() == [[-3.0, 4.0, 1.0, -1.0]]
+
+
 def test_what_is_equally_odd_may_be_asked_about_or_not() -> None:
-    last = torch.tensor([[2.0, 5.0, 2.0, 0.0, 2.0]]).repeat(2, 1)
-    last[1, 4] += 1e-6
-    found = kinder([torch.full((2, 5), -3.0), last])
+    last = torch.arange(80.0)[None].repeat(2, 1).clamp_max(60)  # the last twenty are the same
+    last[0, 50:60], last[1, 50:60] = 60.0, 60.0 - 1e-6
+    found = kinder([torch.full((2, 80), -3.0), last])
     assert torch.allclose(found[0], found[1], atol=1e-5)
 
 

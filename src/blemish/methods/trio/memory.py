@@ -20,8 +20,9 @@ from blemish.methods.trio.cross_fit import PatchPool, cross_fitted
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
 
-#: One patch in so many, the oddest by the last memory, is what the one before it is asked about.
-_ONE_IN = 4
+#: One patch in so many, the oddest by the last memory, is what the one before it is asked about;
+#: of small grids so many are, or all.
+_ONE_IN, _FEWEST = 4, 16
 
 
 class PatchMemory(nn.Module):
@@ -93,7 +94,7 @@ class PatchMemory(nn.Module):
             odd = oddest(found)
             place = odd.indices[..., None].expand(-1, -1, patches.shape[2])
             apart = self._apart(pair, patches.gather(1, place), group, odd.indices)
-            found = found.scatter(1, odd.indices, _no_more(odd.values, apart))
+            found = _lessened(found, odd, apart)
         return found
 
     @staticmethod
@@ -118,18 +119,22 @@ def kinder(found: Sequence[Tensor]) -> Tensor:
     *others, last = found
     for apart in reversed(others):
         odd = oddest(last)
-        last = last.scatter(1, odd.indices, _no_more(odd.values, apart.gather(1, odd.indices)))
+        last = _lessened(last, odd, apart.gather(1, odd.indices))
     return last
 
 
 def oddest(found: Tensor) -> torch.return_types.topk:
     """Values and places ``(n, K)`` of the oddest patches of pictures ``(n, P)``, oddest first."""
-    return found.topk(-(-found.shape[1] // _ONE_IN), dim=1)
+    places = found.shape[1]
+    return found.topk(min(places, max(_FEWEST, -(-places // _ONE_IN))), dim=1)
 
 
-def _no_more(odd: Tensor, apart: Tensor) -> Tensor:
-    """The lesser of both ``(n, K)``, but no less than the last of the oddest."""
-    return torch.maximum(torch.minimum(odd, apart), odd[:, -1:])
+def _lessened(found: Tensor, odd: torch.return_types.topk, apart: Tensor) -> Tensor:
+    """``found`` ``(n, P)``, its oddest no more than ``apart`` ``(n, K)``, and still its oddest."""
+    least = torch.minimum(odd.values, apart)
+    if least.shape[1] < found.shape[1]:
+        least = torch.maximum(least, odd.values[:, -1:])
+    return found.scatter(1, odd.indices, least)
 
 
 def _choose(queries: Tensor, generator: torch.Generator, *, rows: int, pool: int) -> PatchPool:
