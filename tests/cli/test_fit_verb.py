@@ -63,11 +63,13 @@ def test_the_speeds_are_shown_once_with_their_time_here(blemish: Any, part: Path
     rows = [line.split() for line in lines if line.startswith(("fast ", "balanced ", "best "))]
     chosen = (True, False, False)
     for row, speed, mark in zip(rows, TrioConfig.speeds.values(), chosen, strict=True):
-        first, *_ = speed.teacher.split("+")  # the other below
+        first, *_ = speed.teacher.split("+")
         assert row[1:3] == [first, "128×128"]  # as small pictures are doubled
         assert float(row[3]) > 0
         assert row[4:7] == [f"{speed.image_auroc:.3f}", f"{100 * (speed.found_at_5 or 0):.0f}", "%"]
         assert row[7:] == ["chosen"] * mark
+    second = next(n for n, line in enumerate(lines) if line.startswith("best ")) + 1
+    assert lines[second].split() == ["+efficientnet_lite2"]
     assert "teacher forward, eager" in result.stdout
     assert "on eleven development products." in result.stdout
     assert next(i for i, line in enumerate(lines) if line.startswith("speed ")) < len(lines) - 1
@@ -81,9 +83,11 @@ def test_the_speeds_are_shown_once_with_their_time_here(blemish: Any, part: Path
 def test_a_size_that_is_named_is_timed_beside_the_speeds(blemish: Any, part: Path) -> None:
     result = blemish("fit", part, *BRIEF, "--speed", "best", "-o", "m.blemish")
     assert result.returncode == 0, result.stderr
-    (row,) = [line for line in result.stdout.splitlines() if line.endswith("chosen")]
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    (row,) = [line for line in lines if line.endswith("chosen")]
     assert row.startswith("as given")
-    assert row.split()[2:4] == ["efficientnet_lite0", "32×32"]  # and the other below
+    assert row.split()[2:4] == ["efficientnet_lite0", "32×32"]
+    assert lines[lines.index(row) + 1].split() == ["+efficientnet_lite2"]
     assert "Note: Of the speed 'best' only the teacher (eff" in result.stderr
     (shown,) = [s for s in blemish("info", "m.blemish").stdout.splitlines() if " speed " in s]
     assert shown.strip().endswith("best, only its teacher")

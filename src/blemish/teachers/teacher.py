@@ -117,6 +117,8 @@ class Teacher(nn.Module):
 
     def by_network(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """The levels of the first network, those of the next, and so on."""
+        if len(self.networks) == 1:  # a graph would copy each for nothing
+            return list(levels)
         each = [
             level.split(widths, 1)
             for level, widths in zip(levels, zip(*self.networks, strict=True), strict=True)

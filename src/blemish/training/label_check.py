@@ -43,7 +43,7 @@ FEWEST = 20
 _SUSPECTS, _LEAST = 0.1, 3
 #: Largest first score, in deviations of the lower nine tenths, that makes a second look worth it.
 _WORTH = 8.0
-#: Share of good folders that are suspected, were scores exponential.
+#: Share of good folders that are suspected, were the tail of scores exponential.
 _FALSE = 1 / 80
 #: Deviation of the lower nine tenths of good scores, in that of an exponential tail: of exponential
 #: scores it would be 0.6, but the trio's have a shorter tail.

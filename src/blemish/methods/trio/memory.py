@@ -10,7 +10,8 @@ second finds oddest, for among these is the one that decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -88,25 +89,11 @@ class PatchMemory(nn.Module):
 
     def forward(self, features: Tensor, group: Tensor) -> Tensor:
         own = map(patches_of, features.split(self.widths, 1))
-        *others, last = zip(self.pairs(), own, strict=True)
-        found = self._apart(*last, group)  # (N, P)
-        for pair, patches in reversed(others):
-            odd = oddest(found)
-            place = odd.indices[..., None].expand(-1, -1, patches.shape[2])
-            apart = self._apart(pair, patches.gather(1, place), group, odd.indices)
-            found = _lessened(found, odd, apart)
-        return found
-
-    @staticmethod
-    def _apart(
-        pair: tuple[MemoryBank, UsualDistance],
-        patches: Tensor,
-        group: Tensor,
-        places: Tensor | None = None,
-    ) -> Tensor:
-        bank, usual = pair
-        distances, known = bank.nearest(patches, usual.of_rows(), group)
-        return usual(distances, known, group, places)
+        first, *others = (
+            partial(_apart, *pair, patches, group)
+            for pair, patches in reversed(list(zip(self.pairs(), own, strict=True)))
+        )
+        return _lessened(first(), others)
 
 
 def kinder(found: Sequence[Tensor]) -> Tensor:
@@ -117,24 +104,37 @@ def kinder(found: Sequence[Tensor]) -> Tensor:
     equally odd ones is.
     """
     *others, last = found
-    for apart in reversed(others):
-        odd = oddest(last)
-        last = _lessened(last, odd, apart.gather(1, odd.indices))
-    return last
+    return _lessened(last, [partial(apart.gather, 1) for apart in reversed(others)])
 
 
-def oddest(found: Tensor) -> torch.return_types.topk:
-    """Values and places ``(n, K)`` of the oddest patches of pictures ``(n, P)``, oddest first."""
+def _lessened(found: Tensor, others: Iterable[Callable[[Tensor], Tensor]]) -> Tensor:
+    """``found`` ``(n, P)``, where it is odd no more than what each of ``others`` says there.
+
+    These are asked about the places ``(n, K)`` of the oddest patches so far.
+    """
     places = found.shape[1]
-    return found.topk(min(places, max(_FEWEST, -(-places // _ONE_IN))), dim=1)
+    asked = min(places, max(_FEWEST, -(-places // _ONE_IN)))
+    for ask in others:
+        odd = found.topk(asked, dim=1)
+        least = torch.minimum(odd.values, ask(odd.indices))
+        if asked < places:
+            least = torch.maximum(least, odd.values[:, -1:])
+        found = found.scatter(1, odd.indices, least)
+    return found
 
 
-def _lessened(found: Tensor, odd: torch.return_types.topk, apart: Tensor) -> Tensor:
-    """``found`` ``(n, P)``, its oddest no more than ``apart`` ``(n, K)``, and still its oddest."""
-    least = torch.minimum(odd.values, apart)
-    if least.shape[1] < found.shape[1]:
-        least = torch.maximum(least, odd.values[:, -1:])
-    return found.scatter(1, odd.indices, least)
+def _apart(
+    bank: MemoryBank,
+    usual: UsualDistance,
+    patches: Tensor,
+    group: Tensor,
+    places: Tensor | None = None,
+) -> Tensor:
+    """Distances of patches ``(N, P, D)``, or of those at some places ``(N, K)``, in deviations."""
+    if places is not None:
+        patches = patches.gather(1, places[..., None].expand(-1, -1, patches.shape[2]))
+    distances, known = bank.nearest(patches, usual.of_rows(), group)
+    return usual(distances, known, group, places)
 
 
 def _choose(queries: Tensor, generator: torch.Generator, *, rows: int, pool: int) -> PatchPool:
