@@ -124,7 +124,10 @@ class Recorded(Trio):
     def measured(self, images: list[NDArray[np.uint8]]) -> Deviations:
         found: list[list[Tensor]] = [[], [], []]
         hooks = [
-            measure.register_forward_hook(lambda _m, _i, output, to=to: to.append(output))
+            # The memory has its distances twice, and what decides comes first.
+            measure.register_forward_hook(
+                lambda _m, _i, out, to=to: to.append(out if isinstance(out, Tensor) else out[0])
+            )
             for measure, to in zip((self.memory, self.gaussian, self.layout), found, strict=True)
         ]
         for batch in batches(images):

@@ -69,7 +69,8 @@ class Weighing:
             self.levels: list[Tensor] = [torch.cat(level) for level in zip(*found, strict=True)]
             features = self.trio.features(self.levels)
             self.group = self.trio.product(self.trio.codes(features))[0]
-            self.memory, self.place, quarters = self.trio.deviations(features, self.group)
+            memory, self.place, quarters = self.trio.deviations(features, self.group)
+            self.memory = memory.odd
             self.layout = quarters.amax(1)
 
     def figures(self, labelled: Sequence[int]) -> tuple[dict[str, Any], dict[str, float]]:

@@ -34,7 +34,8 @@ def some(count: int, *, memory: float = 0, place: float = 0, layout: float = 0) 
     noise = torch.randn(2, count, 4, generator=generator)
     noise[0, :, 0] += memory
     noise[1, :, 0] += place
-    return Measures(noise[0], noise[1], torch.randn(count, generator=generator) + layout)
+    layouts = torch.randn(count, generator=generator) + layout
+    return Measures(noise[0], noise[1], layouts, noise[0])
 
 
 def good(count: int = 60, measures: Measures | None = None) -> Good:
@@ -85,7 +86,9 @@ def test_defects_that_no_measure_sees_seldom_change_anything() -> None:
     changed = 0
     for _ in range(60):
         noise = torch.randn(86, 17, generator=generator)
-        own, defects = (Measures(p[:, :8], p[:, 8:16], p[:, 16]) for p in noise.split([80, 6]))
+        own, defects = (
+            Measures(p[:, :8], p[:, 8:16], p[:, 16], p[:, :8]) for p in noise.split([80, 6])
+        )
         changed += not kept(chosen(defects, good(80, own)))
     assert changed <= 12
 

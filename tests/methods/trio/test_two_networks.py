@@ -57,7 +57,7 @@ def test_odd_is_what_both_networks_find_odd(method: Trio) -> None:
     new[:, 1, 16:32, 16:32] -= 60
     with torch.inference_mode():
         seen = [
-            m.memory(m.standardised(m.features(m.teacher(new)), group), group)
+            m.memory(m.standardised(m.features(m.teacher(new)), group), group).odd
             for m in (alone, method)
         ]
     assert float(seen[0].amax(1).median()) > 2 * float(seen[1].amax(1).median())

@@ -7,7 +7,7 @@ measured by what itself has left (leave-one-out for the memory, folds for the Ga
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,13 @@ from blemish.nn.picture_groups import GroupBuffers
 _SMOOTH = 1.5
 #: Deviation of good pictures' scores below which it is rounding.
 _LEAST = 0.1
+
+
+class Apart(NamedTuple):
+    """How far patches ``(n, P)`` are from a memory, in deviations of good patches."""
+
+    odd: Tensor  # of those that the nearest row has, or the place: what decides
+    plain: Tensor  # of all of them: what the map shows
 
 
 class UsualDistance(GroupBuffers):
@@ -99,6 +106,13 @@ class UsualDistance(GroupBuffers):
     def of_rows(self) -> Tensor:
         """Usual distance and deviation of every row ``(G, M, 2)``."""
         return torch.stack([self.row_mean, self.row_scale], 2)
+
+    def plain(self, distances: Tensor, group: Tensor) -> Tensor:
+        """Distances in deviations of all good patches, wherever they lie."""
+        mean = self.place_mean.mean(1, keepdim=True)  # (G, 1)
+        around = self.place_scale.square() + (self.place_mean - mean).square()
+        scale = around.mean(1, keepdim=True).sqrt()
+        return (distances - mean.index_select(0, group)) / scale.index_select(0, group)
 
     def forward(
         self, distances: Tensor, usual: Tensor, group: Tensor, places: Tensor | None = None

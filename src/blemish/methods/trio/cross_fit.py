@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from blemish.methods.trio.blocks import UsualDistance
+from blemish.methods.trio.blocks import Apart, UsualDistance
 from blemish.methods.trio.nearest import nearest_by_choice
 from blemish.nn.coreset import stand_ins
 
@@ -34,7 +34,7 @@ class CrossFitted(NamedTuple):
 
     distances: Tensor  # to the memory, without the rows of the picture's own part
     places: Tensor  # of the nearest of these rows
-    unseen: Tensor | None  # to the memory without the picture's fold, in deviations of good patches
+    unseen: Apart | None  # to the memory without the picture's fold
 
 
 def cross_fitted(
@@ -71,7 +71,7 @@ def cross_fitted(
     (all_rows, *without), nearly = nearest_by_choice(
         queries, memory, shows, part, columns, choices, own
     )
-    unseen = torch.empty_like(all_rows.distances)
+    unseen = Apart(*(torch.empty_like(all_rows.distances) for _ in Apart._fields))
     for k, (apart, at) in enumerate(without):
         held = torch.cat([columns[block] for block in choices[k + 1]])
         number = torch.empty_like(points)
@@ -84,6 +84,8 @@ def cross_fitted(
         for picture in torch.nonzero(~others)[:, 0].tolist():
             near = nearly[picture]
             distances, known = near.distances[None], near.known(of_rows)[None]
-            unseen[picture] = usual(distances, known, torch.zeros_like(fold[:1]))[0]
+            only = torch.zeros_like(fold[:1])
+            unseen.odd[picture] = usual(distances, known, only)[0]
+            unseen.plain[picture] = usual.plain(distances, only)[0]
     places = torch.cat(gave)[all_rows.places]
     return CrossFitted(all_rows.distances, places, unseen if instead else None)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.methods.trio.blocks import UsualDistance
+from blemish.methods.trio.blocks import Apart, UsualDistance
 from blemish.methods.trio.memory import PatchMemory, kinder, patches_of
 from blemish.methods.trio.nearest import nearest_of_others
 from blemish.methods.trio.place_gaussian import (
@@ -63,7 +63,7 @@ def remember(
     rows: int,
     pool: int,
     generator: torch.Generator,
-) -> Tensor:
+) -> Apart:
     """Add new pictures ``(n, ΣD_s, h, w)`` to a group's memories and to what is usual there.
 
     Returns what the new pictures themselves are ``(n, P)``, each by the old pictures and the other
@@ -78,7 +78,7 @@ def remember(
                 *(bank, usual, group, queries, part), rows=rows, pool=pool, generator=generator
             )
         )
-    return kinder(found)
+    return Apart(kinder([own.odd for own in found]), found[-1].plain)
 
 
 def _remember(
@@ -91,7 +91,7 @@ def _remember(
     rows: int,
     pool: int,
     generator: torch.Generator,
-) -> Tensor:
+) -> Apart:
     """The same for patches ``(n, P, D)`` of one description, and its memory."""
     count, places = queries.shape[:2]
     # A picture gives as many patches to choose from as in a fit on all of them.
@@ -125,7 +125,8 @@ def _remember(
             "scale": scale[None],
         },
     )
-    return ((z - mean) / scale).float()
+    plain = usual.plain(distances, torch.full_like(part, group, device=distances.device))
+    return Apart(((z - mean) / scale).float(), plain)
 
 
 def _handed_over(

@@ -91,11 +91,11 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
         few = known < FOLDS
         place = widen(trio.gaussian, group, trio.wide(features).flatten(2), part, few=few)
         trio.weights.grow(group, known, known + len(part.unique()))
-        local = trio.weights.local(memory, place, which)
+        local, shown = (trio.weights.local(own, place, which) for own in memory)
         quarters = widen(trio.layout, group, trio.region_means(features), part, few=few)
         both = torch.stack([local.amax(1), quarters.amax(1)], 1)
         branches = _in_new_unit(trio, group, both)
-        unseen.append(trio.unseen(found.image[own.cpu()], local, branches, group))
+        unseen.append(trio.unseen(found.image[own.cpu()], shown, branches, group))
         groups[group] = torch.cat([groups[group], codes[own]])
         parts[group] = torch.cat([parts[group], part + parts[group].max() + 1])
     _settle(trio, groups, parts, shows)

@@ -5,6 +5,10 @@ small irregularities of a good surface even out, and of patches alone, in which 
 odd must be odd by both: a good patch in odd surroundings is not, nor is a speck that the
 surroundings swallow. The first is asked only about the quarter of a picture's patches that the
 second finds oddest, for among these is the one that decides.
+
+What decides is standardised row by row and place by place. A map that is so standardised fades
+where good patches differ much, as all of an unaligned product does: it shows the second memory's
+distances as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from blemish.methods.trio.blocks import UsualDistance
+from blemish.methods.trio.blocks import Apart, UsualDistance
 from blemish.methods.trio.cross_fit import PatchPool, cross_fitted
 from blemish.nn.coreset import greedy_k_centre
 from blemish.nn.memory_bank import MemoryBank
@@ -36,7 +40,7 @@ class PatchMemory(nn.Module):
             has a memory of its own.
         size: ``(h, w)`` of the grid.
 
-    Shapes: features ``(N, ΣD_s, h, w)``, groups ``(N,)`` → ``(N, P)``.
+    Shapes: features ``(N, ΣD_s, h, w)``, groups ``(N,)`` → :class:`Apart` of ``(N, P)``.
     """
 
     def __init__(self, widths: Sequence[int], size: tuple[int, int]) -> None:
@@ -58,7 +62,7 @@ class PatchMemory(nn.Module):
         *,
         rows: int,
         pool: int,
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    ) -> tuple[list[Apart], list[Apart]]:
         """Choose the rows of every group's pictures ``(n, ΣD_s, h, w)``, and take what is usual.
 
         Returns what the pictures themselves are ``(n, P)``, each without its own part's rows; and
@@ -66,7 +70,7 @@ class PatchMemory(nn.Module):
         others.
         """
         each = [features.split(self.widths, 1) for features in kept]
-        alone, unseen = [], []
+        odd_alone, odd_unseen = [], []
         for kind, (bank, usual) in enumerate(self.pairs()):
             blocks, measured = [], []
             for features, part, fold in zip(each, parts, folds, strict=True):
@@ -80,20 +84,25 @@ class PatchMemory(nn.Module):
                 (own.distances, own.places, len(block))
                 for own, block in zip(measured, blocks, strict=True)
             ]
-            alone.append(usual.fit(left, parts))
-            both = zip(alone[-1], measured, strict=True)
-            unseen.append([a if own.unseen is None else own.unseen for a, own in both])
-        return [kinder(own) for own in zip(*alone, strict=True)], [
-            kinder(own) for own in zip(*unseen, strict=True)
-        ]
+            odd = usual.fit(left, parts)
+            plain = [
+                usual.plain(own.distances, torch.full_like(part, g, device=own.distances.device))
+                for g, (own, part) in enumerate(zip(measured, parts, strict=True))
+            ]
+            alone = list(map(Apart, odd, plain))
+            both = zip(alone, measured, strict=True)
+            unseen = [own if others.unseen is None else others.unseen for own, others in both]
+            odd_alone.append([own.odd for own in alone])
+            odd_unseen.append([own.odd for own in unseen])
+        return _together(odd_alone, alone), _together(odd_unseen, unseen)
 
-    def forward(self, features: Tensor, group: Tensor) -> Tensor:
+    def forward(self, features: Tensor, group: Tensor) -> Apart:
         own = map(patches_of, features.split(self.widths, 1))
-        first, *others = (
-            partial(_apart, *pair, patches, group)
-            for pair, patches in reversed(list(zip(self.pairs(), own, strict=True)))
-        )
-        return _lessened(first(), others)
+        *others, ((bank, usual), patches) = zip(self.pairs(), own, strict=True)
+        distances, known = bank.nearest(patches, usual.of_rows(), group)
+        asked = [partial(_odd, *pair, some, group) for pair, some in reversed(others)]
+        odd = _lessened(usual(distances, known, group), asked)
+        return Apart(odd, usual.plain(distances, group))
 
 
 def kinder(found: Sequence[Tensor]) -> Tensor:
@@ -123,16 +132,17 @@ def _lessened(found: Tensor, others: Iterable[Callable[[Tensor], Tensor]]) -> Te
     return found
 
 
-def _apart(
-    bank: MemoryBank,
-    usual: UsualDistance,
-    patches: Tensor,
-    group: Tensor,
-    places: Tensor | None = None,
+def _together(odd: list[list[Tensor]], last: list[Apart]) -> list[Apart]:
+    """Of every group, what all memories together say, and the last one's plain distances."""
+    each = zip(zip(*odd, strict=True), last, strict=True)
+    return [own._replace(odd=kinder(found)) for found, own in each]
+
+
+def _odd(
+    bank: MemoryBank, usual: UsualDistance, patches: Tensor, group: Tensor, places: Tensor
 ) -> Tensor:
-    """Distances of patches ``(N, P, D)``, or of those at some places ``(N, K)``, in deviations."""
-    if places is not None:
-        patches = patches.gather(1, places[..., None].expand(-1, -1, patches.shape[2]))
+    """Distances of those of the patches ``(N, P, D)`` at some places ``(N, K)``, in deviations."""
+    patches = patches.gather(1, places[..., None].expand(-1, -1, patches.shape[2]))
     distances, known = bank.nearest(patches, usual.of_rows(), group)
     return usual(distances, known, group, places)
 

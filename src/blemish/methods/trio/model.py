@@ -34,7 +34,7 @@ from torch import Tensor
 from blemish._progress import Important
 from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
-from blemish.methods.trio.blocks import ProductScale, UsualScore
+from blemish.methods.trio.blocks import Apart, ProductScale, UsualScore
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory, again
@@ -174,7 +174,8 @@ class Trio(Method):
             strict=True,
         )
         alone, unseen = (
-            [Measures(m, p, q.amax(1)) for m, p, q in zip(*each, strict=True)] for each in both
+            [Measures(m.odd, p, q.amax(1), m.plain) for m, p, q in zip(*each, strict=True)]
+            for each in both
         )
         return alone, unseen
 
@@ -197,9 +198,9 @@ class Trio(Method):
         for g, (own, share) in enumerate(zip(self._good, shares, strict=True)):
             # A product's only part is measured by no other, which says nothing of a new one.
             new = slice(None) if own.unseen else slice(0)
-            local = own.measures.local(share)[new]
+            shown = own.measures.shown(share)[new]
             apart = own.apart(self.weights.layout[g], share)[new]
-            unseen = self.unseen(own.image[new], local, branches[g][new], g)
+            unseen = self.unseen(own.image[new], shown, branches[g][new], g)
             found.append(unseen._replace(apart=apart))
         self._out_of_fold = OutOfFold.joined(found)
 
@@ -210,9 +211,9 @@ class Trio(Method):
         learn = learn_more if product in self.products else learn_product
         self._out_of_fold, self._notes = learn(self, new, batches, product)
 
-    def unseen(self, image: Tensor, local: Tensor, branches: Tensor, group: int) -> OutOfFold:
+    def unseen(self, image: Tensor, shown: Tensor, branches: Tensor, group: int) -> OutOfFold:
         """What a group's pictures score, measured by others, given patches and branches."""
-        maps = [self._map(some).flatten(1) for some in local.split(64)]
+        maps = [self._map(some).flatten(1) for some in shown.split(64)]
         return OutOfFold(
             image,
             soft_maximum(branches, self.weights.layout[group]),
@@ -233,11 +234,11 @@ class Trio(Method):
         codes = self.codes(features)  # (N, D)
         group, product, rival = self.product(codes)  # (N,) each
         memory, place, quarters = self.deviations(features, group)
-        local = self.weights.local(memory, place, group)
+        local, shown = (self.weights.local(own, place, group) for own in memory)
         strange = self.product.strange(codes, local, group)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
         return MethodOutput(
-            self._map(local),
+            self._map(shown),
             self.weights.score(branches, group),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
             quarters.view(-1, 1, *self.regions),
@@ -266,11 +267,11 @@ class Trio(Method):
         own = features.split(self.width, 1)
         return torch.cat([self.standardise(some, group) for some in own], 1)
 
-    def deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def deviations(self, features: Tensor, group: Tensor) -> tuple[Apart, Tensor, Tensor]:
         """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of :meth:`features`."""
         return self._deviations(self.standardised(features, group), group)
 
-    def _deviations(self, features: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _deviations(self, features: Tensor, group: Tensor) -> tuple[Apart, Tensor, Tensor]:
         return (
             self.memory(features, group),
             self.gaussian(self.wide(features).flatten(2), group),
@@ -285,9 +286,9 @@ class Trio(Method):
     def notes(self) -> list[str]:
         return self._notes
 
-    def _map(self, local: Tensor) -> Tensor:
+    def _map(self, shown: Tensor) -> Tensor:
         """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""
-        return self.fusion([local.view(-1, 1, *self.patches.size)])
+        return self.fusion([shown.view(-1, 1, *self.patches.size)])
 
     def region_means(self, features: Tensor) -> Tensor:
         """Mean features ``(N, D, regions)`` of the regions, of :meth:`features`."""

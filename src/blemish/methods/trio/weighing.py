@@ -55,10 +55,15 @@ class Measures(NamedTuple):
     memory: Tensor  # (n, P)
     place: Tensor  # (n, P)
     layout: Tensor  # (n,), of the quarter that is oddest
+    plain: Tensor  # (n, P), the memory's as the map has it
 
     def local(self, share: float) -> Tensor:
         """Oddness of patches ``(n, P)``, of which so much is the memory's."""
         return oddness(self.memory, self.place, share)
+
+    def shown(self, share: float) -> Tensor:
+        """The same ``(n, P)``, as the map has it."""
+        return oddness(self.plain, self.place, share)
 
     def branches(self, share: float) -> Tensor:
         """Structural and logical scores ``(n, 2)``, not yet in the unit of good pictures."""
@@ -196,7 +201,7 @@ def _measured(trio: Trio, batches: Iterable[Batch]) -> tuple[tuple[Measures, Ten
             kept = torch.tensor(fits, device=group.device)
             features, group = features[kept], group[kept]
         memory, place, quarters = trio.deviations(features, group)
-        found.append(Measures(memory, place, quarters.amax(1)))
+        found.append(Measures(memory.odd, place, quarters.amax(1), memory.plain))
         groups.append(group)
     if not found:
         return None, strays
