@@ -152,6 +152,8 @@ class Batch:
         pictures: Number of the picture that each is a tile of, tiles of one picture one after the
             other; ``None``: each is a picture.
         coarse: Whether each is a coarse look at a whole picture beside its tiles; ``None``: none.
+        pixels: Reads image ``n`` of the batch ``(3, H, W)`` uint8 again, for methods that look at
+            some otherwise than as they are; ``None``: cannot be read again.
     """
 
     images: Tensor | None = None
@@ -161,6 +163,7 @@ class Batch:
     parts: tuple[str, ...] | None = None
     pictures: tuple[int, ...] | None = None
     coarse: tuple[bool, ...] | None = None
+    pixels: Callable[[int], Tensor] | None = None
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``change`` of each of its tensors."""

@@ -102,6 +102,8 @@ class TrainingBatches(Dataset[Any]):
 
     #: Where batches are put, and how many threads make them ready ahead.
     device, workers = "cpu", 0
+    #: How pictures are read, of those that make batches.
+    preprocessing: Preprocessing
 
     def __init__(
         self,
@@ -168,12 +170,17 @@ class TrainingBatches(Dataset[Any]):
             )
 
     def _known(self, rows: Sequence[int]) -> dict[str, Any]:
+        def pixels(n: int) -> Tensor:
+            return _tensor(learnable_input(self.samples[rows[n]], self.preprocessing).pixels)
+
         return {
             "labels": torch.tensor([self.labels[row] for row in rows]),
             "products": tuple(self.samples[row].product for row in rows),
             "parts": tuple(self.samples[row].together or f"row {row}" for row in rows),
             "pictures": self.pictures and tuple(self.pictures[row] for row in rows),
             "coarse": self.coarse and tuple(self.coarse[row] for row in rows),
+            # Tiles are of pictures that may be too large to be read again for each of them.
+            "pixels": None if self.pictures else pixels,
         }
 
 
@@ -186,9 +193,11 @@ class CachedBatches(TrainingBatches):
         samples: Sequence[Sample],
         pictures: Sequence[int] | None = None,
         coarse: Sequence[bool] | None = None,
+        *,
+        preprocessing: Preprocessing,
     ) -> None:
         super().__init__(samples, pictures, coarse)
-        self.cache = cache
+        self.cache, self.preprocessing = cache, preprocessing
 
     def collate(self, rows: list[Any]) -> Batch:
         # Half the bytes on the way; they are float32 there.
@@ -290,7 +299,8 @@ def training_batches(
             tiles=tiles,
             workers=workers,
         )
-        return at(CachedBatches(cache, *of(cache.kept)), min(1, workers))
+        cached = CachedBatches(cache, *of(cache.kept), preprocessing=preprocessing)
+        return at(cached, min(1, workers))
     if preprocessing.tiling is not None:
         mapped, kept = _map_tiles(samples, preprocessing, tiles, cache_dir, progress, failures)
         own, numbers, coarse = of(kept)

@@ -49,7 +49,7 @@ _FALSE = 1 / 80
 #: scores it would be 0.6, but the trio's have a shorter tail.
 _TRIMMED = 0.8
 #: Fewer rows than for judging: what stands apart here stands far apart.
-_CONFIG = TrioConfig(pool=6000, rows=500)
+_CONFIG = TrioConfig(pool=6000, rows=500, turned=0)
 #: Pictures that are measured at a time.
 _AT_A_TIME = 16
 #: Names that one sentence has room for.

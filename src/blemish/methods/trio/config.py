@@ -35,6 +35,8 @@ class TrioConfig(MethodConfig):
     pool: Count = 24000  # patches of each product that its memory is chosen from
     rows: Count = 3000  # of each product's memory
     pictures: Count = 500  # most good pictures of a product that anything is fitted on
+    # good pictures up to which turned copies of those are added that look as good turned; 0: none
+    turned: Annotated[int, Range(0)] = 250
     groups: Count = 32  # most kinds of picture looked for where no products are named
     layout_weight: Annotated[float, Range(0, 1)] = 0.4  # of the layout's deviations in the score
     sigma: NotNegative = 4.0  # Gaussian over the map, pixels of the input

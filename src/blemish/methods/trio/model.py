@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -38,10 +39,11 @@ from blemish.methods.trio.blocks import Apart, ProductScale, UsualScore
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.learning import learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory, again
-from blemish.methods.trio.pictures import KeptPictures, ProductPictures
+from blemish.methods.trio.pictures import COPY, KeptPictures, ProductPictures
 from blemish.methods.trio.place_gaussian import PlaceGaussian
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.surface import surface_notes
+from blemish.methods.trio.symmetries import with_copies
 from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.joint_score import soft_maximum
@@ -83,6 +85,8 @@ class Trio(Method):
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
         super().__init__(config, teacher, input_size)
         self.width = width = sum(teacher.channels)
+        #: Channels of the levels, network by network.
+        self.widths = [own for network in teacher.networks for own in network]
         grid = _grid(config, teacher)
         sizes = self.level_sizes * len(teacher.networks)
         self.patches = PatchFeatures(sizes, grid=grid, neighbourhood=config.neighbourhood)
@@ -113,13 +117,18 @@ class Trio(Method):
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
         # The pictures' own numbers: they follow from the training's seed and nothing in between.
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        groups = self.by_product(batches, generator)
+        groups = []
+        for own in self.by_product(batches, generator):
+            group, notes = with_copies(self, own, generator)
+            groups.append(group)
+            self._notes += notes
+        if len(self.products) == 1 and self.config.groups > 1:
+            groups = [kind for group in groups for kind in self._kinds(group)]
         parts = [group.part for group in groups]
         kept = [group.features for group in groups]
         shows = [self.products.index(group.product) for group in groups] if self.looks else None
         self.product.fit([self.codes(features) for features in kept], parts, shows)
-        widths = [width for network in self.teacher.networks for width in network]
-        self.standardise.fit([group.moments for group in groups], widths)
+        self.standardise.fit([group.moments for group in groups], self.widths)
         for g, features in enumerate(kept):
             for own in features.split(64):
                 place = torch.full((len(own),), g, device=own.device)
@@ -138,9 +147,11 @@ class Trio(Method):
         if self.config.layout_weight > 0:
             size, name = self.patches.size, self.teacher.name
             self._notes += surface_notes(self.gaussian, groups, size, name)
+        # Limits are for pictures as they come: copies have no say in them.
         self._good = [
-            Good(new, group.part, group.image, own)
-            for group, new, own in zip(groups, unseen, alone, strict=True)
+            Good(new.of(own), group.part[own], group.image[own], apart.of(own))
+            for group, new, apart in zip(groups, unseen, alone, strict=True)
+            for own in (torch.nonzero(group.image != COPY)[:, 0],)
         ]
         self._take_unit()
 
@@ -316,7 +327,8 @@ class Trio(Method):
                 empty = KeptPictures(self.config.pictures, again(generator))
                 own = found.setdefault((name, look), empty)
                 where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
-                own.add(features[at], [level[at] for level in levels], where, picture)
+                read = batch.pixels and partial(batch.pixels, at)
+                own.add(features[at], [level[at] for level in levels], where, picture, read)
             seen += count
         self._notes = [
             f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
@@ -330,8 +342,6 @@ class Trio(Method):
             own.group()._replace(product=name, whole=look or not tiled)
             for (name, look), own in found.items()
         ]
-        if len(self.products) == 1 and self.config.groups > 1:
-            return [kind for group in groups for kind in self._kinds(group)]
         return groups
 
     def _kinds(self, group: ProductPictures) -> list[ProductPictures]:

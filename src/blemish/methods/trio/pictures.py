@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,16 +10,23 @@ from torch import Tensor
 
 from blemish.methods.trio.usual import Moments
 
+#: In place of a position: a copy of a picture, which has no score of its own.
+COPY = -1
+
 
 class ProductPictures(NamedTuple):
     """Good pictures of one product: features ``(n, D, h, w)`` float16 and where they are from."""
 
     features: Tensor
-    image: Tensor  # (n,) position among all pictures
+    image: Tensor  # (n,) position among all pictures; COPY of one that was turned
     part: Tensor  # (n,) number of the part that it shows
     moments: Moments  # (D,) of the levels' channels
     product: str = ""
     whole: bool = True  # rather than tiles
+    pixels: tuple[Callable[[], Tensor], ...] = ()  # each reads a picture (3, H, W) again, or none
+
+
+_Input = tuple[Tensor, tuple[int, int], Callable[[], Tensor] | None]
 
 
 class KeptPictures:
@@ -29,16 +37,24 @@ class KeptPictures:
 
     def __init__(self, most: int, generator: torch.Generator) -> None:
         self.most, self.generator = most, generator
-        self.kept: list[list[tuple[Tensor, tuple[int, int]]]] = []  # of each picture its inputs
+        self.kept: list[list[_Input]] = []  # of each picture its inputs
         self.seen = self._inputs = 0
         self._sums: Tensor | float = 0.0
         self._last: int | None = None  # picture, and its inputs
-        self._own: list[tuple[Tensor, tuple[int, int]]] = []
+        self._own: list[_Input] = []
 
     def add(
-        self, features: Tensor, levels: list[Tensor], where: tuple[int, int], picture: int
+        self,
+        features: Tensor,
+        levels: list[Tensor],
+        where: tuple[int, int],
+        picture: int,
+        pixels: Callable[[], Tensor] | None = None,
     ) -> None:
-        """Take in one input; ``where`` is its position among all, and its part's number."""
+        """Take in one input; ``where`` is its position among all, and its part's number.
+
+        ``pixels`` reads it again.
+        """
         flat = [level.double().flatten(1) for level in levels]  # (C_l, H_l·W_l)
         self._sums = self._sums + torch.stack(
             [torch.cat([f.mean(1) for f in flat]), torch.cat([f.square().mean(1) for f in flat])]
@@ -56,13 +72,15 @@ class KeptPictures:
                 self.kept.append(self._own)
             elif at < self.most:
                 self.kept[at] = self._own
-        self._own.append((features, where))
+        self._own.append((features, where, pixels))
 
     def group(self) -> ProductPictures:
         mean, square = torch.as_tensor(self._sums) / self._inputs
         scale = (square - mean.square()).clamp_min(0).sqrt()
         kept = [one for inputs in self.kept for one in inputs]
-        features = torch.stack([features for features, _ in kept])
-        image, part = torch.tensor([where for _, where in kept], device=features.device).T
+        features = torch.stack([features for features, _, _ in kept])
+        image, part = torch.tensor([where for _, where, _ in kept], device=features.device).T
         part = part.unique(return_inverse=True)[1]  # from 0
-        return ProductPictures(features, image, part, Moments(mean.float(), scale.float()))
+        moments = Moments(mean.float(), scale.float())
+        pixels = tuple(read for _, _, read in kept if read is not None)
+        return ProductPictures(features, image, part, moments, pixels=pixels)

@@ -57,6 +57,10 @@ class Measures(NamedTuple):
     layout: Tensor  # (n,), of the quarter that is oddest
     plain: Tensor  # (n, P), the memory's as the map has it
 
+    def of(self, rows: Tensor) -> Measures:
+        """Those of some of the pictures."""
+        return Measures(*(values[rows] for values in self))
+
     def local(self, share: float) -> Tensor:
         """Oddness of patches ``(n, P)``, of which so much is the memory's."""
         return oddness(self.memory, self.place, share)
