@@ -167,7 +167,7 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": 3}', b"NaN"],
+    [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": 4}', b"NaN"],
 )
 def test_a_foreign_zip_is_refused(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "foreign.blemish"

@@ -27,7 +27,8 @@ from blemish.stores.urls import as_url, shown
 
 #: 2: settings without stand-ins for "decide yourself", and the good images kept a row each.
 #: 3: the trio's scores by the root of a place's long tail, to which its limits belong.
-SCHEMA_VERSION = 3
+#: 4: the trio's map by plain distances, to which its map limits belong.
+SCHEMA_VERSION = 4
 _MANIFEST = "manifest.json"
 #: Name of an exported model's graph among the members.
 GRAPH = "model.onnx"
