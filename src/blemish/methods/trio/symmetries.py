@@ -35,6 +35,7 @@ TURNS: dict[str, Turn] = {
     "mirrored in one diagonal": lambda x: x.transpose(-2, -1),
     "mirrored in the other": lambda x: x.flip((-2, -1)).transpose(-2, -1),
 }
+_INVERSE = ("turned left", "turned right")
 #: Independent good pictures below which nothing is told of them.
 FEWEST = 8
 #: Turned pictures may be farther from the others than they are themselves by this many deviations
@@ -138,17 +139,23 @@ def symmetries(
     usual = torch.cat(before)
     deviation = torch.maximum(usual.std(0), 0.02 * usual.mean(0)).clamp_min(1e-6)
 
-    def keeps(turn: str) -> bool:
+    def keep(turns: Sequence[str]) -> bool:
         for looks, limit in zip(_LOOKS, (2 * _AS_GOOD, _AS_GOOD), strict=True):
             farther = [
                 apart(turned(turn, own[:looks]), k) - before[k][:looks]
+                for turn in turns
                 for k, own in enumerate(rows)
             ]
             if float((torch.cat(farther).mean(0) / deviation).max()) > limit:
                 return False
         return True
 
-    return [turn for turn in list(TURNS)[: None if square else 3] if keeps(turn)]
+    tried = list(TURNS)[: None if square else 3]
+    # One turned left is one turned right seen the other way about: both are, or neither.
+    apiece = [(turn,) for turn in tried if turn not in _INVERSE]
+    asked = [*apiece, _INVERSE] if square else apiece
+    kept = {turn for turns in asked if keep(turns) for turn in turns}
+    return [turn for turn in tried if turn in kept]
 
 
 def copies(count: int, turns: Sequence[str], most: int) -> list[tuple[int, str]]:
