@@ -25,7 +25,7 @@ ENOUGH_IMAGES = 1000
 
 #: How long the first stage is where neither steps nor epochs are set: passes over the good images,
 #: and the fewest and most steps that they may come to.
-EPOCHS, STEPS_WITHIN = 20.0, (2000, 10_000)
+EPOCHS, STEPS_WITHIN = 20.0, (1000, 10_000)
 
 _Two = Annotated[int, Range(2)]
 # With fewer input channels a 1×1 convolution of stride 2 makes oneDNN 3.12 (torch 2.13) write past
@@ -75,7 +75,7 @@ class AnoMemConfig(TrainedConfig):
     }
 
     # optimiser steps of the first stage; none = by the number of good images: 20 passes over them,
-    # but no fewer than 2,000 steps and no more than 10,000
+    # but no fewer than 1,000 steps and no more than 10,000
     steps: Count | None = None  # type: ignore[assignment]
     batch_size: Count = 64  # images per step of both stages
     distance_steps: Count | None = None  # of the distance stage; none: half of the first
