@@ -16,6 +16,7 @@ from blemish import Detector, TrainingOptions
 from blemish.methods.base import Batch
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
+from blemish.methods.trio.pictures import COPY
 from blemish.methods.trio.symmetries import TURNS, copies, symmetries
 
 MIRRORED = ["mirrored left to right"]
@@ -147,6 +148,22 @@ def test_at_most_so_many_pictures_and_copies_are_learned() -> None:
         codes, parts = method.product.known()
         assert sum(map(len, codes)) == pictures, most
         assert len(torch.cat(parts).unique()) <= 16
+
+
+def test_a_kind_of_copies_alone_is_none() -> None:
+    method = Trio(TrioConfig(), small_teacher("tiny-three"), (64, 64)).eval()
+    images = torch.from_numpy(np.stack(lying(16, 0, (0,)))).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        [own] = method.by_product([Batch(images=images)], torch.Generator())
+        bright = own.features + 5 * own.features.std()
+        together = own._replace(
+            features=torch.cat([own.features, bright]),
+            image=torch.cat([own.image, torch.full_like(own.image, COPY)]),
+            part=own.part.repeat(2),
+        )
+        assert len(method._kinds(together)) == 1
+        pictures = together._replace(image=torch.arange(32))
+        assert len(method._kinds(pictures)) == 2
 
 
 def test_tiles_are_learned_as_they_are(tmp_path: Path) -> None:

@@ -148,10 +148,10 @@ class Trio(Method):
             size, name = self.patches.size, self.teacher.name
             self._notes += surface_notes(self.gaussian, groups, size, name)
         # Limits are for pictures as they come: copies have no say in them.
+        came = [torch.nonzero(group.image != COPY)[:, 0] for group in groups]
         self._good = [
             Good(new.of(own), group.part[own], group.image[own], apart.of(own))
-            for group, new, apart in zip(groups, unseen, alone, strict=True)
-            for own in (torch.nonzero(group.image != COPY)[:, 0],)
+            for group, own, new, apart in zip(groups, came, unseen, alone, strict=True)
         ]
         self._take_unit()
 
@@ -352,6 +352,8 @@ class Trio(Method):
         kinds.fit(codes, most=self.config.groups)
         member = kinds(codes.cpu()).argmax(1)
         chosen = [torch.nonzero(member == k)[:, 0] for k in member.unique().tolist()]
+        if any((group.image[own] == COPY).all() for own in chosen):
+            return [group]  # of copies alone nothing is known that would be usual
         return [
             group._replace(
                 features=group.features[own.to(group.features.device)],
