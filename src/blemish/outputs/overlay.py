@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from blemish._progress import printable
 from blemish.data.images.reading import read_image
 from blemish.errors import ConfigError
+from blemish.outputs.drawable import drawable
 from blemish.outputs.heat import (
     blend_heat,
     dim_ignored,
@@ -198,7 +199,8 @@ def draw_caption(
 def _wrapped(prediction: Prediction, font: Font, room: int) -> list[str]:
     """The explanation's sentence in lines that fit; none without one."""
     lines: list[str] = []
-    for word in prediction.explanation.sentence.split() if prediction.explanation else ():
+    sentence = prediction.explanation.sentence if prediction.explanation else ""
+    for word in drawable(sentence).split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font.getlength(longer) <= room:
             lines[-1] = longer
@@ -216,7 +218,7 @@ def _numbers(prediction: Prediction) -> str:
     for name, branch in prediction.branches.items():
         verdict = f" ({branch.verdict})" if branch.verdict else ""
         parts.append(f"{name} {branch.score:.3g}{verdict}")
-    return "   ".join(parts)
+    return drawable("   ".join(parts))
 
 
 def _origin(prediction: Prediction) -> str:
@@ -225,7 +227,7 @@ def _origin(prediction: Prediction) -> str:
         parts.append(shown_product(prediction))
     if prediction.path is not None:
         parts.append("/".join(prediction.path.parts[-2:]))
-    return printable("  ·  ".join(parts))
+    return drawable(printable("  ·  ".join(parts)))
 
 
 def _draw_verdict(
