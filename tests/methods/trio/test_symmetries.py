@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,7 +165,7 @@ def test_a_kind_of_copies_alone_is_none() -> None:
         assert len(method._kinds(pictures)) == 2
 
 
-def test_tiles_are_learned_as_they_are(tmp_path: Path) -> None:
+def test_tiles_are_learned_as_they_are() -> None:
     pictures = np.stack([np.pad(p, ((0, 64), (0, 64), (0, 0)), "wrap") for p in lying(10, 0)])
     detector = Detector("trio", tile=64, settings={"groups": 1})
     detector.fit(pictures)

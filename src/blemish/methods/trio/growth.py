@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.methods.trio.blocks import Apart, UsualDistance
-from blemish.methods.trio.memory import PatchMemory, kinder, patches_of
+from blemish.methods.trio.memory import PatchMemory, patches_of, together
 from blemish.methods.trio.nearest import nearest_of_others
 from blemish.methods.trio.place_gaussian import (
     FOLDS,
@@ -78,7 +78,7 @@ def remember(
                 *(bank, usual, group, queries, part), rows=rows, pool=pool, generator=generator
             )
         )
-    return Apart(kinder([own.odd for own in found]), found[-1].plain)
+    return together(found)
 
 
 def _remember(

@@ -70,7 +70,7 @@ class PatchMemory(nn.Module):
         others.
         """
         each = [features.split(self.widths, 1) for features in kept]
-        odd_alone, odd_unseen = [], []
+        alone, unseen = [], []
         for kind, (bank, usual) in enumerate(self.pairs()):
             blocks, measured = [], []
             for features, part, fold in zip(each, parts, folds, strict=True):
@@ -89,12 +89,12 @@ class PatchMemory(nn.Module):
                 usual.plain(own.distances, torch.full_like(part, g, device=own.distances.device))
                 for g, (own, part) in enumerate(zip(measured, parts, strict=True))
             ]
-            alone = list(map(Apart, odd, plain))
-            both = zip(alone, measured, strict=True)
-            unseen = [own if others.unseen is None else others.unseen for own, others in both]
-            odd_alone.append([own.odd for own in alone])
-            odd_unseen.append([own.odd for own in unseen])
-        return _together(odd_alone, alone), _together(odd_unseen, unseen)
+            alone.append(list(map(Apart, odd, plain)))
+            both = zip(alone[-1], measured, strict=True)
+            unseen.append([a if own.unseen is None else own.unseen for a, own in both])
+        return [together(own) for own in zip(*alone, strict=True)], [
+            together(own) for own in zip(*unseen, strict=True)
+        ]
 
     def forward(self, features: Tensor, group: Tensor) -> Apart:
         own = map(patches_of, features.split(self.widths, 1))
@@ -103,6 +103,11 @@ class PatchMemory(nn.Module):
         asked = [partial(_odd, *pair, some, group) for pair, some in reversed(others)]
         odd = _lessened(usual(distances, known, group), asked)
         return Apart(odd, usual.plain(distances, group))
+
+
+def together(found: Sequence[Apart]) -> Apart:
+    """What several memories together say of patches, and the last one's plain distances."""
+    return found[-1]._replace(odd=kinder([own.odd for own in found]))
 
 
 def kinder(found: Sequence[Tensor]) -> Tensor:
@@ -130,12 +135,6 @@ def _lessened(found: Tensor, others: Iterable[Callable[[Tensor], Tensor]]) -> Te
             least = torch.maximum(least, odd.values[:, -1:])
         found = found.scatter(1, odd.indices, least)
     return found
-
-
-def _together(odd: list[list[Tensor]], last: list[Apart]) -> list[Apart]:
-    """Of every group, what all memories together say, and the last one's plain distances."""
-    each = zip(zip(*odd, strict=True), last, strict=True)
-    return [own._replace(odd=kinder(found)) for found, own in each]
 
 
 def _odd(

@@ -58,7 +58,7 @@ def with_copies(
     should know, too.
     """
     count, most = len(group.features), trio.config.turned
-    if not (group.whole and count == len(group.pixels) < most):
+    if not count == len(group.pixels) < most:
         return group, []
     unit = ProductScale(trio.width).to(group.features.device)
     unit.fit([group.moments], trio.widths)
