@@ -26,6 +26,7 @@ from torch import Tensor
 
 from blemish._progress import Progress
 from blemish.benchmark.result_file import write_result
+from blemish.calibration.conformal import limit_at
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet, Sample
@@ -65,8 +66,8 @@ def scored(method: Trio, levels: Levels, rows: Tensor) -> NDArray[np.float64]:
 
 
 def limit(good: NDArray[np.float64]) -> float:
-    """The split-conformal limit of good scores; the largest where they are too few."""
-    return float(np.sort(good)[min(len(good), int(np.ceil((len(good) + 1) * (1 - RATE)))) - 1])
+    """The limit that good scores set; the largest where they are too few."""
+    return limit_at(RATE, np.sort(good).tolist())
 
 
 def check_product(data: DataSet, teacher: Teacher, side: int, splits: int) -> dict[str, Any] | None:

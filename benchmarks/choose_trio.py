@@ -28,6 +28,7 @@ from torch import Tensor
 
 from blemish._progress import Progress
 from blemish.benchmark.result_file import write_result
+from blemish.calibration.conformal import limit_at
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
 from blemish.data.layouts import read_data_set
 from blemish.data.planted import KINDS, plant_anomaly
@@ -150,9 +151,8 @@ def scores(parts: list[Tensor], good: list[Tensor], weight: float) -> NDArray[np
 
 
 def above(limit_from: NDArray[np.float64], rate: float, tested: NDArray[np.float64]) -> float:
-    """Share of the tested beyond the split-conformal limit of good scores."""
-    rank = min(len(limit_from), int(np.ceil((len(limit_from) + 1) * (1 - rate))))
-    return float((tested > np.sort(limit_from)[rank - 1]).mean())
+    """Share of the tested beyond the limit that good scores set."""
+    return float((tested > limit_at(rate, np.sort(limit_from).tolist())).mean())
 
 
 def measure_product(data: DataSet, teacher: Teacher, side: int) -> dict[str, dict[str, float]]:

@@ -29,7 +29,7 @@ from torch import Tensor
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
 from blemish.benchmark.result_file import write_result
-from blemish.calibration.conformal import limit_rank
+from blemish.calibration.conformal import limit_at
 from blemish.data.layouts import read_data_set
 from blemish.data.sample import DataSet
 from blemish.data.sources import load_input
@@ -92,7 +92,7 @@ class Weighing:
         """What the good pictures set, by the weights as they are."""
         own = self.trio.out_of_fold()
         assert own is not None
-        return float(own.score.sort(descending=True).values[limit_rank(RATE, len(own.score)) - 1])
+        return limit_at(RATE, own.score.sort().values.tolist())
 
     def measured(self, scores: Any, limit: float, rest: Any) -> dict[str, float]:
         bad = self.bad[rest]

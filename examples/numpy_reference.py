@@ -38,7 +38,7 @@ def judge(model: str, picture: Image.Image) -> tuple[float, str, np.ndarray]:
     good = calibration["groups"][0]["scores"]  # ascending
     limits = []
     for rate in (calibration["false_alarm_rate"], calibration["unsure_rate"]):
-        limits.append(good[-max(1, int(rate * (len(good) + 1) + 1e-9))])
+        limits.append(np.quantile(good, 1 - rate, method="weibull"))  # the largest if too few
     verdict = "defect" if score[0] > limits[0] else "unsure" if score[0] > limits[1] else "ok"
     return float(score[0]), verdict, anomaly_map[0]
 

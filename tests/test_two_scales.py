@@ -60,7 +60,7 @@ def detector(method: str = "trio", **options: object) -> Detector:
 @pytest.fixture(scope="module")
 def trained() -> Detector:
     made = detector(teacher=None, teacher_weights="random")  # finer: some tests tell its places
-    return made.fit(pictures(12), false_alarm_rate=0.2, training=CPU, progress=QUIET)
+    return made.fit(pictures(12), false_alarm_rate=2 / 13, training=CPU, progress=QUIET)
 
 
 def test_the_whole_is_one_input_more_below_the_picture() -> None:

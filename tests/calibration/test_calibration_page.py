@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import beta
 
 from blemish.calibration import CalibrationRecord, calibrate
-from blemish.calibration.conformal import images_needed, limit_rank
+from blemish.calibration.conformal import images_needed
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 
@@ -24,17 +24,32 @@ def test_its_examples_run() -> None:
 
 
 def test_its_table_is_the_beta_distribution() -> None:
-    rows = re.findall(r"^\| (\d+) \|(.*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \|(.* – .* – .*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
     assert len(rows) >= 5
     for first, rest in rows:
         n = int(first)
         stated = [float(x) for x in re.findall(r"[\d.]+", rest)]
         expected = []
         for rate in (0.01, 0.05):
-            k = max(limit_rank(rate, n), 1)
+            k = max(rate * (n + 1), 1)
             spread = beta(k, n + 1 - k)
             expected += [spread.mean(), spread.ppf(0.05), spread.ppf(0.95)]
         assert stated == pytest.approx([100 * x for x in expected], abs=0.0051)
+
+
+def test_its_simulated_limits_are_the_result() -> None:
+    result = PAGE.parents[1] / "benchmarks/results/simulated-limits.json"
+    percent = json.loads(result.read_text("utf-8"))["percent"]
+    rows = re.findall(r"^\| (\d+) \| (1|5) \|(.*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) >= 5
+    for n, rate, rest in rows:
+        of = percent[f"{int(rate) / 100:g}"][n]
+        apart = {kind: of.pop(kind) for kind in list(of) if kind.endswith("apart")}
+        whole, between = zip(*of.values(), strict=True)
+        expected = [fmean(whole), fmean(between), min(between), max(between)]
+        expected.append(max(limit for _, limit in apart.values()))
+        stated = [float(x) for x in re.findall(r"[\d.]+", rest)]
+        assert stated == pytest.approx(expected, abs=0.0051)
 
 
 def test_it_quotes_the_note_word_for_word() -> None:

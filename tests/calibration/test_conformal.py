@@ -4,14 +4,16 @@ import math
 from fractions import Fraction
 from statistics import median
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blemish.calibration import CalibrationRecord, calibrate
 from blemish.calibration.conformal import (
-    bound_for_new_groups,
+    guaranteed_rate,
     images_needed,
+    limit_at,
     limit_rank,
     p_value,
     times_limit,
@@ -77,6 +79,51 @@ def test_exchangeability_bounds_the_rate_exactly(scores: list[float], rate: floa
         assert flagged == limit_rank(rate, n)
 
 
+@given(st.lists(st.integers(0, 6).map(float), min_size=2, max_size=40), RATES)
+def test_whatever_the_scores_no_more_than_a_step_above_the_rate(
+    scores: list[float], rate: float
+) -> None:
+    n = len(scores) - 1
+    flagged = sum(
+        score > limit_at(rate, sorted(scores[:i] + scores[i + 1 :]))
+        for i, score in enumerate(scores)
+    )
+    assert flagged <= limit_rank(rate, n) + 1
+
+
+@given(SCORES, RATES)
+def test_the_limit_lies_where_the_rate_lies_between_two_ranks(
+    good: tuple[float, ...], rate: float
+) -> None:
+    k, n = limit_rank(rate, len(good)), len(good)
+    limit = limit_at(rate, good)
+    if k == 0:
+        assert limit == good[-1]
+        return
+    assert good[-min(k + 1, n)] <= limit <= good[-k]
+    # By the definition of Weibull, an observation's rank stands for rank / (n + 1).
+    assert limit == pytest.approx(np.quantile(good, 1 - rate, method="weibull"), abs=1e-9)
+
+
+def test_a_whole_number_of_steps_is_the_score_itself() -> None:
+    for n in range(3, 2000):
+        good = [*range(n)]
+        for k in {1, 2, n // 3 or 1, (n + 1) // 2}:
+            assert limit_at(k / (n + 1), good) == good[-k]
+
+
+@pytest.mark.parametrize(("n", "rate"), [(24, 0.05), (40, 0.06), (150, 0.01), (180, 0.01)])
+def test_the_rate_is_met_where_the_density_falls(n: int, rate: float) -> None:
+    """The mean over draws, of uniform scores all of it, where the rank alone leaves up to half."""
+    drawn = np.sort(np.random.default_rng(0).random((10_000, n)))
+    limits = [limit_at(rate, good) for good in drawn]
+    assert 1 - np.mean(limits) == pytest.approx(rate, rel=0.03)
+    # Exponential scores of the same ranks: the share above them is convex.
+    exponential = [limit_at(rate, good) for good in -np.log1p(-drawn)]
+    met = np.mean(np.exp(-np.array(exponential)))
+    assert limit_rank(rate, n) / (n + 1) < met < rate
+
+
 @given(
     good=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40),
     scores=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6),
@@ -113,10 +160,12 @@ def test_the_bound_for_new_groups_holds_whatever_is_in_them(
     for at, new in enumerate(groups):
         others = [*groups[:at], *groups[at + 1 :]]
         scores = sorted(score for other in others for score in other)
-        k = max(limit_rank(rate, len(scores)), 1)
-        stopped += sum(score > scores[-k] for score in new)
-        bounds.append(bound_for_new_groups(k, [len(other) for other in others]))
-    assert stopped / sum(map(len, groups)) <= max(bounds)
+        limit = limit_at(rate, scores)
+        stopped += sum(score > limit for score in new)
+        bounds.append(guaranteed_rate(rate, [len(other) for other in others]))
+    n = sum(map(len, groups))
+    step = 1 / (n - 1) if n == len(groups) else 0.0  # of single images only where scores differ
+    assert stopped / n <= max(bounds) + step
 
 
 @pytest.mark.parametrize("rate", [1e-12, 3e-16, 2**-52, 1e-17, 5.1e-295, 5e-324])

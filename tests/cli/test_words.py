@@ -38,7 +38,7 @@ def test_calibrate_says_old_and_new_limits_and_the_rate_they_give(
     old, new = before.limits("part"), after.limits("part")
     assert (
         f"part: defect above {new.defect:.4g} (was {old.defect:.4g}), unsure above "
-        f"{new.unsure:.4g} (was {old.unsure:.4g}); stops at most 15 % of good parts, asked for "
+        f"{new.unsure:.4g} (was {old.unsure:.4g}); stops at most 20 % of good parts, asked for "
         "20 %, from 12 good images."
     ) in made.stdout
     again = blemish("calibrate", model, "--false-alarm-rate", "0.2")
@@ -217,6 +217,6 @@ def test_many_products_are_listed_by_what_moved_most() -> None:
     assert lines[-1] == "… and 10 more products: blemish info MODEL"
     first = limit_changes(None, Calibration.from_json(before.to_json()))
     assert first[0] == (
-        "p00: defect above 30, unsure above 30; stops at most 3.2 % of good parts, asked for 1 %, "
-        "from 30 good images."
+        "p00: defect above 30, unsure above 29.45; stops at most 3.2 % of good parts, asked for "
+        "1 %, from 30 good images."
     )

@@ -90,8 +90,9 @@ def test_a_score_that_is_no_number_is_refused(
 def test_a_verdict_that_only_rounding_decides_is_told_apart(
     trained: Detector, exported_file: Path, good_parts: NDArray[np.uint8]
 ) -> None:
-    """A limit is the score of a calibration image: there the last bit decides."""
-    trained.calibrate(good_parts, false_alarm_rate=0.3, product="part")
+    """A limit may be the score of a calibration image: there the last bit decides."""
+    rate = 4 / (len(good_parts) + 1)
+    trained.calibrate(good_parts, false_alarm_rate=rate, product="part")
     exported = changed(exported_file, lambda o: replace(o, scores=o.scores * (1 + 5e-6)))
     exported.calibration = trained.calibration
     found = compare(trained, exported, samples(good_parts), source="parts")

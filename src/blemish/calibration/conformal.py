@@ -9,6 +9,13 @@ distribution-independent anomaly detection*, 2010).
 ``p <= α`` and ``s > limit`` are the same statement when the limit is the k-th largest good score,
 k = floor(α (n + 1)): at most k - 1 good scores are then >= s. This holds with ties too, for both
 sides count the good scores that are *at least* s. With k = 0 no score can reach α.
+
+That holds the rate k / (n + 1), of which α may be twice as much: of 180 images it is 0.55 % for
+1 %. So the limit lies between that score and the next, where α lies between k and k + 1 steps
+(interpolated order statistics: Hyndman & Fan, *Sample quantiles in statistical packages*, The
+American Statistician 1996, definition 6; as prediction limits: Beran & Hall, *Interpolated
+nonparametric prediction intervals and confidence intervals*, JRSS B 1993). A p-value stays a whole
+number of steps: ``p <= α`` is always above the limit, and above it p is less than α + 1 / (n + 1).
 """
 
 from __future__ import annotations
@@ -68,7 +75,7 @@ def times_limit(score: float, middle: float, limit: float) -> float | None:
 
 
 def limit_rank(rate: float, n: int) -> int:
-    """Rank k, from the largest, of the good score that is the limit at ``rate``; 0 if none is.
+    """Rank k, from the largest, of the good score that no rate above ``rate`` exceeds; 0 if none.
 
     This is floor(rate · (n + 1)), taken as the largest k with k / (n + 1) <= rate in floating
     point. The product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values,
@@ -80,22 +87,63 @@ def limit_rank(rate: float, n: int) -> int:
     return k - 1 if k / (n + 1) > rate else k
 
 
-def bound_for_new_groups(k: int, sizes: Sequence[int]) -> float:
-    """Rate at which good images are above the k-th largest of n good scores, at most.
+def limit_at(rate: float, good_scores: Sequence[float]) -> float:
+    """Conformal quantile: the limit that a share ``rate`` of good images exceeds, no more.
 
-    Of images that are exchangeable each, all ``sizes`` 1, k / (n + 1). Of groups that are
-    exchangeable as wholes, as parts or lots are, (k + m - 1) / (n + 1) with m images in the
-    largest: put a new group beside the others, and at most k + m - 1 of all images have fewer than
+    Between the k-th largest of n good scores and the next, k = :func:`limit_rank`, by as much as
+    ``rate`` lies between k / (n + 1) and (k + 1) / (n + 1). Of a good image that is exchangeable
+    with the others
+
+    - at most ``rate`` is above it where the density of the scores falls, or stays, from the lower
+      of the two on, as it does beyond the only peak: the share above is then convex, and between
+      two scores below the straight line, whose mean over draws is the rate;
+    - at most (k + 1) / (n + 1) whatever the distribution.
+
+    Where ``rate`` is a whole number of steps 1 / (n + 1) it is the k-th largest, and both are one.
+    With fewer than :func:`images_needed` scores it is the largest, for 1 / (n + 1).
+
+    Args:
+        rate: Share of good images, in (0, 0.5].
+        good_scores: Scores of good images, ascending; at least one.
+
+    Example:
+        >>> from blemish.calibration.conformal import limit_at
+        >>> good = [float(score) for score in range(1, 25)]
+        >>> limit_at(0.04, good), limit_at(0.05, good), limit_at(0.01, good)
+        (24.0, 23.75, 24.0)
+    """
+    n = len(good_scores)
+    k = limit_rank(rate, n)
+    if k == 0:
+        return good_scores[-1]
+    upper, lower = good_scores[-k], good_scores[-min(k + 1, n)]
+    beyond = rate * (n + 1) - k
+    # Rounding of a whole number of steps is no step.
+    return upper if beyond < 1e-9 else upper - beyond * (upper - lower)
+
+
+def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
+    """Rate at which good images are above :func:`limit_at` of n good scores, at most.
+
+    Of images that are exchangeable each, all ``sizes`` 1, ``rate`` itself, or 1 / (n + 1) where
+    they are too few for it. Of groups that are exchangeable as wholes, as parts or lots are,
+    (k + m - 1) / (n + 1) with m images in the largest and k the rank of the score at or below the
+    limit: put a new group beside the others, and at most k + m - 1 of all images have fewer than
     k of other groups above them, for of their own at most m - 1 are. Of groups of one size that
     is exact for n + m in place of n + 1; of others it holds for the share of all images.
 
     Example:
-        >>> from blemish.calibration.conformal import bound_for_new_groups
-        >>> bound_for_new_groups(1, [1] * 99), bound_for_new_groups(5, [4] * 30 + [3] * 3)
-        (0.01, 0.06153846153846154)
+        >>> from blemish.calibration.conformal import guaranteed_rate
+        >>> guaranteed_rate(0.01, [1] * 120), guaranteed_rate(0.04, [4] * 30 + [3] * 3)
+        (0.01, 0.06923076923076923)
+        >>> guaranteed_rate(0.05, [1] * 9)
+        0.1
     """
-    n = sum(sizes)
-    return min(k + max(sizes) - 1, n) / (n + 1)
+    n, largest = sum(sizes), max(sizes)
+    if largest == 1:
+        return max(rate, 1 / (n + 1))
+    k = max(math.ceil(rate * (n + 1) - 1e-9), 1)
+    return min(k + largest - 1, n) / (n + 1)
 
 
 def images_needed(rate: float) -> int:

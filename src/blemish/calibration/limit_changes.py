@@ -20,8 +20,8 @@ def limit_changes(before: Calibration | None, after: Calibration) -> list[str]:
         >>> before = calibrate([CalibrationRecord("nut", score=s, peak=s) for s in range(150)])
         >>> for line in limit_changes(before, before.at(false_alarm_rate=0.05)):
         ...     print(line)  # doctest: +NORMALIZE_WHITESPACE
-        nut: defect above 143 (was 149), unsure above 113 (was 143); stops at most 4.6 % of good
-        parts, asked for 5 %, from 150 good images.
+        nut: defect above 142.4 (was 148.5), unsure above 112.2 (was 142.4); stops at most 5 % of
+        good parts, asked for 5 %, from 150 good images.
     """
     products: list[str | None] = [*after.products]
     if any(group.product is None for group in after.groups):

@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from blemish._names import nearest_hint
-from blemish.calibration.conformal import limit_rank
+from blemish.calibration.conformal import limit_at, limit_rank
 from blemish.calibration.good_scores import CalibrationRecord, GoodScores
 from blemish.errors import CalibrationError
 
@@ -85,7 +85,7 @@ def limit_setters(calibration: Calibration) -> list[LimitSetters]:
 def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     scores, n = group.scores, group.n
     rank = max(limit_rank(rate, n), 1)
-    middle, limit = median(scores), scores[-rank]
+    middle, limit = median(scores), limit_at(rate, scores)
 
     def times(count: int) -> float:
         next_one = scores[-count - 1] - middle
@@ -102,7 +102,7 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
         images=group.images[own][::-1],
         times=widest,
         limit=limit,
-        without=left[-max(limit_rank(rate, len(left)), 1)] if left else math.nan,
+        without=limit_at(rate, left) if left else math.nan,
     )
 
 

@@ -21,9 +21,9 @@ from blemish._names import unknown_name_message
 from blemish.calibration.conformal import (
     Judgement,
     Scores,
-    bound_for_new_groups,
+    guaranteed_rate,
     judge,
-    limit_rank,
+    limit_at,
     times_limit,
 )
 from blemish.calibration.good_scores import CalibrationRecord, GoodScores, How, changed
@@ -46,8 +46,9 @@ class Limits:
         map_scale: Map values shown as 0 % and 100 % of a colour scale that is the same for every
             image: the typical background of good maps, and twice as far above it as the peaks
             reach at the false-alarm rate (which is thus at 50 %).
-        defect_rate: Guaranteed upper bound of the rate at which good images are ``defect``; those
-            of new groups where the good images come in groups.
+        defect_rate: Upper bound of the rate at which good images are ``defect``; those of new
+            groups where the good images come in groups: see
+            :func:`blemish.calibration.conformal.guaranteed_rate`.
         unsure_rate: The same for "``unsure`` or ``defect``".
         n: Number of good images behind these limits.
         groups: Number of parts, strips or lots that they are of: ``n`` where each is one.
@@ -205,7 +206,7 @@ class Calibration(BaseModel):
         low = median(group.map_lows)
         high = low + 2.0 * (peak - low)
         rates = [
-            bound_for_new_groups(max(limit_rank(rate, group.n), 1), group.group_sizes)
+            guaranteed_rate(rate, group.group_sizes)
             for rate in (self.false_alarm_rate, self.unsure_rate)
         ]
         return Limits(
@@ -332,7 +333,7 @@ class Calibration(BaseModel):
     def _limit(self, good: Scores, rate: float) -> float:
         if is_estimated(self.estimate, len(good), rate):
             return estimated_limit(good, rate)
-        return good[-max(limit_rank(rate, len(good)), 1)]
+        return limit_at(rate, good)
 
 
 def calibrate(

@@ -3,7 +3,9 @@
 At a limit that is the k-th largest of n good scores, the share of good images above it is drawn
 from a Beta(k, n + 1 - k) distribution (see ``docs/calibration.md``), so the number among N further
 good images is beta-binomial. This is exact, and honest about few calibration images: with 42 of
-them, three alarms among 20 good images are no proof that anything is wrong.
+them, three alarms among 20 good images are no proof that anything is wrong. Between two ranks k is
+no whole number, and the same distribution is close (Hutson, *Calculating nonparametric confidence
+intervals for quantiles using fractional order statistics*, Journal of Applied Statistics 1999).
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def check_promise(limits: Limits, *, good: int, alarms: int, unsure: bool = Fals
     from scipy.stats import betabinom  # slow to import
 
     rate = limits.unsure_rate if unsure else limits.defect_rate
-    rank = round(rate * (limits.n + 1))
+    rank = rate * (limits.n + 1)
     expected = betabinom(good, rank, limits.n + 1 - rank)
     return PromiseCheck(
         good=good,

@@ -37,7 +37,7 @@ def test_joining_is_calibrating_with_all_of_them() -> None:
     good = [*GOOD, 130.0, 90.0]
     together = calibrate(CalibrationRecord("nut", s, s, map_low=60.0) for s in good)
     assert joined.limits("nut") == together.limits("nut")
-    assert joined.limits("nut").defect == 130.0
+    assert joined.limits("nut").defect == pytest.approx(130.0 - 0.02 * 5.5)
     assert joined.version != base.version
 
 
@@ -56,7 +56,7 @@ def test_a_product_without_limits_joins_the_pooled_ones_it_was_judged_by() -> No
     assert joined.products == ("nut",)
     assert joined.limits("nut") == base.limits("nut")
     assert joined.limits("washer").n == 100
-    assert joined.limits("washer").defect == 200.0
+    assert joined.limits("washer").defect == pytest.approx(200.0 - 0.01 * 75.5)
 
 
 def test_a_file_among_the_models_own_counts_once_and_leaves_when_it_is_a_defect() -> None:
