@@ -67,6 +67,22 @@ def test_it_ends_with_the_steps_and_minutes_of_a_training(
     assert "200 pictures through the teacher" in fitted.stdout.splitlines()[-1]
     end = " on this machine's CPU; then statistics, with no training step.\n"
     assert fitted.stdout.endswith(end)
+    assert "if turned" not in fitted.stdout
+
+
+@pytest.mark.usefixtures("no_timing")
+def test_copies_that_a_fit_may_make_are_counted_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blemish.training.plan._seconds_per_picture", lambda *_: 1.0)
+    few = folder(tmp_path, *[(64, 64)] * 20)
+    said = CliRunner().invoke(app, ["plan", str(few)]).stdout.splitlines()[-1]
+    assert (
+        "20 pictures through the teacher, about 20 s, or 3 min if turned they look as good, "
+        "on this machine's CPU; then"
+    ) in said
+    without = CliRunner().invoke(app, ["plan", str(few), "--set", "turned=0"])
+    assert "if turned" not in without.stdout
 
 
 def test_small_pictures_have_the_speeds_alone() -> None:

@@ -300,6 +300,10 @@ class Method(nn.Module, ABC):
         """Whether the output says which of :attr:`products` a picture shows."""
         return False
 
+    def most_copies(self, good: int) -> int:
+        """How many changed copies of so many good pictures of a product a fit may look at too."""
+        return 0
+
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Fit what must be known before the first step, on the good training images."""
 

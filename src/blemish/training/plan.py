@@ -7,6 +7,7 @@ timed that will not be shown.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -75,7 +76,7 @@ def announce_plan(
     begun = [n for n, path in enumerate(checkpoints) if path.is_file()]
     said: list[str] = []
     if not (cached and is_cached(method.teacher, samples, preprocessing, cache_dir, tiles)):
-        said += _teacher_passes(method, len(samples), len(rows), preprocessing.size)
+        said += _teacher_passes(method, samples, len(rows), preprocessing.size)
     with processes.own_cores():
         said += _stages(
             method,
@@ -116,19 +117,27 @@ def foreseen(
         method = build(config, teacher, preprocessing.size)
     kept = list(samples) if build.cross_fits else hold_out(list(samples), HOLD_OUT_SHARE, 0)[0]
     cached = method.uses_teacher and not any(stage.needs_images for stage in method.stages())
-    said = _teacher_passes(method, len(kept), len(kept), preprocessing.size)
+    said = _teacher_passes(method, kept, len(kept), preprocessing.size)
     options = TrainingOptions()
     device = device_of(method)
     said += _stages(method, kept, None, preprocessing, options, device, cached)
     return f"Learning from them: {_sentence(device, *said)}"
 
 
-def _teacher_passes(method: Method, pictures: int, inputs: int, size: tuple[int, int]) -> list[str]:
+def _teacher_passes(
+    method: Method, samples: Sequence[Sample], inputs: int, size: tuple[int, int]
+) -> list[str]:
     if not method.uses_teacher:
         return []
-    many = f"{pictures:,} pictures" + (f" in {inputs:,} tiles" if inputs > pictures else "")
-    about = duration(inputs * _seconds_per_picture(method, size))
-    return [f"{many} through the teacher, about {about}"]
+    tiled = inputs > len(samples)
+    many = f"{len(samples):,} pictures" + (f" in {inputs:,} tiles" if tiled else "")
+    seconds = _seconds_per_picture(method, size)
+    about = f"about {duration(inputs * seconds)}"
+    products = Counter(sample.product for sample in samples)
+    copies = 0 if tiled else sum(map(method.most_copies, products.values()))
+    if 2 * copies > inputs:
+        about += f", or {duration((inputs + copies) * seconds)} if turned they look as good,"
+    return [f"{many} through the teacher, {about}"]
 
 
 def _stages(

@@ -43,7 +43,7 @@ from blemish.methods.trio.pictures import COPY, KeptPictures, ProductPictures
 from blemish.methods.trio.place_gaussian import PlaceGaussian
 from blemish.methods.trio.product_code import ProductCode
 from blemish.methods.trio.surface import surface_notes
-from blemish.methods.trio.symmetries import with_copies
+from blemish.methods.trio.symmetries import most_copies, with_copies
 from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
 from blemish.nn.anomaly_map import MapFusion
 from blemish.nn.joint_score import soft_maximum
@@ -293,6 +293,11 @@ class Trio(Method):
     def recognises(self) -> bool:
         # Of one product the groups are kinds of picture, which have no names.
         return len(self.products) > 1
+
+    def most_copies(self, good: int) -> int:
+        return most_copies(
+            good, self.config.turned, square=self.input_size[0] == self.input_size[1]
+        )
 
     def notes(self) -> list[str]:
         return self._notes

@@ -150,12 +150,22 @@ def symmetries(
                 return False
         return True
 
-    tried = list(TURNS)[: None if square else 3]
+    tried = turns_of(square=square)
     # One turned left is one turned right seen the other way about: both are, or neither.
     apiece = [(turn,) for turn in tried if turn not in _INVERSE]
     asked = [*apiece, _INVERSE] if square else apiece
     kept = {turn for turns in asked if keep(turns) for turn in turns}
     return [turn for turn in tried if turn in kept]
+
+
+def turns_of(*, square: bool) -> list[str]:
+    """Names of the turns that keep the pictures' shape."""
+    return list(TURNS)[: None if square else 3]
+
+
+def most_copies(count: int, most: int, *, square: bool) -> int:
+    """How many copies of so many pictures there are if they look as good turned in every way."""
+    return len(copies(count, turns_of(square=square), most)) if count >= FEWEST else 0
 
 
 def copies(count: int, turns: Sequence[str], most: int) -> list[tuple[int, str]]:
