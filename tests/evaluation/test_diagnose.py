@@ -15,9 +15,9 @@ from PIL import Image
 
 from blemish import Detector, TrainingOptions
 from blemish._progress import Progress
-from blemish.data.sample import Sample
+from blemish.data.sample import Sample, some_of_each
 from blemish.errors import ConfigError, DataError
-from blemish.evaluation.diagnosis import _few, diagnose, diagnosis_json
+from blemish.evaluation.diagnosis import diagnose, diagnosis_json
 
 CPU = TrainingOptions(device="cpu")
 
@@ -129,9 +129,9 @@ def test_a_limited_number_is_spread_evenly() -> None:
         return Sample(Path(f"{product}{number}.png"), product, "test", 0)
 
     samples = [sample("a", i) for i in range(10)] + [sample("b", i) for i in range(2)]
-    names = [sample.path.stem for sample in _few(samples, 3)]
+    names = [sample.path.stem for sample in some_of_each(samples, 3)]
     assert names == ["a0", "a3", "a6", "b0", "b1"]
-    assert _few(samples, 0) == samples
+    assert some_of_each(samples, 20) == samples
 
 
 def test_unreadable_images_are_listed_and_left_out(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from blemish.errors import ConfigError
 from blemish.results import Note
 
 Split = Literal["train", "validation", "test"]
-
+Item = TypeVar("Item")
 
 #: Share of the good images that calibrates where the method cannot measure each by the others.
 HOLD_OUT_SHARE = 0.2
@@ -175,6 +175,26 @@ def hold_out(
         held.update(rows[position] for position in drawn)
     kept = [sample for row, sample in enumerate(samples) if row not in held]
     return kept, [samples[row] for row in sorted(held)]
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, evenly spread from the first on.
+
+    Example:
+        >>> from blemish.data.sample import spread
+        >>> spread(range(10), 4), spread("ab", 4)
+        ([0, 2, 5, 7], ['a', 'b'])
+    """
+    step = max(1.0, len(items) / most)
+    return [items[int(k * step)] for k in range(min(most, len(items)))]
+
+
+def some_of_each(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many samples of each product, evenly spread over them."""
+    rows: dict[str, list[Sample]] = {}
+    for sample in samples:
+        rows.setdefault(sample.product, []).append(sample)
+    return [sample for own in rows.values() for sample in spread(own, most)]
 
 
 def draw_parts(

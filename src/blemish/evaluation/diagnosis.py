@@ -16,7 +16,7 @@ from torch import Tensor
 from blemish._names import unknown_name_message
 from blemish._progress import Progress
 from blemish.data.planted import KINDS, plant_anomaly
-from blemish.data.sample import DataSet, Sample, Split
+from blemish.data.sample import DataSet, Split, some_of_each
 from blemish.data.sources import TrainingSource, load_input, training_data
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.evaluation.as_json import json_ready
@@ -153,8 +153,10 @@ def diagnose(
     data_set = training_data(data, layout=layout, bit_depth=preprocessing.bit_depth)
     chosen = _choose_split(data_set, split)
     samples = [s for s in data_set.split(chosen).samples if s.label is not None]
-    good = _few([s for s in samples if s.is_good], images)
-    bad = _few([s for s in samples if not s.is_good], images)
+    if images < 0:
+        raise ConfigError(f"{images} images per product were asked for; expected 0 (all) or more.")
+    good = some_of_each([s for s in samples if s.is_good], images or len(samples))
+    bad = some_of_each([s for s in samples if not s.is_good], images or len(samples))
     failures: list[tuple[Path, str]] = []
     measured: dict[str, _ProductMeasurements] = {}
     rng = np.random.default_rng(seed)
@@ -216,18 +218,6 @@ def _choose_split(data_set: DataSet, wanted: str) -> Split:
         f"{data_set.root} (layout {data_set.layout}) has no good images{where}. Diagnostics plant "
         "anomalies into good images; see `blemish data describe`."
     )
-
-
-def _few(samples: list[Sample], count: int) -> list[Sample]:
-    """At most ``count`` samples per product, evenly spread over each; all for 0."""
-    if count < 0:
-        raise ConfigError(f"{count} images per product were asked for; expected 0 (all) or more.")
-    kept: list[Sample] = []
-    for product in dict.fromkeys(s.product for s in samples):
-        own = [s for s in samples if s.product == product]
-        step = max(1.0, len(own) / count) if count else 1.0
-        kept += [own[int(i * step)] for i in range(min(len(own), count or len(own)))]
-    return kept
 
 
 class _ProductMeasurements:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from blemish.data.images.appearance import appearance
 from blemish.data.images.reading import read_header, read_image
-from blemish.data.sample import Sample
+from blemish.data.sample import Sample, spread
 from blemish.errors import DataError, ImageError
 from blemish.results import Note
 
@@ -67,7 +67,7 @@ class LearnedPictures:
         deep: list[bool] = []
         for product in products:
             own = [sample for sample in samples if sample.product == product]
-            chosen = own[:: max(1, len(own) // each)][:each]
+            chosen = spread(own, each)
             deep += [_is_deep(sample) for sample in chosen if sample.image is None]
             seen = [_look(sample, bit_depth) for sample in chosen]
             readable = [look for look in seen if look is not None]

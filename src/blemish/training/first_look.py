@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from blemish.data.describe import shared_images
 from blemish.data.images.reading import read_header, read_mask, read_with_largest
 from blemish.data.pixel_checks import PixelChecks
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, spread
 from blemish.errors import BlemishError, ImageError
 from blemish.runtime.cores import usable_cores
 
@@ -60,7 +60,7 @@ def first_look(
             return None  # said where it is measured
 
     pictures = [*_files(samples, _MOST), *_files(tested, _TESTED)]
-    marked = _spread([sample for sample in others if sample.mask_paths], _TESTED)
+    marked = spread([sample for sample in others if sample.mask_paths], _TESTED)
     masks = [(path, sample.product) for sample in marked for path in sample.mask_paths]
     with ThreadPoolExecutor(min(4, usable_cores())) as readers:
         for lot in _lots(pictures):
@@ -77,11 +77,7 @@ def first_look(
 
 
 def _files(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
-    return _spread([sample for sample in samples if sample.image is None], most)
-
-
-def _spread(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
-    return samples[:: max(1, -(-len(samples) // most))]
+    return spread([sample for sample in samples if sample.image is None], most)
 
 
 def _lots(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

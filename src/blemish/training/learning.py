@@ -23,7 +23,7 @@ from blemish._progress import Important, Progress
 from blemish.calibration import Calibration, CalibrationRecord, calibrate
 from blemish.calibration.limits import Limits
 from blemish.data.images.preprocess import Preprocessing
-from blemish.data.sample import DataSet, Sample
+from blemish.data.sample import DataSet, Sample, some_of_each
 from blemish.errors import ConfigError, DataError
 from blemish.inspection.good_groups import GoodGroups
 from blemish.inspection.good_records import good_records
@@ -232,7 +232,7 @@ def learn_more(
         same = [s for s in split.kept if s.product in calibration.products]
         judged = good_records(
             partial(judge_samples, MethodNetwork(method), preprocessing),
-            GoodGroups(_some_of_each(same), "none", {}),
+            GoodGroups(some_of_each(same, _JUDGED), "none", {}),
             progress=progress,
             on_error=lambda path, error: None,  # said above
         )
@@ -272,14 +272,6 @@ def _has_trained(sample: Sample, trained: Mapping[str, Any]) -> bool:
 def _limits(calibration: Calibration | None, product: str) -> Limits | None:
     known = calibration is not None and product in calibration.products
     return calibration.limits(product) if calibration is not None and known else None
-
-
-def _some_of_each(samples: Sequence[Sample]) -> list[Sample]:
-    """At most ``_JUDGED`` samples of each product, evenly spread over them."""
-    rows: dict[str, list[Sample]] = {}
-    for sample in samples:
-        rows.setdefault(sample.product, []).append(sample)
-    return [s for own in rows.values() for s in own[:: math.ceil(len(own) / _JUDGED)]]
 
 
 def _mostly_defects(before: Calibration, judged: Sequence[CalibrationRecord]) -> dict[str, str]:

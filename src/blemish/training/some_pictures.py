@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish._progress import Progress
-from blemish.data.sample import Sample
+from blemish.data.sample import Sample, spread
 from blemish.data.sources import source_pixels
 from blemish.errors import ImageError
 
@@ -20,7 +20,7 @@ def some_pictures(
     samples: Sequence[Sample], what: str, *, bit_depth: int, progress: Progress
 ) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
     """Samples and their pixels ``(H, W, 3)``; those that cannot be read are said elsewhere."""
-    chosen = samples[:: max(1, -(-len(samples) // MOST))]
+    chosen = spread(samples, MOST)
     for sample in progress.track(chosen, what, len(chosen)):
         try:
             pixels = source_pixels(sample, bit_depth=bit_depth)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from blemish.data.sample import spread
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import ProductScale
 from blemish.methods.trio.memory import again, patches_of
@@ -124,7 +125,7 @@ def symmetries(
         drawn = torch.randperm(len(known), generator=generator)[:_PATCHES]
         patches.append(known[drawn.to(known.device)])
         places.append(others.mean(0))
-    rows = [_spread(torch.nonzero(half == own)[:, 0].tolist(), _LOOKS[-1]) for own in (0, 1)]
+    rows = [spread(torch.nonzero(half == own)[:, 0].tolist(), _LOOKS[-1]) for own in (0, 1)]
 
     def apart(pictures: Tensor, own: int) -> Tensor:
         """How far pictures are ``(m, 2)`` from patches of the other half, and from its places."""
@@ -195,9 +196,3 @@ def sentence(product: str, pictures: int, made: int, turns: Sequence[str]) -> st
         "copies of them are learned as well. Where a part that lies so is a defect, "
         "--set turned=0 learns none."
     )
-
-
-def _spread(rows: list[int], most: int) -> list[int]:
-    """As many of the rows, from first to last."""
-    step = max(1.0, len(rows) / most)
-    return [rows[int(k * step)] for k in range(min(most, len(rows)))]
