@@ -118,6 +118,14 @@ def test_one_image_still_gives_an_answer_and_three_notes() -> None:
     assert "never 'unsure'" in never
 
 
+@pytest.mark.parametrize("n", [1, 18, 19, 20, 24, 40])
+def test_that_both_limits_are_the_same_is_said_where_they_are(n: int) -> None:
+    calibration = calibrate(records_of(range(n)))
+    limits = calibration.limits()
+    said = any("both limits are the same" in note for note in calibration.notes())
+    assert said == (limits.defect == limits.unsure)
+
+
 def test_a_model_that_tells_nothing_apart_is_noticed() -> None:
     calibration = calibrate(records_of([2.0] * 200))
     assert calibration.judge(2.0) == (1.0, "ok")

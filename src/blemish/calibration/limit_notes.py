@@ -113,7 +113,7 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
                 f"{most} {_share(1 / (n + 1))}."
             )
     rates = calibration.false_alarm_rate, calibration.unsure_rate
-    same = len({max(limit_rank(rate, n), 1) for rate in rates}) == 1
+    same = rates[1] * (n + 1) < 1 + 1e-9  # the largest score is the limit for either
     if rates[1] > rates[0] and same and not is_estimated(calibration.estimate, n, rates[0]):
         notes.append(
             f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
