@@ -174,7 +174,7 @@ def test_notes_speak_of_the_limits_that_judged() -> None:
 
 
 def test_notes_name_the_product() -> None:
-    notes = calibrate(records_of(range(100), "nut") + records_of(range(20), None)).notes()
+    notes = calibrate(records_of(range(100), "nut") + records_of(range(19), None)).notes()
     assert len(notes) == 2  # the false-alarm rate, and both limits the same
     assert all(note.startswith("images of unknown product: ") for note in notes)
 
