@@ -3,10 +3,11 @@
     python benchmarks/simulate_limits.py RESULT [--draws 20000]
 
 Good scores are drawn from distributions whose tail is known, so that the realised rate of each
-limit is exact: ten with one peak, from uniform to heavy-tailed, and three of which a small share of
-good parts lies apart, under another light say, which have a second one. Compared: the k-th largest
-of n, k = floor(rate (n + 1)), and ``blemish.calibration.conformal.limit_at``. RESULT is JSON: per
-rate and n the mean realised rate of either in percent, by distribution.
+limit is exact: ten with one peak, from uniform to heavy-tailed; nine of which a share of good
+parts lies apart, under another light say, which have a second one; and two that pile up at an upper
+end, as scores that saturate do. Compared: the k-th largest of n, k = floor(rate (n + 1)), and
+``blemish.calibration.conformal.limit_at``. RESULT is JSON: per rate and n the mean realised rate of
+either in percent, by distribution, and the largest standard error of these means.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 from simulate_tail import DISTRIBUTIONS
 
 from blemish.benchmark.result_file import write_result
@@ -23,13 +25,15 @@ from blemish.calibration.conformal import limit_at, limit_rank
 RATES = (0.01, 0.05)
 COUNTS = (24, 30, 60, 110, 150, 180, 267, 500)
 #: Share of good parts that lie apart by twenty deviations.
-APART = (0.01, 0.03, 0.06)
+APART = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15)
+PILED = {"beta 5, 0.2": stats.beta(5, 0.2), "beta 1, 0.1": stats.beta(1, 0.1)}
+KNOWN = {**DISTRIBUTIONS, **PILED}
 
 
 def drawn(kind: str, draws: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Good scores, ascending. (draws, n)"""
-    if kind in DISTRIBUTIONS:
-        return np.sort(DISTRIBUTIONS[kind].rvs((draws, n), random_state=rng), axis=1)
+    if kind in KNOWN:
+        return np.sort(KNOWN[kind].rvs((draws, n), random_state=rng), axis=1)
     share = float(kind.split()[0]) / 100
     apart = rng.random((draws, n)) < share
     return np.sort(rng.normal(size=(draws, n)) + 20.0 * apart, axis=1)
@@ -37,8 +41,8 @@ def drawn(kind: str, draws: int, n: int, rng: np.random.Generator) -> np.ndarray
 
 def above(kind: str, limits: np.ndarray) -> np.ndarray:
     """Share of good parts above each limit."""
-    if kind in DISTRIBUTIONS:
-        return np.asarray(DISTRIBUTIONS[kind].sf(limits))
+    if kind in KNOWN:
+        return np.asarray(KNOWN[kind].sf(limits))
     share, normal = float(kind.split()[0]) / 100, DISTRIBUTIONS["normal"]
     return np.asarray((1 - share) * normal.sf(limits) + share * normal.sf(limits - 20.0))
 
@@ -49,8 +53,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20_000)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    kinds = [*DISTRIBUTIONS, *(f"{100 * share:g} % apart" for share in APART)]
+    groups = [[*DISTRIBUTIONS], [f"{100 * share:g} % apart" for share in APART], [*PILED]]
+    kinds = [kind for group in groups for kind in group]
     found: dict[str, dict[int, dict[str, list[float]]]] = {}
+    errors = []
     for rate in RATES:
         for n in COUNTS:
             k = max(limit_rank(rate, n), 1)
@@ -58,18 +64,17 @@ def main() -> None:
             for kind in kinds:
                 scores = drawn(kind, options.draws, n, rng)
                 between = np.array([limit_at(rate, good) for good in scores])
-                row[kind] = [
-                    round(100 * float(above(kind, limits).mean()), 3)
-                    for limits in (scores[:, -k], between)
-                ]
-            one = np.array([row[kind] for kind in DISTRIBUTIONS])
-            two = np.array([row[kind] for kind in kinds[len(DISTRIBUTIONS) :]])
+                rates = [100 * above(kind, limits) for limits in (scores[:, -k], between)]
+                errors.append(max(float(r.std()) for r in rates) / options.draws**0.5)
+                row[kind] = [round(float(r.mean()), 3) for r in rates]
+            one, apart, piled = (np.array([row[kind] for kind in group]) for group in groups)
             print(
                 f"{100 * rate:g} % of {n}: whole rank {one[:, 0].mean():.2f}, between ranks "
-                f"{one[:, 1].mean():.2f} ({one[:, 1].min():.2f} – {one[:, 1].max():.2f}); parts "
-                f"apart: {two[:, 0].max():.2f}, {two[:, 1].max():.2f} at worst"
+                f"{one[:, 1].mean():.2f} ({one[:, 1].min():.2f} – {one[:, 1].max():.2f}); at worst "
+                f"{apart[:, 1].max():.2f} with parts apart, {piled[:, 1].max():.2f} piled up"
             )
-    write_result(options.result, {"draws": options.draws, "percent": found})
+    content = {"draws": options.draws, "groups": groups, "percent": found}
+    write_result(options.result, {**content, "largest_standard_error": round(max(errors), 4)})
 
 
 if __name__ == "__main__":

@@ -79,6 +79,20 @@ def test_of_many_good_images_the_limit_is_a_quantile_and_rests_on_none() -> None
     assert not setters.far
 
 
+def test_above_a_limit_that_lies_between_two_scores_a_gap_says_little_of_it() -> None:
+    """Of 198 the limit is a hundredth of the way from the second largest up to the largest."""
+    (setters,) = limit_setters(limits(records([*np.linspace(0, 2.5, 197), 12.0])))
+    assert setters.limit == pytest.approx(2.5 + 0.01 * 9.5)
+    assert not setters.far
+    assert setters.names == ("196.png",)  # the nearer of the two
+    (setters,) = limit_setters(limits(records([*np.linspace(0, 2.5, 110), 12.0])))
+    assert setters.names == ("110.png",)
+    assert setters.times == pytest.approx((setters.limit - 1.26) / (2.5 - 1.26), rel=0.01)
+    assert setters.far
+    two = limit_setters(limits(records([*np.linspace(0, 2.5, 197), 11.0, 12.0])))[0]
+    assert two.names == ("198.png", "197.png")
+
+
 def test_chance_alone_gives_a_note_as_seldom_as_stated() -> None:
     rng = np.random.default_rng(0)
     for n, share in ((60, 1 / 12), (99, 1 / 25)):

@@ -124,6 +124,8 @@ def test_that_both_limits_are_the_same_is_said_where_they_are(n: int) -> None:
     limits = calibration.limits()
     said = any("both limits are the same" in note for note in calibration.notes())
     assert said == (limits.defect == limits.unsure)
+    alike = calibrate(records_of([*range(22), 30, 30]))  # the two largest are one score
+    assert any("both limits are the same" in note for note in alike.notes())
 
 
 def test_a_model_that_tells_nothing_apart_is_noticed() -> None:

@@ -46,7 +46,7 @@ def test_a_picture_that_sets_the_limit_alone_is_shown(root: Path) -> None:
 def test_one_that_is_not_far_and_not_here_has_a_quiet_line(root: Path) -> None:
     made = page(root, limits(root, 1.0))
     said = " ".join(made.words.split())
-    assert "The good image whose score is the limit; no other is far from it." in said
+    assert "The good image whose score is nearest to the limit; no other is far from it." in said
     assert "29.png (not among these images)" in said
     assert "Who sets the limit" not in page(root, None).words
     nameless = calibrate([CalibrationRecord("nut", s, s) for s in range(30)])

@@ -75,11 +75,11 @@ def times_limit(score: float, middle: float, limit: float) -> float | None:
 
 
 def limit_rank(rate: float, n: int) -> int:
-    """Rank k, from the largest, of the good score that no rate above ``rate`` exceeds; 0 if none.
+    """Rank, from the largest, of the lowest good score that may be a limit at ``rate``; 0 if none.
 
-    This is floor(rate · (n + 1)), taken as the largest k with k / (n + 1) <= rate in floating
-    point. The product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values,
-    which are such fractions, would disagree with the limit.
+    This is the largest k with k / (n + 1) <= rate in floating point, floor(rate · (n + 1)). The
+    product would be wrong by one now and then (0.29 · 100 is 28.999…), and p-values, which are such
+    fractions, would disagree.
     """
     k = math.floor(rate * (n + 1))
     if (k + 1) / (n + 1) <= rate:
@@ -87,24 +87,35 @@ def limit_rank(rate: float, n: int) -> int:
     return k - 1 if k / (n + 1) > rate else k
 
 
+def _between(rate: float, n: int) -> tuple[int, float]:
+    """Rank of the good score at or above the limit, 1 at least, and how far it is to the next.
+
+    The way is in [0, 1); rounding of a whole number of steps is none.
+    """
+    k = limit_rank(rate, n)
+    way = rate * (n + 1) - k
+    return (k, way if way > 1e-9 else 0.0) if k else (1, 0.0)
+
+
 def limit_at(rate: float, good_scores: Sequence[float]) -> float:
-    """Conformal quantile: the limit that a share ``rate`` of good images exceeds, no more.
+    """Conformal quantile: the limit that a share ``rate`` of good images exceeds.
 
     Between the k-th largest of n good scores and the next, k = :func:`limit_rank`, by as much as
     ``rate`` lies between k / (n + 1) and (k + 1) / (n + 1). Of a good image that is exchangeable
     with the others
 
-    - at most ``rate`` is above it where the density of the scores falls, or stays, from the lower
-      of the two on, as it does beyond the only peak: the share above is then convex, and between
-      two scores below the straight line, whose mean over draws is the rate;
-    - at most (k + 1) / (n + 1) whatever the distribution.
+    - about ``rate`` is above it, and no more where the density of scores falls, or stays, wherever
+      these two can lie: the share above is then convex, between two scores no more than the
+      straight line, whose mean over draws is the rate;
+    - at most (k + 1) / (n + 1), whatever the distribution: more than the rate by less than a step.
 
-    Where ``rate`` is a whole number of steps 1 / (n + 1) it is the k-th largest, and both are one.
-    With fewer than :func:`images_needed` scores it is the largest, for 1 / (n + 1).
+    Where ``rate`` is a whole number of steps 1 / (n + 1) it is the k-th largest, and all are one.
+    With fewer than :func:`images_needed` scores it is the largest, for 1 / (n + 1). Other than a
+    rank it depends on the unit of the scores: that of their logarithms is not its logarithm.
 
     Args:
         rate: Share of good images, in (0, 0.5].
-        good_scores: Scores of good images, ascending; at least one.
+        good_scores: Finite scores of good images, ascending; at least one.
 
     Example:
         >>> from blemish.calibration.conformal import limit_at
@@ -112,24 +123,30 @@ def limit_at(rate: float, good_scores: Sequence[float]) -> float:
         >>> limit_at(0.04, good), limit_at(0.05, good), limit_at(0.01, good)
         (24.0, 23.75, 24.0)
     """
-    n = len(good_scores)
-    k = limit_rank(rate, n)
-    if k == 0:
-        return good_scores[-1]
-    upper, lower = good_scores[-k], good_scores[-min(k + 1, n)]
-    beyond = rate * (n + 1) - k
-    # Rounding of a whole number of steps is no step.
-    return upper if beyond < 1e-9 else upper - beyond * (upper - lower)
+    k, way = _between(rate, len(good_scores))
+    upper = good_scores[-k]
+    if not way:
+        return upper
+    lower = good_scores[-k - 1]
+    return max(lower, upper - way * (upper - lower))
+
+
+def nearest_rank(rate: float, n: int) -> int:
+    """Rank of the good score that :func:`limit_at` is nearest to."""
+    k, way = _between(rate, n)
+    return k + (way > 0.5)
 
 
 def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
-    """Rate at which good images are above :func:`limit_at` of n good scores, at most.
+    """Rate at which good images are above :func:`limit_at` of n good scores.
 
-    Of images that are exchangeable each, all ``sizes`` 1, ``rate`` itself, or 1 / (n + 1) where
-    they are too few for it. Of groups that are exchangeable as wholes, as parts or lots are,
-    (k + m - 1) / (n + 1) with m images in the largest and k the rank of the score at or below the
-    limit: put a new group beside the others, and at most k + m - 1 of all images have fewer than
-    k of other groups above them, for of their own at most m - 1 are. Of groups of one size that
+    Of images that are exchangeable each, all ``sizes`` 1: ``rate`` itself, on the condition that
+    stands there, or 1 / (n + 1) where they are too few for it.
+
+    Of groups that are exchangeable as wholes, as parts or lots are, a bound for any distribution:
+    (r + m - 1) / (n + 1) with m images in the largest and r the rank of the score at or below the
+    limit. Put a new group beside the others, and at most r + m - 1 of all images have fewer than
+    r of other groups above them, for of their own at most m - 1 are. Of groups of one size that
     is exact for n + m in place of n + 1; of others it holds for the share of all images.
 
     Example:
@@ -142,8 +159,8 @@ def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
     n, largest = sum(sizes), max(sizes)
     if largest == 1:
         return max(rate, 1 / (n + 1))
-    k = max(math.ceil(rate * (n + 1) - 1e-9), 1)
-    return min(k + largest - 1, n) / (n + 1)
+    k, way = _between(rate, n)
+    return min(k + (way > 0) + largest - 1, n) / (n + 1)
 
 
 def images_needed(rate: float) -> int:
@@ -163,10 +180,11 @@ def images_needed(rate: float) -> int:
 
 
 class Judgement(NamedTuple):
-    """The p-value of a score and the verdict that follows from it.
+    """The p-value of a score, and the verdict by the two limits.
 
-    Without enough good images for the false-alarm rate the verdict can be ``defect`` although the
-    p-value is above the rate: it cannot be smaller than 1 / (n + 1). ``Calibration.notes`` says so.
+    A p-value at or below the false-alarm rate is always a ``defect``. One above it can be: by less
+    than a step, 1 / (n + 1), within which the limit lies; or where the good images are too few for
+    the rate, since it is never smaller than that. ``Calibration.notes`` says so.
     """
 
     p_value: float

@@ -8,8 +8,8 @@ in a Random World*, 2005; Volkhonskiy et al., *Inductive conformal martingales f
 detection*, 2017). The bet is the simple jumper (Vovk et al., *Retrain or not retrain: conformal
 test martingales for change-point detection*, 2021), which follows scores that rise or fall.
 
-Defects are no drift: only scores below the product's limit count, those of the good images
-likewise. Below a limit that is one of their order statistics they are exchangeable still.
+Defects are no drift: only scores below a limit count, those of the good images likewise. They are
+exchangeable still where the limit is one of their order statistics, or does not depend on them.
 """
 
 from __future__ import annotations

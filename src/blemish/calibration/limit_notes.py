@@ -77,7 +77,7 @@ def _of_new_groups(calibration: Calibration, group: GoodScores, several: bool) -
         return ""
     prefix = f"{group.product or 'images of unknown product'}: " if several else ""
     count = len(group.group_sizes)
-    rate = calibration.limits(group.product).defect_rate
+    rate = calibration.limits_of(group).defect_rate
     asked = calibration.false_alarm_rate
     about = "the rate asked for" if limit_rank(asked, group.n) else _share(1 / (group.n + 1))
     return (
@@ -112,14 +112,15 @@ def _of_group(calibration: Calibration, group: GoodScores, several: bool) -> lis
                 f"{n} {'was' if n == 1 else 'were'} given: {limit} {used} {effect} of "
                 f"{most} {_share(1 / (n + 1))}."
             )
-    rates = calibration.false_alarm_rate, calibration.unsure_rate
-    same = rates[1] * (n + 1) < 1 + 1e-9  # the largest score is the limit for either
-    if rates[1] > rates[0] and same and not is_estimated(calibration.estimate, n, rates[0]):
+    constant = n > 1 and group.scores[0] == group.scores[-1]
+    limits = calibration.limits_of(group)
+    asked_for = calibration.unsure_rate > calibration.false_alarm_rate
+    if asked_for and not constant and limits.defect == limits.unsure:
         notes.append(
             f"{prefix}with {n} good image{'' if n == 1 else 's'} both limits are the same: "
             "the verdict is never 'unsure'."
         )
-    if n > 1 and group.scores[0] == group.scores[-1]:
+    if constant:
         notes.append(
             Important(
                 f"{prefix}all {n} good images have the same score: the model tells nothing apart."

@@ -1,7 +1,8 @@
 """Influential observations: the good images that a limit rests on, by name.
 
-The limit is one of the largest good scores, so one mislabelled image among them hides every defect
-that scores less. Where a few stand far above the next they are named, with what leaves them out.
+The limit is one of the largest good scores, or lies between two of them, so that one mislabelled
+image hides every defect that scores less. Where a few hold the limit far above the next score they
+are named, with what leaves them out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from blemish._names import nearest_hint
-from blemish.calibration.conformal import limit_at, limit_rank
+from blemish.calibration.conformal import limit_at, limit_rank, nearest_rank
 from blemish.calibration.good_scores import CalibrationRecord, GoodScores
 from blemish.errors import CalibrationError
 
@@ -35,8 +36,8 @@ class LimitSetters(NamedTuple):
     Attributes:
         product: Its name, ``None`` for images of unknown product.
         images: Identities, the highest score first; empty where an image has none.
-        times: How many times as far above the median good score the lowest of them is as the next
-            below; infinite where that one is not above it.
+        times: How many times as far above the median good score the limit, or the lowest of them
+            below it, is as the next good image; infinite where that one is not above the median.
         limit: Score above which an image is a ``defect``.
         without: The limit, were these images left out.
     """
@@ -68,7 +69,7 @@ def limit_setters(calibration: Calibration) -> list[LimitSetters]:
 
     These are the images above the widest gap in the scores, in distances from the median, where it
     is wide (:data:`FAR`): at least those at or above the limit, at most five and a tenth. Else it
-    is the one whose score is the limit.
+    is the one whose score is nearest to the limit.
 
     Example:
         >>> from blemish.calibration import CalibrationRecord, calibrate
@@ -89,13 +90,16 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
 
     def times(count: int) -> float:
         next_one = scores[-count - 1] - middle
-        return (scores[-count] - middle) / next_one if next_one > 0 else math.inf
+        # Above a limit that lies between two scores a gap says nothing of it.
+        own = min(scores[-count], limit) - middle
+        return own / next_one if next_one > 0 else math.inf
 
     # Of constant scores nothing stands out.
     candidates = range(rank, min(_MOST, int(_SHARE * n)) + 1) if limit > middle else ()
     count = max(candidates, key=times, default=0)
     widest = times(count) if count else 1.0
-    own = slice(n - count, n) if widest >= FAR else slice(n - rank, n - rank + 1)
+    nearest = n - nearest_rank(rate, n)
+    own = slice(n - count, n) if widest >= FAR else slice(nearest, nearest + 1)
     left = scores[: own.start] + scores[own.stop :]
     return LimitSetters(
         product=group.product,

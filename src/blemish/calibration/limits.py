@@ -33,6 +33,9 @@ from blemish.calibration.tail import estimated_limit, is_estimated
 from blemish.errors import CalibrationError, ConfigError
 from blemish.results import UNKNOWN_PRODUCT, Branch
 
+#: How limits follow from scores, for the digest: the same scores have other limits by another rule.
+_RULE = "between ranks"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -46,8 +49,8 @@ class Limits:
         map_scale: Map values shown as 0 % and 100 % of a colour scale that is the same for every
             image: the typical background of good maps, and twice as far above it as the peaks
             reach at the false-alarm rate (which is thus at 50 %).
-        defect_rate: Upper bound of the rate at which good images are ``defect``; those of new
-            groups where the good images come in groups: see
+        defect_rate: The rate at which good images are ``defect`` at most; those of new groups
+            where the good images come in groups. On which condition, says
             :func:`blemish.calibration.conformal.guaranteed_rate`.
         unsure_rate: The same for "``unsure`` or ``defect``".
         n: Number of good images behind these limits.
@@ -156,7 +159,7 @@ class Calibration(BaseModel):
     @cached_property
     def version(self) -> str:
         """Digest of the good images and rates: what a prediction says it was judged by."""
-        content = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        content = json.dumps([_RULE, self.to_json()], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:12]
 
     def at(
@@ -197,10 +200,11 @@ class Calibration(BaseModel):
         group = self._group(product)
         found = self._found.get(group.product)
         if found is None:
-            found = self._found[group.product] = self._limits_of(group)
+            found = self._found[group.product] = self.limits_of(group)
         return found
 
-    def _limits_of(self, group: GoodScores) -> Limits:
+    def limits_of(self, group: GoodScores) -> Limits:
+        """The limits that these good scores set, at the rates of this calibration."""
         defect, unsure = self._pair(group.scores)
         peak, mark = self._pair(group.ascending_peaks)
         low = median(group.map_lows)

@@ -6,6 +6,7 @@ What ``blemish trend`` prints of files, and a server shows of its line, are the 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,10 @@ class TrendWatch:
         self._before: list[dict[str, float]] = []
         if group is not None and not first:
             self._before = [{"score": score} for score in group.scores]
+            # Exchangeable with the parts to come are those below one of them, not below a limit
+            # that lies between two.
+            above = group.scores[bisect_left(group.scores, self._limit) :]
+            self._limit = above[0] if above else self._limit
         self._watch: DriftWatch | None = None
         self.seen = 0
         self.stretches: list[Stretch] = []

@@ -59,7 +59,7 @@ class PromisedPower:
     @property
     def short(self) -> bool:
         """Whether less is guaranteed than was asked for."""
-        return self.guaranteed is None or self.guaranteed > self.rate
+        return self.guaranteed is None or self.guaranteed > self.rate + 1e-9
 
     def figures(self) -> dict[str, Any]:
         """All of it by name, flat, for JSON."""

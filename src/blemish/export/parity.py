@@ -45,7 +45,7 @@ class Parity:
         verdicts: Number of images with a verdict from both.
         changed: Names of images whose verdict differs.
         on_limit: Number of images whose verdict differs because both scores *are* a limit, to
-            within rounding. A limit is the score of a calibration image.
+            within rounding. A limit can be the score of a calibration image.
         rank_correlation: Spearman's, of the scores.
         recognised: Names of images that the two take for different products.
     """
