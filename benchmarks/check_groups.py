@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from scipy.stats import binom
 
 from blemish._progress import Progress
 from blemish.benchmark.result_file import write_result
-from blemish.calibration import CalibrationRecord, calibrate
+from blemish.calibration.conformal import in_groups, limit_at
 from blemish.data.equal_pictures import alike_together
 from blemish.data.grouping import count_groups, grouped
 from blemish.data.images.preprocess import Preprocessing, choose_input_size
@@ -69,10 +71,10 @@ def scored(method: Trio, levels: Levels, rows: list[int]) -> Scores:
     return torch.cat(scores).double().numpy()
 
 
-def limits(good: Scores) -> list[float]:
+def limits(good: Scores, groups: Iterable[str]) -> list[float]:
     """The limits for a defect at each of ``RATES``, as a model has them."""
-    by = calibrate([CalibrationRecord("part", score=float(s), peak=float(s)) for s in good])
-    return [by.at(false_alarm_rate=rate).limits("part").defect for rate in RATES]
+    grouped = in_groups([*Counter(groups).values()])
+    return [limit_at(rate, np.sort(good).tolist(), grouped=grouped) for rate in RATES]
 
 
 def one_split(
@@ -101,7 +103,7 @@ def one_split(
             own = method.out_of_fold()
             assert own is not None
             good = own.score.double().numpy()
-        lines = limits(good)
+        lines = limits(good, [parts[row] for row in held or rows])
         fresh, spoiled = scored(method, learner.levels, new), scored(method, bad, defects)
         found[way] = [(int((fresh > line).sum()), float((spoiled > line).mean())) for line in lines]
     return found

@@ -13,6 +13,7 @@ from blemish.calibration import CalibrationRecord, calibrate
 from blemish.calibration.conformal import (
     guaranteed_rate,
     images_needed,
+    in_groups,
     limit_at,
     limit_rank,
     p_value,
@@ -126,9 +127,15 @@ def test_rounding_leaves_the_limit_between_the_two_scores() -> None:
 
 
 def test_the_groups_bound_counts_the_score_below_the_limit() -> None:
-    sizes = [2] * 20  # 0.06 of 41 is 2.46 steps
-    assert guaranteed_rate(0.06, sizes) == (3 + 2 - 1) / 41
-    assert guaranteed_rate(2 / 41, sizes) == (2 + 2 - 1) / 41
+    pair = [2, *[1] * 38]  # 0.06 of 41 is 2.46 steps
+    assert guaranteed_rate(0.06, pair) == (3 + 2 - 1) / 41
+    assert guaranteed_rate(2 / 41, pair) == (2 + 2 - 1) / 41
+
+
+def test_of_images_in_groups_the_limit_is_a_score() -> None:
+    sizes, good = [2] * 20, [*range(40)]
+    assert limit_at(0.06, good, grouped=in_groups(sizes)) == 38
+    assert guaranteed_rate(0.06, sizes) == (2 + 2 - 1) / 41
 
 
 @pytest.mark.parametrize(("n", "rate"), [(24, 0.05), (40, 0.06), (150, 0.01), (180, 0.01)])
@@ -179,9 +186,10 @@ def test_the_bound_for_new_groups_holds_whatever_is_in_them(
     for at, new in enumerate(groups):
         others = [*groups[:at], *groups[at + 1 :]]
         scores = sorted(score for other in others for score in other)
-        limit = limit_at(rate, scores)
+        sizes = [len(other) for other in others]
+        limit = limit_at(rate, scores, grouped=in_groups(sizes))
         stopped += sum(score > limit for score in new)
-        bounds.append(guaranteed_rate(rate, [len(other) for other in others]))
+        bounds.append(guaranteed_rate(rate, sizes))
     n = sum(map(len, groups))
     if n == len(groups):  # single images, whatever their scores
         bounds = [(max(limit_rank(rate, n - 1), 1) + (n > 2)) / n]

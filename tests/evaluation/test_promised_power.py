@@ -187,6 +187,6 @@ def test_groups_are_named_as_the_cause() -> None:
     measured = promised_power([1, 250], [0, 1], [limits, limits])
     assert [power.grouped for power in measured] == [True, True]
     assert shortfalls([("nut", measured)]) == [
-        "Too few groups of good images to hold 1 % of new ones for sure; guaranteed: nut 6 %.",
-        "Too few groups of good images to hold 5 % of new ones for sure; guaranteed: nut 10 %.",
+        "Too few groups of good images to hold 1 % of new ones for sure; guaranteed: nut 5.5 %.",
+        "Too few groups of good images to hold 5 % of new ones for sure; guaranteed: nut 9.5 %.",
     ]

@@ -87,17 +87,28 @@ def limit_rank(rate: float, n: int) -> int:
     return k - 1 if k / (n + 1) > rate else k
 
 
-def _between(rate: float, n: int) -> tuple[int, float]:
+def in_groups(sizes: Sequence[int]) -> bool:
+    """Whether images come in groups of these sizes: of two on average, and not one pair by chance.
+
+    Example:
+        >>> from blemish.calibration.conformal import in_groups
+        >>> in_groups([8] * 30), in_groups([2, *[1] * 200])
+        (True, False)
+    """
+    return sum(sizes) >= 2 * len(sizes)
+
+
+def _between(rate: float, n: int, grouped: bool) -> tuple[int, float]:
     """Rank of the good score at or above the limit, 1 at least, and how far it is to the next.
 
     The way is in [0, 1); rounding of a whole number of steps is none.
     """
     k = limit_rank(rate, n)
     way = rate * (n + 1) - k
-    return (k, way if way > 1e-9 else 0.0) if k else (1, 0.0)
+    return (k, way if way > 1e-9 and not grouped else 0.0) if k else (1, 0.0)
 
 
-def limit_at(rate: float, good_scores: Sequence[float]) -> float:
+def limit_at(rate: float, good_scores: Sequence[float], *, grouped: bool = False) -> float:
     """Conformal quantile: the limit that a share ``rate`` of good images exceeds.
 
     Between the k-th largest of n good scores and the next, k = :func:`limit_rank`, by as much as
@@ -110,12 +121,14 @@ def limit_at(rate: float, good_scores: Sequence[float]) -> float:
     - at most (k + 1) / (n + 1), whatever the distribution: more than the rate by less than a step.
 
     Where ``rate`` is a whole number of steps 1 / (n + 1) it is the k-th largest, and all are one.
-    With fewer than :func:`images_needed` scores it is the largest, for 1 / (n + 1). Other than a
-    rank it depends on the unit of the scores: that of their logarithms is not its logarithm.
+    So it is of images that come in groups, since new groups are above it more often. With fewer
+    than :func:`images_needed` scores it is the largest, for 1 / (n + 1). Other than a rank it
+    depends on the unit of the scores: that of their logarithms is not its logarithm.
 
     Args:
         rate: Share of good images, in (0, 0.5].
         good_scores: Finite scores of good images, ascending; at least one.
+        grouped: Whether the images come in groups, see :func:`in_groups`.
 
     Example:
         >>> from blemish.calibration.conformal import limit_at
@@ -123,7 +136,7 @@ def limit_at(rate: float, good_scores: Sequence[float]) -> float:
         >>> limit_at(0.04, good), limit_at(0.05, good), limit_at(0.01, good)
         (24.0, 23.75, 24.0)
     """
-    k, way = _between(rate, len(good_scores))
+    k, way = _between(rate, len(good_scores), grouped)
     upper = good_scores[-k]
     if not way:
         return upper
@@ -131,9 +144,9 @@ def limit_at(rate: float, good_scores: Sequence[float]) -> float:
     return max(lower, upper - way * (upper - lower))
 
 
-def nearest_rank(rate: float, n: int) -> int:
+def nearest_rank(rate: float, n: int, *, grouped: bool = False) -> int:
     """Rank of the good score that :func:`limit_at` is nearest to."""
-    k, way = _between(rate, n)
+    k, way = _between(rate, n, grouped)
     return k + (way > 0.5)
 
 
@@ -152,14 +165,14 @@ def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
     Example:
         >>> from blemish.calibration.conformal import guaranteed_rate
         >>> guaranteed_rate(0.01, [1] * 120), guaranteed_rate(0.04, [4] * 30 + [3] * 3)
-        (0.01, 0.06923076923076923)
+        (0.01, 0.06153846153846154)
         >>> guaranteed_rate(0.05, [1] * 9)
         0.1
     """
     n, largest = sum(sizes), max(sizes)
     if largest == 1:
         return max(rate, 1 / (n + 1))
-    k, way = _between(rate, n)
+    k, way = _between(rate, n, in_groups(sizes))
     return min(k + (way > 0) + largest - 1, n) / (n + 1)
 
 

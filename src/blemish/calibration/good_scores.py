@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from blemish.calibration.conformal import Scores
+from blemish.calibration.conformal import Scores, in_groups
 from blemish.data.images.open_file import open_file
 from blemish.data.sample import Sample
 from blemish.errors import CalibrationError
@@ -155,6 +155,11 @@ class GoodScores(BaseModel):
         """Number of images of each group, one that stands alone being a group of its own."""
         named = Counter(name for name in self.image_groups if name)
         return (*named.values(), *([1] * (self.n - named.total())))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the images come in groups, of two on average."""
+        return in_groups(self.group_sizes)
 
     @cached_property
     def ascending_peaks(self) -> Scores:

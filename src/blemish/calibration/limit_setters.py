@@ -86,7 +86,7 @@ def limit_setters(calibration: Calibration) -> list[LimitSetters]:
 def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     scores, n = group.scores, group.n
     rank = max(limit_rank(rate, n), 1)
-    middle, limit = median(scores), limit_at(rate, scores)
+    middle, limit = median(scores), limit_at(rate, scores, grouped=group.grouped)
 
     def times(count: int) -> float:
         next_one = scores[-count - 1] - middle
@@ -98,7 +98,7 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     candidates = range(rank, min(_MOST, int(_SHARE * n)) + 1) if limit > middle else ()
     count = max(candidates, key=times, default=0)
     widest = times(count) if count else 1.0
-    nearest = n - nearest_rank(rate, n)
+    nearest = n - nearest_rank(rate, n, grouped=group.grouped)
     own = slice(n - count, n) if widest >= FAR else slice(nearest, nearest + 1)
     left = scores[: own.start] + scores[own.stop :]
     return LimitSetters(
@@ -106,7 +106,7 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
         images=group.images[own][::-1],
         times=widest,
         limit=limit,
-        without=limit_at(rate, left) if left else math.nan,
+        without=limit_at(rate, left, grouped=group.grouped) if left else math.nan,
     )
 
 

@@ -205,8 +205,8 @@ class Calibration(BaseModel):
 
     def limits_of(self, group: GoodScores) -> Limits:
         """The limits that these good scores set, at the rates of this calibration."""
-        defect, unsure = self._pair(group.scores)
-        peak, mark = self._pair(group.ascending_peaks)
+        defect, unsure = self._pair(group.scores, group.grouped)
+        peak, mark = self._pair(group.ascending_peaks, group.grouped)
         low = median(group.map_lows)
         high = low + 2.0 * (peak - low)
         rates = [
@@ -257,7 +257,7 @@ class Calibration(BaseModel):
         for name in branches.keys() & group.branches.keys():
             good = group.ascending_branches[name]
             score = branches[name]
-            defect, unsure = self._pair(good)
+            defect, unsure = self._pair(good, group.grouped)
             times = times_limit(score, median(good), defect)
             judged[name] = Branch(score, *judge(score, good, defect, unsure), times)
         return judged
@@ -326,18 +326,15 @@ class Calibration(BaseModel):
         """Limits by their product, as far as they were asked for."""
         return {}
 
-    def _pair(self, good: Scores) -> tuple[float, float]:
-        """Limits for ``defect`` and ``unsure`` by ascending good scores.
-
-        With too few for a rate the largest, which holds the rate 1 / (n + 1), or an estimate.
-        """
-        alarm, unsure = self.false_alarm_rate, self.unsure_rate
-        return self._limit(good, alarm), self._limit(good, unsure)
-
-    def _limit(self, good: Scores, rate: float) -> float:
-        if is_estimated(self.estimate, len(good), rate):
-            return estimated_limit(good, rate)
-        return limit_at(rate, good)
+    def _pair(self, good: Scores, grouped: bool) -> tuple[float, float]:
+        """Limits for ``defect`` and ``unsure`` by ascending good scores, or estimates of them."""
+        alarm, unsure = (
+            estimated_limit(good, rate)
+            if is_estimated(self.estimate, len(good), rate)
+            else limit_at(rate, good, grouped=grouped)
+            for rate in (self.false_alarm_rate, self.unsure_rate)
+        )
+        return alarm, unsure
 
 
 def calibrate(
