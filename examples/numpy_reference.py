@@ -21,9 +21,10 @@ def judge(model: str, picture: Image.Image) -> tuple[float, str, np.ndarray]:
     """Score, verdict by the limits of the only product, and the map ``(H, W)`` at input size."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     manifest = json.loads(session.get_modelmeta().custom_metadata_map["blemish"])
-    size: dict[str, Any] = manifest["preprocessing"]
-    if size.get("tiling") or manifest["calibration"].get("estimate"):
-        raise SystemExit("Tiles, and limits that are estimated, are beyond this reference.")
+    size, calibration = manifest["preprocessing"], manifest["calibration"]
+    group: dict[str, Any] = calibration["groups"][0]
+    if size.get("tiling") or calibration.get("estimate") or any(group.get("image_groups", ())):
+        raise SystemExit("Tiles, groups, and limits that are estimated are beyond this reference.")
     scale = min(size["height"] / picture.height, size["width"] / picture.width)
     height = min(size["height"], max(1, round(picture.height * scale)))
     width = min(size["width"], max(1, round(picture.width * scale)))
@@ -34,11 +35,8 @@ def judge(model: str, picture: Image.Image) -> tuple[float, str, np.ndarray]:
     top, left = (size["height"] - height) // 2, (size["width"] - width) // 2
     pixels[0, top : top + height, left : left + width] = np.asarray(resized)
     anomaly_map, score = session.run(["anomaly_map", "score"], {"pixels": pixels})
-    calibration = manifest["calibration"]
-    good = calibration["groups"][0]["scores"]  # ascending
-    limits = []
-    for rate in (calibration["false_alarm_rate"], calibration["unsure_rate"]):
-        limits.append(np.quantile(good, 1 - rate, method="weibull"))  # the largest if too few
+    rates = calibration["false_alarm_rate"], calibration["unsure_rate"]
+    limits = [np.quantile(group["scores"], 1 - rate, method="weibull") for rate in rates]
     verdict = "defect" if score[0] > limits[0] else "unsure" if score[0] > limits[1] else "ok"
     return float(score[0]), verdict, anomaly_map[0]
 
