@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from blemish.methods.registry import method_class
+from blemish.methods.registry import _OWN, method_class
 from blemish.methods.settings import parse_settings
 
 _PAGES = Path(__file__).parents[2] / "docs" / "methods"
-
-
-_NAMES = sorted(path.stem for path in _PAGES.glob("*.md"))
+_NAMES = sorted(_OWN)
 
 
 def example(name: str) -> str:
