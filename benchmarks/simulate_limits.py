@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -27,24 +28,21 @@ COUNTS = (24, 30, 60, 110, 150, 180, 267, 500)
 #: Share of good parts that lie apart by twenty deviations.
 APART = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15)
 PILED = {"beta 5, 0.2": stats.beta(5, 0.2), "beta 1, 0.1": stats.beta(1, 0.1)}
-KNOWN = {**DISTRIBUTIONS, **PILED}
 
 
-def drawn(kind: str, draws: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Good scores, ascending. (draws, n)"""
-    if kind in KNOWN:
-        return np.sort(KNOWN[kind].rvs((draws, n), random_state=rng), axis=1)
-    share = float(kind.split()[0]) / 100
-    apart = rng.random((draws, n)) < share
-    return np.sort(rng.normal(size=(draws, n)) + 20.0 * apart, axis=1)
+class Apart(NamedTuple):
+    """Normal scores, of which a share lies apart; drawn and asked as SciPy's distributions are."""
 
+    share: float
+    by: float = 20.0
 
-def above(kind: str, limits: np.ndarray) -> np.ndarray:
-    """Share of good parts above each limit."""
-    if kind in KNOWN:
-        return np.asarray(KNOWN[kind].sf(limits))
-    share, normal = float(kind.split()[0]) / 100, DISTRIBUTIONS["normal"]
-    return np.asarray((1 - share) * normal.sf(limits) + share * normal.sf(limits - 20.0))
+    def rvs(self, size: tuple[int, int], random_state: np.random.Generator) -> np.ndarray:
+        apart = random_state.random(size) < self.share
+        return random_state.normal(size=size) + self.by * apart
+
+    def sf(self, limits: np.ndarray) -> np.ndarray:
+        normal = stats.norm()
+        return (1 - self.share) * normal.sf(limits) + self.share * normal.sf(limits - self.by)
 
 
 def main() -> None:
@@ -53,18 +51,19 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20_000)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    groups = [[*DISTRIBUTIONS], [f"{100 * share:g} % apart" for share in APART], [*PILED]]
-    kinds = [kind for group in groups for kind in group]
+    apart_by = {f"{100 * share:g} % apart": Apart(share) for share in APART}
+    known = {**DISTRIBUTIONS, **apart_by, **PILED}
+    groups = [[*DISTRIBUTIONS], [*apart_by], [*PILED]]
     found: dict[str, dict[int, dict[str, list[float]]]] = {}
     errors = []
     for rate in RATES:
         for n in COUNTS:
             k = max(limit_rank(rate, n), 1)
             row = found.setdefault(f"{rate:g}", {}).setdefault(n, {})
-            for kind in kinds:
-                scores = drawn(kind, options.draws, n, rng)
+            for kind, distribution in known.items():
+                scores = np.sort(distribution.rvs((options.draws, n), random_state=rng), axis=1)
                 between = np.array([limit_at(rate, good) for good in scores])
-                rates = [100 * above(kind, limits) for limits in (scores[:, -k], between)]
+                rates = [100 * distribution.sf(limits) for limits in (scores[:, -k], between)]
                 errors.append(max(float(r.std()) for r in rates) / options.draws**0.5)
                 row[kind] = [round(float(r.mean()), 3) for r in rates]
             one, apart, piled = (np.array([row[kind] for kind in group]) for group in groups)

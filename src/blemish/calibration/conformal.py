@@ -98,8 +98,8 @@ def in_groups(sizes: Sequence[int]) -> bool:
     return sum(sizes) >= 2 * len(sizes)
 
 
-def _between(rate: float, n: int, grouped: bool) -> tuple[int, float]:
-    """Rank of the good score at or above the limit, 1 at least, and how far it is to the next.
+def limit_between(rate: float, n: int, *, grouped: bool = False) -> tuple[int, float]:
+    """Rank of the good score at or above :func:`limit_at`, 1 at least, and the way to the next.
 
     The way is in [0, 1); rounding of a whole number of steps is none.
     """
@@ -136,18 +136,12 @@ def limit_at(rate: float, good_scores: Sequence[float], *, grouped: bool = False
         >>> limit_at(0.04, good), limit_at(0.05, good), limit_at(0.01, good)
         (24.0, 23.75, 24.0)
     """
-    k, way = _between(rate, len(good_scores), grouped)
+    k, way = limit_between(rate, len(good_scores), grouped=grouped)
     upper = good_scores[-k]
     if not way:
         return upper
     lower = good_scores[-k - 1]
     return max(lower, upper - way * (upper - lower))
-
-
-def nearest_rank(rate: float, n: int, *, grouped: bool = False) -> int:
-    """Rank of the good score that :func:`limit_at` is nearest to."""
-    k, way = _between(rate, n, grouped)
-    return k + (way > 0.5)
 
 
 def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
@@ -172,7 +166,7 @@ def guaranteed_rate(rate: float, sizes: Sequence[int]) -> float:
     n, largest = sum(sizes), max(sizes)
     if largest == 1:
         return max(rate, 1 / (n + 1))
-    k, way = _between(rate, n, in_groups(sizes))
+    k, way = limit_between(rate, n, grouped=in_groups(sizes))
     return min(k + (way > 0) + largest - 1, n) / (n + 1)
 
 

@@ -156,7 +156,7 @@ class GoodScores(BaseModel):
         named = Counter(name for name in self.image_groups if name)
         return (*named.values(), *([1] * (self.n - named.total())))
 
-    @property
+    @cached_property
     def grouped(self) -> bool:
         """Whether the images come in groups, of two on average."""
         return in_groups(self.group_sizes)

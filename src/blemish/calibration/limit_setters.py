@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from blemish._names import nearest_hint
-from blemish.calibration.conformal import limit_at, limit_rank, nearest_rank
+from blemish.calibration.conformal import limit_at, limit_between
 from blemish.calibration.good_scores import CalibrationRecord, GoodScores
 from blemish.errors import CalibrationError
 
@@ -85,7 +85,7 @@ def limit_setters(calibration: Calibration) -> list[LimitSetters]:
 
 def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     scores, n = group.scores, group.n
-    rank = max(limit_rank(rate, n), 1)
+    rank, way = limit_between(rate, n, grouped=group.grouped)
     middle, limit = median(scores), limit_at(rate, scores, grouped=group.grouped)
 
     def times(count: int) -> float:
@@ -98,7 +98,7 @@ def _of_group(group: GoodScores, rate: float) -> LimitSetters:
     candidates = range(rank, min(_MOST, int(_SHARE * n)) + 1) if limit > middle else ()
     count = max(candidates, key=times, default=0)
     widest = times(count) if count else 1.0
-    nearest = n - nearest_rank(rate, n, grouped=group.grouped)
+    nearest = n - rank - (way > 0.5)
     own = slice(n - count, n) if widest >= FAR else slice(nearest, nearest + 1)
     left = scores[: own.start] + scores[own.stop :]
     return LimitSetters(
