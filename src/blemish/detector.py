@@ -106,6 +106,8 @@ class Detector(Inspector):
         self.speed = choose_speed(
             self._method_class, speed, preset, teacher=teacher, image_size=self.input.named
         )
+        if coarse and self.input.tile is None:
+            self.config = self.config.looking_twice(self.speed.point.side)
         self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (
             teacher_weights

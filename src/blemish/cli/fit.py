@@ -96,7 +96,10 @@ def fit(
     ] = None,
     coarse: Annotated[
         bool,
-        typer.Option("--coarse", help="See the whole picture at a tile's size beside its tiles."),
+        typer.Option(
+            "--coarse",
+            help="See the whole picture too: beside its tiles, or beside a close look.",
+        ),
     ] = False,
     roi: Annotated[
         list[str] | None,

@@ -43,6 +43,7 @@ def info(
         "teacher": manifest.teacher.name
         + ("" if manifest.teacher.pretrained else " with RANDOM weights: it finds no defects"),
         "input": f"{size['height']}×{size['width']} pixels, "
+        + _looks(manifest.config.get("coarse"))
         + _bits(size["bit_depth"], (training.get("pictures") or {}).get("deep"))
         + _tiles(size.get("tiling")),
         "aligned": _references(size.get("alignment")),
@@ -81,6 +82,11 @@ def info(
 def _bits(depth: int, deep: bool | None) -> str:
     """Bits of the pictures it has learned; what is in use counts for 16-bit ones alone."""
     return f"{'up to ' if deep is None else ''}{depth if deep is not False else 8} bits"
+
+
+def _looks(coarse: int | None) -> str:
+    """That pictures are looked at once more, shrunk to about so many pixels squared."""
+    return f"shrunk to about {coarse}² for a look at the whole, " if coarse else ""
 
 
 def _tiles(tiling: dict[str, Any] | None) -> str:

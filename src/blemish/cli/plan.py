@@ -9,7 +9,7 @@ import typer
 
 from blemish.cli.common import Layout, need_training_packages
 from blemish.cli.folders import Data, Defects, Good, Masks, Test, data_source, print_read_as
-from blemish.cli.speed_table import teacher_cell
+from blemish.cli.speed_table import input_cell, teacher_cell
 
 if TYPE_CHECKING:
     from blemish.training.input_plan import Seen
@@ -76,7 +76,7 @@ def _cells(way: Seen, chosen: Seen, defect: int) -> list[str]:
     return [
         way.flags or "(default)",
         teacher_cell(way.teacher),
-        "×".join(map(str, way.preprocessing.size)),
+        input_cell(way.passes),
         str(way.inputs),
         f"{defect * way.scale:.3g}",
         "–" if way.ms is None else f"{way.ms:.0f}",

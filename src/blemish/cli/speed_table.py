@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
-    from blemish.methods.settings import MethodConfig
+    from blemish.methods.settings import MethodConfig, Pass
     from blemish.methods.speeds import Speed
 
 _FIGURES = ("image AUROC", "found at 5 %")
@@ -35,7 +37,6 @@ def print_speeds_here(
     Nothing is printed where the dial is not used, where there is no teacher to time, or for inputs
     that are in ``inputs_before``, to which these are added.
     """
-    from blemish.methods.speeds import Speed
     from blemish.teachers.timing import time_teachers
 
     chosen, config, teacher = detector.speed, detector.config, detector.teacher
@@ -48,17 +49,26 @@ def print_speeds_here(
     mark = chosen.name
     if len(chosen.keeps) < 2:
         mark = "as given"
-        speeds[mark] = Speed(teacher, chosen.point.side)
+        speeds[mark] = replace(chosen.point, teacher=teacher, image_auroc=None, found_at_5=None)
         inputs[mark] = detector.input.named or inputs[chosen.name]
     if tuple(inputs.values()) in inputs_before:
         return
     inputs_before.add(tuple(inputs.values()))
-    times, passes = time_teachers([(speed.teacher, inputs[name]) for name, speed in speeds.items()])
+    looks = {
+        name: config.settled(
+            sizes, detector.input.by_speed(speed) if name == mark else speed
+        ).passes(speed.teacher, inputs[name])
+        for name, speed in speeds.items()
+    }
+    asked = list(dict.fromkeys(itertools.chain(*looks.values())))
+    times, passes = time_teachers(asked)
+    ms = dict(zip(asked, times, strict=True))
     table = _table("speed", "teacher", "input", "ms per picture", *_FIGURES)
-    for (name, speed), ms in zip(speeds.items(), times, strict=True):
-        size = "×".join(map(str, inputs[name]))
+    for name, speed in speeds.items():
+        size = input_cell(looks[name])
+        took = f"{sum(ms[look] for look in looks[name]):.0f}"
         word = "chosen" if name == mark else ""
-        table.add_row(name, teacher_cell(speed.teacher), size, f"{ms:.0f}", *_figures(speed), word)
+        table.add_row(name, teacher_cell(speed.teacher), size, took, *_figures(speed), word)
     Console().print(table)
     timed = "ms per picture: teacher forward, eager, on this machine's CPU"
     print(f"{timed}, fastest of {passes}.")
@@ -69,6 +79,11 @@ def print_speeds_here(
 def teacher_cell(name: str) -> str:
     """A teacher's name for a table; of joined ones each on a line, as figures stand beside them."""
     return name.replace("+", "\n+")
+
+
+def input_cell(passes: Sequence[Pass]) -> str:
+    """Sizes of the looks at a picture for a table, each on a line."""
+    return "\n+".join("×".join(map(str, size)) for _, size in passes)
 
 
 def _table(*headings: str) -> Table:

@@ -300,6 +300,16 @@ class Method(nn.Module, ABC):
         """Whether the output says which of :attr:`products` a picture shows."""
         return False
 
+    @property
+    def uses_cached_features(self) -> bool:
+        """Whether the teacher's features of the input, kept from one pass, are all it needs."""
+        return self.uses_teacher and not any(stage.needs_images for stage in self.stages())
+
+    @property
+    def input_sizes(self) -> list[tuple[int, int]]:
+        """``(H, W)`` of each look that the teacher takes at a picture."""
+        return [size for _, size in self.config.passes(self.teacher.name, self.input_size)]
+
     def most_copies(self, good: int) -> int:
         """How many changed copies of so many good pictures of a product a fit may look at too."""
         return 0

@@ -38,6 +38,8 @@ class InputChoice:
         scale: Size at which pictures are cut, relative to their own; ``None``: 1.
         coarse: Whether the whole picture, scaled to a tile, is an input too. Tiles that are
             ``auto`` then have the pictures' shape, and are no smaller than the whole by itself.
+            Without tiles: whether the input is shrunk for a look at the whole and, larger by
+            default, is looked at closely besides; the trio can.
 
     Raises:
         ConfigError: Sizes that cannot be, both kinds of them, or what only tiles have without any.
@@ -61,7 +63,7 @@ class InputChoice:
         if self.image_size is not None:
             Preprocessing(*self.image_size)
         if self.tile is None:
-            given = {"overlap": self.overlap, "scale": self.scale, "coarse": self.coarse or None}
+            given = {"overlap": self.overlap, "scale": self.scale}
             for name, value in given.items():
                 if value is not None:
                     raise ConfigError(
@@ -92,6 +94,10 @@ class InputChoice:
         """From values as a user gives them: a side stands for a square."""
         size = tile if tile == "auto" else _size(tile, "tile")
         return cls(_size(image_size, "image_size"), size, overlap, scale, coarse)  # type: ignore[arg-type]
+
+    def by_speed(self, speed: Speed) -> Speed | None:
+        """The speed where it says how large pictures are seen; ``None`` where a user does."""
+        return speed if self.image_size is None and self.tile is None else None
 
     @property
     def named(self) -> Size | None:

@@ -61,6 +61,8 @@ class Range:
         return f"from {self.low:g} to {self.high:g}"
 
 
+#: Name of a teacher, and ``(H, W)`` of what it is given.
+Pass = tuple[str, tuple[int, int]]
 Presets = Mapping[str, Mapping[str, object]]
 Count = Annotated[int, Range(1)]
 Positive = Annotated[float, Range(0, above=True)]
@@ -93,6 +95,8 @@ class MethodConfig:
     speeds: ClassVar[Mapping[str, Speed]] = SPEEDS
     #: The point that counts where none is named; ``None``: none, but the papers' protocol.
     default_speed: ClassVar[str | None] = None
+    #: Whether the method can be :meth:`looking_twice`.
+    can_look_twice: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
@@ -108,10 +112,31 @@ class MethodConfig:
         """What stands beside the name in tables where this is not the published system at all."""
         return ""
 
-    def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
+    @property
+    def looks_twice(self) -> bool:
+        """Whether the input is as large as a close look wants it, and shrunk for another."""
+        return False
+
+    def looking_twice(self, side: int) -> MethodConfig:
+        """The same settings with a look at the whole, of ``side``² pixels, beside a close one.
+
+        Raises:
+            ConfigError: The method cannot.
+        """
+        raise ConfigError(
+            "coarse=True without tiles asks for a second look at whole pictures, which the trio "
+            "alone can take. Give a tile's side too, such as 256, or auto."
+        )
+
+    def passes(self, teacher: str, input_size: tuple[int, int]) -> list[Pass]:
+        """Teacher and size of each look that is taken at an input."""
+        return [(teacher, input_size)]
+
+    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> MethodConfig:
         """The settings with what follows the images decided: what the model file holds.
 
-        ``sizes`` are ``(H, W)`` of the good training images at hand.
+        ``sizes`` are ``(H, W)`` of the good training images at hand; ``speed`` is the point of the
+        dial by which they are seen, ``None`` where a size or tiles are named.
         """
         return self
 

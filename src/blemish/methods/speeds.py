@@ -6,12 +6,14 @@ a config that names none. What was measured with a point stands with it, and now
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from blemish._names import unknown_name_message
-from blemish.data.images.preprocess import choose_input_size
+from blemish.data.images.preprocess import MULTIPLE, choose_input_size
 from blemish.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Where :attr:`Speed.image_auroc` and :attr:`Speed.found_at_5` were measured, to say beside them.
 MEASURED_ON = "on eleven development products"
+#: Side of a close look in that of the look at the whole, and of pictures that are worth it.
+_CLOSE, _LARGE = 5 / 3, 1.5
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Speed:
         image_auroc: Mean image AUROC that the method had with it, where it was measured.
         found_at_5: Share of the defects that it found where 5 % of good pictures are stopped.
         square: The input is that square whatever the pictures' shape, as papers have it.
+        twice: Large pictures are looked at twice, where the method can, see :attr:`close`.
 
     Example:
         >>> from blemish.methods.settings import MethodConfig
@@ -46,16 +51,28 @@ class Speed:
     image_auroc: float | None = None
     found_at_5: float | None = None
     square: bool = False
+    twice: bool = False
 
     def measured(self, *, image_auroc: float, found_at_5: float) -> Speed:
         """The same point with what a method had with it, :data:`MEASURED_ON`."""
         return replace(self, image_auroc=image_auroc, found_at_5=found_at_5)
 
+    @property
+    def close(self) -> int:
+        """The same as ``side`` of a close look, beside one at the whole of ``side``² pixels."""
+        return round(_CLOSE * self.side / MULTIPLE) * MULTIPLE
+
+    def are_large(self, sizes: Sequence[tuple[int, int]]) -> bool:
+        """Whether a close look at pictures of sizes ``(H, W)`` sees more."""
+        return median(math.sqrt(tall * wide) for tall, wide in sizes) >= _LARGE * self.side
+
     def input_size(self, config: MethodConfig, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
         """``(H, W)`` of the input for images of sizes ``(H, W)``: their shape, at most doubled."""
         if self.square:
             return self.side, self.side
-        side = config.settled(sizes).input_side(max(map(max, sizes)), self.side)
+        settled = config.settled(sizes, self)
+        most = self.close if settled.looks_twice else self.side
+        side = settled.input_side(max(map(max, sizes)), most)
         return choose_input_size(sizes, side=side)
 
 

@@ -59,6 +59,10 @@ class JoinedTeacher(Teacher):
         )
         self.networks = tuple(teacher.channels for teacher in teachers)
 
+    @property
+    def first(self) -> Teacher:
+        return next(iter(self.trunk.children()))[0]  # type: ignore[index]
+
 
 class _SideBySide(nn.Module):
     def __init__(self, teachers: Sequence[Teacher]) -> None:

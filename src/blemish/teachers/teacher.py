@@ -115,6 +115,11 @@ class Teacher(nn.Module):
             )
         return [(size[0] // stride, size[1] // stride) for stride in self.strides]
 
+    @property
+    def first(self) -> Teacher:
+        """The first of the networks that are joined, or the only one."""
+        return self
+
     def by_network(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """The levels of the first network, those of the next, and so on."""
         if len(self.networks) == 1:  # a graph would copy each for nothing

@@ -338,7 +338,7 @@ def caches(
     method: Method, preprocessing: Preprocessing, rows: int, cache_dir: Path, budget: float
 ) -> bool:
     """Whether the teacher's features of so many rows are kept, within ``budget`` bytes."""
-    if not method.uses_teacher or any(stage.needs_images for stage in method.stages()):
+    if not method.uses_cached_features:
         return False
     # Half: a disk that fills up under a memory-mapped file kills the process without a word.
     budget = min(budget, _free_bytes(cache_dir) / 2)

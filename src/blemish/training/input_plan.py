@@ -18,6 +18,7 @@ from blemish.teachers.timing import time_teachers
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
+    from blemish.methods.speeds import Speed
 
 #: Pixels of the defect whose size is told.
 DEFECT = 10
@@ -35,6 +36,7 @@ class Seen:
         flags: What asks for it.
         teacher: Name of the teacher.
         preprocessing: How a picture becomes the input.
+        passes: Teacher and ``(H, W)`` of each look that is taken at an input.
         source: ``(H, W)`` of the picture that all is told of.
         ms: Milliseconds of the teacher for a picture on this machine; ``None``: not timed.
         chosen: Whether nothing else would be asked for.
@@ -43,6 +45,7 @@ class Seen:
     flags: str
     teacher: str
     preprocessing: Preprocessing
+    passes: list[tuple[str, Size]]
     source: Size
     ms: float | None = None
     chosen: bool = False
@@ -60,13 +63,14 @@ class Seen:
 
     @property
     def pixels(self) -> int:
-        """Pixels that the network sees of a picture, those of overlaps twice."""
-        return self.inputs * self.preprocessing.height * self.preprocessing.width
+        """Pixels that the network sees of a picture, those of overlaps and two looks twice."""
+        return self.inputs * sum(math.prod(size) for _, size in self.passes)
 
     def sentence(self) -> str:
         """What it means for a defect of ten pixels."""
         tall, wide = self.source
         height, width = self.preprocessing.size
+        (_, whole), *closer = self.passes
         if self.preprocessing.tiling is not None:
             grid = self.preprocessing.inputs(self.source)
             tiles = f"{grid.tiles} tile(s) of {height}×{width}"
@@ -75,6 +79,8 @@ class Seen:
             how = f"at {size}, in {tiles}"
         else:
             how = f"at {height}×{width}"
+        if closer:
+            how += f", and once more at {_times(whole)}"
         return (
             f"Pictures of {tall}×{wide} are seen {how}: a defect of {DEFECT} pixels is "
             f"{DEFECT * self.scale:.3g} there."
@@ -83,42 +89,42 @@ class Seen:
 
 def seen_by(detector: Detector, sizes: Sequence[Size]) -> Seen:
     """How a detector that is not trained yet will see pictures of ``sizes`` ``(H, W)``."""
-    choice, point = detector.input, detector.speed.point
-    preprocessing = choice.preprocessing(point, detector.config, sizes, detector.bit_depth)
-    return Seen("", _teacher(detector), preprocessing, usual_size(sizes), chosen=True)
+    point, teacher = detector.speed.point, _teacher(detector)
+    return replace(_seen("", detector, detector.input, point, teacher, sizes), chosen=True)
 
 
 def other_ways(detector: Detector, sizes: Sequence[Size]) -> list[Seen]:
     """The other speeds of its dial; larger inputs and tiles, where pictures are larger than it."""
     chosen, source = seen_by(detector, sizes), usual_size(sizes)
-    found: list[Seen] = []
 
-    def add(flags: str, choice: InputChoice, teacher: str, side: int) -> None:
-        point = replace(detector.speed.point, side=side)
-        preprocessing = choice.preprocessing(point, detector.config, sizes, detector.bit_depth)
-        known = [(one.teacher, one.preprocessing) for one in (chosen, *found)]
-        if (teacher, preprocessing) not in known:
-            found.append(Seen(flags, teacher, preprocessing, source))
+    def add(flags: str, choice: InputChoice, speed: Speed = detector.speed.point) -> None:
+        own = speed.teacher if flags.startswith("--speed") else chosen.teacher
+        way = _seen(flags, detector, choice, speed, own, sizes)
+        if (way.passes, way.preprocessing) not in [(w.passes, w.preprocessing) for w in known]:
+            known.append(way)
 
+    known = [chosen]
     if detector.speed.name is not None:
         for name, speed in detector.config.speeds.items():
-            add(f"--speed {name}", InputChoice(), speed.teacher, speed.side)
+            add(f"--speed {name}", InputChoice(), speed)
     if chosen.preprocessing.tiling is None and chosen.scale >= 1:
-        return found
+        return known[1:]
     side = detector.speed.point.side
     for share in _LARGER:
         tall, wide = (MULTIPLE * max(1, round(share * one / MULTIPLE)) for one in source)
         if 1.5 * side**2 < tall * wide <= _LARGEST and max(tall, wide) <= LARGEST_SIDE:
             size = f"{tall}" if tall == wide else f"{tall}x{wide}"
-            add(f"--size {size}", InputChoice((tall, wide)), chosen.teacher, side)
+            add(f"--size {size}", InputChoice((tall, wide)))
+    if detector.config.can_look_twice and detector.speed.point.are_large([source]):
+        add("--coarse", InputChoice(coarse=True))
     if max(source) > side:
-        add("--tile auto", InputChoice(tile="auto"), chosen.teacher, side)
+        add("--tile auto", InputChoice(tile="auto"))
         both = InputChoice(tile="auto", coarse=True)
-        add("--tile auto --coarse", both, chosen.teacher, side)
+        add("--tile auto --coarse", both)
     if max(source) / 2 > side:
         half = InputChoice(tile="auto", scale=0.5)
-        add("--tile auto --scale 0.5", half, chosen.teacher, side)
-    return found
+        add("--tile auto --scale 0.5", half)
+    return known[1:]
 
 
 def timed(ways: Sequence[Seen], *, seconds: float = 3.0) -> tuple[list[Seen], int]:
@@ -130,14 +136,22 @@ def timed(ways: Sequence[Seen], *, seconds: float = 3.0) -> tuple[list[Seen], in
     if any(way.teacher == "none" for way in ways):
         return list(ways), 0
     smallest: dict[str, Size] = {}
-    for way in sorted(ways, key=lambda way: math.prod(way.preprocessing.size)):
-        smallest.setdefault(way.teacher, way.preprocessing.size)
+    for teacher, size in sorted(
+        (p for way in ways for p in way.passes), key=lambda p: math.prod(p[1])
+    ):
+        smallest.setdefault(teacher, size)
     times, passes = time_teachers(list(smallest.items()), seconds=seconds)
     per_pixel = {
         teacher: ms / math.prod(size)
         for (teacher, size), ms in zip(smallest.items(), times, strict=True)
     }
-    return [replace(way, ms=per_pixel[way.teacher] * way.pixels) for way in ways], passes
+    return [
+        replace(
+            way,
+            ms=way.inputs * sum(per_pixel[name] * math.prod(size) for name, size in way.passes),
+        )
+        for way in ways
+    ], passes
 
 
 def line(chosen: Seen, others: Sequence[Seen]) -> str:
@@ -151,6 +165,27 @@ def line(chosen: Seen, others: Sequence[Seen]) -> str:
         times = way.pixels / chosen.pixels
         told += f" `{way.flags}`: {DEFECT * way.scale:.3g}, {tiles}{times:.1f} × the time."
     return told
+
+
+def _seen(
+    flags: str,
+    detector: Detector,
+    choice: InputChoice,
+    speed: Speed,
+    teacher: str,
+    sizes: Sequence[Size],
+) -> Seen:
+    config = detector.config
+    if choice.coarse and choice.tile is None:
+        config = config.looking_twice(speed.side)
+    config = config.settled(sizes, choice.by_speed(speed))
+    preprocessing = choice.preprocessing(speed, config, sizes, detector.bit_depth)
+    passes = config.passes(teacher, preprocessing.size)
+    return Seen(flags, teacher, preprocessing, passes, usual_size(sizes))
+
+
+def _times(size: Size) -> str:
+    return "×".join(map(str, size))
 
 
 def _teacher(detector: Detector) -> str:

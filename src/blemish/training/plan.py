@@ -76,7 +76,7 @@ def announce_plan(
     begun = [n for n, path in enumerate(checkpoints) if path.is_file()]
     said: list[str] = []
     if not (cached and is_cached(method.teacher, samples, preprocessing, cache_dir, tiles)):
-        said += _teacher_passes(method, samples, len(rows), preprocessing.size)
+        said += _teacher_passes(method, samples, len(rows))
     with processes.own_cores():
         said += _stages(
             method,
@@ -107,31 +107,28 @@ def foreseen(
     Raises:
         ConfigError, MissingExtraError: As from building its teacher.
     """
-    config, build = detector.config.settled(sizes), method_class(detector.method_name)
-    preprocessing = detector.input.preprocessing(
-        detector.speed.point, config, sizes, detector.bit_depth
-    )
+    build, point, choice = method_class(detector.method_name), detector.speed.point, detector.input
+    config = detector.config.settled(sizes, choice.by_speed(point))
+    preprocessing = choice.preprocessing(point, config, sizes, detector.bit_depth)
     with torch.random.fork_rng(devices=[]):
         # Random weights: the time of a pass does not depend on them.
         teacher = build_teacher(detector.teacher, weights="random")
         method = build(config, teacher, preprocessing.size)
     kept = list(samples) if build.cross_fits else hold_out(list(samples), HOLD_OUT_SHARE, 0)[0]
-    cached = method.uses_teacher and not any(stage.needs_images for stage in method.stages())
-    said = _teacher_passes(method, kept, len(kept), preprocessing.size)
+    cached = method.uses_cached_features
+    said = _teacher_passes(method, kept, len(kept))
     options = TrainingOptions()
     device = device_of(method)
     said += _stages(method, kept, None, preprocessing, options, device, cached)
     return f"Learning from them: {_sentence(device, *said)}"
 
 
-def _teacher_passes(
-    method: Method, samples: Sequence[Sample], inputs: int, size: tuple[int, int]
-) -> list[str]:
+def _teacher_passes(method: Method, samples: Sequence[Sample], inputs: int) -> list[str]:
     if not method.uses_teacher:
         return []
     tiled = inputs > len(samples)
     many = f"{len(samples):,} pictures" + (f" in {inputs:,} tiles" if tiled else "")
-    seconds = _seconds_per_picture(method, size)
+    seconds = _seconds_per_picture(method)
     about = f"about {duration(inputs * seconds)}"
     products = Counter(sample.product for sample in samples)
     copies = 0 if tiled else sum(map(method.most_copies, products.values()))
@@ -200,14 +197,18 @@ def _counted(steps: int) -> str:
     return f"{steps:,} step{'s' * (steps != 1)}"
 
 
-def _seconds_per_picture(method: Method, size: tuple[int, int]) -> float:
+def _seconds_per_picture(method: Method) -> float:
     device = next(method.teacher.parameters()).device
-    picture = torch.full((1, 3, *size), 127, dtype=torch.uint8, device=device)
+    seen = [
+        torch.full((1, 3, *size), 127, dtype=torch.uint8, device=device)
+        for size in method.input_sizes
+    ]
     times = []
     with torch.inference_mode():
         for _ in range(1 + _PASSES):
             begun = time.perf_counter()
-            float(method.teacher(picture)[-1].sum())  # waits for a GPU
+            for picture in seen:
+                float(method.teacher(picture)[-1].sum())  # waits for a GPU
             times.append(time.perf_counter() - begun)
     return min(times[1:])
 

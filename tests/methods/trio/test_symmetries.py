@@ -13,6 +13,7 @@ from torch import Tensor
 
 from blemish import Detector, TrainingOptions
 from blemish.methods.base import Batch
+from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
 from blemish.methods.trio.pictures import COPY
@@ -153,7 +154,9 @@ def test_a_kind_of_copies_alone_is_none() -> None:
     method = Trio(TrioConfig(), small_teacher("tiny-three"), (64, 64)).eval()
     images = torch.from_numpy(np.stack(lying(16, 0, (0,)))).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        [own] = method.by_product([Batch(images=images)], torch.Generator())
+        seen = Collected(method, 0)
+        seen.add(Batch(images=images))
+        [own] = seen.groups()
         bright = own.features + 5 * own.features.std()
         together = own._replace(
             features=torch.cat([own.features, bright]),

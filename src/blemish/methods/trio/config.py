@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from blemish.methods.settings import Count, MethodConfig, NotNegative, Range
+from blemish.data.images.preprocess import choose_input_size
+from blemish.methods.settings import Count, MethodConfig, NotNegative, Pass, Range
 from blemish.methods.speeds import SPEEDS, Speed
 
 
@@ -24,12 +25,16 @@ class TrioConfig(MethodConfig):
         "fast": SPEEDS["fast"].measured(image_auroc=0.941, found_at_5=0.76),
         "balanced": SPEEDS["balanced"].measured(image_auroc=0.957, found_at_5=0.78),
         # Of what one network finds odd in good pictures, much is usual to the other.
-        "best": Speed("efficientnet_lite0+efficientnet_lite2", 384).measured(
+        "best": Speed("efficientnet_lite0+efficientnet_lite2", 384, twice=True).measured(
             image_auroc=0.964, found_at_5=0.80
         ),
     }
     default_speed: ClassVar[str] = "balanced"
+    can_look_twice: ClassVar[bool] = True
 
+    # side of the look at the whole picture beside a close one, which has the input's size; 0: one
+    # look; none: two where the speed has them and pictures are large
+    coarse: Annotated[int, Range(0, multiple_of=32)] | None = None
     grid: Count | None = None  # level whose positions are the patches; none = that at stride 16
     neighbourhood: Literal[1, 3, 5, 7, 9] = 3  # side of what a patch is seen with, positions
     pool: Count = 24000  # patches of each product that its memory is chosen from
@@ -40,3 +45,25 @@ class TrioConfig(MethodConfig):
     groups: Count = 32  # most kinds of picture looked for where no products are named
     layout_weight: Annotated[float, Range(0, 1)] = 0.4  # of the layout's deviations in the score
     sigma: NotNegative = 4.0  # Gaussian over the map, pixels of the input
+
+    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> TrioConfig:
+        if self.coarse is not None:
+            return self
+        if speed is not None and speed.twice and speed.are_large(sizes):
+            return self.looking_twice(speed.side)
+        return replace(self, coarse=0)
+
+    @property
+    def looks_twice(self) -> bool:
+        return bool(self.coarse)
+
+    def looking_twice(self, side: int) -> TrioConfig:
+        return self if self.coarse else replace(self, coarse=side)
+
+    def passes(self, teacher: str, input_size: tuple[int, int]) -> list[Pass]:
+        whole = choose_input_size([input_size], side=self.coarse) if self.coarse else input_size
+        if not (whole[0] < input_size[0] and whole[1] < input_size[1]):
+            return super().passes(teacher, input_size)
+        # Of several networks one looks closely: by all it would take three times as long as the
+        # look at the whole.
+        return [(teacher, whole), (teacher.partition("+")[0], input_size)]

@@ -16,11 +16,12 @@ from torch import Tensor
 from blemish._progress import Important
 from blemish.errors import ConfigError
 from blemish.methods.base import Batch, OutOfFold
+from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.growth import put_beside, put_in_place, remember, widen
 from blemish.methods.trio.place_gaussian import FOLDS
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.model import Trio
+    from blemish.methods.trio.look import Look
 
 #: Modules that hold something for every group.
 _BY_GROUP = ("standardise", "gaussian", "layout", "scores", "weights")
@@ -32,7 +33,7 @@ _STRAYS = 0.1
 Learned = tuple[OutOfFold | None, list[str]]
 
 
-def learn_product(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) -> Learned:
+def learn_product(trio: Look, new: Look, batches: Iterable[Batch], product: str) -> Learned:
     """Fit ``new`` on the pictures of a product and put it beside the others, left as they are.
 
     Returns what the new pictures score by each other, and what the user should know.
@@ -45,7 +46,7 @@ def learn_product(trio: Trio, new: Trio, batches: Iterable[Batch], product: str)
     return new.out_of_fold(), notes
 
 
-def put_product_beside(trio: Trio, new: Trio, product: str) -> None:
+def put_product_beside(trio: Look, new: Look, product: str) -> None:
     """Put the groups of a trio that is fitted on one product behind another's, as one more."""
     groups, parts = _known(trio)
     codes, own_parts = new.product.known()
@@ -56,11 +57,13 @@ def put_product_beside(trio: Trio, new: Trio, product: str) -> None:
     trio.products = (*trio.products, product)
 
 
-def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) -> Learned:
+def learn_more(trio: Look, new: Look, batches: Iterable[Batch], product: str) -> Learned:
     """Add pictures of a product that the trio knows; ``new`` is an unfitted one of one group."""
     groups, parts = _known(trio)
-    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-    looks = new.by_product(batches, generator)  # of tiles there may be a coarse one besides
+    seen = Collected(new, int(torch.randint(2**62, ())))
+    for batch in batches:
+        seen.add(batch)
+    generator, looks = seen.generator, seen.groups()  # of tiles there may be a coarse one besides
     found = looks[0]._replace(
         features=torch.cat([look.features for look in looks]),
         image=torch.cat([look.image for look in looks]),
@@ -102,7 +105,7 @@ def learn_more(trio: Trio, new: Trio, batches: Iterable[Batch], product: str) ->
     return OutOfFold.joined(unseen), notes
 
 
-def _in_new_unit(trio: Trio, group: int, both: Tensor) -> Tensor:
+def _in_new_unit(trio: Look, group: int, both: Tensor) -> Tensor:
     """Take the unit of a group's scores from new pictures' ``(n, 2)``; returns these in it.
 
     The richer the memory, the lower all scores: what is kept of the old pictures, in deviations of
@@ -121,13 +124,13 @@ def _in_new_unit(trio: Trio, group: int, both: Tensor) -> Tensor:
     return (z - middle) / scale
 
 
-def _memories(trio: Trio) -> list[str]:
+def _memories(trio: Look) -> list[str]:
     return [
         f"memory.{part}.{k}" for part in ("banks", "usual") for k in range(len(trio.memory.banks))
     ]
 
 
-def _known(trio: Trio) -> tuple[list[Tensor], list[Tensor]]:
+def _known(trio: Look) -> tuple[list[Tensor], list[Tensor]]:
     groups, parts = trio.product.known()
     if not all(map(len, groups)):
         raise ConfigError(
@@ -137,18 +140,18 @@ def _known(trio: Trio) -> tuple[list[Tensor], list[Tensor]]:
     return groups, parts
 
 
-def _shows(trio: Trio) -> Tensor:
+def _shows(trio: Look) -> Tensor:
     """Place of the product that each group shows; those of an only product are its kinds."""
     shows = trio.product.shows.cpu()
     return shows if trio.recognises else torch.zeros_like(shows)
 
 
-def _settle(trio: Trio, groups: list[Tensor], parts: list[Tensor], shows: Tensor) -> None:
+def _settle(trio: Look, groups: list[Tensor], parts: list[Tensor], shows: Tensor) -> None:
     trio.product.fit(groups, parts)
     trio.product.shows = shows.to(groups[0].device)
 
 
-def _taken_for(trio: Trio, codes: Tensor, product: str) -> list[str]:
+def _taken_for(trio: Look, codes: Tensor, product: str) -> list[str]:
     """A sentence about pictures of ``product`` that seem to show another."""
     if not trio.recognises:
         return []

@@ -18,51 +18,37 @@ good pictures score, from which limits come, is cross-fitted: by measures of the
 Each product has its own memory, means and covariance, and so has a coarse look at whole pictures
 beside their tiles. Which product a picture shows is told from the picture; where none are named,
 kinds of picture that are clearly apart are found without labels.
+
+Large pictures are looked at twice: shrunk (``coarse``), and closely. A small defect is gone before
+the first look, and what is large is one odd patch among many more to the second; so a picture is
+as odd as the soft maximum of both says, and the close look, whose patches are as usual the odder
+the more there are, counts by what is beyond one deviation.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish._progress import Important
-from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
-from blemish.methods.settings import MethodConfig
-from blemish.methods.trio.blocks import Apart, ProductScale, UsualScore
+from blemish.methods.base import Batch, MethodOutput, OutOfFold
+from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.config import TrioConfig
-from blemish.methods.trio.learning import learn_more, learn_product
-from blemish.methods.trio.memory import PatchMemory, again
-from blemish.methods.trio.pictures import COPY, KeptPictures, ProductPictures
-from blemish.methods.trio.place_gaussian import PlaceGaussian
-from blemish.methods.trio.product_code import ProductCode
-from blemish.methods.trio.surface import surface_notes
-from blemish.methods.trio.symmetries import most_copies, with_copies
-from blemish.methods.trio.weighing import Good, Measures, Weights, weigh
-from blemish.nn.anomaly_map import MapFusion
+from blemish.methods.trio.look import Look
 from blemish.nn.joint_score import soft_maximum
-from blemish.nn.patch_features import PatchFeatures
-from blemish.nn.picture_groups import PictureGroups
 from blemish.teachers.teacher import Teacher
 
-#: Rows and columns of the layout's regions.
-_LAYOUT = 2
-#: Good pictures of a product below which the user is told that they are few.
-_FEW = 8
-#: Largest difference of pictures, in deviations of a channel, that is rounding.
-_ALIKE = 0.05
-#: Folds of cross-fitting: good pictures up to which there are more, and how many.
-_FEWER, _MORE_FOLDS, _FOLDS = 100, 10, 5
+#: Deviations of good pictures that a close look is taken to be odder by, for its many patches.
+_CLOSER = 1.0
 
 
-class Trio(Method):
+class Trio(Look):
     """Memory, position Gaussian and layout. See the module for what they are and where from.
+
+    It is itself the look that settles the product and has the layout; ``close`` is the second one.
 
     Example:
         >>> import torch
@@ -75,304 +61,81 @@ class Trio(Method):
         ((2, 1, 64, 96), ['logical', 'structural'])
     """
 
-    config: TrioConfig
-    config_class: ClassVar[type[MethodConfig]] = TrioConfig
-    branch_names: ClassVar[tuple[str, ...]] = ("structural", "logical")
-    cross_fits: ClassVar[bool] = True
-    learns: ClassVar[bool] = True
-    uses_labelled_anomalies: ClassVar[bool] = True
-
     def __init__(self, config: TrioConfig, teacher: Teacher, input_size: tuple[int, int]) -> None:
-        super().__init__(config, teacher, input_size)
-        self.width = width = sum(teacher.channels)
-        #: Channels of the levels, network by network.
-        self.widths = [own for network in teacher.networks for own in network]
-        grid = _grid(config, teacher)
-        sizes = self.level_sizes * len(teacher.networks)
-        self.patches = PatchFeatures(sizes, grid=grid, neighbourhood=config.neighbourhood)
-        # Patches without what is around them; the same where there is nothing around.
-        self.alone = PatchFeatures(sizes, grid=grid, neighbourhood=1)
-        self.kinds = 2 if config.neighbourhood > 1 else 1
-        height, across = self.patches.size
-        self.product = ProductCode(width)
-        self.standardise = ProductScale(width)
-        self.memory = PatchMemory([*map(sum, teacher.networks)] * self.kinds, self.patches.size)
-        self.gaussian = PlaceGaussian(width, height * across)
-        self.regions = (min(_LAYOUT, height), min(_LAYOUT, across))
-        self.layout = PlaceGaussian(width, self.regions[0] * self.regions[1])
-        self.scores = UsualScore(len(self.branch_names))
-        self.weights = Weights(config.layout_weight)
-        self.fusion = MapFusion([self.patches.size], input_size, config.sigma)
-        self.looks = False  # whether whole pictures are seen beside their tiles
-        self._notes: list[str] = []
-        self._good: list[Good] = []  # of the last fit, by group
-        self._out_of_fold: OutOfFold | None = None
-
-    def stages(self) -> list[Stage]:
-        return []
-
-    def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        raise ValueError("the trio trains nothing, so there is no loss")
-
-    def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        # The pictures' own numbers: they follow from the training's seed and nothing in between.
-        generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        groups = []
-        for own in self.by_product(batches, generator):
-            group, notes = with_copies(self, own, generator)
-            groups.append(group)
-            self._notes += notes
-        if len(self.products) == 1 and self.config.groups > 1:
-            groups = [kind for group in groups for kind in self._kinds(group)]
-        parts = [group.part for group in groups]
-        kept = [group.features for group in groups]
-        shows = [self.products.index(group.product) for group in groups] if self.looks else None
-        self.product.fit([self.codes(features) for features in kept], parts, shows)
-        self.standardise.fit([group.moments for group in groups], self.widths)
-        for g, features in enumerate(kept):
-            for own in features.split(64):
-                place = torch.full((len(own),), g, device=own.device)
-                own.copy_(self.standardised(own.float(), place))
-        if any(len(f) > 1 and float((f - f[:1]).abs().amax()) < _ALIKE for f in kept):
-            self._notes.append(
-                Important(
-                    "The good images of a product are all the same to the network, so that any "
-                    "picture may be a defect. Give ones of different parts; for 16-bit images, "
-                    "name the bits in use (--bit-depth)."
-                )
-            )
-        self.weights.reset([len(part.unique()) for part in parts])
-        folds = [self.folds(part) for part in parts]
-        alone, unseen = self._fit(kept, parts, folds, generator)
-        if self.config.layout_weight > 0:
-            size, name = self.patches.size, self.teacher.name
-            self._notes += surface_notes(self.gaussian, groups, size, name)
-        # Limits are for pictures as they come: copies have no say in them.
-        came = [torch.nonzero(group.image != COPY)[:, 0] for group in groups]
-        self._good = [
-            Good(new.of(own), group.part[own], group.image[own], apart.of(own))
-            for group, own, new, apart in zip(groups, came, unseen, alone, strict=True)
-        ]
-        self._take_unit()
-
-    def folds(self, part: Tensor) -> Tensor:
-        """Fold ``(n,)`` of each picture of a group, those of one part in the same."""
-        number = part.unique(return_inverse=True)[1]
-        return number % min(int(number.max()) + 1, _FOLDS if len(part) > _FEWER else _MORE_FOLDS)
-
-    def _fit(
-        self,
-        kept: list[Tensor],
-        parts: list[Tensor],
-        folds: list[Tensor],
-        generator: torch.Generator,
-    ) -> tuple[list[Measures], list[Measures]]:
-        """Fit every measure on standardised :meth:`features` of the parts ``(n,)``.
-
-        Returns what they say of the pictures, each without its own rows and moments; and what
-        measures say that were fitted without their fold. Only so are they as new to what measures
-        them as a new picture is to the whole model: a memory that loses one picture's rows has a
-        hole just there, and the distances that are usual among fewer pictures are longer.
-        """
-        places = [self.wide(f).flatten(2) for f in kept]
-        quarters = [torch.cat([self.region_means(s.float()) for s in f.split(64)]) for f in kept]
-        both = zip(
-            self.memory.fit(
-                kept, parts, folds, generator, rows=self.config.rows, pool=self.config.pool
-            ),
-            self.gaussian.cross_fit(places, parts, folds),
-            self.layout.cross_fit(quarters, parts, folds),
-            strict=True,
-        )
-        alone, unseen = (
-            [Measures(m.odd, p, q.amax(1), m.plain) for m, p, q in zip(*each, strict=True)]
-            for each in both
-        )
-        return alone, unseen
-
-    def weigh(self, batches: Iterable[Batch]) -> None:
-        self._notes += weigh(self, self._good, batches)
-        self._take_unit()
-
-    def _take_unit(self) -> None:
-        """Bring the scores to the unit of good pictures, by the weights as they are."""
-        shares = self.weights.memory.tolist()
-        raw = [own.measures.branches(w) for own, w in zip(self._good, shares, strict=True)]
-        self.scores.fit(raw, [own.part for own in self._good])
-        # One unit for them and for new pictures: ranks among them are what limits are made of, and
-        # with units of their own the odd ones would stand farther out than new ones as odd.
-        branches = [
-            self.scores(own, torch.full((len(own),), g, device=own.device))
-            for g, own in enumerate(raw)
-        ]
-        found = []
-        for g, (own, share) in enumerate(zip(self._good, shares, strict=True)):
-            # A product's only part is measured by no other, which says nothing of a new one.
-            new = slice(None) if own.unseen else slice(0)
-            shown = own.measures.shown(share)[new]
-            apart = own.apart(self.weights.layout[g], share)[new]
-            unseen = self.unseen(own.image[new], shown, branches[g][new], g)
-            found.append(unseen._replace(apart=apart))
-        self._out_of_fold = OutOfFold.joined(found)
-
-    def learn(self, batches: Iterable[Batch], product: str) -> None:
-        # One product, whose kinds of picture are not told apart, as in a fit of several.
-        new = Trio(replace(self.config, groups=1), self.teacher, self.input_size)
-        new.to(self.gaussian.mean.device)
-        learn = learn_more if product in self.products else learn_product
-        self._out_of_fold, self._notes = learn(self, new, batches, product)
-
-    def unseen(self, image: Tensor, shown: Tensor, branches: Tensor, group: int) -> OutOfFold:
-        """What a group's pictures score, measured by others, given patches and branches."""
-        maps = [self._map(some).flatten(1) for some in shown.split(64)]
-        return OutOfFold(
-            image,
-            soft_maximum(branches, self.weights.layout[group]),
-            torch.cat([some.amax(1) for some in maps]),
-            torch.cat([some.median(1).values for some in maps]),
-            {name: branches[:, i] for i, name in enumerate(self.branch_names)},
-        )
-
-    def out_of_fold(self) -> OutOfFold | None:
-        return self._out_of_fold
-
-    def forward(self, images: Tensor) -> MethodOutput:
-        return self.measure(self.teacher(images))
-
-    def measure(self, levels: Sequence[Tensor]) -> MethodOutput:
-        """Anomaly map and scores of pictures, given the teacher's levels."""
-        features = self.features(levels)
-        codes = self.codes(features)  # (N, D)
-        group, product, rival = self.product(codes)  # (N,) each
-        memory, place, quarters = self.deviations(features, group)
-        local, shown = (self.weights.local(own, place, group) for own in memory)
-        strange = self.product.strange(codes, local, group)
-        branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
-        return MethodOutput(
-            self._map(shown),
-            self.weights.score(branches, group),
-            {name: branches[:, i] for i, name in enumerate(self.branch_names)},
-            quarters.view(-1, 1, *self.regions),
-            product.masked_fill(strange, -1) if self.recognises else None,
-            rival.masked_fill(strange, -1) if self.recognises else None,
-        )
-
-    def features(self, levels: Sequence[Tensor]) -> Tensor:
-        """Patches with their neighbourhood and, behind these, alone ``(N, S·D, h, w)``."""
-        levels = self.teacher.by_network(levels)
-        wide = self.patches(levels)
-        return wide if self.kinds == 1 else torch.cat([wide, self.alone(levels)], 1)
-
-    def wide(self, features: Tensor) -> Tensor:
-        """Those with their neighbourhood ``(N, D, h, w)`` of :meth:`features`."""
-        return features[:, : self.width]
-
-    def codes(self, features: Tensor) -> Tensor:
-        """Mean features ``(N, D)``, of many pictures few in full precision at a time."""
-        if torch.compiler.is_exporting():
-            return self.wide(features).mean((2, 3))
-        return torch.cat([self.wide(some).float().mean((2, 3)) for some in features.split(64)])
-
-    def standardised(self, features: Tensor, group: Tensor) -> Tensor:
-        """:meth:`features` in deviations of their product's channels."""
-        own = features.split(self.width, 1)
-        return torch.cat([self.standardise(some, group) for some in own], 1)
-
-    def deviations(self, features: Tensor, group: Tensor) -> tuple[Apart, Tensor, Tensor]:
-        """By memory and by place ``(N, P)``, by layout ``(N, regions)``, of :meth:`features`."""
-        return self._deviations(self.standardised(features, group), group)
-
-    def _deviations(self, features: Tensor, group: Tensor) -> tuple[Apart, Tensor, Tensor]:
-        return (
-            self.memory(features, group),
-            self.gaussian(self.wide(features).flatten(2), group),
-            self.layout(self.region_means(features), group),
-        )
+        (_, seen), *closer = config.passes(teacher.name, input_size)
+        super().__init__(config, teacher, seen, comes=input_size)
+        self.input_size = input_size
+        self.close: Look | None = None
+        if closer:
+            self.close = Look(replace(config, coarse=0), teacher.first, input_size)
+            # Its weights are in the file once.
+            del self.close.teacher
+            self.close.__dict__["teacher"] = teacher.first
 
     @property
-    def recognises(self) -> bool:
-        # Of one product the groups are kinds of picture, which have no names.
-        return len(self.products) > 1
+    def uses_cached_features(self) -> bool:
+        return self.close is None
 
-    def most_copies(self, good: int) -> int:
-        return most_copies(
-            good, self.config.turned, square=self.input_size[0] == self.input_size[1]
+    def fit_statistics(self, batches: Iterable[Batch]) -> None:
+        if self.close is None:
+            return super().fit_statistics(batches)
+        seed = int(torch.randint(2**62, ()))
+        both = [Collected(look, seed) for look in (self, self.close)]
+        for batch in batches:
+            for seen in both:
+                seen.add(batch)
+        for look, seen in zip((self, self.close), both, strict=True):
+            look.fit(seen)
+
+    def learn(self, batches: Iterable[Batch], product: str) -> None:
+        if self.close is not None:
+            self.close.products = self.products  # which a file has once
+            self.close.learn(batches, product)
+        super().learn(batches, product)
+
+    def out_of_fold(self) -> OutOfFold | None:
+        own = super().out_of_fold()
+        close = None if self.close is None else self.close.out_of_fold()
+        return own if own is None or close is None else _of_both(own, close)
+
+    def forward(self, images: Tensor) -> MethodOutput:
+        own, group = self.measure(self.levels(Batch(images=images)))
+        if self.close is None:
+            return own
+        # Groups of an only product are its kinds, which each look finds for itself.
+        told = group if self.recognises else None
+        close = self.close.measure(self.close.teacher(images), told)[0]
+        whole = F.interpolate(own.anomaly_map, self.input_size, mode="bilinear")
+        return own._replace(
+            anomaly_map=torch.maximum(whole, close.anomaly_map - _CLOSER),
+            score=_odder(own.score, close.branches["structural"]),
+            branches={
+                **own.branches,
+                "structural": _odder(own.branches["structural"], close.branches["structural"]),
+            },
         )
 
-    def notes(self) -> list[str]:
-        return self._notes
 
-    def _map(self, shown: Tensor) -> Tensor:
-        """Anomaly map ``(N, 1, H, W)`` of the oddness of patches ``(N, P)``."""
-        return self.fusion([shown.view(-1, 1, *self.patches.size)])
-
-    def region_means(self, features: Tensor) -> Tensor:
-        """Mean features ``(N, D, regions)`` of the regions, of :meth:`features`."""
-        (height, across), (rows, columns) = self.patches.size, self.regions
-        return F.avg_pool2d(self.wide(features), (height // rows, across // columns)).flatten(2)
-
-    def by_product(
-        self, batches: Iterable[Batch], generator: torch.Generator
-    ) -> list[ProductPictures]:
-        """Patch features, and what goes with them, of the pictures of each product, or kind."""
-        found: dict[tuple[str, bool], KeptPictures] = {}
-        number: dict[str, int] = {}  # of each part
-        seen, tiled = 0, False
-        for batch in batches:
-            tiled |= batch.pictures is not None
-            levels = self.levels(batch)
-            features = self.features(levels).half()
-            count = len(features)
-            products = batch.products or ("",) * count
-            parts = batch.parts or tuple(map(str, range(seen, seen + count)))
-            pictures = batch.pictures or range(seen, seen + count)
-            coarse = batch.coarse or (False,) * count
-            named = zip(products, parts, pictures, coarse, strict=True)
-            for at, (name, part, picture, look) in enumerate(named):
-                empty = KeptPictures(self.config.pictures, again(generator))
-                own = found.setdefault((name, look), empty)
-                where = (seen + at, number.setdefault(f"{name}/{part}", len(number)))
-                read = batch.pixels and partial(batch.pixels, at)
-                own.add(features[at], [level[at] for level in levels], where, picture, read)
-            seen += count
-        self._notes = [
-            f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
-            "varies, is known roughly; a dozen or more find more."
-            for (name, look), own in found.items()
-            if own.seen < _FEW and not look
-        ]
-        self.products = tuple(dict.fromkeys(name for name, _ in found))  # the order of the groups
-        self.looks = any(look for _, look in found)
-        groups = [
-            own.group()._replace(product=name, whole=look or not tiled)
-            for (name, look), own in found.items()
-        ]
-        return groups
-
-    def _kinds(self, group: ProductPictures) -> list[ProductPictures]:
-        """The kinds of picture that are clearly apart, all as one where there are none."""
-        codes = self.codes(group.features)
-        codes = (codes - codes.mean(0)) / codes.std(0, correction=0).clamp_min(1e-6)
-        kinds = PictureGroups(codes.shape[1])
-        kinds.fit(codes, most=self.config.groups)
-        member = kinds(codes.cpu()).argmax(1)
-        chosen = [torch.nonzero(member == k)[:, 0] for k in member.unique().tolist()]
-        if any((group.image[own] == COPY).all() for own in chosen):
-            return [group]  # of copies alone nothing is known that would be usual
-        return [
-            group._replace(
-                features=group.features[own.to(group.features.device)],
-                image=group.image[own],
-                part=group.part[own],
-            )
-            for own in chosen
-        ]
+def _odder(whole: Tensor, close: Tensor) -> Tensor:
+    """The soft maximum of what the look at the whole and the close one say ``(n,)``."""
+    return soft_maximum(torch.stack([whole, close - _CLOSER], 1), 1.0)
 
 
-def _grid(config: TrioConfig, teacher: Teacher) -> int:
-    """Position of the teacher's level whose grid the patches lie on."""
-    if config.grid is not None:
-        teacher.check_levels("grid", config.grid)
-        return config.grid - 1
-    strides = teacher.strides
-    return min(range(len(strides)), key=lambda level: abs(math.log2(strides[level] / 16)))
+def _of_both(own: OutOfFold, close: OutOfFold) -> OutOfFold:
+    """What pictures that both looks have measured score by both."""
+    known = torch.isin(own.image, close.image)
+    at = torch.searchsorted(close.image, own.image[known])
+    structural = close.branches["structural"][at]
+    return OutOfFold(
+        own.image[known],
+        _odder(own.score[known], structural),
+        torch.maximum(own.peak[known], close.peak[at] - _CLOSER),
+        torch.maximum(own.map_low[known], close.map_low[at] - _CLOSER),
+        {
+            **{name: values[known] for name, values in own.branches.items()},
+            "structural": _odder(own.branches["structural"][known], structural),
+        },
+        None
+        if own.apart is None or close.apart is None
+        else _odder(own.apart[known], close.apart[at]),
+    )

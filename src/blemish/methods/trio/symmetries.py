@@ -23,7 +23,7 @@ from blemish.methods.trio.memory import again, patches_of
 from blemish.methods.trio.pictures import COPY, ProductPictures
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.model import Trio
+    from blemish.methods.trio.look import Look
 
 Turn = Callable[[Tensor], Tensor]
 #: Named ways to turn pictures ``(…, H, W)``; the first three keep the shape of any.
@@ -51,7 +51,7 @@ _TOGETHER = 2
 
 
 def with_copies(
-    trio: Trio, group: ProductPictures, generator: torch.Generator
+    trio: Look, group: ProductPictures, generator: torch.Generator
 ) -> tuple[ProductPictures, list[str]]:
     """A product's good pictures, and turned copies up to ``TrioConfig.turned`` of both.
 
@@ -83,7 +83,7 @@ def with_copies(
         standardised(group.features),
         group.part,
         lambda turn, rows: standardised(turned(turn, rows)),
-        square=trio.input_size[0] == trio.input_size[1],
+        square=trio.seen[0] == trio.seen[1],
         generator=again(generator),
     )
     made = copies(count, turns, most)

@@ -1,0 +1,79 @@
+"""Good pictures of a fit, collected batch by batch: a sample of each product's by one look."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from blemish.methods.base import Batch
+from blemish.methods.trio.pictures import KeptPictures, ProductPictures
+
+if TYPE_CHECKING:
+    from blemish.methods.trio.look import Look
+
+
+class Collected:
+    """Patch features, and what goes with them, of the pictures of each product, or kind.
+
+    Args:
+        look: That sees them.
+        seed: Of what is drawn; of each product the same, whatever others there are.
+    """
+
+    def __init__(self, look: Look, seed: int) -> None:
+        self.look, self.seed = look, seed
+        self._found: dict[tuple[str, bool], KeptPictures] = {}
+        self._number: dict[str, int] = {}  # of each part
+        self._seen, self._tiled = 0, False
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A new generator of the seed."""
+        return torch.Generator().manual_seed(self.seed)
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Names of the products, in the order of their groups."""
+        return tuple(dict.fromkeys(name for name, _ in self._found))
+
+    @property
+    def looks(self) -> bool:
+        """Whether whole pictures are seen beside their tiles."""
+        return any(whole for _, whole in self._found)
+
+    def add(self, batch: Batch) -> None:
+        """Take in some pictures."""
+        self._tiled |= batch.pictures is not None
+        levels = self.look.levels(batch)
+        features = self.look.features(levels).half()
+        count, seen = len(features), self._seen
+        products = batch.products or ("",) * count
+        parts = batch.parts or tuple(map(str, range(seen, seen + count)))
+        pictures = batch.pictures or range(seen, seen + count)
+        coarse = batch.coarse or (False,) * count
+        named = zip(products, parts, pictures, coarse, strict=True)
+        for at, (name, part, picture, whole) in enumerate(named):
+            empty = KeptPictures(self.look.config.pictures, self.generator)
+            own = self._found.setdefault((name, whole), empty)
+            where = (seen + at, self._number.setdefault(f"{name}/{part}", len(self._number)))
+            read = batch.pixels and partial(batch.pixels, at)
+            own.add(features[at], [level[at] for level in levels], where, picture, read)
+        self._seen += count
+
+    def groups(self) -> list[ProductPictures]:
+        """What was collected, by product."""
+        return [
+            own.group()._replace(product=name, whole=whole or not self._tiled)
+            for (name, whole), own in self._found.items()
+        ]
+
+    def notes(self, few: int) -> list[str]:
+        """A sentence for every product of fewer good pictures than this."""
+        return [
+            f"{name or 'Training'}: {own.seen} good images only. What is usual, and how much it "
+            "varies, is known roughly; a dozen or more find more."
+            for (name, whole), own in self._found.items()
+            if own.seen < few and not whole
+        ]

@@ -1,0 +1,204 @@
+"""A trio that looks twice: which pictures, what each look says, and how both are one verdict."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from small_teachers import small_teacher
+from test_trio import pictures
+from torch import Tensor
+
+from blemish import Detector
+from blemish.errors import ConfigError
+from blemish.export.graph import onnx_graph
+from blemish.methods.base import Batch
+from blemish.methods.input_choice import InputChoice
+from blemish.methods.trio.config import TrioConfig
+from blemish.methods.trio.model import Trio
+from blemish.model_file.bundle import GRAPH
+from blemish.runtime.networks import build_network
+from blemish.training.input_plan import seen_by
+
+BEST = TrioConfig.speeds["best"]
+LITE0 = "efficientnet_lite0"
+
+
+def large(count: int, seed: int = 0, colour: int = 120) -> Tensor:
+    """Pictures twice as large, ``(count, 3, 128, 128)``."""
+    return pictures(count, seed, colour).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def fitted(*products: tuple[str, Tensor]) -> Trio:
+    method = Trio(TrioConfig(coarse=64), small_teacher("tiny-three"), (128, 128)).eval()
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        method.fit_statistics(
+            [Batch(images=images, products=(name,) * len(images)) for name, images in products]
+        )
+    return method
+
+
+@pytest.fixture(scope="module")
+def method() -> Trio:
+    return fitted(("", large(24)))
+
+
+@pytest.fixture(scope="module")
+def two() -> Trio:
+    return fitted(("a", large(20)), ("b", large(20, 1, colour=40)))
+
+
+@pytest.mark.parametrize(
+    ("size", "speed", "sides"),
+    [
+        ((320, 320), "best", (384, 0)),
+        ((560, 590), "best", (384, 0)),
+        ((576, 576), "best", (640, 384)),
+        ((3000, 4000), "best", (640, 384)),
+        ((3000, 4000), "balanced", (384, 0)),
+    ],
+)
+def test_pictures_half_as_large_again_are_looked_at_twice(
+    size: tuple[int, int], speed: str, sides: tuple[int, int]
+) -> None:
+    point = TrioConfig.speeds[speed]
+    settled = TrioConfig().settled([size] * 9, point)
+    shape = point.input_size(TrioConfig(), [size] * 9)
+    assert (round((shape[0] * shape[1]) ** 0.5 / 32) * 32, settled.coarse) == sides
+
+
+def test_a_size_or_tiles_that_are_named_are_looked_at_once() -> None:
+    for choice in (InputChoice(image_size=(800, 800)), InputChoice(tile="auto")):
+        assert TrioConfig().settled([(800, 800)], choice.by_speed(BEST)).coarse == 0
+    assert TrioConfig(coarse=0).settled([(800, 800)], BEST).coarse == 0
+    assert BEST.input_size(TrioConfig(coarse=0), [(800, 800)]) == (384, 384)
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ({}, [(LITE0, (384, 384)), (LITE0, (640, 640))]),
+        ({"speed": "fast"}, [(LITE0, (256, 256)), (LITE0, (416, 416))]),
+        ({"speed": "best"}, [(f"{LITE0}+efficientnet_lite2", (384, 384)), (LITE0, (640, 640))]),
+        ({"image_size": 800}, [(LITE0, (384, 384)), (LITE0, (800, 800))]),
+        ({"image_size": 384}, [(LITE0, (384, 384))]),  # no closer than the whole
+    ],
+)
+def test_a_second_look_can_be_asked_for(
+    words: dict[str, str], passes: list[tuple[str, tuple[int, int]]]
+) -> None:
+    detector = Detector(coarse=True, **words)  # type: ignore[arg-type]
+    assert seen_by(detector, [(1000, 1000)]).passes == passes
+
+
+def test_only_the_trio_looks_twice() -> None:
+    with pytest.raises(ConfigError, match="trio alone can take. Give a tile's side too"):
+        Detector("patchcore", coarse=True)
+
+
+def test_the_score_is_the_soft_maximum_of_both_looks(method: Trio) -> None:
+    assert method.close is not None
+    assert method.input_sizes == [(64, 64), (128, 128)]
+    new = large(6, 7)
+    new[2, :, 100:103, 100:103] = 255
+    with torch.inference_mode():
+        both = method(new)
+        whole = method.measure(method.levels(Batch(images=new)))[0]
+        close = method.close(new)
+    odder = close.branches["structural"] - 1
+    torch.testing.assert_close(both.score, torch.logaddexp(whole.score, odder))
+    structural = torch.logaddexp(whole.branches["structural"], odder)
+    torch.testing.assert_close(both.branches["structural"], structural)
+    assert torch.equal(both.branches["logical"], whole.branches["logical"])
+    assert tuple(both.anomaly_map.shape) == (6, 1, 128, 128)
+    assert (both.anomaly_map >= close.anomaly_map - 1).all()
+    assert torch.equal(both.anomaly_map.flatten(1).amax(1).argmax(), torch.tensor(2))
+
+
+def test_what_is_small_is_found_by_the_close_look(method: Trio) -> None:
+    assert method.close is not None
+    new = large(12, 5)
+    new[6:, :, 90:93, 90:93] = 255
+    with torch.inference_mode():
+        whole = method.measure(method.levels(Batch(images=new)))[0].score
+        both = method(new).score
+    assert float(both[6:].min()) > float(both[:6].max())
+    gained = [float(s[6:].median() - s[:6].max()) for s in (whole, both)]
+    assert gained[0] < gained[1]
+
+
+def test_out_of_fold_scores_are_of_both_looks(method: Trio) -> None:
+    assert method.close is not None
+    found, close = method.out_of_fold(), method.close.out_of_fold()
+    assert found is not None
+    assert close is not None
+    assert found.image.tolist() == close.image.tolist() == list(range(24))
+    assert (found.score > close.branches["structural"] - 1).all()
+    assert (found.peak >= close.peak - 1).all()
+    # Good pictures that are new score as those do.
+    with torch.inference_mode():
+        new = method(large(24, 9)).score
+    assert abs(float(new.median() - found.score.median())) < 1
+
+
+def test_the_teacher_is_held_once(method: Trio) -> None:
+    names = method.state_dict()
+    assert any(name.startswith("close.memory") for name in names)
+    assert not any(name.startswith("close.teacher") for name in names)
+    fresh = Trio(method.config, small_teacher("tiny-three"), (128, 128)).eval()
+    fresh.load_state_dict(names)
+    fresh.products = method.products
+    again = copy.deepcopy(fresh)
+    assert again.close is not None
+    assert again.close.teacher is again.teacher
+    new = large(3, 4)
+    with torch.inference_mode():
+        for one in (fresh, again):
+            assert torch.equal(one(new).score, method(new).score)
+
+
+def test_the_look_at_the_whole_says_which_product_it_is(two: Trio) -> None:
+    new = torch.cat([large(3, 4), large(3, 5, colour=40)])
+    with torch.inference_mode():
+        output = two(new)
+    assert output.product is not None
+    assert output.product.tolist() == [0, 0, 0, 1, 1, 1]
+    assert float(output.score.max()) < 6
+
+
+def test_both_looks_learn_a_product(two: Trio) -> None:
+    third = large(20, 2, colour=200)
+    more = copy.deepcopy(two)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        more.learn([Batch(images=third, products=("c",) * 20)], "c")
+        new = more(large(4, 8, colour=200))
+    found = more.out_of_fold()
+    assert found is not None
+    assert found.image.tolist() == list(range(20))
+    assert new.product is not None
+    assert new.product.tolist() == [2] * 4
+    assert more.close is not None
+    assert more.close.products == more.products == ("a", "b", "c")
+    assert float(new.score.max()) < 6
+    with torch.inference_mode():  # and more of it, by which what it knows grows
+        more.learn([Batch(images=large(6, 6, colour=200), products=("c",) * 6)], "c")
+    found = more.out_of_fold()
+    assert found is not None
+    assert found.image.tolist() == list(range(6))
+
+
+def test_an_exported_graph_looks_twice_too(two: Trio) -> None:
+    new = torch.cat([large(2, 4), large(2, 5, colour=40)])
+    new[1, :, 90:94, 90:94] = 255
+    graph = {GRAPH: onnx_graph(two)}
+    network = build_network("onnx", graph, two.branch_names, products=("a", "b"))
+    with torch.inference_mode():
+        expected = two(new)
+    got = network(new.permute(0, 2, 3, 1).numpy())
+    assert got.scores == pytest.approx(expected.score.numpy(), rel=1e-3, abs=1e-3)
+    maps = torch.from_numpy(got.maps)
+    torch.testing.assert_close(maps, expected.anomaly_map[:, 0], atol=2e-3, rtol=1e-3)
+    assert list(got.products or ()) == ["a", "a", "b", "b"]
