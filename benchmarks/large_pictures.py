@@ -45,6 +45,7 @@ NO_LAYOUT: dict[str, Any] = {"settings": {"layout_weight": 0}}
 WAYS: dict[str, dict[str, Any]] = {
     "squeezed": {"speed": "fast"},  # about 256² pixels, the picture's shape
     "default": {"speed": "balanced"},  # about 384²
+    "two looks": {"coarse": True},  # about 384² and 640²
     "tiled": {"tile": "auto"},  # of 384² at most
     "tiled 384": {"tile": 384},
     "tiled 256": {"tile": 256},

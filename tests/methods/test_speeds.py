@@ -24,11 +24,11 @@ DOCS = Path(__file__).parents[2] / "docs"
     [
         ({}, "efficientnet_lite0", 384),
         ({"speed": "fast"}, "efficientnet_lite0", 256),
-        ({"speed": "best"}, "efficientnet_lite0+efficientnet_lite2", 640),
+        ({"speed": "best"}, "efficientnet_lite0+efficientnet_lite2", 384),
         ({"method": "rd"}, "efficientnet_lite0", 256),
         ({"method": "rd", "speed": "best"}, "efficientnet_lite2", 384),
         ({"method": "radar", "speed": "best"}, "none", 384),
-        ({"speed": "best", "teacher": "efficientnet_lite1"}, "efficientnet_lite1", 640),
+        ({"speed": "best", "teacher": "efficientnet_lite1"}, "efficientnet_lite1", 384),
         ({"method": "rd", "teacher": "efficientnet_lite1"}, "efficientnet_lite1", 256),
     ],
 )

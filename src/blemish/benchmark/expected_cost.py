@@ -107,9 +107,8 @@ def expected_cost(what: Reproduction) -> Expected:
     seen = [_size(firsts[category]) for category in units[0].categories]
     # As many as there are: what a method makes of its pictures may depend on their number.
     sizes = seen * math.ceil(images[0] / len(seen))
-    point, choice = detector.speed.point, detector.input
-    config = detector.config.settled(sizes, choice.by_speed(point))
-    size = choice.preprocessing(point, config, sizes).size
+    config = detector.config.settled(sizes)
+    size = detector.input.preprocessing(detector.speed.point, config, sizes).size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         teacher = build_teacher(detector.teacher, weights="random")

@@ -54,12 +54,7 @@ def print_speeds_here(
     if tuple(inputs.values()) in inputs_before:
         return
     inputs_before.add(tuple(inputs.values()))
-    looks = {
-        name: config.settled(
-            sizes, detector.input.by_speed(speed) if name == mark else speed
-        ).passes(speed.teacher, inputs[name])
-        for name, speed in speeds.items()
-    }
+    looks = {name: config.passes(speed.teacher, inputs[name]) for name, speed in speeds.items()}
     asked = list(dict.fromkeys(itertools.chain(*looks.values())))
     times, passes = time_teachers(asked)
     ms = dict(zip(asked, times, strict=True))
@@ -83,7 +78,7 @@ def teacher_cell(name: str) -> str:
 
 def input_cell(passes: Sequence[Pass]) -> str:
     """Sizes of the looks at a picture for a table, each on a line."""
-    return "\n+".join("×".join(map(str, size)) for _, size in passes)
+    return "\n".join("×".join(map(str, size)) for _, size in passes)
 
 
 def _table(*headings: str) -> Table:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from blemish.methods.speeds import Speed
 
 Size = tuple[int, int]
+#: Pixels of pictures, in those of a close look, below which it is not worth it.
+_WORTH = 0.8
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,6 @@ class InputChoice:
         size = tile if tile == "auto" else _size(tile, "tile")
         return cls(_size(image_size, "image_size"), size, overlap, scale, coarse)  # type: ignore[arg-type]
 
-    def by_speed(self, speed: Speed) -> Speed | None:
-        """The speed where it says how large pictures are seen; ``None`` where a user does."""
-        return speed if self.image_size is None and self.tile is None else None
-
     @property
     def named(self) -> Size | None:
         """The input's size where it was named."""
@@ -123,7 +121,13 @@ class InputChoice:
     def notes(self, preprocessing: Preprocessing, sizes: Sequence[Size]) -> list[str]:
         """What the user should know of tiles that fit the pictures badly."""
         if self.tile is None:
-            return []
+            seen = math.prod(preprocessing.size)
+            if not self.coarse or math.prod(usual_size(sizes)) >= _WORTH * seen:
+                return []
+            return [
+                f"Pictures of {_text(usual_size(sizes))} are enlarged to {_text(preprocessing.size)} "
+                "for the close look, which sees no more in them: coarse is for larger ones."
+            ]
         if preprocessing.tiling is None:
             return [
                 f"No picture is larger than {_text(max(sizes))}, less than a tile: they are seen "

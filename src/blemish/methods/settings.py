@@ -132,11 +132,10 @@ class MethodConfig:
         """Teacher and size of each look that is taken at an input."""
         return [(teacher, input_size)]
 
-    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> MethodConfig:
+    def settled(self, sizes: Sequence[tuple[int, int]]) -> MethodConfig:
         """The settings with what follows the images decided: what the model file holds.
 
-        ``sizes`` are ``(H, W)`` of the good training images at hand; ``speed`` is the point of the
-        dial by which they are seen, ``None`` where a size or tiles are named.
+        ``sizes`` are ``(H, W)`` of the good training images at hand.
         """
         return self
 

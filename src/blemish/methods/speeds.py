@@ -36,7 +36,6 @@ class Speed:
         image_auroc: Mean image AUROC that the method had with it, where it was measured.
         found_at_5: Share of the defects that it found where 5 % of good pictures are stopped.
         square: The input is that square whatever the pictures' shape, as papers have it.
-        twice: Large pictures are looked at twice, where the method can, see :attr:`close`.
 
     Example:
         >>> from blemish.methods.settings import MethodConfig
@@ -51,7 +50,6 @@ class Speed:
     image_auroc: float | None = None
     found_at_5: float | None = None
     square: bool = False
-    twice: bool = False
 
     def measured(self, *, image_auroc: float, found_at_5: float) -> Speed:
         """The same point with what a method had with it, :data:`MEASURED_ON`."""
@@ -70,7 +68,7 @@ class Speed:
         """``(H, W)`` of the input for images of sizes ``(H, W)``: their shape, at most doubled."""
         if self.square:
             return self.side, self.side
-        settled = config.settled(sizes, self)
+        settled = config.settled(sizes)
         most = self.close if settled.looks_twice else self.side
         side = settled.input_side(max(map(max, sizes)), most)
         return choose_input_size(sizes, side=side)

@@ -178,7 +178,7 @@ def _seen(
     config = detector.config
     if choice.coarse and choice.tile is None:
         config = config.looking_twice(speed.side)
-    config = config.settled(sizes, choice.by_speed(speed))
+    config = config.settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, detector.bit_depth)
     passes = config.passes(teacher, preprocessing.size)
     return Seen(flags, teacher, preprocessing, passes, usual_size(sizes))

@@ -107,9 +107,10 @@ def foreseen(
     Raises:
         ConfigError, MissingExtraError: As from building its teacher.
     """
-    build, point, choice = method_class(detector.method_name), detector.speed.point, detector.input
-    config = detector.config.settled(sizes, choice.by_speed(point))
-    preprocessing = choice.preprocessing(point, config, sizes, detector.bit_depth)
+    config, build = detector.config.settled(sizes), method_class(detector.method_name)
+    preprocessing = detector.input.preprocessing(
+        detector.speed.point, config, sizes, detector.bit_depth
+    )
     with torch.random.fork_rng(devices=[]):
         # Random weights: the time of a pass does not depend on them.
         teacher = build_teacher(detector.teacher, weights="random")

@@ -93,7 +93,7 @@ def learn(
         check_share(hold_out_share)
     failures: list[tuple[Path, str]] = []
     good, sizes = good_training_samples(data_set, failures)
-    config = config.settled(sizes, choice.by_speed(speed))
+    config = config.settled(sizes)
     view, told = framed(roi, align, crop_to, good, sizes, bit_depth=bit_depth, progress=progress)
     frames = [view.frame(size) for size in sizes]
     chosen = choice.preprocessing(speed, config, frames, bit_depth)

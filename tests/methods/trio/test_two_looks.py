@@ -14,14 +14,12 @@ from blemish import Detector
 from blemish.errors import ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.methods.base import Batch
-from blemish.methods.input_choice import InputChoice
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import build_network
 from blemish.training.input_plan import seen_by
 
-BEST = TrioConfig.speeds["best"]
 LITE0 = "efficientnet_lite0"
 
 
@@ -51,32 +49,6 @@ def two() -> Trio:
 
 
 @pytest.mark.parametrize(
-    ("size", "speed", "sides"),
-    [
-        ((320, 320), "best", (384, 0)),
-        ((560, 590), "best", (384, 0)),
-        ((576, 576), "best", (640, 384)),
-        ((3000, 4000), "best", (640, 384)),
-        ((3000, 4000), "balanced", (384, 0)),
-    ],
-)
-def test_pictures_half_as_large_again_are_looked_at_twice(
-    size: tuple[int, int], speed: str, sides: tuple[int, int]
-) -> None:
-    point = TrioConfig.speeds[speed]
-    settled = TrioConfig().settled([size] * 9, point)
-    shape = point.input_size(TrioConfig(), [size] * 9)
-    assert (round((shape[0] * shape[1]) ** 0.5 / 32) * 32, settled.coarse) == sides
-
-
-def test_a_size_or_tiles_that_are_named_are_looked_at_once() -> None:
-    for choice in (InputChoice(image_size=(800, 800)), InputChoice(tile="auto")):
-        assert TrioConfig().settled([(800, 800)], choice.by_speed(BEST)).coarse == 0
-    assert TrioConfig(coarse=0).settled([(800, 800)], BEST).coarse == 0
-    assert BEST.input_size(TrioConfig(coarse=0), [(800, 800)]) == (384, 384)
-
-
-@pytest.mark.parametrize(
     ("words", "passes"),
     [
         ({}, [(LITE0, (384, 384)), (LITE0, (640, 640))]),
@@ -86,15 +58,25 @@ def test_a_size_or_tiles_that_are_named_are_looked_at_once() -> None:
         ({"image_size": 384}, [(LITE0, (384, 384))]),  # no closer than the whole
     ],
 )
-def test_a_second_look_can_be_asked_for(
+def test_a_second_look_is_asked_for(
     words: dict[str, str], passes: list[tuple[str, tuple[int, int]]]
 ) -> None:
     detector = Detector(coarse=True, **words)  # type: ignore[arg-type]
     assert seen_by(detector, [(1000, 1000)]).passes == passes
+    [(_, once)] = seen_by(Detector(**words), [(1000, 1000)]).passes  # type: ignore[arg-type]
+    assert once in {size for _, size in passes}
+
+
+def test_a_close_look_at_small_pictures_is_said_to_see_no_more() -> None:
+    for side, said in ((320, ["Pictures of 320×320 are enlarged to 640×640 for"]), (600, [])):
+        detector, sizes = Detector(coarse=True), [(side, side)]
+        prepare = seen_by(detector, sizes).preprocessing
+        notes = [note[:47] for note in detector.input.notes(prepare, sizes)]
+        assert notes == [one[:47] for one in said]
 
 
 def test_only_the_trio_looks_twice() -> None:
-    with pytest.raises(ConfigError, match="trio alone can take. Give a tile's side too"):
+    with pytest.raises(ConfigError, match="which the trio alone can take"):
         Detector("patchcore", coarse=True)
 
 

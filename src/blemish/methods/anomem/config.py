@@ -16,7 +16,6 @@ from blemish.methods.settings import (
     Share,
     TrainedConfig,
 )
-from blemish.methods.speeds import Speed
 
 #: Where nothing else is asked, an encoder is trained from scratch on images up to this many pixels
 #: a side …
@@ -143,7 +142,7 @@ class AnoMemConfig(TrainedConfig):
     def variant(self) -> str:
         return "" if self.encoder == "scratch" else "memory over a frozen teacher: ours"
 
-    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> AnoMemConfig:
+    def settled(self, sizes: Sequence[tuple[int, int]]) -> AnoMemConfig:
         if self.encoder is not None:
             return self
         small = max(map(max, sizes)) <= SMALL_SIDE

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 
 from blemish.methods.rd.config import STATED_TRUNK, ReconstructionConfig
 from blemish.methods.settings import Count, Presets
-from blemish.methods.speeds import Speed
 
 #: Pictures of up to so many pixels a side are an object each, and soon anything is rebuilt.
 SMALL_SIDE, SMALL_STEPS = 32, 100
@@ -44,7 +43,7 @@ class HFRConfig(ReconstructionConfig):
     # of the map; none: mean on inputs up to 128 pixels and of images up to 32, else max
     score: Literal["max", "mean"] | None = None
 
-    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> HFRConfig:
+    def settled(self, sizes: Sequence[tuple[int, int]]) -> HFRConfig:
         if max(map(max, sizes)) > SMALL_SIDE:
             return self
         steps = SMALL_STEPS if self._is_brief else self.steps

@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from blemish.methods.base import Batch
-from blemish.methods.trio.pictures import KeptPictures, ProductPictures
+from blemish.methods.trio.pictures import TOGETHER, KeptPictures, ProductPictures
 
 if TYPE_CHECKING:
     from blemish.methods.trio.look import Look
@@ -46,7 +47,7 @@ class Collected:
     def add(self, batch: Batch) -> None:
         """Take in some pictures."""
         self._tiled |= batch.pictures is not None
-        levels = self.look.levels(batch)
+        levels = self._levels(batch)
         features = self.look.features(levels).half()
         count, seen = len(features), self._seen
         products = batch.products or ("",) * count
@@ -61,6 +62,14 @@ class Collected:
             read = batch.pixels and partial(batch.pixels, at)
             own.add(features[at], [level[at] for level in levels], where, picture, read)
         self._seen += count
+
+    def _levels(self, batch: Batch) -> list[Tensor]:
+        if batch.images is None or batch.images.device.type != "cpu":
+            return list(self.look.levels(batch))
+        # What the teacher holds of many pictures at a time no processor's cache does.
+        some = batch.images.split(TOGETHER)
+        each = [self.look.levels(Batch(images=images)) for images in some]
+        return [torch.cat(own) for own in zip(*each, strict=True)]
 
     def groups(self) -> list[ProductPictures]:
         """What was collected, by product."""

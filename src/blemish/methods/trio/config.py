@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -25,16 +25,15 @@ class TrioConfig(MethodConfig):
         "fast": SPEEDS["fast"].measured(image_auroc=0.941, found_at_5=0.76),
         "balanced": SPEEDS["balanced"].measured(image_auroc=0.957, found_at_5=0.78),
         # Of what one network finds odd in good pictures, much is usual to the other.
-        "best": Speed("efficientnet_lite0+efficientnet_lite2", 384, twice=True).measured(
+        "best": Speed("efficientnet_lite0+efficientnet_lite2", 384).measured(
             image_auroc=0.964, found_at_5=0.80
         ),
     }
     default_speed: ClassVar[str] = "balanced"
     can_look_twice: ClassVar[bool] = True
 
-    # side of the look at the whole picture beside a close one, which has the input's size; 0: one
-    # look; none: two where the speed has them and pictures are large
-    coarse: Annotated[int, Range(0, multiple_of=32)] | None = None
+    # side of a look at the whole, beside a close one, which has the input's size; 0: one look
+    coarse: Annotated[int, Range(0, multiple_of=32)] = 0
     grid: Count | None = None  # level whose positions are the patches; none = that at stride 16
     neighbourhood: Literal[1, 3, 5, 7, 9] = 3  # side of what a patch is seen with, positions
     pool: Count = 24000  # patches of each product that its memory is chosen from
@@ -45,13 +44,6 @@ class TrioConfig(MethodConfig):
     groups: Count = 32  # most kinds of picture looked for where no products are named
     layout_weight: Annotated[float, Range(0, 1)] = 0.4  # of the layout's deviations in the score
     sigma: NotNegative = 4.0  # Gaussian over the map, pixels of the input
-
-    def settled(self, sizes: Sequence[tuple[int, int]], speed: Speed | None = None) -> TrioConfig:
-        if self.coarse is not None:
-            return self
-        if speed is not None and speed.twice and speed.are_large(sizes):
-            return self.looking_twice(speed.side)
-        return replace(self, coarse=0)
 
     @property
     def looks_twice(self) -> bool:

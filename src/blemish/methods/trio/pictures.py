@@ -12,6 +12,8 @@ from blemish.methods.trio.usual import Moments
 
 #: In place of a position: a copy of a picture, which has no score of its own.
 COPY = -1
+#: Pictures that the teacher is given at a time on a CPU.
+TOGETHER = 2
 
 
 class ProductPictures(NamedTuple):

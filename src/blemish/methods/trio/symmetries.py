@@ -20,7 +20,7 @@ from blemish.data.sample import spread
 from blemish.methods.base import Batch
 from blemish.methods.trio.blocks import ProductScale
 from blemish.methods.trio.memory import again, patches_of
-from blemish.methods.trio.pictures import COPY, ProductPictures
+from blemish.methods.trio.pictures import COPY, TOGETHER, ProductPictures
 
 if TYPE_CHECKING:
     from blemish.methods.trio.look import Look
@@ -46,8 +46,6 @@ _AS_GOOD = 1.0
 _LOOKS = (2, 12)
 #: Patches of the other half that they are compared with; of each picture one in so many.
 _PATCHES, _ONE_IN = 3000, 2
-#: Pictures that the teacher is given at a time.
-_TOGETHER = 2
 
 
 def with_copies(
@@ -67,8 +65,8 @@ def with_copies(
 
     def turned(turn: str, rows: Sequence[int]) -> Tensor:
         asked = [row for row in rows if (turn, row) not in known]
-        for at in range(0, len(asked), _TOGETHER):
-            some = asked[at : at + _TOGETHER]
+        for at in range(0, len(asked), TOGETHER):
+            some = asked[at : at + TOGETHER]
             images = torch.stack([TURNS[turn](group.pixels[row]()) for row in some])
             levels = trio.levels(Batch(images=images.to(group.features.device)))
             own = trio.features(levels).to(group.features.dtype)
