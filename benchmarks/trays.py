@@ -88,7 +88,8 @@ def measured(folder: Path, way: dict[str, Any]) -> dict[str, Any]:
     labels = np.repeat([0, 1], [len(scores["good"]), len(scores["bad"])])
     found["image_auroc"] = auroc(np.concatenate([scores["good"], scores["bad"]]), labels)
     for rate in (0.05, 0.01):
-        limit = detector.calibration.at_rate(rate).limits("").defect
+        own = detector.calibration.at(false_alarm_rate=rate)
+        limit = own.limits_of(own.groups[0]).defect
         for kind, name in (("bad", "found"), ("good", "stopped")):
             found[f"{name}_at_{rate:g}"] = float((scores[kind] > limit).mean())
     return found

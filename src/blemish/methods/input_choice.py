@@ -125,8 +125,8 @@ class InputChoice:
             if not self.coarse or math.prod(usual_size(sizes)) >= _WORTH * seen:
                 return []
             return [
-                f"Pictures of {_text(usual_size(sizes))} are seen at {_text(preprocessing.size)} by "
-                "the close look, which finds no more in them: coarse is for larger ones."
+                f"The close look sees pictures of {_text(usual_size(sizes))} at "
+                f"{_text(preprocessing.size)} and finds no more in them: coarse is for larger ones."
             ]
         if preprocessing.tiling is None:
             return [

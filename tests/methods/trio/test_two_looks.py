@@ -68,7 +68,7 @@ def test_a_second_look_is_asked_for(
 
 
 def test_a_close_look_at_small_pictures_is_said_to_see_no_more() -> None:
-    for side, said in ((320, ["Pictures of 320×320 are seen at 640×640 by the"]), (600, [])):
+    for side, said in ((320, ["The close look sees pictures of 320×320 at 640×640"]), (600, [])):
         detector, sizes = Detector(coarse=True), [(side, side)]
         prepare = seen_by(detector, sizes).preprocessing
         notes = [note[:47] for note in detector.input.notes(prepare, sizes)]
