@@ -346,8 +346,10 @@ def test_a_product_is_learned_with_both_its_looks(trained: Detector, tmp_path: P
 
 
 def test_what_cannot_be_is_said_in_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="which the trio alone can take"):
+        detector("patchcore", tile=None)
     with pytest.raises(ConfigError, match="none were asked for"):
-        detector(tile=None)
+        detector(tile=None, overlap=8)
     good = Tiling(8, coarse=UNITS).to_json()
     assert Tiling.from_json(good) == Tiling(8, coarse=UNITS)
     units = good["coarse"]

@@ -87,7 +87,7 @@ def test_the_score_is_the_soft_maximum_of_both_looks(method: Trio) -> None:
     new[2, :, 100:103, 100:103] = 255
     with torch.inference_mode():
         both = method(new)
-        whole = method.measure(method.levels(Batch(images=new)))[0]
+        whole = method.measure(method.levels(Batch(images=new)))
         close = method.close(new)
     odder = close.branches["structural"] - 1
     torch.testing.assert_close(both.score, torch.logaddexp(whole.score, odder))
@@ -104,7 +104,7 @@ def test_what_is_small_is_found_by_the_close_look(method: Trio) -> None:
     new = large(12, 5)
     new[6:, :, 90:93, 90:93] = 255
     with torch.inference_mode():
-        whole = method.measure(method.levels(Batch(images=new)))[0].score
+        whole = method.measure(method.levels(Batch(images=new))).score
         both = method(new).score
     assert float(both[6:].min()) > float(both[:6].max())
     gained = [float(s[6:].median() - s[:6].max()) for s in (whole, both)]

@@ -32,8 +32,6 @@ class TrioConfig(MethodConfig):
     default_speed: ClassVar[str] = "balanced"
     can_look_twice: ClassVar[bool] = True
 
-    # side of a look at the whole, beside a close one, which has the input's size; 0: one look
-    coarse: Annotated[int, Range(0, multiple_of=32)] = 0
     grid: Count | None = None  # level whose positions are the patches; none = that at stride 16
     neighbourhood: Literal[1, 3, 5, 7, 9] = 3  # side of what a patch is seen with, positions
     pool: Count = 24000  # patches of each product that its memory is chosen from
@@ -44,6 +42,8 @@ class TrioConfig(MethodConfig):
     groups: Count = 32  # most kinds of picture looked for where no products are named
     layout_weight: Annotated[float, Range(0, 1)] = 0.4  # of the layout's deviations in the score
     sigma: NotNegative = 4.0  # Gaussian over the map, pixels of the input
+    # side of a look at the whole, beside a close one, which has the input's size; 0: one look
+    coarse: Annotated[int, Range(0, multiple_of=32)] = 0
 
     @property
     def looks_twice(self) -> bool:

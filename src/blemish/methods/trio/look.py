@@ -250,24 +250,28 @@ class Look(Method):
         return tuple(self.teacher(self.shrink(batch.images)))
 
     def forward(self, images: Tensor) -> MethodOutput:
-        return self.measure(self.levels(Batch(images=images)))[0]
+        return self.measure(self.levels(Batch(images=images)))
 
-    def measure(
-        self, levels: Sequence[Tensor], group: Tensor | None = None
-    ) -> tuple[MethodOutput, Tensor]:
-        """Anomaly map and scores of pictures, given the teacher's levels; their groups ``(N,)``.
+    def measure(self, levels: Sequence[Tensor], group: Tensor | None = None) -> MethodOutput:
+        """Anomaly map and scores of pictures, given the teacher's levels.
 
-        Those are told from the pictures, unless they are given.
+        Their groups ``(N,)`` are told from the pictures, unless they are given.
         """
         features = self.features(levels)
         codes = self.codes(features)  # (N, D)
         own, product, rival = self.product(codes)  # (N,) each
-        group = own if group is None else group
+        return self.judged(features, codes, (own if group is None else group, product, rival))
+
+    def judged(
+        self, features: Tensor, codes: Tensor, shown_by: tuple[Tensor, Tensor, Tensor]
+    ) -> MethodOutput:
+        """The same of :meth:`features` and :meth:`codes`, by group, product and rival ``(N,)``."""
+        group, product, rival = shown_by
         memory, place, quarters = self.deviations(features, group)
         local, shown = (self.weights.local(own, place, group) for own in memory)
         strange = self.product.strange(codes, local, group)
         branches = self.scores(torch.stack([local.amax(1), quarters.amax(1)], 1), group)  # (N, 2)
-        output = MethodOutput(
+        return MethodOutput(
             self._map(shown),
             self.weights.score(branches, group),
             {name: branches[:, i] for i, name in enumerate(self.branch_names)},
@@ -275,7 +279,6 @@ class Look(Method):
             product.masked_fill(strange, -1) if self.recognises else None,
             rival.masked_fill(strange, -1) if self.recognises else None,
         )
-        return output, group
 
     def features(self, levels: Sequence[Tensor]) -> Tensor:
         """Patches with their neighbourhood and, behind these, alone ``(N, S·D, h, w)``."""

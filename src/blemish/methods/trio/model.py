@@ -99,12 +99,15 @@ class Trio(Look):
         return own if own is None or close is None else _of_both(own, close)
 
     def forward(self, images: Tensor) -> MethodOutput:
-        own, group = self.measure(self.levels(Batch(images=images)))
         if self.close is None:
-            return own
+            return super().forward(images)
+        features = self.features(self.levels(Batch(images=images)))
+        codes = self.codes(features)
+        told = self.product(codes)
+        own = self.judged(features, codes, told)
         # Groups of an only product are its kinds, which each look finds for itself.
-        told = group if self.recognises else None
-        close = self.close.measure(self.close.teacher(images), told)[0]
+        group = told[0] if self.recognises else None
+        close = self.close.measure(self.close.teacher(images), group)
         whole = F.interpolate(own.anomaly_map, self.input_size, mode="bilinear")
         return own._replace(
             anomaly_map=torch.maximum(whole, close.anomaly_map - _CLOSER),
