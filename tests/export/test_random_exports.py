@@ -32,6 +32,7 @@ SETTINGS: dict[str, dict[str, list[Any]]] = {
         "neighbourhood": [1, 3, 5],
         "layout_weight": [0.0, 0.4],
         "sigma": [0.0, 4.0],
+        "coarse": [0, 32],
     },
     "patchcore": {
         "rows": [40],

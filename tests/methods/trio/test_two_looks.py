@@ -75,6 +75,19 @@ def test_a_close_look_at_small_pictures_is_said_to_see_no_more() -> None:
         assert notes == [one[:47] for one in said]
 
 
+def test_oblong_pictures_are_shrunk_in_their_shape() -> None:
+    config = TrioConfig(coarse=384)
+    assert config.passes("t", (992, 416)) == [("t", (608, 256)), ("t", (992, 416))]
+    # What is shrunk to a square is not turned by quarters itself.
+    method = Trio(TrioConfig(coarse=32), small_teacher("tiny-three"), (64, 96)).eval()
+    assert method.input_sizes == [(32, 32), (64, 96)]
+    images = pictures(12).repeat_interleave(2, 3)[..., :96]
+    read = Batch(images=images, pixels=lambda n: images[n])
+    with torch.inference_mode():
+        method.fit_statistics([read])
+    assert method.out_of_fold() is not None
+
+
 def test_only_the_trio_looks_twice() -> None:
     with pytest.raises(ConfigError, match="which the trio alone can take"):
         Detector("patchcore", coarse=True)

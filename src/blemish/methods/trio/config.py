@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from blemish.data.images.preprocess import choose_input_size
+from blemish.data.images.preprocess import MULTIPLE
 from blemish.methods.settings import Count, MethodConfig, NotNegative, Pass, Range
 from blemish.methods.speeds import SPEEDS, Speed
 
@@ -53,8 +54,10 @@ class TrioConfig(MethodConfig):
         return self if self.coarse else replace(self, coarse=side)
 
     def passes(self, teacher: str, input_size: tuple[int, int]) -> list[Pass]:
-        whole = choose_input_size([input_size], side=self.coarse) if self.coarse else input_size
-        if not (whole[0] < input_size[0] and whole[1] < input_size[1]):
+        scale = self.coarse / math.sqrt(math.prod(input_size))
+        tall, wide = (max(1, round(scale * one / MULTIPLE)) * MULTIPLE for one in input_size)
+        whole = tall, wide
+        if not self.coarse or tall >= input_size[0] or wide >= input_size[1]:
             return super().passes(teacher, input_size)
         # Of several networks one looks closely: by all it would take three times as long as the
         # look at the whole.

@@ -79,7 +79,10 @@ class Look(Method):
         comes: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(config, teacher, input_size)
-        self.shrink = None if comes in (None, input_size) else Shrink(comes, input_size)
+        comes = comes or input_size
+        self.shrink = None if comes == input_size else Shrink(comes, input_size)
+        #: Whether pictures can be turned by quarters.
+        self.square = comes[0] == comes[1] and input_size[0] == input_size[1]
         #: ``(H, W)`` at which the teacher sees pictures.
         self.seen = input_size
         self.width = width = sum(teacher.channels)
@@ -318,7 +321,7 @@ class Look(Method):
         return len(self.products) > 1
 
     def most_copies(self, good: int) -> int:
-        return most_copies(good, self.config.turned, square=self.seen[0] == self.seen[1])
+        return most_copies(good, self.config.turned, square=self.square)
 
     def notes(self) -> list[str]:
         return self._notes

@@ -81,7 +81,7 @@ def with_copies(
         standardised(group.features),
         group.part,
         lambda turn, rows: standardised(turned(turn, rows)),
-        square=trio.seen[0] == trio.seen[1],
+        square=trio.square,
         generator=again(generator),
     )
     made = copies(count, turns, most)
