@@ -44,6 +44,8 @@ def test_the_table_has_size_and_time_of_every_way(tmp_path: Path) -> None:
     rows = {flags: figures.split() for flags, figures in lines}
     assert rows["(default)"] == ["384×384", "1", "4.8", "147", "1.0"]
     assert rows["--size 800"] == ["800×800", "1", "10", "640", "4.3"]
+    assert rows["--coarse"] == ["384×384", "1", "8", "557", "3.8"]
+    assert re.search(r"^ +640×640 *$", result.output, re.M)
     assert rows["--tile auto"] == ["320×320", "9", "10", "922", "6.2"]
     assert rows["--tile auto --coarse"] == ["448×448", "5", "10", "1004", "6.8"]
     assert rows["--tile auto --scale 0.5"] == ["224×224", "4", "5", "201", "1.4"]
@@ -107,7 +109,8 @@ def test_each_way_is_what_fit_would_do() -> None:
             words["scale"] = float(words["scale"])  # type: ignore[assignment]
         if "--coarse" in way.flags:
             words["coarse"] = True  # type: ignore[assignment]
-        assert seen_by(Detector(**words), sizes).preprocessing == way.preprocessing  # type: ignore[arg-type]
+        fitted = seen_by(Detector(**words), sizes)  # type: ignore[arg-type]
+        assert (fitted.preprocessing, fitted.passes) == (way.preprocessing, way.passes)
 
 
 def test_fit_says_it_in_one_line() -> None:
@@ -115,7 +118,8 @@ def test_fit_says_it_in_one_line() -> None:
     told = line(seen_by(detector, sizes), other_ways(detector, sizes))
     assert told == (
         "Pictures of 800×800 are seen at 384×384: a defect of 10 pixels is 4.8 there. `--size 800`:"
-        " 10, 4.3 × the time. `--tile auto`: 10, 9 tiles, 6.2 × the time. `--tile auto "
+        " 10, 4.3 × the time. `--coarse`: 8, 3.8 × the time. "
+        "`--tile auto`: 10, 9 tiles, 6.2 × the time. `--tile auto "
         "--coarse`: 10, 4 tiles and the whole, 6.8 × the time. `--tile auto --scale 0.5`: 5, 4 "
         "tiles, 1.4 × the time."
     )

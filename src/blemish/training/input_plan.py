@@ -157,7 +157,7 @@ def timed(ways: Sequence[Seen], *, seconds: float = 3.0) -> tuple[list[Seen], in
 def line(chosen: Seen, others: Sequence[Seen]) -> str:
     """One line: what is chosen, and what larger inputs and tiles would cost of it."""
     told = chosen.sentence()
-    larger = [way for way in others if "--size" in way.flags or "--tile" in way.flags]
+    larger = [way for way in others if not way.flags.startswith("--speed")]
     for way in larger:
         grid = way.preprocessing.inputs(way.source)
         tiles = f"{grid.tiles} tiles, " if way.preprocessing.tiling is not None else ""
