@@ -106,8 +106,7 @@ class Detector(Inspector):
         self.speed = choose_speed(
             self._method_class, speed, preset, teacher=teacher, image_size=self.input.named
         )
-        if coarse and self.input.tile is None:
-            self.config = self.config.looking_twice(self.speed.point.side)
+        self.config = self.input.looks(self.config, self.speed.point)
         self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (
             teacher_weights
@@ -123,9 +122,8 @@ class Detector(Inspector):
         self._fit_report: FitReport | None = None
 
     def __repr__(self) -> str:
-        if self.method is None:
-            return f"<Detector {self.method_name!r}, not trained yet>"
-        return super().__repr__()
+        untrained = f"<Detector {self.method_name!r}, not trained yet>"
+        return untrained if self.method is None else super().__repr__()
 
     def fit(
         self,

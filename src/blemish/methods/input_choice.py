@@ -102,6 +102,22 @@ class InputChoice:
         """The input's size where it was named."""
         return self.image_size if self.tile in (None, "auto") else self.tile  # type: ignore[return-value]
 
+    def looks(self, config: MethodConfig, speed: Speed) -> MethodConfig:
+        """A method's settings with a second look where one was asked for.
+
+        Raises:
+            ConfigError: The method has none, or the input's size leaves nothing to shrink.
+        """
+        if not self.coarse or self.tile is not None:
+            return config
+        config = config.looking_twice(speed.side)
+        if self.image_size is not None and len(config.passes("", self.image_size)) < 2:
+            raise ConfigError(
+                f"coarse=True shrinks the input for a look at the whole, and one of "
+                f"{_text(self.image_size)} is no larger than that. Give a larger size, or none."
+            )
+        return config
+
     def preprocessing(
         self, speed: Speed, config: MethodConfig, sizes: Sequence[Size], bit_depth: int = 16
     ) -> Preprocessing:

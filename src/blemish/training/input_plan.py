@@ -175,10 +175,7 @@ def _seen(
     teacher: str,
     sizes: Sequence[Size],
 ) -> Seen:
-    config = detector.config
-    if choice.coarse and choice.tile is None:
-        config = config.looking_twice(speed.side)
-    config = config.settled(sizes)
+    config = choice.looks(detector.config, speed).settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, detector.bit_depth)
     passes = config.passes(teacher, preprocessing.size)
     return Seen(flags, teacher, preprocessing, passes, usual_size(sizes))

@@ -33,7 +33,7 @@ from blemish.data.left_out import leave_out_flags, short_names
 from blemish.data.sample import Sample
 from blemish.methods.base import Batch, Method, OutOfFold
 from blemish.methods.trio.config import TrioConfig
-from blemish.methods.trio.look import Look
+from blemish.methods.trio.look import OneLook
 from blemish.teachers.teacher import Teacher
 from blemish.training.batches import TrainingBatches
 
@@ -233,7 +233,7 @@ def _by_others(
     return scores
 
 
-class _Alone(Look):
+class _Alone(OneLook):
     """The trio without its folds: only what pictures score without their own rows is asked."""
 
     def folds(self, part: Tensor) -> Tensor:

@@ -55,7 +55,6 @@ def two() -> Trio:
         ({"speed": "fast"}, [(LITE0, (256, 256)), (LITE0, (416, 416))]),
         ({"speed": "best"}, [(f"{LITE0}+efficientnet_lite2", (384, 384)), (LITE0, (640, 640))]),
         ({"image_size": 800}, [(LITE0, (384, 384)), (LITE0, (800, 800))]),
-        ({"image_size": 384}, [(LITE0, (384, 384))]),  # no closer than the whole
     ],
 )
 def test_a_second_look_is_asked_for(
@@ -91,6 +90,12 @@ def test_oblong_pictures_are_shrunk_in_their_shape() -> None:
 def test_only_the_trio_looks_twice() -> None:
     with pytest.raises(ConfigError, match="which the trio alone can take"):
         Detector("patchcore", coarse=True)
+
+
+def test_an_input_that_is_no_closer_is_refused() -> None:
+    with pytest.raises(ConfigError, match="one of 384×384 is no larger than that"):
+        Detector(coarse=True, image_size=384)
+    assert Detector(coarse=True, image_size=416).config.passes("t", (416, 416))[0][1] == (384, 384)
 
 
 def test_the_score_is_the_soft_maximum_of_both_looks(method: Trio) -> None:

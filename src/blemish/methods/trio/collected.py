@@ -12,7 +12,7 @@ from blemish.methods.base import Batch
 from blemish.methods.trio.pictures import TOGETHER, KeptPictures, ProductPictures
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.look import Look
+    from blemish.methods.trio.look import OneLook
 
 
 class Collected:
@@ -23,7 +23,7 @@ class Collected:
         seed: Of what is drawn; of each product the same, whatever others there are.
     """
 
-    def __init__(self, look: Look, seed: int) -> None:
+    def __init__(self, look: OneLook, seed: int) -> None:
         self.look, self.seed = look, seed
         self._found: dict[tuple[str, bool], KeptPictures] = {}
         self._number: dict[str, int] = {}  # of each part

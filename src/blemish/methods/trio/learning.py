@@ -21,7 +21,7 @@ from blemish.methods.trio.growth import put_beside, put_in_place, remember, wide
 from blemish.methods.trio.place_gaussian import FOLDS
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.look import Look
+    from blemish.methods.trio.look import OneLook
 
 #: Modules that hold something for every group.
 _BY_GROUP = ("standardise", "gaussian", "layout", "scores", "weights")
@@ -33,7 +33,7 @@ _STRAYS = 0.1
 Learned = tuple[OutOfFold | None, list[str]]
 
 
-def learn_product(trio: Look, new: Look, batches: Iterable[Batch], product: str) -> Learned:
+def learn_product(trio: OneLook, new: OneLook, batches: Iterable[Batch], product: str) -> Learned:
     """Fit ``new`` on the pictures of a product and put it beside the others, left as they are.
 
     Returns what the new pictures score by each other, and what the user should know.
@@ -46,7 +46,7 @@ def learn_product(trio: Look, new: Look, batches: Iterable[Batch], product: str)
     return new.out_of_fold(), notes
 
 
-def put_product_beside(trio: Look, new: Look, product: str) -> None:
+def put_product_beside(trio: OneLook, new: OneLook, product: str) -> None:
     """Put the groups of a trio that is fitted on one product behind another's, as one more."""
     groups, parts = _known(trio)
     codes, own_parts = new.product.known()
@@ -57,7 +57,7 @@ def put_product_beside(trio: Look, new: Look, product: str) -> None:
     trio.products = (*trio.products, product)
 
 
-def learn_more(trio: Look, new: Look, batches: Iterable[Batch], product: str) -> Learned:
+def learn_more(trio: OneLook, new: OneLook, batches: Iterable[Batch], product: str) -> Learned:
     """Add pictures of a product that the trio knows; ``new`` is an unfitted one of one group."""
     groups, parts = _known(trio)
     seen = Collected(new, int(torch.randint(2**62, ())))
@@ -105,7 +105,7 @@ def learn_more(trio: Look, new: Look, batches: Iterable[Batch], product: str) ->
     return OutOfFold.joined(unseen), notes
 
 
-def _in_new_unit(trio: Look, group: int, both: Tensor) -> Tensor:
+def _in_new_unit(trio: OneLook, group: int, both: Tensor) -> Tensor:
     """Take the unit of a group's scores from new pictures' ``(n, 2)``; returns these in it.
 
     The richer the memory, the lower all scores: what is kept of the old pictures, in deviations of
@@ -124,13 +124,13 @@ def _in_new_unit(trio: Look, group: int, both: Tensor) -> Tensor:
     return (z - middle) / scale
 
 
-def _memories(trio: Look) -> list[str]:
+def _memories(trio: OneLook) -> list[str]:
     return [
         f"memory.{part}.{k}" for part in ("banks", "usual") for k in range(len(trio.memory.banks))
     ]
 
 
-def _known(trio: Look) -> tuple[list[Tensor], list[Tensor]]:
+def _known(trio: OneLook) -> tuple[list[Tensor], list[Tensor]]:
     groups, parts = trio.product.known()
     if not all(map(len, groups)):
         raise ConfigError(
@@ -140,18 +140,18 @@ def _known(trio: Look) -> tuple[list[Tensor], list[Tensor]]:
     return groups, parts
 
 
-def _shows(trio: Look) -> Tensor:
+def _shows(trio: OneLook) -> Tensor:
     """Place of the product that each group shows; those of an only product are its kinds."""
     shows = trio.product.shows.cpu()
     return shows if trio.recognises else torch.zeros_like(shows)
 
 
-def _settle(trio: Look, groups: list[Tensor], parts: list[Tensor], shows: Tensor) -> None:
+def _settle(trio: OneLook, groups: list[Tensor], parts: list[Tensor], shows: Tensor) -> None:
     trio.product.fit(groups, parts)
     trio.product.shows = shows.to(groups[0].device)
 
 
-def _taken_for(trio: Look, codes: Tensor, product: str) -> list[str]:
+def _taken_for(trio: OneLook, codes: Tensor, product: str) -> list[str]:
     """A sentence about pictures of ``product`` that seem to show another."""
     if not trio.recognises:
         return []

@@ -46,21 +46,20 @@ _ALIKE = 0.05
 _FEWER, _MORE_FOLDS, _FOLDS = 100, 10, 5
 
 
-class Look(Method):
+class OneLook(Method):
     """Memory, position Gaussian and layout of pictures as large as the network sees them.
 
-        Pictures that come larger are shrunk first: ``comes``, ``(H, W)``, says how large.
+    Pictures that come larger are shrunk first: ``comes``, ``(H, W)``, says how large.
 
-        Example:
-            >>> import torch
-            >>> from blemish.methods.trio.collected import Collected
-    from blemish.methods.trio.config import TrioConfig
-            >>> from blemish.methods.trio.look import Look
-            >>> from blemish.teachers.teacher import build_teacher
-            >>> method = Look(TrioConfig(), build_teacher(weights="random"), (64, 96)).eval()
-            >>> output = method(torch.zeros(2, 3, 64, 96))
-            >>> tuple(output.anomaly_map.shape), sorted(output.branches)
-            ((2, 1, 64, 96), ['logical', 'structural'])
+    Example:
+        >>> import torch
+        >>> from blemish.methods.trio.config import TrioConfig
+        >>> from blemish.methods.trio.look import OneLook
+        >>> from blemish.teachers.teacher import build_teacher
+        >>> method = OneLook(TrioConfig(), build_teacher(weights="random"), (64, 96)).eval()
+        >>> output = method(torch.zeros(2, 3, 64, 96))
+        >>> tuple(output.anomaly_map.shape), sorted(output.branches)
+        ((2, 1, 64, 96), ['logical', 'structural'])
     """
 
     config: TrioConfig
@@ -227,7 +226,7 @@ class Look(Method):
 
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         # One product, whose kinds of picture are not told apart, as in a fit of several.
-        new = Look(replace(self.config, groups=1), self.teacher, self.seen)
+        new = OneLook(replace(self.config, groups=1), self.teacher, self.seen)
         new.shrink = self.shrink
         new.to(self.gaussian.mean.device)
         learn = learn_more if product in self.products else learn_product

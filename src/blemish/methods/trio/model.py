@@ -37,7 +37,7 @@ from torch import Tensor
 from blemish.methods.base import Batch, MethodOutput, OutOfFold
 from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.config import TrioConfig
-from blemish.methods.trio.look import Look
+from blemish.methods.trio.look import OneLook
 from blemish.nn.joint_score import soft_maximum
 from blemish.teachers.teacher import Teacher
 
@@ -45,7 +45,7 @@ from blemish.teachers.teacher import Teacher
 _CLOSER = 1.0
 
 
-class Trio(Look):
+class Trio(OneLook):
     """Memory, position Gaussian and layout. See the module for what they are and where from.
 
     It is itself the look that settles the product and has the layout; ``close`` is the second one.
@@ -65,9 +65,9 @@ class Trio(Look):
         (_, seen), *closer = config.passes(teacher.name, input_size)
         super().__init__(config, teacher, seen, comes=input_size)
         self.input_size = input_size
-        self.close: Look | None = None
+        self.close: OneLook | None = None
         if closer:
-            self.close = Look(replace(config, coarse=0), teacher.first, input_size)
+            self.close = OneLook(replace(config, coarse=0), teacher.first, input_size)
             # Its weights are in the file once.
             del self.close.teacher
             self.close.__dict__["teacher"] = teacher.first

@@ -23,7 +23,7 @@ from blemish.methods.trio.memory import again, patches_of
 from blemish.methods.trio.pictures import COPY, TOGETHER, ProductPictures
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.look import Look
+    from blemish.methods.trio.look import OneLook
 
 Turn = Callable[[Tensor], Tensor]
 #: Named ways to turn pictures ``(…, H, W)``; the first three keep the shape of any.
@@ -49,7 +49,7 @@ _PATCHES, _ONE_IN = 3000, 2
 
 
 def with_copies(
-    trio: Look, group: ProductPictures, generator: torch.Generator
+    trio: OneLook, group: ProductPictures, generator: torch.Generator
 ) -> tuple[ProductPictures, list[str]]:
     """A product's good pictures, and turned copies up to ``TrioConfig.turned`` of both.
 

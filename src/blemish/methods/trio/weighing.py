@@ -22,7 +22,7 @@ from blemish.nn.joint_score import soft_maximum
 from blemish.nn.picture_groups import GroupBuffers
 
 if TYPE_CHECKING:
-    from blemish.methods.trio.look import Look
+    from blemish.methods.trio.look import OneLook
 
 #: The memory's usual share of a patch's oddness: from this, of next to no good pictures,
 _FEW_SHARE = 0.9
@@ -145,7 +145,7 @@ def usual_share(count: int) -> float:
     return _MANY_SHARE + (_FEW_SHARE - _MANY_SHARE) * _BETWEEN / (_BETWEEN + count)
 
 
-def weigh(trio: Look, good: Sequence[Good], batches: Iterable[Batch]) -> list[str]:
+def weigh(trio: OneLook, good: Sequence[Good], batches: Iterable[Batch]) -> list[str]:
     """Choose the weights of every product of which there are labelled defects.
 
     Args:
@@ -168,7 +168,7 @@ def weigh(trio: Look, good: Sequence[Good], batches: Iterable[Batch]) -> list[st
 
 
 def _weigh_products(
-    trio: Look, good: Sequence[Good], measures: Measures, group: Tensor
+    trio: OneLook, good: Sequence[Good], measures: Measures, group: Tensor
 ) -> list[str]:
     layout = trio.config.layout_weight
     notes = []
@@ -186,7 +186,9 @@ def _weigh_products(
     return notes
 
 
-def _measured(trio: Look, batches: Iterable[Batch]) -> tuple[tuple[Measures, Tensor] | None, int]:
+def _measured(
+    trio: OneLook, batches: Iterable[Batch]
+) -> tuple[tuple[Measures, Tensor] | None, int]:
     """Measures and groups ``(n,)`` of pictures, and how many do not show their product."""
     found, groups, strays = [], [], 0
     for batch in batches:
