@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,6 +86,21 @@ def test_oblong_pictures_are_shrunk_in_their_shape() -> None:
     with torch.inference_mode():
         method.fit_statistics([read])
     assert method.out_of_fold() is not None
+    with torch.inference_mode():
+        method.learn([replace(read, products=("b",) * 12)], "b")
+    assert method.products == ("", "b")
+
+
+def test_both_looks_learn_the_same_pictures_of_many() -> None:
+    few = Trio(TrioConfig(coarse=64, pictures=12), small_teacher("tiny-three"), (128, 128)).eval()
+    with torch.inference_mode():
+        few.fit_statistics([Batch(images=large(12), products=("a",) * 12)])
+        for seed in (1, 2):  # a product, then more of it
+            new = Batch(images=large(40, seed, colour=40), products=("b",) * 40)
+            few.learn([new], "b")
+            found = few.out_of_fold()
+            assert found is not None
+            assert len(found.image) == 12
 
 
 def test_only_the_trio_looks_twice() -> None:

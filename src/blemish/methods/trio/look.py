@@ -78,7 +78,8 @@ class OneLook(Method):
         comes: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(config, teacher, input_size)
-        comes = comes or input_size
+        #: ``(H, W)`` of the pictures as they come.
+        self.comes = comes = comes or input_size
         self.shrink = None if comes == input_size else Shrink(comes, input_size)
         #: Whether pictures can be turned by quarters.
         self.square = comes[0] == comes[1] and input_size[0] == input_size[1]
@@ -226,8 +227,7 @@ class OneLook(Method):
 
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         # One product, whose kinds of picture are not told apart, as in a fit of several.
-        new = OneLook(replace(self.config, groups=1), self.teacher, self.seen)
-        new.shrink = self.shrink
+        new = OneLook(replace(self.config, groups=1), self.teacher, self.seen, comes=self.comes)
         new.to(self.gaussian.mean.device)
         learn = learn_more if product in self.products else learn_product
         self._out_of_fold, self._notes = learn(self, new, batches, product)

@@ -90,7 +90,10 @@ class Trio(OneLook):
     def learn(self, batches: Iterable[Batch], product: str) -> None:
         if self.close is not None:
             self.close.products = self.products  # which a file has once
+            drawn = torch.get_rng_state()
             self.close.learn(batches, product)
+            # Both learn the same pictures, where there are more than are kept.
+            torch.set_rng_state(drawn)
         super().learn(batches, product)
 
     def out_of_fold(self) -> OutOfFold | None:

@@ -70,10 +70,8 @@ class KeptPictures:
                 at = int(torch.randint(self.seen + 1, (), generator=self.generator))
             self.seen += 1
             self._own = []
-            if at == len(self.kept):
-                self.kept.append(self._own)
-            elif at < self.most:
-                self.kept[at] = self._own
+            if at < self.most:  # the next place of a list that is not full, or one of its own
+                self.kept[at : at + 1] = [self._own]
         self._own.append((features, where, pixels))
 
     def group(self) -> ProductPictures:
