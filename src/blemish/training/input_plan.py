@@ -34,7 +34,6 @@ class Seen:
 
     Attributes:
         flags: What asks for it.
-        teacher: Name of the teacher.
         preprocessing: How a picture becomes the input.
         passes: Teacher and ``(H, W)`` of each look that is taken at an input.
         source: ``(H, W)`` of the picture that all is told of.
@@ -43,12 +42,16 @@ class Seen:
     """
 
     flags: str
-    teacher: str
     preprocessing: Preprocessing
     passes: list[tuple[str, Size]]
     source: Size
     ms: float | None = None
     chosen: bool = False
+
+    @property
+    def teacher(self) -> str:
+        """Name of the teacher."""
+        return self.passes[0][0]
 
     @property
     def inputs(self) -> int:
@@ -178,7 +181,7 @@ def _seen(
     config = choice.looks(detector.config, speed).settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, detector.bit_depth)
     passes = config.passes(teacher, preprocessing.size)
-    return Seen(flags, teacher, preprocessing, passes, usual_size(sizes))
+    return Seen(flags, preprocessing, passes, usual_size(sizes))
 
 
 def _times(size: Size) -> str:

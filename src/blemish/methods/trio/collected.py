@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,14 @@ class Collected:
             for (name, whole), own in self._found.items()
             if own.seen < few and not whole
         ]
+
+
+def collect(looks: Sequence[OneLook], batches: Iterable[Batch]) -> list[Collected]:
+    """What each look has of the same good pictures, which are read once."""
+    # The pictures' own numbers: they follow from the training's seed and nothing in between.
+    seed = int(torch.randint(2**62, ()))
+    collected = [Collected(look, seed) for look in looks]
+    for batch in batches:
+        for own in collected:
+            own.add(batch)
+    return collected

@@ -7,7 +7,6 @@ product a picture shows is settled anew, from the mean features of all, which th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from blemish._progress import Important
 from blemish.errors import ConfigError
-from blemish.methods.base import Batch, OutOfFold
+from blemish.methods.base import OutOfFold
 from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.growth import put_beside, put_in_place, remember, widen
 from blemish.methods.trio.place_gaussian import FOLDS
@@ -33,13 +32,17 @@ _STRAYS = 0.1
 Learned = tuple[OutOfFold | None, list[str]]
 
 
-def learn_product(trio: OneLook, new: OneLook, batches: Iterable[Batch], product: str) -> Learned:
+def check_learnable(trio: OneLook) -> None:
+    """Refuse a trio whose file lacks what learning on needs."""
+    _known(trio)
+
+
+def learn_product(trio: OneLook, new: OneLook, seen: Collected, product: str) -> Learned:
     """Fit ``new`` on the pictures of a product and put it beside the others, left as they are.
 
     Returns what the new pictures score by each other, and what the user should know.
     """
-    _known(trio)  # before the work
-    new.fit_statistics(batches)
+    new.fit(seen)
     codes, _ = new.product.known()
     notes = [*new.notes(), *_taken_for(trio, torch.cat(codes), product)]
     put_product_beside(trio, new, product)
@@ -57,12 +60,9 @@ def put_product_beside(trio: OneLook, new: OneLook, product: str) -> None:
     trio.products = (*trio.products, product)
 
 
-def learn_more(trio: OneLook, new: OneLook, batches: Iterable[Batch], product: str) -> Learned:
+def learn_more(trio: OneLook, new: OneLook, seen: Collected, product: str) -> Learned:
     """Add pictures of a product that the trio knows; ``new`` is an unfitted one of one group."""
     groups, parts = _known(trio)
-    seen = Collected(new, int(torch.randint(2**62, ())))
-    for batch in batches:
-        seen.add(batch)
     generator, looks = seen.generator, seen.groups()  # of tiles there may be a coarse one besides
     found = looks[0]._replace(
         features=torch.cat([look.features for look in looks]),

@@ -19,9 +19,9 @@ from blemish._progress import Important
 from blemish.methods.base import Batch, Method, MethodOutput, OutOfFold, Stage
 from blemish.methods.settings import MethodConfig
 from blemish.methods.trio.blocks import Apart, ProductScale, UsualScore
-from blemish.methods.trio.collected import Collected
+from blemish.methods.trio.collected import Collected, collect
 from blemish.methods.trio.config import TrioConfig
-from blemish.methods.trio.learning import learn_more, learn_product
+from blemish.methods.trio.learning import check_learnable, learn_more, learn_product
 from blemish.methods.trio.memory import PatchMemory
 from blemish.methods.trio.pictures import COPY, ProductPictures
 from blemish.methods.trio.place_gaussian import PlaceGaussian
@@ -115,12 +115,14 @@ class OneLook(Method):
     def loss(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         raise ValueError("the trio trains nothing, so there is no loss")
 
+    @property
+    def each(self) -> list[OneLook]:
+        """All looks at a picture, this one first."""
+        return [self]
+
     def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        # The pictures' own numbers: they follow from the training's seed and nothing in between.
-        seen = Collected(self, int(torch.randint(2**62, ())))
-        for batch in batches:
-            seen.add(batch)
-        self.fit(seen)
+        for look, seen in zip(self.each, collect(self.each, batches), strict=True):
+            look.fit(seen)
 
     def fit(self, seen: Collected) -> None:
         """:meth:`fit_statistics` of good pictures that were collected."""
@@ -226,11 +228,19 @@ class OneLook(Method):
         self._out_of_fold = OutOfFold.joined(found)
 
     def learn(self, batches: Iterable[Batch], product: str) -> None:
-        # One product, whose kinds of picture are not told apart, as in a fit of several.
+        known = self.products  # which a file has once, whatever looks there are
+        for look in self.each:
+            look.products = known
+            check_learnable(look)  # before the work
+        learn = learn_more if product in known else learn_product
+        new = [look.unfitted() for look in self.each]
+        for look, one, seen in zip(self.each, new, collect(new, batches), strict=True):
+            look._out_of_fold, look._notes = learn(look, one, seen, product)
+
+    def unfitted(self) -> OneLook:
+        """One like this for one product, whose kinds of picture are not told apart."""
         new = OneLook(replace(self.config, groups=1), self.teacher, self.seen, comes=self.comes)
-        new.to(self.gaussian.mean.device)
-        learn = learn_more if product in self.products else learn_product
-        self._out_of_fold, self._notes = learn(self, new, batches, product)
+        return new.to(self.gaussian.mean.device)
 
     def unseen(self, image: Tensor, shown: Tensor, branches: Tensor, group: int) -> OutOfFold:
         """What a group's pictures score, measured by others, given patches and branches."""

@@ -27,7 +27,6 @@ the more there are, counts by what is beyond one deviation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -35,7 +34,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blemish.methods.base import Batch, MethodOutput, OutOfFold
-from blemish.methods.trio.collected import Collected
 from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.look import OneLook
 from blemish.nn.joint_score import soft_maximum
@@ -76,25 +74,9 @@ class Trio(OneLook):
     def uses_cached_features(self) -> bool:
         return self.close is None
 
-    def fit_statistics(self, batches: Iterable[Batch]) -> None:
-        if self.close is None:
-            return super().fit_statistics(batches)
-        seed = int(torch.randint(2**62, ()))
-        both = [Collected(look, seed) for look in (self, self.close)]
-        for batch in batches:
-            for seen in both:
-                seen.add(batch)
-        for look, seen in zip((self, self.close), both, strict=True):
-            look.fit(seen)
-
-    def learn(self, batches: Iterable[Batch], product: str) -> None:
-        if self.close is not None:
-            self.close.products = self.products  # which a file has once
-            drawn = torch.get_rng_state()
-            self.close.learn(batches, product)
-            # Both learn the same pictures, where there are more than are kept.
-            torch.set_rng_state(drawn)
-        super().learn(batches, product)
+    @property
+    def each(self) -> list[OneLook]:
+        return [self] if self.close is None else [self, self.close]
 
     def out_of_fold(self) -> OutOfFold | None:
         own = super().out_of_fold()
