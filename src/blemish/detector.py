@@ -99,14 +99,14 @@ class Detector(Inspector):
         self._method_class = method_class(method) if isinstance(method, str) else method
         self.method_name = method if isinstance(method, str) else method_name(method)
         self.settings = dict(settings or {})
-        self.config = parse_settings(self._method_class.config_class, self.settings, preset=preset)
+        self.asked = parse_settings(self._method_class.config_class, self.settings, preset=preset)
         #: What was asked of the input.
         self.input = InputChoice.of(image_size, tile, overlap, scale, coarse)
         #: The point of the dial, and what of it counts.
         self.speed = choose_speed(
             self._method_class, speed, preset, teacher=teacher, image_size=self.input.named
         )
-        self.config = self.input.looks(self.config, self.speed.point)
+        self.config = self.input.looks(self.asked, self.speed.point)
         self.teacher = self.speed.point.teacher if teacher is None else teacher
         self.teacher_weights: Weights = (
             teacher_weights

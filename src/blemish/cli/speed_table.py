@@ -37,24 +37,35 @@ def print_speeds_here(
     Nothing is printed where the dial is not used, where there is no teacher to time, or for inputs
     that are in ``inputs_before``, to which these are added.
     """
+    from blemish.methods.input_choice import InputChoice
     from blemish.teachers.timing import time_teachers
 
-    chosen, config, teacher = detector.speed, detector.config, detector.teacher
+    chosen, teacher = detector.speed, detector.teacher
     if chosen.name is None or "none" in (chosen.point.teacher, teacher):
         return
     if not isinstance(teacher, str):
         return
-    speeds = dict(config.speeds)
-    inputs = {name: speed.input_size(config, sizes) for name, speed in speeds.items()}
+    twice = InputChoice(coarse=detector.input.coarse and detector.input.tile is None)
+    speeds = dict(detector.config.speeds)
+    configs = {name: twice.looks(detector.asked, speed) for name, speed in speeds.items()}
+    inputs = {name: speed.input_size(configs[name], sizes) for name, speed in speeds.items()}
     mark = chosen.name
     if len(chosen.keeps) < 2:
         mark = "as given"
-        speeds[mark] = replace(chosen.point, teacher=teacher, image_auroc=None, found_at_5=None)
+        speeds[mark], configs[mark] = (
+            replace(_unmeasured(chosen.point), teacher=teacher),
+            detector.config,
+        )
         inputs[mark] = detector.input.named or inputs[chosen.name]
     if tuple(inputs.values()) in inputs_before:
         return
     inputs_before.add(tuple(inputs.values()))
-    looks = {name: config.passes(speed.teacher, inputs[name]) for name, speed in speeds.items()}
+    looks = {name: configs[name].passes(speeds[name].teacher, inputs[name]) for name in speeds}
+    # What was measured was seen once.
+    speeds = {
+        name: speed if len(looks[name]) == 1 else _unmeasured(speed)
+        for name, speed in speeds.items()
+    }
     asked = list(dict.fromkeys(itertools.chain(*looks.values())))
     times, passes = time_teachers(asked)
     ms = dict(zip(asked, times, strict=True))
@@ -87,6 +98,10 @@ def _table(*headings: str) -> Table:
         right = 2 <= number < len(headings)
         table.add_column(heading, justify="right" if right else "left", no_wrap=number < 2)
     return table
+
+
+def _unmeasured(speed: Speed) -> Speed:
+    return replace(speed, image_auroc=None, found_at_5=None)
 
 
 def _figures(speed: Speed) -> tuple[str, str]:

@@ -178,7 +178,7 @@ def _seen(
     teacher: str,
     sizes: Sequence[Size],
 ) -> Seen:
-    config = choice.looks(detector.config, speed).settled(sizes)
+    config = choice.looks(detector.asked, speed).settled(sizes)
     preprocessing = choice.preprocessing(speed, config, sizes, detector.bit_depth)
     passes = config.passes(teacher, preprocessing.size)
     return Seen(flags, preprocessing, passes, usual_size(sizes))

@@ -12,6 +12,7 @@ from test_trio import pictures
 from torch import Tensor
 
 from blemish import Detector
+from blemish.cli.speed_table import print_speeds_here
 from blemish.errors import ConfigError
 from blemish.export.graph import onnx_graph
 from blemish.methods.base import Batch
@@ -19,7 +20,9 @@ from blemish.methods.trio.config import TrioConfig
 from blemish.methods.trio.model import Trio
 from blemish.model_file.bundle import GRAPH
 from blemish.runtime.networks import build_network
-from blemish.training.input_plan import seen_by
+from blemish.teachers.joined import JoinedTeacher
+from blemish.training.input_plan import other_ways, seen_by
+from blemish.training.plan import _seconds_per_picture
 
 LITE0 = "efficientnet_lite0"
 
@@ -101,6 +104,40 @@ def test_both_looks_learn_the_same_pictures_of_many() -> None:
             found = few.out_of_fold()
             assert found is not None
             assert len(found.image) == 12
+
+
+def test_other_speeds_are_told_of_as_their_flags_would_have_them() -> None:
+    ways = other_ways(Detector(coarse=True), [(1000, 1000)])
+    passes = {way.flags: way.passes for way in ways}
+    assert passes["--speed fast"] == [(LITE0, (256, 256))]
+    assert passes["--speed balanced"] == [(LITE0, (384, 384))]
+    assert passes["--size 512"] == [(LITE0, (512, 512))]
+
+
+def test_the_table_of_speeds_has_two_looks_and_no_figures_of_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_speeds_here(Detector(speed="fast", coarse=True), [(640, 640)], set())
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if "×" in line]
+    assert [row[2] for row in rows[::2]] == ["256×256", "384×384", "384×384"]
+    assert [row[-1] for row in rows[1::2]] == ["416×416", "640×640", "640×640"]
+    assert all("–" in row for row in rows[::2])
+    assert "development products" not in shown
+
+
+def test_the_close_look_of_joined_networks_is_foreseen_by_one() -> None:
+    asked: list[tuple[str, int]] = []
+
+    joined = JoinedTeacher([small_teacher("tiny-three"), small_teacher("tiny-three")])
+    method = Trio(TrioConfig(coarse=64), joined, (128, 128))
+    for network in (joined, joined.first):
+        network.register_forward_pre_hook(
+            lambda own, images: asked.append((own.name, images[0].shape[-1]))
+        )
+    _seconds_per_picture(method)
+    alone = joined.first.name
+    assert set(asked) == {(joined.name, 64), (alone, 64), (alone, 128)}
 
 
 def test_only_the_trio_looks_twice() -> None:
